@@ -1,0 +1,32 @@
+# Two commands from a fresh clone: `make demo` and `make test`. Each makes the environment if it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# `make .venv` makes the environment; the mark is written last, so that half an installation is not taken for one.
+.PHONY: .venv demo test lint bench clean
+
+.venv: .venv/.complete
+
+.venv/.complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: .venv
+	$(BIN)/hf-saliency demo --output demo-output
+
+test: .venv
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pydoclint hf_saliency examples benchmarks
+
+bench: .venv
+	$(BIN)/python benchmarks/masked_sweep.py
+
+clean:
+	rm -rf .venv demo-output

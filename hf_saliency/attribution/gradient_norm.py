@@ -1,0 +1,257 @@
+"""GradientNorm and LayerGradientNorm: how much a score depends on each token, as Captum attributions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
+
+from captum._utils.common import _format_output
+from captum._utils.gradient import compute_layer_gradients_and_eval
+from captum.attr import LayerAttribution
+from captum.log import log_usage
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hf_saliency.attribution.inputs import embeds_of, ids_of, usable
+from hf_saliency.attribution.layer_calls import LayerCalls
+from hf_saliency.attribution.row_scale import RowScale, gradients_in_range
+from hf_saliency.attribution.token_norm import TokenNorm, autograd, in_float16
+from hf_saliency.attribution.vocabulary import Vocabulary
+from hf_saliency.errors import SaliencyError
+
+Table: TypeAlias = Vocabulary | nn.Module | Float[Tensor, "vocabulary width"]
+Space: TypeAlias = Literal["one_hot", "embedding"]
+
+
+class GradientNorm(TokenNorm):
+    r"""Norm of the score's gradient in each token, from embeddings: "connectivity" (Madsen, 2019).
+
+    .. math:: a_t = \lVert \partial y / \partial x_t \rVert_p
+
+    :math:`y` is the score and :math:`x_t` the one-hot vector of token :math:`t`, or its embedding. The norm
+    says how much a token matters, not in which direction. Where a pass in float16 leaves the range of that
+    format, it is repeated with other scales, row by row: ``forward_func`` is then called up to six times.
+
+    Parameters
+    ----------
+    forward_func
+        From embeddings, one tensor a stream, and additional arguments to scores (batch, ...).
+    table
+        What made the embeddings, for ``space="one_hot"``: an ``nn.Embedding``, a float tensor (vocabulary,
+        width), or a ``Vocabulary``, which is not read again on each call; a tuple of them for a tuple of
+        inputs.
+    space
+        ``"one_hot"``, the gradient in the token's one-hot vector, or ``"embedding"``, in its embedding; then
+        ``table`` is not read.
+    order
+        Order :math:`p` of the norm: 1, 2 or ``math.inf``.
+    keepdim
+        Whether the result keeps a last dimension, of size 1, in place of the width.
+
+    Raises
+    ------
+    SaliencyError
+        If an argument is none of these, or the table is missing in one-hot space.
+
+    References
+    ----------
+    Madsen, "Visualizing memorization in RNNs", Distill, 2019, doi:10.23915/distill.00016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> embedding = torch.nn.Embedding.from_pretrained(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    >>> embeds = embedding(torch.tensor([[0, 1, 1]]))
+    >>> GradientNorm(lambda e: (e**2).sum(dim=(1, 2)) / 2, embedding).attribute(embeds)
+    tensor([[ 9., 16., 16.]])
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Tensor],
+        table: Table | tuple[Table, ...] | None = None,
+        *,
+        space: Space = "one_hot",
+        order: float = 2,
+        keepdim: bool = False,
+    ) -> None:
+        TokenNorm.__init__(self, forward_func, space, order, keepdim)
+        if space == "one_hot" and table is None:
+            raise SaliencyError(
+                "space='one_hot' needs a table: GradientNorm(forward_func, embedding) with the nn.Embedding "
+                "that made the embeddings, or GradientNorm(forward_func, space='embedding')."
+            )
+        self.table = table
+        if space == "one_hot":
+            for vocabulary in self._vocabularies():
+                vocabulary.check()
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+    ) -> Float[Tensor, "batch ..."] | tuple[Float[Tensor, "batch ..."], ...]:
+        """Attribute the score to tokens.
+
+        Parameters
+        ----------
+        inputs
+            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+        target
+            Which score of each row, in any of Captum's forms; None if there is but one.
+        additional_forward_args
+            What ``forward_func`` takes after the embeddings; a tuple if several.
+
+        Returns
+        -------
+        Float[Tensor, "batch ..."] | tuple[Float[Tensor, "batch ..."], ...]
+            (batch, tokens), in float64 for float64 inputs and else in float32; a tuple for a tuple.
+
+        Raises
+        ------
+        SaliencyError
+            If the inputs are no embeddings or do not fit the tables, or the score does not depend on them.
+        """
+        streams = embeds_of(inputs)
+        vocabularies = self._vocabularies() if self.space == "one_hot" else [None] * len(streams)
+        if len(vocabularies) != len(streams):
+            raise SaliencyError(
+                f"{len(vocabularies)} table(s) for {len(streams)} tensor(s) of embeddings: GradientNorm("
+                "forward_func, (table, table)).attribute((embeds, embeds)) has one each."
+            )
+        with autograd():
+            leaves = tuple(usable(stream).detach().requires_grad_() for stream in streams)
+            arguments = usable(additional_forward_args)
+            forward = RowScale(self.forward_func, lambda: any(map(in_float16, leaves)))
+            gradients = gradients_in_range(
+                forward, lambda: self.gradient_func(forward, leaves, target, arguments)
+            )
+            norms = tuple(self.norm(*pair) for pair in zip(gradients, vocabularies, strict=True))
+        return _format_output(isinstance(inputs, tuple), norms)  # type: ignore[no-any-return]
+
+    def _vocabularies(self) -> Sequence[Vocabulary]:
+        """Each table as it is now."""
+        tables: tuple[Any, ...] = self.table if isinstance(self.table, tuple) else (self.table,)
+        return [table if isinstance(table, Vocabulary) else Vocabulary(table) for table in tables]
+
+
+class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
+    """Norm of the score's gradient in each token, from ids: :class:`GradientNorm` at an embedding layer.
+
+    Parameters
+    ----------
+    forward_func
+        From token ids and additional arguments to scores (batch, ...).
+    layer
+        The ``nn.Embedding`` that embeds the tokens, or a list of them, each called once in a forward pass; in
+        embedding space any module that returns a tensor (batch, tokens, width).
+    device_ids
+        Devices of a DataParallel model that ``forward_func`` wraps, in order.
+    space, order, keepdim
+        As in :class:`GradientNorm`.
+
+    Raises
+    ------
+    SaliencyError
+        If an argument is none of these.
+
+    Examples
+    --------
+    >>> import torch
+    >>> embedding = torch.nn.Embedding.from_pretrained(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    >>> norm = LayerGradientNorm(lambda ids: (embedding(ids) ** 2).sum(dim=(1, 2)) / 2, embedding)
+    >>> norm.attribute(torch.tensor([[0, 1, 1]]))
+    tensor([[ 9., 16., 16.]])
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Tensor],
+        layer: nn.Module | list[nn.Module],
+        device_ids: list[int] | None = None,
+        *,
+        space: Space = "one_hot",
+        order: float = 2,
+        keepdim: bool = False,
+    ) -> None:
+        LayerAttribution.__init__(self, forward_func, layer, device_ids)
+        TokenNorm.__init__(self, forward_func, space, order, keepdim)
+        for one in self._layers():
+            if not isinstance(one, nn.Module):
+                raise SaliencyError(f"layer={layer!r}: give an nn.Embedding of the model, or a list of them.")
+            if space == "one_hot":
+                Vocabulary(one).check()
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Int[Tensor, "batch ..."] | tuple[Tensor, ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        attribute_to_layer_input: bool = False,
+        grad_kwargs: dict[str, Any] | None = None,
+    ) -> Float[Tensor, "batch ..."] | list[Float[Tensor, "batch ..."]]:
+        """Attribute the score to tokens.
+
+        Parameters
+        ----------
+        inputs
+            Token ids, (batch, tokens), or a tuple of what ``forward_func`` takes first.
+        target, additional_forward_args
+            As in :meth:`GradientNorm.attribute`.
+        attribute_to_layer_input
+            Refused if True: there is no gradient in token ids.
+        grad_kwargs
+            More arguments of ``torch.autograd.grad``; with ``allow_unused=True`` a layer that the score
+            does not depend on gets zeros.
+
+        Returns
+        -------
+        Float[Tensor, "batch ..."] | list[Float[Tensor, "batch ..."]]
+            (batch, tokens) as the layer embeds them; a list for a list of layers.
+
+        Raises
+        ------
+        SaliencyError
+            If the inputs are no token ids, or a layer is not called exactly once, on this batch.
+        """
+        ids = ids_of(inputs)
+        if attribute_to_layer_input:
+            raise SaliencyError(
+                "attribute_to_layer_input=True asks for gradients in token ids, and there are none: leave it "
+                "out for gradients in the tokens' one-hot vectors or embeddings."
+            )
+        if grad_kwargs and grad_kwargs.get("allow_unused"):
+            grad_kwargs = {**grad_kwargs, "materialize_grads": True}
+        layers = self._layers()
+        with autograd():
+            arguments = (usable(ids), target, usable(additional_forward_args))
+            calls = LayerCalls(layers)
+            forward = RowScale(self.forward_func, calls.in_float16)
+
+            def differentiate() -> list[Tensor]:
+                with calls.watched():
+                    gradients, _ = compute_layer_gradients_and_eval(
+                        forward, layers, *arguments, device_ids=self.device_ids, grad_kwargs=grad_kwargs
+                    )
+                return [_of_batch(gradient, len(ids[0])) for (gradient,) in gradients]
+
+            gradients = gradients_in_range(forward, differentiate)
+            vocabularies = [Vocabulary(layer) if self.space == "one_hot" else None for layer in layers]
+            norms = [self.norm(*pair) for pair in zip(gradients, vocabularies, strict=True)]
+        return norms[0] if isinstance(self.layer, nn.Module) else norms
+
+    def _layers(self) -> list[nn.Module]:
+        return [self.layer] if isinstance(self.layer, nn.Module) else list(self.layer)
+
+
+def _of_batch(gradient: Tensor, batch: int) -> Tensor:
+    """The gradient, if the layer embeds each row of the input."""
+    if gradient.dim() < 2 or len(gradient) != batch:
+        raise SaliencyError(
+            f"the layer's output {tuple(gradient.shape)} has no row for each of the {batch} rows of the "
+            "input, as position embeddings do not: give the embedding of the tokens."
+        )
+    return gradient

@@ -1,0 +1,256 @@
+"""Vocabulary: an embedding table, prepared for the norms of gradients in one-hot tokens."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Hashable, Iterator, MutableMapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
+
+from hf_saliency.errors import SaliencyError
+
+# The most elements of a temporary (16 MiB in float32), and the most tokens whose norms share one.
+_TEMPORARY = 2**22
+_TOKENS = 2**12
+
+# Elsewhere the factor is computed on the CPU: MPS has no float64.
+_FLOAT64_DEVICES = ("cpu", "cuda")
+
+
+class Vocabulary:
+    r"""An embedding table :math:`E`, as norms of the one-hot gradient :math:`Eg` need it.
+
+    A token enters a model as :math:`e = E^\top x` with a one-hot :math:`x`, so a score whose gradient is
+    :math:`g` in :math:`e` has the gradient :math:`Eg` in :math:`x`. That vector, as long as the vocabulary,
+    is never stored: with :math:`LL^\top = E^\top E` its 2-norm is :math:`\lVert g^\top L\rVert_2`, and the
+    other orders run over the vocabulary piece by piece.
+
+    ``GradientNorm`` accepts a Vocabulary wherever it accepts a table. It reads a table on each call of
+    ``attribute``, to see whether it has changed (7 ms for 30522 x 768 in float32 on one core), and a
+    Vocabulary once, when first used. After the table has changed, make a new Vocabulary.
+
+    Parameters
+    ----------
+    table
+        A float tensor of shape (vocabulary, width), or an ``nn.Embedding``, whose table is what the module
+        returns for every token, ``module(arange(vocabulary))``: a subclass that scales its output is exact.
+        It is looked at when first used.
+
+    Examples
+    --------
+    >>> import torch
+    >>> embedding = torch.nn.Embedding.from_pretrained(torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]))
+    >>> Vocabulary(embedding).norm(torch.tensor([[1.0, 0.0], [1.0, 1.0]]), order=2)
+    tensor([3., 5.])
+    """
+
+    def __init__(self, table: nn.Module | Float[Tensor, "vocabulary width"]) -> None:
+        self.table = table
+
+    def check(self) -> nn.Embedding | Float[Tensor, "vocabulary width"]:
+        """The table, if it is one.
+
+        Raises
+        ------
+        SaliencyError
+            If it is neither a float tensor (vocabulary, width) nor an ``nn.Embedding``.
+        """
+        if isinstance(self.table, nn.Embedding):
+            return self.table
+        given = f"a {type(self.table).__name__}"
+        if isinstance(self.table, Tensor):
+            if self.table.dim() == 2 and self.table.is_floating_point():
+                return self.table
+            given = f"a {self.table.dtype} tensor of shape {tuple(self.table.shape)}"
+        raise SaliencyError(
+            f"{given} is no embedding table: the one-hot gradient needs an nn.Embedding, such as "
+            "model.get_input_embeddings(), or a float tensor of shape (vocabulary, width); "
+            "space='embedding' needs no table."
+        )
+
+    def norm(self, gradient: Float[Tensor, "*tokens width"], order: float = 2) -> Float[Tensor, "*tokens"]:
+        """The norm of each token's one-hot gradient.
+
+        Parameters
+        ----------
+        gradient
+            Gradient in the embedding of each token, (..., width), in float32 or float64.
+        order
+            1, 2 or ``math.inf``.
+
+        Returns
+        -------
+        Float[Tensor, "*tokens"]
+            One norm a token, in the dtype of ``gradient``.
+
+        Raises
+        ------
+        SaliencyError
+            If there is no table (vocabulary, width) as wide as the gradient, or if it holds NaN or infinity.
+        """
+        table = self.check()
+        width = _width(table)
+        if gradient.shape[-1] != width:
+            raise SaliencyError(
+                f"the embeddings are {gradient.shape[-1]} wide, but their table is {width} wide: pass the "
+                "table that embeds this very input, of shape (vocabulary, width)."
+            )
+        if order == 2:
+            # The dtype comes before the device: MPS cannot even hold float64.
+            factor = self._factor.to(gradient.dtype).to(gradient.device)
+            return torch.linalg.vector_norm(gradient @ factor, dim=-1)  # type: ignore[no-any-return]
+        tokens = gradient.reshape(-1, width)
+        norms = torch.cat([_streamed_norm(table, block, order) for block in _split(tokens, _TOKENS)])
+        return norms.reshape(gradient.shape[:-1])
+
+    @functools.cached_property
+    def _factor(self) -> Float[Tensor, "width rank"]:
+        return _current_factor(self.check())
+
+
+def _width(table: nn.Embedding | Tensor) -> int:
+    return next(_pieces(table, rows=1)).shape[1]
+
+
+@torch.no_grad()
+def _pieces(table: nn.Embedding | Tensor, rows: int) -> Iterator[Float[Tensor, "rows width"]]:
+    """The table from its first row to its last, at most so many rows at a time."""
+    if isinstance(table, Tensor) or _is_its_weight(table):
+        weight = table if isinstance(table, Tensor) else table.weight
+        yield from _split(weight.detach(), rows)
+        return
+    embed = _embed_without_renormalizing(table)
+    device = torch.device("cpu") if table.weight.is_meta else table.weight.device
+    for ids in _split(torch.arange(len(table.weight), device=device), rows):
+        yield _realised(embed, ids, table)
+
+
+def _split(tensor: Shaped[Tensor, "n ..."], size: int) -> Iterator[Shaped[Tensor, "size ..."]]:
+    size = max(1, size)
+    return (tensor[start : start + size] for start in range(0, len(tensor), size))
+
+
+def _is_its_weight(module: nn.Embedding) -> bool:
+    """Whether nothing stands between the weight and what the module returns."""
+    changed = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    return type(module) is nn.Embedding and module.max_norm is None and not changed
+
+
+def _embed_without_renormalizing(module: nn.Embedding) -> Callable[[Tensor], object]:
+    """The module's call; under ``max_norm`` torch rewrites the weight in the forward pass, so on a copy."""
+    if module.max_norm is None:
+        return module
+    copies = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    return lambda ids: torch.func.functional_call(module, copies, ids)
+
+
+def _realised(
+    embed: Callable[[Tensor], object], ids: Int[Tensor, " rows"], module: nn.Embedding
+) -> Float[Tensor, "rows width"]:
+    advice = (
+        f"{type(module).__name__} does not map each token id to a row of its own: the one-hot gradient needs "
+        "an embedding from ids of shape (n,) to (n, width); space='embedding' needs none."
+    )
+    try:
+        rows = embed(ids)
+    except Exception as error:
+        raise SaliencyError(f"{advice} Its call with {len(ids)} ids failed: {error}") from error
+    if not isinstance(rows, Tensor) or not rows.is_floating_point():
+        raise SaliencyError(f"{advice} For {len(ids)} ids it returned a {type(rows).__name__} not of floats.")
+    if rows.dim() != 2 or len(rows) != len(ids):
+        raise SaliencyError(f"{advice} For {len(ids)} ids it returned the shape {tuple(rows.shape)}.")
+    return rows.detach()
+
+
+def _streamed_norm(
+    table: nn.Embedding | Tensor, tokens: Float[Tensor, "n width"], order: float
+) -> Float[Tensor, " n"]:
+    """Norm of order 1 or infinity, over pieces of the vocabulary."""
+    norm = tokens.new_zeros(len(tokens))
+    for rows in _pieces(table, rows=_TEMPORARY // max(tokens.shape)):
+        magnitude = (tokens @ rows.to(tokens).T).abs()
+        norm = norm + magnitude.sum(-1) if order == 1 else torch.maximum(norm, magnitude.amax(-1))
+    return norm
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """The factor of a table, and what the table looked like when the factor was computed."""
+
+    state: Hashable
+    fingerprint: Float[Tensor, " vocabulary"]
+    factor: Float[Tensor, "width rank"]
+
+
+_prepared: MutableMapping[nn.Module | Tensor, _Prepared] = WeakIdKeyDictionary()
+_lock = threading.Lock()
+
+
+# Outside inference mode: its tensors would be cached, and autograd cannot save them.
+@torch.inference_mode(False)
+@torch.no_grad()
+def _current_factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
+    """The factor of the table as it is now, computed again only if the table has changed."""
+    fingerprint = _fingerprint(table)
+    state = (_state(table), fingerprint.dtype, fingerprint.device)
+    with _lock:
+        known = _prepared.get(table)
+    if known is not None and known.state == state and torch.equal(known.fingerprint, fingerprint):
+        return known.factor
+    factor = _factor(table)
+    with _lock:
+        _prepared[table] = _Prepared(state, fingerprint, factor)
+    return factor
+
+
+def _state(table: nn.Embedding | Tensor) -> Hashable:
+    """Identity and version of each tensor behind the table: they tell of every step of an optimizer."""
+    tensors = [table] if isinstance(table, Tensor) else itertools.chain(table.parameters(), table.buffers())
+    return tuple(
+        (id(t), t.data_ptr(), t.shape, t.dtype, t.device, None if t.is_inference() else t._version)
+        for t in tensors
+    )
+
+
+def _fingerprint(table: nn.Embedding | Tensor) -> Float[Tensor, " vocabulary"]:
+    """Every row's product with one fixed random vector: it tells of changes through ``.data``, of no version.
+
+    A change that it misses is below the rounding of the product, hence below that of a norm.
+    """
+    width = _width(table)
+    probe = torch.randn(width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def project(rows: Float[Tensor, "rows width"]) -> Float[Tensor, " rows"]:
+        dtype = torch.promote_types(rows.dtype, torch.float32)
+        return rows.to(dtype) @ probe.to(dtype).to(rows.device)
+
+    return torch.cat([project(rows) for rows in _pieces(table, rows=_TEMPORARY // width)])
+
+
+def _factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
+    r"""A float64 matrix :math:`L` with :math:`LL^\top = E^\top E`, for a table of any rank.
+
+    Directions whose eigenvalue is within the rounding of the Gram matrix are dropped, so that a gradient that
+    no token can see has norm zero, not the square root of a rounding error.
+    """
+    width = _width(table)
+    gram = torch.zeros(width, width, dtype=torch.float64)
+    for piece in _pieces(table, rows=_TEMPORARY // width):
+        rows = (piece if piece.device.type in _FLOAT64_DEVICES else piece.cpu()).double()
+        gram = gram.to(rows.device).addmm_(rows.T, rows)
+    if not gram.isfinite().all():
+        raise SaliencyError(
+            "the embedding table holds NaN or infinity, so that the one-hot gradient has no norm: repair the "
+            "model's embedding, or choose space='embedding', which does not read the table."
+        )
+    eigenvalues, eigenvectors = torch.linalg.eigh(gram)
+    rounding = eigenvalues[-1] * width * torch.finfo(torch.float64).eps
+    seen = eigenvalues > rounding
+    factor: Tensor = eigenvectors[:, seen] * eigenvalues[seen].sqrt()
+    return factor

@@ -1,0 +1,306 @@
+"""Explainer: the one place where the adapter, the attribution and the result meet."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from hf_saliency import __version__
+from hf_saliency.adapter.batch import PREDICTED, Batch, collate, names, sweep
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.score import Score
+from hf_saliency.adapter.targets import MaskedToken, Row, Target
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.attribution.methods import Method, as_method
+from hf_saliency.attribution.reductions import REDUCTIONS
+from hf_saliency.attribution.vocabulary import Vocabulary
+from hf_saliency.errors import SaliencyError
+from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Rows of a batch share each weight matrix that is read; past this many tokens more of them bring no more speed.
+BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known of a row once it is done: scores of the tokens it saw, and what the model said there."""
+
+    columns: Sequence[int]
+    values: np.ndarray
+    score: float
+    class_id: int
+    predictions: tuple[tuple[int, float], ...]
+
+
+class Explainer:
+    """Explains the predictions of a Hugging Face text model: which tokens of the text does a score depend on?
+
+    The model is used in eval mode and without weight gradients; it is left as it was. Explainers of one model may
+    be used from several threads.
+
+    Parameters
+    ----------
+    model
+        A masked language model of transformers, or one with its interface.
+    tokenizer
+        The tokenizer that belongs to it.
+    batch_tokens
+        How many tokens, padding included, share one forward and backward pass: memory follows it. By default
+        1,024 on a CPU and 32,768 on a GPU. A batch that does not fit into memory is halved.
+    progress
+        Whether to show a progress bar, on standard error, for work of more than two seconds.
+
+    Raises
+    ------
+    SaliencyError
+        If the model cannot be explained; the message says why.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> heat = explainer("the formal study of grammar is an important part of education")
+    >>> heat.scores.shape
+    (11, 13)
+    >>> heat.targets[4].label, heat.targets[4].predictions[0].label
+    ('grammar', 'mathematics')
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        batch_tokens: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        if batch_tokens is not None and batch_tokens < 1:
+            raise SaliencyError(f"batch_tokens={batch_tokens}: give a positive number of tokens, such as 1024.")
+        self.text_model = TextModel(model, tokenizer)
+        device = self.text_model.streams[0].device.type
+        self.batch_tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"])
+        self.progress = progress
+
+    @overload
+    def __call__(
+        self,
+        texts: str,
+        *,
+        target: Target | None = ...,
+        method: Any = ...,
+        top_k: int = ...,
+        overflow: Overflow = ...,
+    ) -> SaliencyMap: ...
+    @overload
+    def __call__(
+        self,
+        texts: Sequence[str],
+        *,
+        target: Target | None = ...,
+        method: Any = ...,
+        top_k: int = ...,
+        overflow: Overflow = ...,
+    ) -> list[SaliencyMap]: ...
+    def __call__(
+        self,
+        texts: str | Sequence[str],
+        *,
+        target: Target | None = None,
+        method: Any = None,
+        top_k: int = 3,
+        overflow: Overflow = "error",
+    ) -> SaliencyMap | list[SaliencyMap]:
+        """Explain a text, or several at once.
+
+        Parameters
+        ----------
+        texts
+            A string, or a sequence of strings.
+        target
+            What to explain. By default the sweep of a masked language model: each token that is not special, its
+            position masked, the logit of the true token.
+        method
+            How: a method such as ``hs.gradient_norm()`` (the default), a Captum class, or a function from the
+            score to a Captum attribution.
+        top_k
+            How many of the model's predictions to keep for each target.
+        overflow
+            What to do with a text longer than the model's limit: ``"error"``; ``"truncate"`` explains its
+            beginning; ``"windows"`` explains each target within as many tokens around it as the model reads
+            (tokens outside have the score zero, since the prediction cannot depend on them).
+
+        Returns
+        -------
+        SaliencyMap
+            For a string; a list of them for a sequence.
+
+        Raises
+        ------
+        SaliencyError
+            If a text, the target or the method does not fit the model; nothing has been computed then.
+        """
+        given = [texts] if isinstance(texts, str) else list(texts)
+        if top_k < 0:
+            raise SaliencyError(f"top_k={top_k}: give the number of predictions to keep, 0 or more.")
+        chosen = self._target(target)
+        how = as_method(method)
+        encodings = [self.text_model.encode(text, overflow) for text in given]
+        rows = [(number, row) for number, e in enumerate(encodings) for row in chosen.rows(e, self.text_model)]
+        with torch.inference_mode(False):  # whose tensors autograd could not save
+            found = self._explain([row for _, row in rows], chosen, how, top_k)
+        maps = []
+        for number, encoding in enumerate(encodings):
+            own = [(row, f) for (n, row), f in zip(rows, found, strict=True) if n == number]
+            maps.append(self._map(encoding, own, chosen, how))
+        return maps[0] if isinstance(texts, str) else maps
+
+    def _target(self, target: Target | None) -> Target:
+        if target is None:
+            return MaskedToken()
+        if not isinstance(target, Target):
+            raise SaliencyError(f"target={target!r}: give a target such as hs.MaskedToken('grammar').")
+        return target
+
+    def _explain(self, rows: Sequence[Row], target: Target, method: Method, top_k: int) -> list[_Found]:
+        """Every row's scores, in the order given."""
+        if not rows:
+            return []
+        model = self.text_model
+        row_names = names(model, rows)
+        inputs = [name for name in row_names if name in model.known]
+        score = Score(model.model, model.streams, row_names, target.read, model_inputs=inputs, top_k=top_k)
+        attribution = method.build(score, [Vocabulary(stream.module) for stream in model.streams])
+        class_ids = [PREDICTED if row.class_id is None else row.class_id for row in rows]
+        found: dict[int, _Found] = {}
+
+        def step(batch: list[int]) -> None:
+            inputs = collate(model, [rows[i] for i in batch], [class_ids[i] for i in batch], row_names)
+            done = _attribute(attribution, method, score, inputs)
+            found.update(zip(batch, done, strict=True))
+
+        lengths = [min(len(row.encoding), model.max_tokens or len(row.encoding)) for row in rows]
+        with tqdm(total=len(rows), unit="target", delay=2, leave=False, disable=not self.progress) as bar:
+            for count in sweep(lengths, self.batch_tokens, model.pads, step):
+                bar.update(count)
+        return [found[i] for i in range(len(rows))]
+
+    def _map(
+        self, encoding: Encoding, own: Sequence[tuple[Row, _Found]], target: Target, method: Method
+    ) -> SaliencyMap:
+        dtype = np.result_type(*(found.values.dtype for _, found in own))
+        scores = np.zeros((len(own), len(encoding)), dtype)
+        for i, (_, found) in enumerate(own):
+            scores[i, list(found.columns)] = found.values
+        saliency_map = SaliencyMap(
+            texts=encoding.texts,
+            tokens=encoding.tokens,
+            targets=tuple(self._target_row(row, found, target) for row, found in own),
+            scores=scores,
+            method=method.name,
+            arguments=method.arguments,
+            signed=method.signed,
+            provenance=self._provenance,
+        )
+        _name_non_finite(saliency_map)
+        return saliency_map
+
+    def _target_row(self, row: Row, found: _Found, target: Target) -> TargetRow:
+        name = self.text_model.class_name
+        token = row.encoding.tokens[row.position]
+        true = row.class_id == row.encoding.ids[row.position]
+        own = row.encoding.texts[token.text][token.start : token.end] if true else ""
+        return TargetRow(
+            label=own or name(found.class_id),
+            position=row.position,
+            score=found.score,
+            unit=target.unit,
+            masked=row.masked,
+            against=None if row.against_id is None else name(row.against_id),
+            predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
+        )
+
+    @functools.cached_property
+    def _provenance(self) -> dict[str, str]:
+        model = self.text_model.model
+        config = getattr(model, "config", None)
+        details = {
+            "model": getattr(config, "name_or_path", "") or type(model).__name__,
+            "class": type(model).__name__,
+            "revision": getattr(config, "_commit_hash", None) or "",
+            "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+            "tokenizer": type(self.text_model.tokenizer).__name__,
+        }
+        versions = {package: metadata.version(package) for package in ("captum", "torch", "transformers")}
+        return {**{key: value for key, value in details.items() if value}, "hf-saliency": __version__, **versions}
+
+
+def _attribute(attribution: Any, method: Method, score: Score, batch: Batch) -> list[_Found]:
+    """One batch through Captum, and what each of its rows gave."""
+    sink: list[Any] = []
+    rows = batch.rows
+    if not method.at_input:  # the score is evaluated elsewhere too, so the class must be known before
+        with torch.no_grad():
+            score(*batch.embeds, *rows, sink)
+        class_id = score.names.index("class_id")
+        rows = (*rows[:class_id], sink[0].class_ids, *rows[class_id + 1 :])
+    inputs: Any = batch.embeds if len(batch.embeds) > 1 else batch.embeds[0]
+    extra = (*rows, sink) if method.at_input else rows
+    result = attribution.attribute(inputs, additional_forward_args=extra)
+    values = _reduced(result, method, batch).detach()
+    outcome = sink[-1]
+    values = values.cpu() if values.dtype == torch.float64 else values.float().cpu()
+    return [
+        _Found(columns, row[: len(columns)].numpy(), value, class_id, tuple(zip(classes, chances, strict=True)))
+        for columns, row, value, class_id, classes, chances in zip(
+            batch.columns,
+            values,
+            outcome.scores.tolist(),
+            outcome.class_ids.tolist(),
+            outcome.classes.tolist(),
+            outcome.probabilities.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _reduced(result: Any, method: Method, batch: Batch) -> Tensor:
+    """The attribution as (batch, tokens)."""
+    (values,) = result if isinstance(result, (tuple, list)) else (result,)
+    shape = tuple(batch.embeds[0].shape)
+    if method.reduction is not None and isinstance(values, Tensor) and tuple(values.shape) == shape:
+        values = REDUCTIONS[method.reduction](values)
+    if not isinstance(values, Tensor) or tuple(values.shape) != shape[:2]:
+        given = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise SaliencyError(
+            f"the method {method.name} gives {given} for embeddings of shape {shape}: expected the same shape, or "
+            f"{shape[:2]}."
+        )
+    return values
+
+
+def _name_non_finite(saliency_map: SaliencyMap) -> None:
+    bad = [
+        target.label
+        for target, row in zip(saliency_map.targets, saliency_map.scores, strict=True)
+        if not np.isfinite(row).all()
+    ]
+    if bad:
+        warnings.warn(
+            f"the scores of {len(bad)} targets are not finite ({', '.join(map(repr, bad[:5]))}): the model's "
+            "gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
+            "dtype=torch.float32.",
+            RuntimeWarning,
+            stacklevel=4,
+        )

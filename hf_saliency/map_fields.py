@@ -1,0 +1,136 @@
+"""What a map holds, copied and checked: tuples, read-only arrays, JSON values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from hf_saliency.errors import SaliencyError
+
+if TYPE_CHECKING:
+    from hf_saliency.spans import Token
+    from hf_saliency.target_row import TargetRow
+
+T = TypeVar("T")
+
+
+def tuple_of(kind: type[T], items: Iterable[T], name: str) -> tuple[T, ...]:
+    """The items as a tuple; ``name`` is what it is called in errors."""
+    if isinstance(items, str):
+        raise SaliencyError(f"{name} is one string: give a tuple, {name}=({items[:20]!r},).")
+    found = tuple(items)
+    for item in found:
+        if not isinstance(item, kind):
+            raise SaliencyError(f"{name} must hold {kind.__name__}s, not {type(item).__name__}: {item!r}.")
+    return found
+
+
+def string(value: str, name: str) -> str:
+    """The value, if it is a string."""
+    if not isinstance(value, str):
+        raise SaliencyError(f"{name} must be a string, not {type(value).__name__}.")
+    return str(value)
+
+
+def frozen_scores(values: Any) -> np.ndarray:
+    """A read-only, exact copy: float64 stays float64, lower precision becomes float32."""
+    return _frozen(values, "scores", np.float32)
+
+
+def frozen_delta(values: Any) -> np.ndarray | None:
+    """A read-only, exact copy in float64, where there is one."""
+    return None if values is None else _frozen(values, "convergence_delta", np.float64)
+
+
+def _frozen(values: Any, name: str, least: type[np.floating[Any]]) -> np.ndarray:
+    array = np.array(values)
+    if not np.issubdtype(array.dtype, np.floating) or array.dtype.itemsize > 8:
+        raise SaliencyError(
+            f"{name} must be real floating-point numbers of at most 64 bits, not {array.dtype}."
+        )
+    array = array.astype(np.result_type(array.dtype.newbyteorder("="), least), order="C")
+    array.setflags(write=False)
+    return array
+
+
+def same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Whether two arrays have one dtype and equal numbers, NaN to NaN."""
+    if a is None or b is None:
+        return a is b
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
+
+
+def check_shapes(scores: np.ndarray, delta: np.ndarray | None, targets: int, tokens: int) -> None:
+    """Refuse arrays that do not belong to so many targets and tokens."""
+    if scores.shape != (targets, tokens):
+        raise SaliencyError(
+            f"scores have shape {scores.shape}, but there are {targets} targets and {tokens} tokens: "
+            "pass an array of shape (targets, tokens)."
+        )
+    if delta is not None and delta.shape != (targets,):
+        raise SaliencyError(f"convergence_delta has shape {delta.shape}, but there are {targets} targets.")
+
+
+def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequence[TargetRow]) -> None:
+    """Refuse tokens outside the texts, and targets outside the tokens."""
+    for token in tokens:
+        inside = 0 <= token.text < len(texts)
+        if not (inside and 0 <= token.start <= token.end <= len(texts[token.text])):
+            raise SaliencyError(f"{token} lies outside the texts given.")
+    for target in targets:
+        if target.position is not None and not 0 <= target.position < len(tokens):
+            raise SaliencyError(f"{target} is read at a token that is not there: there are {len(tokens)}.")
+
+
+def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A deep copy of a mapping, of JSON values only.
+
+    Tuples and arrays become lists, NumPy scalars Python's own, and numbers that JSON has not the strings
+    ``"nan"``, ``"inf"`` and ``"-inf"``.
+
+    Parameters
+    ----------
+    values
+        With strings as keys.
+    name
+        What it is called in errors.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    SaliencyError
+        For anything else, such as a tensor or a function.
+    """
+    if not isinstance(values, Mapping):
+        raise SaliencyError(f"{name} must be a dictionary, not {type(values).__name__}.")
+    for key in values:
+        if not isinstance(key, str):
+            raise SaliencyError(f"{name} has the key {key!r}: its keys must be strings.")
+    return {str(key): _json_value(value, f"{name}[{key!r}]") for key, value in values.items()}
+
+
+def _json_value(value: Any, name: str) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return json_object(value, name)
+    raise SaliencyError(
+        f"{name} is a {type(value).__name__}, which cannot be saved: give strings, numbers, lists or "
+        "dictionaries, such as its name."
+    )

@@ -1,0 +1,257 @@
+"""SaliencyMap: what an explanation found, as plain NumPy, apart from any model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hf_saliency import map_fields
+from hf_saliency.errors import SaliencyError
+from hf_saliency.normalization import Normalization as Normalization
+from hf_saliency.normalization import normalized
+from hf_saliency.row_selection import rows_of
+from hf_saliency.spans import Token
+from hf_saliency.summary import summary
+from hf_saliency.target_row import Prediction as Prediction
+from hf_saliency.target_row import TargetRow as TargetRow
+from hf_saliency.target_row import Unit as Unit
+from hf_saliency.word_columns import WordReduction as WordReduction
+from hf_saliency.word_columns import check_reduction, merged, reduced, word_groups
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SaliencyMap:
+    """Attribution scores of one explanation: a matrix of targets x tokens and what is needed to read it.
+
+    Made by :class:`hf_saliency.Explainer`; draws with :func:`hf_saliency.figure`. It holds no model and no
+    tensor, so it can be kept, saved, sent and drawn anew where neither is at hand. What is given is copied;
+    the arrays are read-only. Two maps are equal if all that they hold is equal, NaN to NaN.
+
+    Parameters
+    ----------
+    texts
+        The text explained, or several (sentence pairs).
+    tokens
+        The columns, special tokens included.
+    targets
+        The rows.
+    scores
+        Array of shape (targets, tokens), raw: never normalised. Float64 for a float64 model, else float32;
+        lower precision becomes float32.
+    method
+        Name of the attribution method, such as ``"gradient_norm"``.
+    arguments
+        The method's arguments, as JSON values: a tuple becomes a list, an infinity ``"inf"``.
+    signed
+        Whether a score's sign has a meaning (evidence for, against). A norm is unsigned.
+    convergence_delta
+        Array of shape (targets,), float64: by how much the scores of a row miss the sum that the method's
+        completeness axiom asks for; None for a method without one.
+    provenance
+        Model, revision, dtype and library versions.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> heat = explainer("Paris is the capital of France.")
+    >>> heat.scores.shape
+    (7, 9)
+    >>> heat.labels[:3]
+    ('[CLS]', 'Paris', 'is')
+    """
+
+    texts: tuple[str, ...]
+    tokens: tuple[Token, ...]
+    targets: tuple[TargetRow, ...]
+    scores: Float[np.ndarray, "targets tokens"]
+    method: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    signed: bool = False
+    convergence_delta: Float[np.ndarray, " targets"] | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        fields = {
+            "texts": map_fields.tuple_of(str, self.texts, "texts"),
+            "tokens": map_fields.tuple_of(Token, self.tokens, "tokens"),
+            "targets": map_fields.tuple_of(TargetRow, self.targets, "targets"),
+            "scores": map_fields.frozen_scores(self.scores),
+            "method": map_fields.string(self.method, "method"),
+            "arguments": map_fields.json_object(self.arguments, "arguments"),
+            "signed": bool(self.signed),
+            "convergence_delta": map_fields.frozen_delta(self.convergence_delta),
+            "provenance": map_fields.json_object(self.provenance, "provenance"),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        map_fields.check_places(self.texts, self.tokens, self.targets)
+        map_fields.check_shapes(self.scores, self.convergence_delta, len(self.targets), len(self.tokens))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What to show for each token: its slice of the text, or its own name where the text has none."""
+        return tuple(self.texts[t.text][t.start : t.end] or t.piece for t in self.tokens)
+
+    def normalized(self, how: Normalization = "row_max") -> Float[np.ndarray, "targets tokens"]:
+        """The scores with each row divided by its largest or its summed magnitude; a row of zeros stays.
+
+        Parameters
+        ----------
+        how
+            ``"row_max"``, ``"row_sum"`` or ``"none"``; another word raises :class:`SaliencyError`.
+
+        Returns
+        -------
+        Array of shape (targets, tokens)
+            Without unit; signs are kept. A score that is NaN or infinite stays what it is, and the others of
+            its row are divided as if it were not there.
+        """
+        return normalized(self.scores, how)
+
+    def select(self, *which: int | slice | str) -> SaliencyMap:
+        """The map of some targets only, in the order given; those of a slice or word in the matrix's order.
+
+        Parameters
+        ----------
+        *which
+            Row numbers (negative ones count from the end), slices of them, or words of the text: every target
+            read inside the word.
+
+        Returns
+        -------
+        SaliencyMap
+
+        Raises
+        ------
+        SaliencyError
+            If nothing is selected, or a row or word is not there.
+        """
+        rows = [row for item in which for row in rows_of(self, item)]
+        if not rows:
+            raise SaliencyError(f"no target is selected; this map has {len(self.targets)}: select(0), say.")
+        return self._part(rows, range(len(self.tokens)))
+
+    def drop_special(self) -> SaliencyMap:
+        """The map without the columns of special tokens, and without the rows that are read at one."""
+        columns = [i for i, token in enumerate(self.tokens) if not token.special]
+        rows = [i for i, t in enumerate(self.targets) if t.position is None or t.position in columns]
+        return self._part(rows, columns)
+
+    def _part(self, rows: Sequence[int], columns: Sequence[int]) -> SaliencyMap:
+        new = {old: i for i, old in enumerate(columns)}
+        return dataclasses.replace(
+            self,
+            tokens=tuple(self.tokens[i] for i in columns),
+            targets=tuple(self.targets[i].moved(new) for i in rows),
+            scores=self.scores[np.ix_(rows, columns)],
+            convergence_delta=None if self.convergence_delta is None else self.convergence_delta[list(rows)],
+        )
+
+    def words(self, reduction: WordReduction = "sum") -> SaliencyMap:
+        """The map with the columns of a word's pieces merged into one; rows stay as they are.
+
+        A word is what :func:`hf_saliency.spans.words` says, and a token that covers several words joins them.
+        Special tokens stay alone. A map of words is returned as it is.
+
+        Parameters
+        ----------
+        reduction
+            ``"sum"``, ``"mean"``, ``"max"`` (the score of largest magnitude, its sign kept) or ``"norm"``
+            (the 2-norm, unsigned; for the gradient norm of order 2 that is the norm of the gradient in all
+            pieces at once); another word raises :class:`SaliencyError`. A NaN makes its word's score NaN.
+
+        Returns
+        -------
+        SaliencyMap
+        """
+        check_reduction(reduction)
+        if "words" in self.arguments:
+            return self
+        groups = word_groups(self.texts, self.tokens)
+        new = {old: i for i, group in enumerate(groups) for old in group}
+        return dataclasses.replace(
+            self,
+            tokens=tuple(merged(self.texts, [self.tokens[i] for i in group]) for group in groups),
+            targets=tuple(target.moved(new) for target in self.targets),
+            scores=reduced(self.scores, groups, reduction),
+            arguments={**self.arguments, "words": reduction},
+            signed=self.signed and reduction != "norm",
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the map to one JSON file; a path that cannot be written raises :class:`SaliencyError`.
+
+        Parameters
+        ----------
+        path
+            Where; an existing file is replaced once the new one is complete.
+        """
+        from hf_saliency import storage
+
+        storage.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SaliencyMap:
+        """Read a map that :meth:`save` wrote; it equals the one saved.
+
+        Parameters
+        ----------
+        path
+            The file; if it is no map, damaged, or of a newer format, :class:`SaliencyError` says so.
+
+        Returns
+        -------
+        SaliencyMap
+        """
+        from hf_saliency import storage
+
+        return storage.load(path)
+
+    def to_textual_heatmap(self, *, top_k: int = 3) -> list[dict[str, Any]]:
+        """The data of one facet for ``textualheatmap.TextualHeatmap.set_data([...])``.
+
+        It needs a complete sweep with an unsigned method: one target at each token that is not special.
+        TextualHeatmap puts the data into a script as they are: do not show it a text from a stranger.
+
+        Parameters
+        ----------
+        top_k
+            How many predictions each token's ``meta`` lists, empty strings where there are fewer.
+
+        Returns
+        -------
+        list of dict
+            ``{"token", "meta", "heat"}`` for each token, with the heat divided by the row's maximum, and
+            ``{"token", "format": True}`` for the text between two tokens.
+        """
+        from hf_saliency import textual_heatmap
+
+        return textual_heatmap.facet(self, top_k=top_k)
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+    def __eq__(self, other: object) -> bool:
+        from hf_saliency import storage
+
+        if not isinstance(other, SaliencyMap):
+            return NotImplemented
+        return (
+            storage.head(self) == storage.head(other)
+            and map_fields.same_array(self.scores, other.scores)
+            and map_fields.same_array(self.convergence_delta, other.convergence_delta)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.texts, self.tokens, self.method, self.scores.shape))
+
+    def __reduce__(self) -> tuple[type[SaliencyMap], tuple[Any, ...]]:
+        # Through the constructor, so that the arrays of a copy are read-only too.
+        return type(self), tuple(getattr(self, f.name) for f in dataclasses.fields(self))

@@ -1,0 +1,210 @@
+"""Tokens and words as character spans of the user's own string.
+
+A span is ``(start, end)`` with ``text[start:end]`` the characters that it covers. Nothing here looks at a
+tokenizer's marks (``##``, ``Ġ``, ``▁``): what is shown to a reader is always a slice of the text.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Span = tuple[int, int]
+
+_APOSTROPHES = "'’＇"
+_ZERO_WIDTH_SPACE = "\u200b"
+# Scripts written without spaces between words; without a dictionary each letter is a word of its own.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x1950, 0x19DF),  # Tai Le, New Tai Lue
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x3005, 0x312F),  # kana, bopomofo, iteration marks
+    (0x31A0, 0x9FFF),  # ideographs
+    (0xA9E0, 0xA9FF),  # Myanmar
+    (0xAA60, 0xAADF),  # Myanmar, Tai Viet
+    (0xF900, 0xFAFF),  # ideographs
+    (0xFF66, 0xFF9F),  # halfwidth kana
+    (0x1AFF0, 0x1B16F),  # kana
+    (0x20000, 0x3FFFF),  # ideographs
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One input token: a column of a map.
+
+    Parameters
+    ----------
+    piece
+        The tokenizer's own name of the token, such as ``"##ing"`` or ``"[CLS]"``.
+    start, end
+        The characters of the text that the token stands for, ``text[start:end]``; an empty span for a token
+        that the tokenizer added.
+    text
+        Which of the explained texts it belongs to.
+    special
+        Whether it is a special token other than the mask and the unknown token.
+    """
+
+    piece: str
+    start: int
+    end: int
+    text: int = 0
+    special: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end", "text"):  # offsets often come as NumPy integers, which JSON has not
+            object.__setattr__(self, name, operator.index(getattr(self, name)))
+        object.__setattr__(self, "special", bool(self.special))
+
+
+def trim(text: str, start: int, end: int) -> Span:
+    """The span without the white space at its two ends."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def words(text: str) -> list[Span]:
+    """Words of a text: runs of letters, digits and underscores; any other character is a word of its own.
+
+    An apostrophe between two letters belongs to its word (``don't``), a hyphen does not. Combining marks,
+    vowel signs, variation selectors, skin tones and invisible format characters stay with what they follow; a
+    zero-width joiner holds an emoji together, and two regional indicators are a flag. In scripts without
+    spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Myanmar) each letter with its marks stands
+    alone, so that tokens are merged there only if they share a letter. White space and the zero-width space
+    separate words.
+
+    Parameters
+    ----------
+    text
+        Any string.
+
+    Returns
+    -------
+    list of (start, end)
+        Disjoint, in reading order; together they cover everything but the white space.
+
+    Examples
+    --------
+    >>> [text[a:b] for text in ["It isn't low-cost."] for a, b in words(text)]
+    ['It', "isn't", 'low', '-', 'cost', '.']
+    """
+    found: list[Span] = []
+    start, previous = 0, "space"
+    for i, character in enumerate(text):
+        kind = _kind(character)
+        if kind == "apostrophe":
+            between = previous == "letter" and i + 1 < len(text) and _kind(text[i + 1]) == "letter"
+            kind = "letter" if between else "single"
+        if not _joined(previous, kind):
+            if previous != "space":
+                found.append((start, i))
+            start = i
+        previous = _state(previous, kind)
+    if previous != "space":
+        found.append((start, len(text)))
+    return found
+
+
+def _joined(previous: str, kind: str) -> bool:
+    """Whether a character of a kind goes on with the word that stands in the state ``previous``."""
+    if "space" in (previous, kind):
+        return False
+    alike = kind == previous and kind in ("letter", "flag")
+    return alike or kind in ("extend", "join") or previous == "join"
+
+
+def _state(previous: str, kind: str) -> str:
+    """The state of a word after one more character."""
+    if kind == "extend":
+        return "join" if previous == "space" else previous  # marks without a base belong to what follows
+    if kind == "join":
+        return "letter" if previous == "letter" else "join"  # inside a word a joiner changes only its look
+    return "single" if kind == previous == "flag" else kind
+
+
+@functools.lru_cache(maxsize=4096)
+def _kind(character: str) -> str:
+    if character.isspace() or character == _ZERO_WIDTH_SPACE:
+        return "space"
+    if character in _APOSTROPHES:
+        return "apostrophe"
+    if character == "\u200d":
+        return "join"
+    code = ord(character)
+    category = unicodedata.category(character)
+    if category[0] == "M" or category == "Cf" or 0x1F3FB <= code <= 0x1F3FF:
+        return "extend"
+    if 0x1F1E6 <= code <= 0x1F1FF:
+        return "flag"
+    if category != "Nd" and any(low <= code <= high for low, high in _UNSPACED):
+        return "single"
+    return "letter" if category[0] in "LN" or category == "Pc" else "single"
+
+
+def occurrences(text: str, phrase: str) -> list[Span]:
+    """Every place where a phrase stands in a text as whole words, case included."""
+    phrase = phrase.strip()
+    inside = {border for start, end in words(text) for border in range(start + 1, end)}
+    found: list[Span] = []
+    start = text.find(phrase) if phrase else -1
+    while start >= 0:
+        end = start + len(phrase)
+        if start not in inside and end not in inside:
+            found.append((start, end))
+        start = text.find(phrase, start + 1)
+    return found
+
+
+def overlapping(spans: Sequence[Span], start: int, end: int) -> list[int]:
+    """Indexes of the spans that share at least one character with ``text[start:end]``."""
+    return [i for i, (a, b) in enumerate(spans) if max(a, start) < min(b, end)]
+
+
+def merge(spans: Iterable[Span], units: Sequence[Span]) -> list[list[int]]:
+    """Group spans by the units (words, say) that they touch.
+
+    The rule is the same for one tokenization and for aligning two: spans that touch a common unit are in one
+    group, so a token that covers several words joins them. Spans that touch no unit stay alone.
+
+    Parameters
+    ----------
+    spans
+        Token spans, in any order; they may be empty, overlap or coincide.
+    units
+        Disjoint spans in reading order.
+
+    Returns
+    -------
+    list of list of int
+        Indexes of ``spans``; every index occurs once. Each group is in ascending order, and so are the groups
+        by their first index.
+    """
+    spans = list(spans)
+    groups: list[list[int]] = []
+    word: list[int] = []  # the newest group that touches units, the last of them last_unit
+    first, last_unit = 0, -1
+    for i in sorted(range(len(spans)), key=spans.__getitem__):
+        start, end = spans[i]
+        while first < len(units) and units[first][1] <= start:
+            first += 1
+        touched = first
+        while touched < len(units) and max(units[touched][0], start) < min(units[touched][1], end):
+            touched += 1
+        if touched == first:
+            groups.append([i])
+            continue
+        if first > last_unit:
+            word = []
+            groups.append(word)
+        word.append(i)
+        last_unit = max(last_unit, touched - 1)
+    return sorted(sorted(group) for group in groups)
