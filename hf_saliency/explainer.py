@@ -255,7 +255,9 @@ def _attribute(attribution: Any, method: Method, score: Score, batch: Batch) -> 
             score(*batch.embeds, *rows, sink)
         class_id = score.names.index("class_id")
         rows = (*rows[:class_id], sink[0].class_ids, *rows[class_id + 1 :])
-    inputs: Any = batch.embeds if len(batch.embeds) > 1 else batch.embeds[0]
+    # Leaves that require a gradient, since Captum warns about others.
+    embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
+    inputs: Any = embeds if len(embeds) > 1 else embeds[0]
     extra = (*rows, sink) if method.at_input else rows
     result = attribution.attribute(inputs, additional_forward_args=extra)
     values = _reduced(result, method, batch).detach()

@@ -168,7 +168,7 @@ def _numbers(values: np.ndarray) -> Any:
     if values.dtype == np.float64:
         return exact.tolist()
     short = values.astype(str).astype(np.float64)
-    # A decimal close to the middle between two float32 could read back as the other one, in two roundings.
+    # A decimal next to the middle of two float32 can end at the wrong one, in two roundings: 7.038531e-26.
     return np.where(short.astype(values.dtype) == values, short, exact).tolist()
 
 

@@ -74,7 +74,7 @@ class Encoding:
         """The first tokens, and the text as far as they reach."""
         content = self.content
         kept = self.columns(self.window(content.start, length))
-        end = max((token.end for token in kept.tokens), default=0)
+        end = max((kept.tokens[i].end for i in kept.content), default=0)
         tokens = tuple(
             dataclasses.replace(token, start=end, end=end) if token.start > end else token
             for token in kept.tokens

@@ -7,19 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hf_saliency.adapter.embedding import Stream
+from hf_saliency.adapter.locks import lock_of
 from hf_saliency.errors import SaliencyError
 
 Read = Callable[[Float[Tensor, "batch classes"], Mapping[str, Tensor]], Float[Tensor, " batch"]]
-
-_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-_LOCKS_GUARD = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -135,9 +132,7 @@ def borrowed(model: nn.Module) -> Iterator[None]:
 
     Frozen weights keep the graph free of what only weight gradients need, so a row takes less memory and time.
     """
-    with _LOCKS_GUARD:
-        lock = _LOCKS.setdefault(model, threading.RLock())
-    with lock:
+    with lock_of(model):
         training = [module for module in model.modules() if module.training]
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         try:
@@ -157,8 +152,11 @@ def borrowed(model: nn.Module) -> Iterator[None]:
 def _replaced(stream: Stream, embeds: Tensor) -> Iterator[list[bool]]:
     """Put embeddings in the place of one call's output; yields, for each call, whether it was replaced."""
     calls: list[bool] = []
+    owner = threading.get_ident()
 
     def replace(module: nn.Module, arguments: Any, output: Any) -> Tensor | None:
+        if threading.get_ident() != owner:  # another explanation that looks tokens up meanwhile
+            return None
         calls.append(len(calls) == stream.call)
         if not calls[-1]:
             return None

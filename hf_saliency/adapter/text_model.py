@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from hf_saliency.adapter import embedding
 from hf_saliency.adapter.encoding import Encoding, encode
 from hf_saliency.adapter.families import family
+from hf_saliency.adapter.locks import lock_of
 from hf_saliency.errors import SaliencyError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Overflow = Literal["error", "truncate", "windows"]
+OVERFLOWS = ("error", "truncate", "windows")
 
 _UNLIMITED = 10**6  # tokenizers without a limit report 10^30
 
@@ -56,7 +58,10 @@ class TextModel:
 
     def encode(self, text: str, overflow: Overflow = "error") -> Encoding:
         """A text as this model's tokens; see :func:`hf_saliency.adapter.encoding.encode`."""
-        encoding = encode(self.tokenizer, text)
+        if overflow not in OVERFLOWS:
+            raise SaliencyError(f"overflow={overflow!r}: choose one of {', '.join(map(repr, OVERFLOWS))}.")
+        with lock_of(self.tokenizer):  # fast tokenizers refuse two threads at once
+            encoding = encode(self.tokenizer, text)
         embedding.check_ids(self.streams[0], encoding.ids, [token.piece for token in encoding.tokens])
         limit = self.max_tokens
         if limit is None or len(encoding) <= limit or overflow == "windows":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from captum.attr import Attribution, InputXGradient, LayerAttribution, Saliency
+from captum.attr import LRP, Attribution, InputXGradient, LayerAttribution, Saliency
 from torch import nn
 
 from hf_saliency.attribution.gradient_norm import GradientNorm
@@ -178,6 +178,8 @@ def as_method(given: Any) -> Method:
         return gradient_norm()
     if isinstance(given, Method):
         return given
+    if inspect.isclass(given) and issubclass(given, LRP):
+        raise SaliencyError("LRP has no rule for embeddings, attention or layer norms: choose another method.")
     if inspect.isclass(given) and issubclass(given, Attribution):
         if issubclass(given, LayerAttribution):
             return Method(given.__name__, lambda score, tables: given(score, score.sites[0]))

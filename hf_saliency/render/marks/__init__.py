@@ -1,0 +1,7 @@
+"""Marks: the ways in which a map can be drawn, one file each."""
+
+from hf_saliency.render.marks.highlight import Highlight
+from hf_saliency.render.marks.mark import Mark
+from hf_saliency.render.marks.matrix import Matrix
+
+__all__ = ["Highlight", "Mark", "Matrix"]

@@ -1,0 +1,128 @@
+"""Grid: where the cells and the labels of a matrix go, at a width."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hf_saliency.render.typeface import SMALLEST, Typeface
+
+GAP = 2.0  # points between cells and labels
+_LABEL = 11.0  # longest label, in sizes of its font
+_STEP = 0.25  # points by which labels are made smaller until they fit
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cells of one size with their labels, in points from the upper left corner.
+
+    Parameters
+    ----------
+    typeface
+        Of all labels.
+    rows, columns
+        Labels, cut to their longest length.
+    answers
+        Texts to the right of each row.
+    width
+        Of the whole.
+    """
+
+    typeface: Typeface
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    answers: tuple[tuple[str, ...], ...]
+    width: float
+
+    @cached_property
+    def left(self) -> float:
+        return max((self.typeface.advance(label) for label in self.rows), default=0.0) + GAP
+
+    @cached_property
+    def right(self) -> float:
+        return sum(width + 2 * GAP for width in self.answer_widths)
+
+    @cached_property
+    def answer_widths(self) -> list[float]:
+        count = max((len(row) for row in self.answers), default=0)
+        fields = [[row[i] for row in self.answers if i < len(row)] for i in range(count)]
+        return [max(self.typeface.advance(text) for text in field) for field in fields]
+
+    @cached_property
+    def cell_width(self) -> float:
+        return (self.width - self.left - self.right) / len(self.columns)
+
+    @cached_property
+    def cell_height(self) -> float:
+        """Square cells, but no higher than two lines and no lower than a label needs."""
+        highest = 2 * Typeface("small").line
+        square = min(self.cell_width, highest)
+        return square if self.column_step > 1 else max(square, self.typeface.ink)
+
+    @cached_property
+    def level(self) -> bool:
+        """Whether column labels lie on a level instead of standing upright."""
+        return self._longest + GAP <= self.cell_width
+
+    @cached_property
+    def column_step(self) -> int:
+        """Every how many columns have a label."""
+        return 1 if self.level else max(1, math.ceil(self.typeface.ink / max(self.cell_width, 0.01) - 1e-9))
+
+    @cached_property
+    def row_step(self) -> int:
+        return max(1, math.ceil(self.typeface.ink / self.cell_height - 1e-9))
+
+    @cached_property
+    def top(self) -> float:
+        return (self.typeface.line if self.level else self._longest) + GAP
+
+    @property
+    def height(self) -> float:
+        return self.top + self.cell_height * len(self.rows)
+
+    @cached_property
+    def _longest(self) -> float:
+        return max(self.typeface.advance(label) for label in self.columns)
+
+    @property
+    def frame(self) -> tuple[float, float, float, float]:
+        """Around all cells."""
+        return (
+            self.left,
+            self.top,
+            self.cell_width * len(self.columns),
+            self.cell_height * len(self.rows),
+        )
+
+    def box(self, row: int, column: int) -> tuple[float, float, float, float]:
+        width, height = self.cell_width, self.cell_height
+        return self.left + column * width, self.top + row * height, width, height
+
+
+def fit(
+    rows: list[str],
+    columns: list[str],
+    answers: list[tuple[str, ...]],
+    width: float,
+    fontsize: float | str,
+) -> Grid:
+    """The grid with the largest labels, up to a size, that all have room; else with the smallest."""
+    largest = Typeface(fontsize).points
+    sizes = [*np.arange(largest, SMALLEST, -_STEP).tolist(), min(SMALLEST, largest)]
+    for size in sizes:
+        typeface = Typeface(size)
+        cut = _LABEL * size
+        grid = Grid(
+            typeface,
+            tuple(typeface.elide(label, cut) for label in rows),
+            tuple(typeface.elide(label, cut) for label in columns),
+            tuple(answers),
+            width,
+        )
+        if grid.cell_width > 0 and grid.column_step == grid.row_step == 1:
+            break
+    return grid

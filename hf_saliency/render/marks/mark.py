@@ -1,0 +1,61 @@
+"""Mark: what a figure asks of a way to draw a map."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+from matplotlib.axes import Axes
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render.colors import Colors
+from hf_saliency.render.numerals import decimals
+from hf_saliency.render.passage import visible
+from hf_saliency.saliency_map import Prediction, SaliencyMap
+
+
+@runtime_checkable
+class Mark(Protocol):
+    """A frozen dataclass of options with these three methods; anyone may write one."""
+
+    def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
+        """The part of a map that this mark draws; limits and normalisation come from it alone."""
+
+    def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
+        """Height in points that drawing the map takes at a width in points."""
+
+    def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
+        """Draw the map into the whole of an Axes; its data limits play no part and stay as they are."""
+
+
+def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyMap:
+    """A map with the columns that are drawn, and all its rows.
+
+    Raises
+    ------
+    SaliencyError
+        If no column is left.
+    """
+    # drop_special() also drops the targets read at a special token, such as the first word of a causal model's
+    # text, which is read at the begin-of-text token; what was selected for a figure is drawn.
+    whole = saliency_map.words() if words else saliency_map
+    columns = [i for i, token in enumerate(whole.tokens) if special or not token.special]
+    if not columns:
+        raise SaliencyError("all tokens of this map are special ones, which are hidden: Highlight(special=True), say.")
+    new = {old: i for i, old in enumerate(columns)}
+    moved = [
+        target if target.position is None else dataclasses.replace(target, position=new.get(target.position))
+        for target in whole.targets
+    ]
+    return dataclasses.replace(
+        whole,
+        tokens=tuple(whole.tokens[i] for i in columns),
+        targets=tuple(moved),
+        scores=whole.scores[:, columns],
+    )
+
+
+def prediction_text(prediction: Prediction) -> tuple[str, str]:
+    """A prediction's label and its probability, as they are printed."""
+    label = visible(prediction.label.strip() or prediction.label)
+    return label, decimals(prediction.probability)

@@ -1,0 +1,23 @@
+"""Numbers as they are printed."""
+
+from __future__ import annotations
+
+import math
+
+
+def number(value: float) -> str:
+    """At most three digits, with a true minus sign; ``NaN`` and ``∞`` by name."""
+    if math.isnan(value):
+        return "NaN"
+    return f"{value:.3g}".replace("inf", "∞").replace("-", "−")
+
+
+def decimals(value: float) -> str:
+    """Two decimals, with a true minus sign and none before zero."""
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def ordinal(count: int) -> str:
+    """``2nd``, ``3rd``, ``11th``."""
+    ending = "th" if count // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
+    return f"{count}{ending}"
