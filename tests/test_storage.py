@@ -58,7 +58,7 @@ def test_scores_come_back_to_the_last_bit(dtype: Any) -> None:
 def test_float32_is_written_with_few_digits_unless_they_miss_it() -> None:
     scores = np.full((6, 8), 0.1, np.float32)
     assert '"scores": [[0.1, 0.1,' in storage.dumps(sweep(scores=scores))
-    # The shortest decimal of this float32 is 7.038531e-26; read as float64, then rounded, it is another float32.
+    # The shortest decimal of this float32, 7.038531e-26, is another float32 if it is read as float64 first.
     scores[0, 0], scores[1, 1] = 7.038530691851209e-26, -7.038530691851209e-26
     assert np.float32(float(str(scores[0, 0]))) != scores[0, 0]
     assert storage.loads(storage.dumps(sweep(scores=scores))).scores.tobytes() == scores.tobytes()
@@ -167,6 +167,7 @@ def test_every_truncation_and_every_changed_character_is_found() -> None:
         lambda content: content.clear(),
         lambda content: content.pop("scores"),
         lambda content: content.update(texts="an un-\nbelievable  end"),
+        lambda content: content.update(texts="a", tokens=[], scores=[[]] * 6, targets=[]),
         lambda content: content.update(texts=[1]),
         lambda content: content.update(tokens=7),
         lambda content: content.update(method=None),

@@ -81,6 +81,13 @@ class _TokenTarget(Target):
             raise SaliencyError(f"token={self.token!r} and predicted=True exclude each other: give one of them.")
         if isinstance(self.where, list):
             object.__setattr__(self, "where", tuple(self.where))
+        places = self.where if isinstance(self.where, tuple) else (self.where,)
+        allowed = (int, str, slice, *([] if isinstance(self.where, tuple) else [type(None)]))
+        if not places or not all(isinstance(place, allowed) for place in places):
+            raise SaliencyError(
+                f"where={self.where!r}{' is empty' * (not places)}: give a token's index, a word of the text, a slice "
+                "of characters, or a list of these."
+            )
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         mask_id = model.mask_id() if self.masked else model.tokenizer.mask_token_id

@@ -1,17 +1,21 @@
-"""What Captum's users may do with any attribution: one matrix of calls over both classes, and nothing left behind."""
+"""What Captum's users do with an attribution: a matrix of calls over both classes, and nothing left behind."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from captum.attr import LayerGradientXActivation
+from captum.attr import LayerGradientXActivation, LLMGradientAttribution, TextTokenInput
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
 
 from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm
 from hf_saliency.errors import SaliencyError
@@ -179,7 +183,7 @@ def test_positional_arguments_come_in_captums_order() -> None:
 
 
 class Parallel(nn.Module):
-    """Splits the batch over calls, as DataParallel does over devices; on one device nothing is to be sorted."""
+    """As DataParallel looks from outside: a model that carries the ids of its devices."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -301,35 +305,32 @@ class Interrupt:
         raise self.error("inside")
 
 
-def hooks(model: nn.Module) -> list[dict[str, list[Any]]]:
+def hooks(model: nn.Module) -> list[list[Any]]:
+    """Every hook of every module, of whatever kind."""
     return [
-        {
-            name: list(value.values())
-            for name, value in vars(module).items()
-            if name.endswith("_hooks") and value
-        }
+        [hook for name, value in vars(module).items() if name.endswith("_hooks") for hook in value.values()]
         for module in model.modules()
     ]
 
 
 def state(model: nn.Module) -> list[Any]:
     return [
-        (name, p.requires_grad, p._version, None if p.grad is None else p.grad.clone())
-        for name, p in model.named_parameters()
+        (p.requires_grad, p._version, None if p.grad is None else p.grad.tolist(), p.tolist())
+        for p in model.parameters()
     ]
 
 
 @contextmanager
-def unchanged(model: nn.Module, *inputs: Tensor) -> Iterator[None]:
-    """Hooks, flags, versions, gradients and mode of the model and of the inputs are the same afterwards."""
-    before = (hooks(model), state(model), model.training)
-    flags = [(one.requires_grad, one.grad, one._version, one._backward_hooks) for one in inputs]
-    values = [one.detach().clone() for one in inputs]
+def unchanged(model: nn.Module, given: Tensor) -> Iterator[None]:
+    """Hooks, flags, versions, gradients and mode of the model and of the input are the same afterwards."""
+
+    def everything() -> list[Any]:
+        own = [given.requires_grad, given._version, given._backward_hooks, given.grad, given.tolist()]
+        return [hooks(model), state(model), model.training, own]
+
+    before = everything()
     yield
-    torch.testing.assert_close((hooks(model), model.training), (before[0], before[2]))
-    torch.testing.assert_close(state(model), before[1], rtol=0, atol=0)
-    assert [(one.requires_grad, one.grad, one._version, one._backward_hooks) for one in inputs] == flags
-    assert all(torch.equal(one, value) for one, value in zip(inputs, values, strict=True))
+    assert everything() == before
 
 
 def fails(kind: str, model: Pair) -> tuple[Any, type[BaseException] | None]:
@@ -355,7 +356,7 @@ def test_nothing_is_left_behind(kind: str, frozen: bool, layer: bool) -> None:
     target, error = fails(kind, model)
     method = LayerGradientNorm(model, model.source) if layer else GradientNorm(model.read, model.source)
     given = ids if layer else embeds
-    with unchanged(model, given), pytest.raises(error) if error else suppress():
+    with unchanged(model, given), pytest.raises(error) if error else nullcontext():
         method.attribute(given, target)
     assert torch.is_grad_enabled()
 
@@ -382,7 +383,7 @@ def test_an_error_inside_of_the_embedding_leaves_no_hook() -> None:
     model, (ids,) = Pair(), some_ids()
     with pytest.raises(IndexError):
         LayerGradientNorm(model, [model.source, model.other]).attribute(ids + 100, 1)
-    assert hooks(model) == [{}, {}, {}, {}]
+    assert not any(hooks(model))
 
 
 def test_no_gradient_of_a_weight_is_computed() -> None:
@@ -399,9 +400,32 @@ def test_no_gradient_of_a_weight_is_computed() -> None:
         model(ids).sum().backward()
 
 
+class Speaker(nn.Module):
+    """What LLMGradientAttribution wants of a causal language model: ids to an output with logits."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, WIDTH)
+        self.cell = nn.GRU(WIDTH, vocabulary, batch_first=True)
+        self.double()
+
+    def forward(self, ids: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.cell(self.embedding(ids))[0])
+
+
+class LLMGradientNorm(LLMGradientAttribution):
+    SUPPORTED_METHODS = (LayerGradientNorm,)
+
+
 def test_llm_gradient_attribution_takes_kept_dimensions() -> None:
-    """Captum's own reductions of what a supported layer method returns: cut, summed over the last dimension."""
-    model, (ids,) = Pair(), some_ids()
-    found = LayerGradientNorm(model, model.source, keepdim=True).attribute(ids[:1], 1)
-    assert found[:, :-1].sum(-1).shape == (1, TOKENS - 1)
-    assert math.isfinite(found.sum())
+    words = {word: i for i, word in enumerate(["the", "cat", "sat", "on", "a", "mat"])}
+    inner = Tokenizer(WordLevel(words, unk_token="the"))
+    inner.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="the")
+    model = Speaker(len(words))
+    explainer = LLMGradientNorm(LayerGradientNorm(model, model.embedding, keepdim=True), tokenizer)
+    found = explainer.attribute(TextTokenInput("the cat sat", tokenizer), target="on a")
+    for position, ids in enumerate(([0, 1, 2], [0, 1, 2, 3])):
+        method = LayerGradientNorm(lambda ids: model(ids).logits[:, -1].log_softmax(-1), model.embedding)
+        expected = method.attribute(torch.tensor([ids]), 3 + position)[0, :3]
+        torch.testing.assert_close(found.token_attr[position], expected, **EXACT)

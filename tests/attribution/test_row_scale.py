@@ -96,7 +96,7 @@ def test_other_formats_are_never_scaled(dtype: torch.dtype) -> None:
     model.to(dtype)
     norms = from_ids(model, torch.randint(VOCABULARY, (5, TOKENS)), "embedding")
     assert model.calls == 1
-    # Of bfloat16 the format's eight digits are the truth's as well: the weight is the same number.
+    # Two roundings in bfloat16, which has the fewest digits of the three.
     torch.testing.assert_close(norms.double(), model.truth("embedding"), rtol=2 * 2.0**-8, atol=0)
 
 
@@ -121,7 +121,8 @@ def test_an_overflow_on_the_way_is_found_between_two_scales() -> None:
         calls.append(embeds)
         return (embeds * weight * 2.0**-13 * 2.0**-13 * 2.0**12).float().sum((1, 2))
 
-    norms = GradientNorm(score, space="embedding").attribute(torch.ones(2, 3, 4, dtype=torch.float16))
+    embeds = torch.ones(2, 3, 4, dtype=torch.float16)
+    norms = GradientNorm(score, space="embedding").attribute(embeds)
     expected = (2.0**-14 * weight.double().norm(dim=-1)).expand(2, 3)
     assert len(calls) == 6
     torch.testing.assert_close(norms.double(), expected, rtol=FLOAT16, atol=0)

@@ -84,7 +84,7 @@ def test_default_dtype_does_not_matter(name):
 
 @pytest.mark.parametrize("sentence", ["Paris is the capital of [MASK].", "She poured a cup of hot [MASK]."])
 def test_predictions_of_the_card(loaded, sentence):
-    model, tokenizer = loaded
+    _, tokenizer = loaded
     stated = re.search(re.escape(f'"{sentence}"') + r" gives (\w+), (\w+), (\w+)", CARD)
     assert stated is not None
     ids = tokenizer(sentence, return_tensors="pt").input_ids
