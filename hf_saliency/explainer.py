@@ -235,11 +235,13 @@ class Explainer:
     def _provenance(self) -> dict[str, str]:
         model = self.text_model.model
         config = getattr(model, "config", None)
+        quantization = getattr(config, "quantization_config", None)
         details = {
             "model": getattr(config, "name_or_path", "") or type(model).__name__,
             "class": type(model).__name__,
             "revision": getattr(config, "_commit_hash", None) or "",
             "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+            "quantization": str(getattr(quantization, "quant_method", quantization) or ""),
             "tokenizer": type(self.text_model.tokenizer).__name__,
         }
         versions = {package: metadata.version(package) for package in ("captum", "torch", "transformers")}

@@ -150,7 +150,7 @@ def _from_content(content: dict[str, Any]) -> SaliencyMap:
     )
     scores = np.array(content["scores"], dtype=np.dtype(content["dtype"]))
     return SaliencyMap(
-        texts=tuple(content["texts"]),
+        texts=content["texts"],
         tokens=tokens,
         targets=targets,
         scores=scores.reshape(len(targets), len(tokens)),

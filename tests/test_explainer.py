@@ -361,6 +361,22 @@ def test_a_model_whose_graph_is_cut_says_so(bert: tuple[nn.Module, PreTrainedTok
         hs.Explainer(model, tokenizer)(TEXT)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.ao.quantization:DeprecationWarning")
+def test_kernels_without_a_backward_pass_are_refused(bert: tuple[nn.Module, PreTrainedTokenizerFast]) -> None:
+    model, tokenizer = bert
+    model = torch.ao.quantization.quantize_dynamic(model.float(), {nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(hs.SaliencyError, match="has no backward pass.*bitsandbytes"):
+        hs.Explainer(model, tokenizer)
+
+
+def test_a_model_with_offloaded_weights_works(bert: tuple[nn.Module, PreTrainedTokenizerFast]) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    expected = hs.Explainer(*bert)(TEXT)
+    model = accelerate.cpu_offload(bert[0], torch.device("cpu"))
+    assert next(model.parameters()).is_meta
+    np.testing.assert_allclose(hs.Explainer(model, bert[1])(TEXT).scores, expected.scores, rtol=1e-12)
+
+
 def test_a_mask_token_that_is_missing() -> None:
     model, tokenizer = tiny.masked_lm("bert")
     tokenizer = PreTrainedTokenizerFast(

@@ -11,7 +11,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "dog", "ran", "to", "formal", "study", "of", "grammar", "is", "an", "important", "part", "education", "from", "young", "age", "learn", "##ing", "##ed", "music", "she", "he", "it", "was", "not", ".", ",", "!", "'", "t", "don"]
+WORDS = (
+    "the cat sat on a mat and dog ran to formal study of grammar is an important part education from young age "
+    "learn ##ing ##ed music she he it was not . , ! ' t don"
+).split()
 
 SIZES: dict[str, Any] = {
     "vocab_size": 48,

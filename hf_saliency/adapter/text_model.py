@@ -46,6 +46,7 @@ class TextModel:
             )
         self.model = model
         self.tokenizer = tokenizer
+        _check_differentiable(model)
         self.family = family(model)
         self.streams = embedding.streams(model)
         self.known = frozenset(inspect.signature(model.forward).parameters)
@@ -117,6 +118,16 @@ class TextModel:
             padded = [[*row[name], *[fill] * (length - len(row[name]))] for row in rows]
             tensors[name] = torch.tensor(padded, device=self.streams[0].device)
         return tensors
+
+
+def _check_differentiable(model: nn.Module) -> None:
+    """Refuse kernels without a backward pass: beside a residual connection they would drop gradients silently."""
+    for name, module in model.named_modules():
+        if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
+            raise SaliencyError(
+                f"{name} is a quantised {type(module).__name__}, which has no backward pass: load the model without "
+                "torch's quantisation, or in 8 or 4 bits with bitsandbytes, whose layers have one."
+            )
 
 
 def _max_tokens(

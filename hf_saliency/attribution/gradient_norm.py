@@ -72,7 +72,7 @@ class GradientNorm(TokenNorm):
         table: Table | tuple[Table, ...] | None = None,
         *,
         space: Space = "one_hot",
-        order: float = 2,
+        order: int | float = 2,
         keepdim: bool = False,
     ) -> None:
         TokenNorm.__init__(self, forward_func, space, order, keepdim)
@@ -173,7 +173,7 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
         device_ids: list[int] | None = None,
         *,
         space: Space = "one_hot",
-        order: float = 2,
+        order: int | float = 2,
         keepdim: bool = False,
     ) -> None:
         LayerAttribution.__init__(self, forward_func, layer, device_ids)

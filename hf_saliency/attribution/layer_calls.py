@@ -61,8 +61,8 @@ class LayerCalls:
             if calls != 1:
                 raise SaliencyError(
                     f"the layer {type(layer).__name__} was called {calls} times in the forward pass, not "
-                    "once. Give the embedding that this model calls (of T5 or BART the encoder's or the "
-                    "decoder's; of a compiled model the module underneath), or pass the embeddings to "
-                    "GradientNorm, one tensor for each call."
+                    "once: give the embedding that this model calls (of T5 or BART encoder.embed_tokens or "
+                    "decoder.embed_tokens; of a compiled model the module underneath), or pass the "
+                    "embeddings to GradientNorm, one tensor for each call."
                 )
         return self.float16

@@ -74,7 +74,7 @@ class Vocabulary:
             "space='embedding' needs no table."
         )
 
-    def norm(self, gradient: Float[Tensor, "*tokens width"], order: float = 2) -> Float[Tensor, "*tokens"]:
+    def norm(self, gradient: Float[Tensor, "*tokens width"], order: int | float = 2) -> Float[Tensor, "*tokens"]:
         """The norm of each token's one-hot gradient.
 
         Parameters
@@ -169,7 +169,7 @@ def _realised(
 
 
 def _streamed_norm(
-    table: nn.Embedding | Tensor, tokens: Float[Tensor, "n width"], order: float
+    table: nn.Embedding | Tensor, tokens: Float[Tensor, "n width"], order: int | float
 ) -> Float[Tensor, " n"]:
     """Norm of order 1 or infinity, over pieces of the vocabulary."""
     norm = tokens.new_zeros(len(tokens))

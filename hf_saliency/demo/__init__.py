@@ -1,4 +1,4 @@
-"""The bundled masked language model, so that examples, figures and tests run offline; README.md is its card."""
+"""The bundled masked language model: examples, figures and tests run offline. README.md is its card."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ _SHA256 = {
     "tokenizer_config.json": "ca3b851a364f83484f6de04f2bb124560061f969ab72ff14740a6e481c241a09",
 }
 
+_REINSTALL = "Reinstall it: pip install --force-reinstall --no-deps hf-saliency."
+
 
 def load_demo() -> tuple[BertForMaskedLM, BertTokenizer]:
     """Load the small English masked language model that ships with the package.
 
-    It is for demonstrations and tests, not for research results. Nothing is downloaded or printed, and neither
-    the random number generator nor the logging of Transformers is touched.
+    It is for demonstrations and tests, not for research results. Nothing is downloaded or printed; PyTorch's
+    random numbers and the logging of Transformers are left alone.
 
     Returns
     -------
@@ -48,7 +50,15 @@ def load_demo() -> tuple[BertForMaskedLM, BertTokenizer]:
     ['paris', 'france', 'london']
     """
     for name, digest in _SHA256.items():
-        _check(_FOLDER / name, digest)
+        path = _FOLDER / name
+        try:
+            intact = hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        except OSError as error:
+            raise SaliencyError(f"The demo model's {name} cannot be read: {error}. {_REINSTALL}") from error
+        if not intact:
+            raise SaliencyError(
+                f"The demo model's {name} is damaged: {path} is not the published file. {_REINSTALL}"
+            )
     from transformers import BertTokenizer
 
     return _model(), BertTokenizer.from_pretrained(_FOLDER, local_files_only=True)
@@ -62,24 +72,13 @@ def _model() -> BertForMaskedLM:
     config = BertConfig.from_pretrained(_FOLDER, local_files_only=True)
     config.dtype = torch.float32
     config.name_or_path = "hf_saliency.demo"  # what a result names as its model, wherever the package lies
+    weights = load_file(_FOLDER / "model.safetensors")
+    # Tied weights are stored once. They are all loaded by name, so that an unknown name is an error.
+    weights["cls.predictions.decoder.weight"] = weights["bert.embeddings.word_embeddings.weight"]
+    weights["cls.predictions.decoder.bias"] = weights["cls.predictions.bias"]
     # Built here and filled: `from_pretrained` shows a progress bar that only a global switch turns off.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        model = BertForMaskedLM(config).float()
-    # The decoder is not in the file: its weight is the embedding's, its bias the head's.
-    model.load_state_dict(load_file(_FOLDER / "model.safetensors"), strict=False)
-    return model.eval()
-
-
-def _check(path: Path, digest: str) -> None:
-    try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise SaliencyError(f"The demo model's {path.name} cannot be read: {error}. {_REINSTALL}") from error
-    if found != digest:
-        raise SaliencyError(
-            f"The demo model's {path.name} is damaged: {path} is not the file that the package came with. "
-            f"{_REINSTALL}"
-        )
-
-
-_REINSTALL = "Reinstall it: pip install --force-reinstall --no-deps hf-saliency."
+        model = BertForMaskedLM(config)
+    torch.nn.Module.to(model, torch.float32).load_state_dict(weights)
+    model.train(False)
+    return model

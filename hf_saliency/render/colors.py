@@ -14,10 +14,10 @@ from hf_saliency.saliency_map import Normalization, SaliencyMap
 
 INK = "black"
 
-# White to orange and white to blue in equal steps of CIELAB lightness (100 to 53), along a curve in Oklab. Both
-# arms end where black ink still has a contrast of 5, so text never changes its colour from cell to cell; the
-# two hues stay apart under all three colour blindnesses. Zero is paper, and an unsigned map uses the orange arm
-# alone, so that signed and unsigned panels can share one scale.
+# White to orange and white to blue in equal steps of CIELAB lightness (100 to 53), along a curve in Oklab.
+# Both arms end where black ink still has a contrast of 5, so text never changes its colour from cell to cell;
+# the two hues stay apart under all three colour blindnesses. Zero is paper, and an unsigned map uses the
+# orange arm alone, so that signed and unsigned panels can share one scale.
 _POSITIVE = ("#ffffff", "#fedfc0", "#f9bf8f", "#f19d65", "#e67b3d", "#d9560a")
 _NEGATIVE = ("#ffffff", "#d1e6f8", "#a6ccee", "#7eb3e1", "#5699d3", "#2f84c9")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import reprlib
 from collections.abc import Sequence
 from typing import cast
 
@@ -46,21 +48,21 @@ def figure(
     maps
         A map, or a list of them: methods, models or texts to be compared.
     mark
-        ``Highlight()`` (the text in colour, a block for each target) or ``Matrix()`` (targets x tokens). Default:
-        ``Highlight()`` for up to six targets, else ``Matrix()``.
+        ``Highlight()`` (the text in colour, a block for each target) or ``Matrix()`` (targets x tokens).
+        Default: ``Highlight()`` for up to six targets, else ``Matrix()``.
     width
-        In inches; 3.25 is a column of an ACL paper and 6.75 both. Default: ``rcParams["figure.figsize"]``, or the
-        width of ``ax``.
+        In inches; 3.25 is a column of an ACL paper and 6.75 both. Default: ``rcParams["figure.figsize"]``, or
+        the width of ``ax``.
     targets
         Which rows to draw: a number, a slice, a word of the text, or a list of these. Default: all.
     title
         One for each map. Default: the name of the method if there are several maps, else none.
     normalize
-        Each row is divided by its ``"row_max"`` or ``"row_sum"`` over the tokens drawn, or by nothing (``"none"``).
-        The legend says which.
+        Each row is divided by its ``"row_max"`` or ``"row_sum"`` over the tokens drawn, or by nothing
+        (``"none"``). The legend says which.
     ax
-        Axes to draw into instead of a new figure. Their size must be final, since text is broken to fit it; their
-        frame is switched off, their limits stay. Saving is then up to the caller.
+        Axes to draw into instead of a new figure. Their size must be final, since text is broken to fit it;
+        their frame is switched off, their limits stay. Saving is then up to the caller.
 
     Returns
     -------
@@ -70,8 +72,8 @@ def figure(
     Raises
     ------
     SaliencyError
-        If something else than maps, a mark or a known normalisation is given, if no target is selected, or if the
-        width is too narrow; the message says the least width.
+        If something else than maps, a mark or a known normalisation is given, if no target is selected, or if
+        the width is too narrow; the message says the least width.
 
     Examples
     --------
@@ -84,7 +86,7 @@ def figure(
     drawn_by = _mark(mark, chosen)
     shown = [drawn_by.shown(one) for one in chosen]
     colors = Colors.of(shown, normalize)
-    panels = [Panel(*each) for each in zip(shown, [drawn_by] * len(shown), _titles(title, chosen), strict=True)]
+    panels = [Panel(one, drawn_by, name) for one, name in zip(shown, _titles(title, chosen), strict=True)]
     if ax is None:
         return _new(panels, colors, _inches(width, mpl.rcParams["figure.figsize"][0]))
     return _into(ax, panels, colors, width)
@@ -93,7 +95,8 @@ def figure(
 def _new(panels: Sequence[Panel], colors: Colors, width: float) -> SaliencyFigure:
     stack = Stack(panels, colors, width * 72 - 2 * _MARGIN)
     wide, high = width * 72, _height(stack, width) + 2 * _MARGIN
-    new = SaliencyFigure(figsize=(width, high / 72), layout="none")
+    new = SaliencyFigure(figsize=(width, high / 72))
+    new.set_layout_engine("none")
 
     def place(box: Box) -> Axes:
         x, y, w, h = box
@@ -114,8 +117,8 @@ def _into(ax: Axes, panels: Sequence[Panel], colors: Colors, width: float | None
     if height > high + 1e-6 or inches * 72 > wide + 1e-6:
         raise SaliencyError(
             f"the drawing is {inches:.2f} x {height / 72:.2f} in, but these axes are {wide / 72:.2f} x "
-            f"{high / 72:.2f} in: make them larger, such as Figure(figsize=({inches:.1f}, {height / 72 + 0.1:.1f}))"
-            ".add_axes((0, 0, 1, 1))."
+            f"{high / 72:.2f} in: make them larger, such as "
+            f"Figure(figsize=({inches:.2f}, {height / 72 + 0.01:.2f})).add_axes((0, 0, 1, 1))."
         )
 
     def place(box: Box) -> Axes:
@@ -133,11 +136,23 @@ def _height(stack: Stack, width: float) -> float:
     try:
         return stack.height
     except TooNarrow as error:
-        least = math.ceil((width * 72 + error.needed - error.width) / 72 * 100) / 100
+        around = width * 72 - stack.width
+        least = math.ceil((_least(stack, error) + around) / 72 * 100) / 100
         raise SaliencyError(
-            f"a width of {width:g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
+            f"a width of {width:.4g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
             f"figure(..., width={least:.2f})."
         ) from error
+
+
+def _least(stack: Stack, error: TooNarrow) -> float:
+    """The width, in points, at which everything fits, found by widening until nothing complains."""
+    while True:
+        stack = dataclasses.replace(stack, width=stack.width + error.needed - error.width + 0.01)
+        try:
+            _ = stack.height
+            return stack.width
+        except TooNarrow as another:
+            error = another
 
 
 def _inches(width: float | None, default: float) -> float:
@@ -150,15 +165,14 @@ def _inches(width: float | None, default: float) -> float:
 
 def _as_list(maps: SaliencyMap | Sequence[SaliencyMap]) -> list[SaliencyMap]:
     found = [maps] if isinstance(maps, SaliencyMap) else maps
-    if not isinstance(found, (list, tuple)) or not found or not all(isinstance(m, SaliencyMap) for m in found):
-        given = f"a {type(maps).__name__}"
-        if isinstance(maps, (list, tuple)):
-            kinds = sorted({type(one).__name__ for one in maps})
-            given = f"a {type(maps).__name__} of {', '.join(kinds)}" if kinds else f"an empty {type(maps).__name__}"
-        raise SaliencyError(
-            f"figure() draws a SaliencyMap or a list of them, not {given}: figure(Explainer(model, tokenizer)(text))."
-        )
-    return list(found)
+    several = isinstance(found, (list, tuple))
+    if several and found and all(isinstance(one, SaliencyMap) for one in found):
+        return list(found)
+    given = f"{type(maps).__name__} {reprlib.repr(maps)}"
+    raise SaliencyError(
+        f"figure() draws a SaliencyMap or a list of them, not the {given}: "
+        "figure(Explainer(model, tokenizer)(text))."
+    )
 
 
 def _select(one: SaliencyMap, targets: Which | None) -> SaliencyMap:
@@ -173,9 +187,8 @@ def _mark(mark: Mark | None, maps: Sequence[SaliencyMap]) -> Mark:
     if mark is None:
         return Highlight() if max(len(one.targets) for one in maps) <= _FEW else Matrix()
     if isinstance(mark, type) or not isinstance(mark, Mark):
-        call = f"{mark.__name__}()" if isinstance(mark, type) and issubclass(mark, (Highlight, Matrix)) else "Highlight()"
         raise SaliencyError(
-            f"mark={mark!r} is not a mark: choose Highlight() or Matrix(), such as figure(..., mark={call})."
+            f"mark={mark!r} is not a mark: choose Highlight() or Matrix(), as in figure(..., mark=Matrix())."
         )
     return mark
 
@@ -186,6 +199,6 @@ def _titles(title: str | Sequence[str] | None, maps: Sequence[SaliencyMap]) -> l
     titles = [title] if isinstance(title, str) else list(title)
     if len(titles) != len(maps):
         raise SaliencyError(
-            f"{len(titles)} titles for {len(maps)} maps: give one for each, such as title={['...'] * len(maps)}."
+            f"{len(titles)} titles for {len(maps)} maps: give one for each, title={['...'] * len(maps)}."
         )
     return titles

@@ -6,10 +6,11 @@ import math
 
 
 def number(value: float) -> str:
-    """At most three digits, with a true minus sign; ``NaN`` and ``∞`` by name."""
+    """Three digits, or all before the point, with a true minus sign; ``NaN`` and ``∞`` by name."""
     if math.isnan(value):
         return "NaN"
-    return f"{value:.3g}".replace("inf", "∞").replace("-", "−")
+    text = f"{value:.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"
+    return text.replace("inf", "∞").replace("-", "−")
 
 
 def decimals(value: float) -> str:

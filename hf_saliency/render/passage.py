@@ -39,7 +39,8 @@ def passage(saliency_map: SaliencyMap) -> Passage:
 
     What is set is the user's own string. A newline ends the line; if a token covers it, ``↵`` stands for it
     before that, as ``⇥`` does for a tab; other control characters become control pictures. A token without
-    characters (a special one, or a lone word-start mark) is set under its own name where it stands in the input.
+    characters (a special one, or a lone word-start mark) is set under its own name where it stands in the
+    input.
     """
     pieces: list[str] = []
     placed: dict[int, Span] = {}

@@ -19,9 +19,9 @@ from hf_saliency.render.typeface import Typeface
 
 Box = tuple[float, float, float, float]  # x, y, width, height
 
-_HATCH = "0.55"
+_HATCH = "0.6"
 _HATCH_STEP = 3.0
-_SPREAD = 0.5
+_SPREAD = 0.5  # points
 
 
 def in_points(ax: Axes) -> Transform:
@@ -74,7 +74,9 @@ def write(
     )
 
 
-def cells(ax: Axes, boxes: Sequence[Box], values: np.ndarray, colors: Colors, *, joined: bool = False) -> None:
+def cells(
+    ax: Axes, boxes: Sequence[Box], values: np.ndarray, colors: Colors, *, joined: bool = False
+) -> None:
     """Boxes filled with the colours of their values; hatched where a value is not finite.
 
     ``joined`` is for boxes of a grid, without gaps between them.
@@ -108,9 +110,10 @@ def _path(boxes: np.ndarray) -> Path:
 
 
 def _spread(boxes: np.ndarray) -> np.ndarray:
-    """Boxes of a grid grown under their right and lower neighbours, so that no paper shows through between them.
+    """Boxes of a grid grown under their right and lower neighbours.
 
-    Viewers blend the edges of shapes that only touch with what lies below, and show hairlines.
+    Viewers blend the edges of shapes that only touch with what lies below, which would be the paper, and show
+    hairlines.
     """
     x, y, width, height = boxes.T
     right, bottom = x + width, y + height

@@ -19,9 +19,9 @@ _RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
 _PRINT_DPI = 300
 _SCREEN_DPI = 144
 
-# Type 42 is TrueType, which publishers ask for; Matplotlib writes Type 3 by default. The layout is exact, so that
-# nothing is to be cut off ("tight"). Names inside an SVG file come from the salt instead of from chance. Without
-# hinting, letters of a PNG are as wide as they were measured.
+# Type 42 is TrueType, which publishers ask for; Matplotlib writes Type 3 by default. The layout is exact, so
+# that nothing is to be cut off ("tight"). Names inside an SVG file come from the salt instead of from chance.
+# Without hinting, letters of a PNG are as wide as they were measured.
 _SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,
     "pdf.use14corefonts": False,
@@ -54,10 +54,11 @@ class SaliencyFigure(Figure):
         transparent
             Leave the background out.
         outlines
-            In SVG, draw letters as outlines. Without it they are text, which can be searched and edited, but needs
-            the same font where it is read: without that, letters and their colours drift apart. PDF embeds its fonts.
+            In SVG, draw letters as outlines. Without it they are text, which can be searched and edited, but
+            needs the same font where it is read, or letters and their colours drift apart. PDF embeds its fonts.
         **kwargs
-            As in :meth:`matplotlib.figure.Figure.savefig`; pixels are 300 an inch unless ``dpi`` says otherwise.
+            As in :meth:`matplotlib.figure.Figure.savefig`; pixels are 300 an inch unless ``dpi`` says
+            otherwise.
 
         Raises
         ------
@@ -100,8 +101,8 @@ def _format(fname: str | os.PathLike[str] | IO[bytes], given: str | None) -> str
     kind = kind or mpl.rcParams["savefig.format"]
     if kind.lower() not in _VECTOR + _RASTER:
         raise SaliencyError(
-            f"figures are not written as {kind!r}: choose one of {', '.join(sorted(_VECTOR + _RASTER))}, such as "
-            "savefig('figure.pdf')."
+            f"figures are not written as {kind!r}: choose one of {', '.join(sorted(_VECTOR + _RASTER))}, "
+            "such as savefig('figure.pdf')."
         )
     return kind.lower()
 
@@ -116,6 +117,6 @@ def _write(fname: str | os.PathLike[str] | IO[bytes], kind: str, data: bytes) ->
         path.write_bytes(data)
     except OSError as error:
         raise SaliencyError(
-            f"cannot write {str(path)!r} ({error.strerror}): pass savefig a path in a folder that exists and can be "
-            "written."
+            f"cannot write {str(path)!r} ({error.strerror}): pass savefig a path in a folder that exists and "
+            "can be written."
         ) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import cast
 
 import matplotlib as mpl
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -97,7 +99,8 @@ class Typeface:
     @cached_property
     def _families(self) -> _Families:
         names = self.properties.get_family()
-        return tuple(tuple(mpl.rcParams.get(f"font.{name}", (name,))) for name in names)
+        settings = cast(Mapping[str, Sequence[str]], mpl.rcParams)
+        return tuple(tuple(settings.get(f"font.{name}", (name,))) for name in names)
 
 
 @lru_cache(maxsize=1 << 15)

@@ -21,9 +21,9 @@ _UNBROKEN = 30
 def wrap(text: str, width: float, typeface: Typeface) -> list[Span]:
     """Lines of a text, as spans without the spaces at their ends.
 
-    A newline ends a line. A run of visible characters is broken only if it is longer than the line: between two
-    of its words (:func:`hf_saliency.spans.words`, so after a hyphen or an ideograph), and inside a word only if
-    that has more than 30 characters.
+    A newline ends a line. A run of visible characters is broken only if it is longer than the line: between
+    two of its words (:func:`hf_saliency.spans.words`, so after a hyphen or an ideograph), and inside a word
+    only if that has more than 30 characters.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What Captum's users do with an attribution: a matrix of calls over both classes, and nothing left behind."""
+"""What Captum's users do with an attribution: a matrix of calls over both classes, nothing left behind."""
 
 from __future__ import annotations
 

@@ -112,8 +112,8 @@ def test_rows_of_zero_gradient_and_of_none_leave_the_others_alone(way: Callable)
 
 
 def test_an_overflow_on_the_way_is_found_between_two_scales() -> None:
-    # Backward from the score: 2**12 overflows from scale 2**4 on; then 2**-26, which at scale 2**-2, the first
-    # that is finite, leaves a subnormal number of eight digits. Scale 2**3 has all eleven.
+    # Backward from the score: 2**12 overflows from scale 2**4 on; then 2**-26, which at scale 2**-2, first
+    # to be finite, leaves a subnormal number of eight digits. Scale 2**3 has all eleven.
     calls: list[Tensor] = []
     weight = torch.randn(3, 4).half()
 

@@ -11,7 +11,8 @@ import numpy as np
 from hf_saliency.render.typeface import SMALLEST, Typeface
 
 GAP = 2.0  # points between cells and labels
-_LABEL = 11.0  # longest label, in sizes of its font
+_LABEL = 9.0  # longest label, in sizes of its font
+_SHARE = 0.28  # longest label, as a share of the width
 _STEP = 0.25  # points by which labels are made smaller until they fit
 
 
@@ -43,13 +44,26 @@ class Grid:
 
     @cached_property
     def right(self) -> float:
-        return sum(width + 2 * GAP for width in self.answer_widths)
+        return sum(before + width for before, width in self._answer_fields)
 
     @cached_property
-    def answer_widths(self) -> list[float]:
+    def answer_places(self) -> list[float]:
+        """Where each field of answers begins: label, probability, label, probability, ..."""
+        places = []
+        x = self.width - self.right
+        for before, width in self._answer_fields:
+            places.append(x + before)
+            x += before + width
+        return places
+
+    @cached_property
+    def _answer_fields(self) -> list[tuple[float, float]]:
         count = max((len(row) for row in self.answers), default=0)
         fields = [[row[i] for row in self.answers if i < len(row)] for i in range(count)]
-        return [max(self.typeface.advance(text) for text in field) for field in fields]
+        widths = [max(self.typeface.advance(text) for text in field) for field in fields]
+        em = self.typeface.points
+        before = [em / 2 if i % 2 else (1.2 * em if i else 2 * GAP) for i in range(count)]
+        return list(zip(before, widths, strict=True))
 
     @cached_property
     def cell_width(self) -> float:
@@ -115,7 +129,7 @@ def fit(
     sizes = [*np.arange(largest, SMALLEST, -_STEP).tolist(), min(SMALLEST, largest)]
     for size in sizes:
         typeface = Typeface(size)
-        cut = _LABEL * size
+        cut = min(_LABEL * size, _SHARE * width)
         grid = Grid(
             typeface,
             tuple(typeface.elide(label, cut) for label in rows),

@@ -36,12 +36,15 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyM
     SaliencyError
         If no column is left.
     """
-    # drop_special() also drops the targets read at a special token, such as the first word of a causal model's
-    # text, which is read at the begin-of-text token; what was selected for a figure is drawn.
+    # drop_special() also drops the targets read at a special token, such as the first word of a causal model,
+    # which is read at the begin-of-text token; what was selected for a figure is drawn.
     whole = saliency_map.words() if words else saliency_map
     columns = [i for i, token in enumerate(whole.tokens) if special or not token.special]
     if not columns:
-        raise SaliencyError("all tokens of this map are special ones, which are hidden: Highlight(special=True), say.")
+        raise SaliencyError(
+            "all tokens of this map are special ones, which are hidden: "
+            "figure(..., mark=Highlight(special=True))."
+        )
     new = {old: i for i, old in enumerate(columns)}
     moved = [
         target if target.position is None else dataclasses.replace(target, position=new.get(target.position))
@@ -58,4 +61,4 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyM
 def prediction_text(prediction: Prediction) -> tuple[str, str]:
     """A prediction's label and its probability, as they are printed."""
     label = visible(prediction.label.strip() or prediction.label)
-    return label, decimals(prediction.probability)
+    return label, "<0.01" if prediction.probability < 0.005 else decimals(prediction.probability)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.colors import INK, Colors
-from hf_saliency.render.numerals import decimals, number, ordinal
 from hf_saliency.render.marks.grid import GAP, Grid, fit
 from hf_saliency.render.marks.mark import prediction_text, shown
+from hf_saliency.render.numerals import decimals, number, ordinal
 from hf_saliency.render.passage import visible
 from hf_saliency.render.typeface import SMALLEST, Typeface
 from hf_saliency.render.wrap import TooNarrow
@@ -26,8 +25,8 @@ _NOTE = 2.0  # points between cells and the note below them
 class Matrix:
     """Rows are targets, columns are tokens; each row's frame is at the token that its target is read at.
 
-    Labels get as small as needed, down to 4.75 points; where even that is too large for every label, only every
-    second, third, ... has one, and a line below the matrix says so.
+    Labels get as small as needed, down to 4.75 points; where even that is too large for every label, only
+    every second, third, ... has one, and a line below the matrix says so.
 
     Parameters
     ----------
@@ -75,7 +74,8 @@ class Matrix:
         Parameters
         ----------
         ax
-            Its width is the width of the matrix with its labels; its data limits play no part and stay as they are.
+            Its width is that of the matrix with its labels; its data limits play no part and stay as they
+            are.
         saliency_map
             The map.
         colors
@@ -102,7 +102,7 @@ class Matrix:
         if _note(grid):
             points.write(ax, grid.left, grid.height + _NOTE + self._small.ascent, _note(grid), self._small)
 
-    @cached_property
+    @property
     def _small(self) -> Typeface:
         return Typeface("x-small")
 
@@ -152,10 +152,8 @@ def _labels(ax: Axes, grid: Grid) -> None:
         baseline = y + height / 2 + half
         label = grid.rows[i]
         points.write(ax, grid.left - GAP - typeface.advance(label), baseline, label, typeface)
-        x = grid.width - grid.right
-        for text, width in zip(grid.answers[i], grid.answer_widths, strict=False):
-            points.write(ax, x + 2 * GAP, baseline, text, typeface)
-            x += width + 2 * GAP
+        for text, x in zip(grid.answers[i], grid.answer_places, strict=False):
+            points.write(ax, x, baseline, text, typeface)
 
 
 def _printed(part: SaliencyMap, colors: Colors) -> np.ndarray:
