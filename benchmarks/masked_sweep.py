@@ -161,7 +161,9 @@ def report(case: Case, threads: int) -> None:
     timings = {name: measure(way, case, positions) for name, way, positions in ways}
     limit = min(limit, matrix_limit(case))  # the processor's speed drifts: the best rate before and after
     best = timings["hf_saliency"]
-    print(f"\n{len(case.ids)} tokens, {threads} thread{'s' * (threads > 1)}, limit {limit:.4f} s a position\n")
+    print(
+        f"\n{len(case.ids)} tokens, {threads} thread{'s' * (threads > 1)}, limit {limit:.4f} s a position\n"
+    )
     print("| way | seconds a position | times hf_saliency | of the limit | peak memory, MiB |")
     print("|---|---|---|---|---|")
     for name, timing in timings.items():
@@ -178,7 +180,9 @@ def report(case: Case, threads: int) -> None:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tokens", type=int, nargs="+", default=[38, 128])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     arguments = parser.parse_args()

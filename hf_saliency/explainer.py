@@ -5,25 +5,24 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from hf_saliency import __version__
-from hf_saliency.adapter.batch import PREDICTED, Batch, collate, names, sweep
+from hf_saliency.adapter.batch import PREDICTED, collate, names, sweep
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.score import Score
 from hf_saliency.adapter.targets import MaskedToken, Row, Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.methods import Method, as_method
-from hf_saliency.attribution.reductions import REDUCTIONS
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
+from hf_saliency.found import Found, attributed
 from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
 
 if TYPE_CHECKING:
@@ -31,17 +30,6 @@ if TYPE_CHECKING:
 
 # Rows of a batch share each weight matrix that is read; past this many tokens more of them bring no more speed.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What is known of a row once it is done: scores of the tokens it saw, and what the model said there."""
-
-    columns: Sequence[int]
-    values: np.ndarray
-    score: float
-    class_id: int
-    predictions: tuple[tuple[int, float], ...]
 
 
 class Explainer:
@@ -87,14 +75,16 @@ class Explainer:
         progress: bool = True,
     ) -> None:
         if batch_tokens is not None and batch_tokens < 1:
-            raise SaliencyError(f"batch_tokens={batch_tokens}: give a positive number of tokens, such as 1024.")
+            raise SaliencyError(
+                f"batch_tokens={batch_tokens}: give a positive number of tokens, such as 1024."
+            )
         self.text_model = TextModel(model, tokenizer)
         device = self.text_model.streams[0].device.type
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"])
         self.progress = progress
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings too, and comes first
         self,
         texts: str,
         *,
@@ -157,7 +147,9 @@ class Explainer:
         chosen = self._target(target)
         how = as_method(method)
         encodings = [self.text_model.encode(text, overflow) for text in given]
-        rows = [(number, row) for number, e in enumerate(encodings) for row in chosen.rows(e, self.text_model)]
+        rows = [
+            (number, row) for number, e in enumerate(encodings) for row in chosen.rows(e, self.text_model)
+        ]
         with torch.inference_mode(False):  # whose tensors autograd could not save
             found = self._explain([row for _, row in rows], chosen, how, top_k)
         maps = []
@@ -173,7 +165,7 @@ class Explainer:
             raise SaliencyError(f"target={target!r}: give a target such as hs.MaskedToken('grammar').")
         return target
 
-    def _explain(self, rows: Sequence[Row], target: Target, method: Method, top_k: int) -> list[_Found]:
+    def _explain(self, rows: Sequence[Row], target: Target, method: Method, top_k: int) -> list[Found]:
         """Every row's scores, in the order given."""
         if not rows:
             return []
@@ -183,11 +175,11 @@ class Explainer:
         score = Score(model.model, model.streams, row_names, target.read, model_inputs=inputs, top_k=top_k)
         attribution = method.build(score, [Vocabulary(stream.module) for stream in model.streams])
         class_ids = [PREDICTED if row.class_id is None else row.class_id for row in rows]
-        found: dict[int, _Found] = {}
+        found: dict[int, Found] = {}
 
         def step(batch: list[int]) -> None:
             inputs = collate(model, [rows[i] for i in batch], [class_ids[i] for i in batch], row_names)
-            done = _attribute(attribution, method, score, inputs)
+            done = attributed(attribution, method, score, inputs)
             found.update(zip(batch, done, strict=True))
 
         lengths = [min(len(row.encoding), model.max_tokens or len(row.encoding)) for row in rows]
@@ -197,7 +189,7 @@ class Explainer:
         return [found[i] for i in range(len(rows))]
 
     def _map(
-        self, encoding: Encoding, own: Sequence[tuple[Row, _Found]], target: Target, method: Method
+        self, encoding: Encoding, own: Sequence[tuple[Row, Found]], target: Target, method: Method
     ) -> SaliencyMap:
         dtype = np.result_type(*(found.values.dtype for _, found in own))
         scores = np.zeros((len(own), len(encoding)), dtype)
@@ -216,7 +208,7 @@ class Explainer:
         _name_non_finite(saliency_map)
         return saliency_map
 
-    def _target_row(self, row: Row, found: _Found, target: Target) -> TargetRow:
+    def _target_row(self, row: Row, found: Found, target: Target) -> TargetRow:
         name = self.text_model.class_name
         token = row.encoding.tokens[row.position]
         true = row.class_id == row.encoding.ids[row.position]
@@ -245,53 +237,11 @@ class Explainer:
             "tokenizer": type(self.text_model.tokenizer).__name__,
         }
         versions = {package: metadata.version(package) for package in ("captum", "torch", "transformers")}
-        return {**{key: value for key, value in details.items() if value}, "hf-saliency": __version__, **versions}
-
-
-def _attribute(attribution: Any, method: Method, score: Score, batch: Batch) -> list[_Found]:
-    """One batch through Captum, and what each of its rows gave."""
-    sink: list[Any] = []
-    rows = batch.rows
-    if not method.at_input:  # the score is evaluated elsewhere too, so the class must be known before
-        with torch.no_grad():
-            score(*batch.embeds, *rows, sink)
-        class_id = score.names.index("class_id")
-        rows = (*rows[:class_id], sink[0].class_ids, *rows[class_id + 1 :])
-    # Leaves that require a gradient, since Captum warns about others.
-    embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
-    inputs: Any = embeds if len(embeds) > 1 else embeds[0]
-    extra = (*rows, sink) if method.at_input else rows
-    result = attribution.attribute(inputs, additional_forward_args=extra)
-    values = _reduced(result, method, batch).detach()
-    outcome = sink[-1]
-    values = values.cpu() if values.dtype == torch.float64 else values.float().cpu()
-    return [
-        _Found(columns, row[: len(columns)].numpy(), value, class_id, tuple(zip(classes, chances, strict=True)))
-        for columns, row, value, class_id, classes, chances in zip(
-            batch.columns,
-            values,
-            outcome.scores.tolist(),
-            outcome.class_ids.tolist(),
-            outcome.classes.tolist(),
-            outcome.probabilities.tolist(),
-            strict=True,
-        )
-    ]
-
-
-def _reduced(result: Any, method: Method, batch: Batch) -> Tensor:
-    """The attribution as (batch, tokens)."""
-    (values,) = result if isinstance(result, (tuple, list)) else (result,)
-    shape = tuple(batch.embeds[0].shape)
-    if method.reduction is not None and isinstance(values, Tensor) and tuple(values.shape) == shape:
-        values = REDUCTIONS[method.reduction](values)
-    if not isinstance(values, Tensor) or tuple(values.shape) != shape[:2]:
-        given = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise SaliencyError(
-            f"the method {method.name} gives {given} for embeddings of shape {shape}: expected the same shape, or "
-            f"{shape[:2]}."
-        )
-    return values
+        return {
+            **{key: value for key, value in details.items() if value},
+            "hf-saliency": __version__,
+            **versions,
+        }
 
 
 def _name_non_finite(saliency_map: SaliencyMap) -> None:

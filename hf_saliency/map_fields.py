@@ -46,12 +46,12 @@ def frozen_delta(values: Any) -> np.ndarray | None:
 
 
 def _frozen(values: Any, name: str, least: type[np.floating[Any]]) -> np.ndarray:
-    array = np.array(values)
+    array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.floating) or array.dtype.itemsize > 8:
         raise SaliencyError(
             f"{name} must be real floating-point numbers of at most 64 bits, not {array.dtype}."
         )
-    array = array.astype(np.result_type(array.dtype.newbyteorder("="), least), order="C")
+    array = array.astype(np.result_type(array.dtype, least), order="C")  # which copies, always
     array.setflags(write=False)
     return array
 

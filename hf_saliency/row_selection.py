@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def rows_of(saliency_map: SaliencyMap, item: int | slice | str) -> list[int]:
-    """Row numbers, counted from 0, of what :meth:`hf_saliency.SaliencyMap.select` was given."""
+    """Row numbers, negative ones too, of what :meth:`hf_saliency.SaliencyMap.select` was given."""
     count = len(saliency_map.targets)
     if isinstance(item, slice):
         return list(range(count))[item]
@@ -27,7 +27,7 @@ def rows_of(saliency_map: SaliencyMap, item: int | slice | str) -> list[int]:
         ) from error
     if not -count <= row < count:
         raise SaliencyError(f"there is no target {row}: this map has {count}, counted from 0.")
-    return [row % count]
+    return [row]
 
 
 def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:

@@ -19,7 +19,7 @@ _REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sum": lambda columns: columns.sum(axis=1),
     "mean": lambda columns: columns.mean(axis=1),
     "max": lambda columns: np.take_along_axis(columns, np.abs(columns).argmax(axis=1)[:, None], axis=1)[:, 0],
-    "norm": lambda columns: np.hypot.reduce(columns, axis=1, initial=0.0),  # squares could leave the range
+    "norm": lambda columns: np.hypot.reduce(columns, axis=1),  # squares could leave the range
 }
 
 

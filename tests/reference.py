@@ -51,7 +51,9 @@ def connectivity(
     for target, class_id in zip(saliency_map.targets, class_ids, strict=True):
         ids = masked_ids(tokenizer, text, target.position if target.masked else None)
         table = _table(model)
-        one_hot = torch.nn.functional.one_hot(torch.tensor([ids]), len(table)).to(table.dtype).requires_grad_()
+        one_hot = (
+            torch.nn.functional.one_hot(torch.tensor([ids]), len(table)).to(table.dtype).requires_grad_()
+        )
         logit = logits_of(model, ids, one_hot)[target.position, class_id]
         (gradient,) = torch.autograd.grad(logit, one_hot)
         rows.append(torch.linalg.vector_norm(gradient[0], order, dim=-1))

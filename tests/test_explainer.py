@@ -39,7 +39,8 @@ def state(model: nn.Module) -> dict[str, Any]:
         "grad": [parameter.grad for parameter in model.parameters()],
         "values": [tensor.clone() for tensor in model.state_dict().values()],
         "hooks": [
-            (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in model.modules()
+            (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+            for m in model.modules()
         ],
         "config": model.config.to_dict(),
     }
@@ -64,10 +65,14 @@ def test_a_string_gives_a_map_and_a_list_gives_a_list(explainer: hs.Explainer) -
 def test_results_do_not_depend_on_the_budget(explainer: hs.Explainer, budget: int) -> None:
     texts = [TEXT, "the cat", "she ran to the dog and the cat", TEXT]
     expected = [explainer(text) for text in texts]
-    packed = hs.Explainer(explainer.text_model.model, explainer.text_model.tokenizer, batch_tokens=budget)(texts)
+    packed = hs.Explainer(explainer.text_model.model, explainer.text_model.tokenizer, batch_tokens=budget)(
+        texts
+    )
     for one, other in zip(packed, expected, strict=True):
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-10, atol=0)
-        assert [t.predictions[0].index for t in one.targets] == [t.predictions[0].index for t in other.targets]
+        assert [t.predictions[0].index for t in one.targets] == [
+            t.predictions[0].index for t in other.targets
+        ]
 
 
 def test_a_batch_stays_under_the_budget_of_tokens() -> None:
@@ -89,7 +94,10 @@ def test_rows_of_unequal_length_are_kept_apart_where_padding_matters() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
 )
 def test_out_of_memory_halves_the_batch_and_goes_on(error: RuntimeError) -> None:
     sizes, done = [], []
@@ -189,7 +197,9 @@ def test_the_tokenizer_is_left_as_it_was(bert: tuple[nn.Module, PreTrainedTokeni
     assert (tokenizer.padding_side, tokenizer.backend_tokenizer.to_str(), repr(tokenizer)) == before
 
 
-def test_threads_share_a_model_without_mixing_up_rows(bert: tuple[nn.Module, PreTrainedTokenizerFast]) -> None:
+def test_threads_share_a_model_without_mixing_up_rows(
+    bert: tuple[nn.Module, PreTrainedTokenizerFast],
+) -> None:
     model, tokenizer = bert
     model.train()
     texts = ["the cat sat on a mat", "she ran to the dog", "formal education is important", TEXT]
@@ -227,7 +237,9 @@ def test_no_graph_outlives_a_call(explainer: hs.Explainer) -> None:
         assert not [o for o in gc.get_objects() if isinstance(o, torch.Tensor) and o.grad_fn is not None]
 
 
-@pytest.mark.parametrize("method", [captum.attr.InputXGradient, lambda score: captum.attr.InputXGradient(score)])
+@pytest.mark.parametrize(
+    "method", [captum.attr.InputXGradient, lambda score: captum.attr.InputXGradient(score)]
+)
 def test_a_captum_class_or_a_function_is_a_method(explainer: hs.Explainer, method: Any) -> None:
     given, named = explainer(TEXT, method=method), explainer(TEXT, method=hs.input_x_gradient())
     np.testing.assert_allclose(given.scores, named.scores, rtol=1e-12)
@@ -276,7 +288,9 @@ LONG = "the cat sat on a mat and " * 8  # 56 tokens and 2 special ones, of a mod
 
 
 def test_a_long_text_is_refused_and_nothing_is_cut_silently(explainer: hs.Explainer) -> None:
-    with pytest.raises(hs.SaliencyError, match=r"58 tokens.*at most 36.*overflow='truncate'.*overflow='windows'"):
+    with pytest.raises(
+        hs.SaliencyError, match=r"58 tokens.*at most 36.*overflow='truncate'.*overflow='windows'"
+    ):
         explainer(LONG)
 
 
@@ -285,7 +299,9 @@ def test_a_long_text_is_truncated_on_request(explainer: hs.Explainer) -> None:
     assert heat.scores.shape == (34, 36)
     assert LONG.startswith(heat.texts[0])
     np.testing.assert_allclose(heat.scores, explainer(heat.texts[0]).scores, rtol=1e-12)
-    assert [token.piece for token in heat.tokens] == [token.piece for token in explainer(heat.texts[0]).tokens]
+    assert [token.piece for token in heat.tokens] == [
+        token.piece for token in explainer(heat.texts[0]).tokens
+    ]
 
 
 def test_each_target_of_a_long_text_has_a_window_around_it(explainer: hs.Explainer) -> None:
@@ -355,13 +371,15 @@ def test_a_model_whose_graph_is_cut_says_so(bert: tuple[nn.Module, PreTrainedTok
     """As kernels without a backward pass do, those of quantised models for one."""
     model, tokenizer = bert
     model.bert.encoder.layer[0].register_forward_hook(
-        lambda module, arguments, output: output.detach() if torch.is_tensor(output) else (output[0].detach(),)
+        lambda module, arguments, output: (
+            output.detach() if torch.is_tensor(output) else (output[0].detach(),)
+        )
     )
     with pytest.raises(hs.SaliencyError, match="does not depend on the embeddings"):
         hs.Explainer(model, tokenizer)(TEXT)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.ao.quantization:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*deprecated")
 def test_kernels_without_a_backward_pass_are_refused(bert: tuple[nn.Module, PreTrainedTokenizerFast]) -> None:
     model, tokenizer = bert
     model = torch.ao.quantization.quantize_dynamic(model.float(), {nn.Linear}, dtype=torch.qint8)

@@ -172,7 +172,7 @@ CHANGES: dict[str, Any] = {
     "scores": np.ones((6, 8)),
     "method": "other",
     "arguments": {"a": 1},
-    "signed": True,
+    "signed": np.True_,
     "convergence_delta": np.zeros(6),
     "provenance": {"model": "other"},
 }
@@ -183,6 +183,7 @@ def test_every_field_counts_for_equality(name: str) -> None:
     assert set(CHANGES) == {field.name for field in dataclasses.fields(SaliencyMap)}
     assert sweep() == sweep()
     assert sweep(**{name: CHANGES[name]}) != sweep()
+    assert type(sweep(signed=np.True_).signed) is bool
     assert sweep(**{name: CHANGES[name]}) == sweep(**{name: CHANGES[name]})
 
 

@@ -22,6 +22,10 @@ Change = Callable[[dict[str, Any]], object]
 MARK = '{"format": "hf_saliency.SaliencyMap"'
 
 
+def nested(depth: int) -> list[Any]:
+    return [nested(depth - 1)] if depth else []
+
+
 def resealed(document: str, change: Change) -> str:
     """The document with its content changed and a digest that fits, as only a forger would write it."""
     data = json.loads(document)
@@ -172,6 +176,7 @@ def test_every_truncation_and_every_changed_character_is_found() -> None:
         lambda content: content.update(tokens=7),
         lambda content: content.update(method=None),
         lambda content: content.update(arguments=[]),
+        lambda content: content["arguments"].update(deep=nested(400)),
         lambda content: content.update(dtype="object"),
         lambda content: content.update(dtype="int64"),
         lambda content: content.update(dtype="no such type"),

@@ -55,6 +55,11 @@ def test_a_norm_over_words_is_unsigned_everywhere() -> None:
     np.testing.assert_array_equal(heat.words("norm").scores, [[1, 2]])
 
 
+def test_words_are_summed_in_float64() -> None:
+    pieces = of("abc", [(0, 1), (1, 2), (2, 3)], np.array([[1, 2**-24, 2**-24]], np.float32))
+    assert pieces.words().scores.tolist() == [[1 + 2**-23]]  # in float32 both steps are lost
+
+
 @pytest.mark.parametrize("reduction", ["sum", "mean", "max", "norm"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_words_with_extreme_scores(reduction: str, dtype: Any) -> None:

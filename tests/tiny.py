@@ -35,12 +35,18 @@ MASKED_LMS: dict[str, tuple[str, dict[str, Any]]] = {
     "camembert": ("CamembertForMaskedLM", {}),
     "convbert": ("ConvBertForMaskedLM", {"embedding_size": 8, "num_attention_heads": 4, "head_ratio": 2}),
     "data2vec-text": ("Data2VecTextForMaskedLM", {}),
-    "deberta": ("DebertaForMaskedLM", {"legacy": False, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
+    "deberta": (
+        "DebertaForMaskedLM",
+        {"legacy": False, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    ),
     "deberta-v2": ("DebertaV2ForMaskedLM", {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
     "distilbert": ("DistilBertForMaskedLM", {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24}),
     "electra": ("ElectraForMaskedLM", {"embedding_size": 8}),
     "ernie": ("ErnieForMaskedLM", {}),
-    "esm": ("EsmForMaskedLM", {"pad_token_id": 1, "mask_token_id": 4, "token_dropout": True, "emb_layer_norm_before": True}),
+    "esm": (
+        "EsmForMaskedLM",
+        {"pad_token_id": 1, "mask_token_id": 4, "token_dropout": True, "emb_layer_norm_before": True},
+    ),
     "eurobert": ("EuroBertForMaskedLM", {"num_key_value_heads": 2, **_TOKENS}),
     "flaubert": ("FlaubertWithLMHeadModel", {"emb_dim": 16, "n_layers": 2, "n_heads": 2}),
     "fnet": ("FNetForMaskedLM", {}),
@@ -52,9 +58,17 @@ MASKED_LMS: dict[str, tuple[str, dict[str, Any]]] = {
     "megatron-bert": ("MegatronBertForMaskedLM", {}),
     "mobilebert": (
         "MobileBertForMaskedLM",
-        {"embedding_size": 8, "intra_bottleneck_size": 8, "true_hidden_size": 8, "num_feedforward_networks": 2},
+        {
+            "embedding_size": 8,
+            "intra_bottleneck_size": 8,
+            "true_hidden_size": 8,
+            "num_feedforward_networks": 2,
+        },
     ),
-    "modernbert": ("ModernBertForMaskedLM", {"global_attn_every_n_layers": 2, "local_attention": 8, **_TOKENS}),
+    "modernbert": (
+        "ModernBertForMaskedLM",
+        {"global_attn_every_n_layers": 2, "local_attention": 8, **_TOKENS},
+    ),
     "mpnet": ("MPNetForMaskedLM", {}),
     "nomic_bert": ("NomicBertForMaskedLM", {}),
     "nystromformer": ("NystromformerForMaskedLM", {"num_landmarks": 4, "segment_means_seq_len": 4}),
@@ -88,7 +102,9 @@ def tokenizer(pad_id: int = 0) -> PreTrainedTokenizerFast:
     fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     cls, sep = pieces.index("[CLS]"), pieces.index("[SEP]")
     fast.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", cls), ("[SEP]", sep)],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=fast,

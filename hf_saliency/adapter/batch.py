@@ -41,9 +41,7 @@ def names(model: TextModel, rows: Sequence[Row]) -> tuple[str, ...]:
     return (*inputs, "position", "class_id", *against)
 
 
-def collate(
-    model: TextModel, rows: Sequence[Row], class_ids: Sequence[int], names: Sequence[str]
-) -> Batch:
+def collate(model: TextModel, rows: Sequence[Row], class_ids: Sequence[int], names: Sequence[str]) -> Batch:
     """Lay rows out as tensors: masks in place, cut to the model's window where the text is longer, padded."""
     sequences, columns, positions = [], [], []
     for row in rows:
@@ -117,7 +115,9 @@ def _fits(step: Callable[[list[int]], None], batch: list[int]) -> bool:
         step(batch)
     except MemoryError:
         pass
-    except RuntimeError as error:  # torch.OutOfMemoryError is one, the CPU allocator's has no class of its own
+    except (
+        RuntimeError
+    ) as error:  # torch.OutOfMemoryError is one, the CPU allocator's has no class of its own
         message = str(error).lower()
         known = ("out of memory", "can't allocate memory", "not enough memory")
         if not isinstance(error, torch.OutOfMemoryError) and not any(part in message for part in known):

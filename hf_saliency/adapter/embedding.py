@@ -25,8 +25,9 @@ class Stream:
         """Where token ids have to be."""
         weight = next(self.module.parameters())
         hook = getattr(self.module, "_hf_hook", None)  # accelerate keeps offloaded weights on "meta"
-        if weight.device.type == "meta" and getattr(hook, "execution_device", None) is not None:
-            return torch.device(hook.execution_device)
+        executes_on = getattr(hook, "execution_device", None)
+        if weight.is_meta and executes_on is not None:
+            return torch.device(executes_on)
         return weight.device
 
     def embed(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens width"]:

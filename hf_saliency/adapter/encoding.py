@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -182,7 +183,7 @@ def _align(
         if list(word) != plain[len(places) : len(places) + len(word)]:
             raise refusal
         ends = [start, *_ends(tokenizer, text[start:end], word, start, refusal)]
-        places += list(zip(ends, ends[1:], strict=False))
+        places += list(itertools.pairwise(ends))
     if len(places) != len(plain):
         raise refusal
     rest = iter(places)
@@ -195,7 +196,7 @@ def _ends(
     """Where each token of a word ends in the text."""
     if len(ids) == 1:
         return [start + len(word)]
-    pieces = tokenizer.convert_ids_to_tokens(list(ids))
+    pieces = list(tokenizer.convert_ids_to_tokens(list(ids)))
     ends = []
     for count in range(1, len(pieces) + 1):
         spelled = tokenizer.convert_tokens_to_string(pieces[:count]).replace(" ", "")

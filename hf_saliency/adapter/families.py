@@ -39,17 +39,25 @@ def _legacy_head(model: Any) -> str | None:
 
 
 _UNPADDED = Family(pads=False)
+_TWO_STREAMS = Family(
+    refused="its text enters the encoder and, shifted, the decoder too, which the masked sweep does not cover yet"
+)
 
 # Keyed by the name of a class of transformers; subclasses inherit the entry of the nearest class.
 FAMILIES: dict[str, Family] = {
+    "BartPreTrainedModel": _TWO_STREAMS,
     "ConvBertPreTrainedModel": _UNPADDED,  # convolution over neighbouring tokens
     "FNetPreTrainedModel": _UNPADDED,  # Fourier transform over all tokens, without a mask
     "LongformerPreTrainedModel": _UNPADDED,  # pads to whole windows itself
+    "MBartPreTrainedModel": _TWO_STREAMS,
     "MobileBertPreTrainedModel": _UNPADDED,  # trigram input: the last token sees the first pad
+    "MvpPreTrainedModel": _TWO_STREAMS,
     "NystromformerPreTrainedModel": _UNPADDED,  # landmarks are means over segments of the padded length
     "YosoPreTrainedModel": _UNPADDED,
     "DebertaForMaskedLM": Family(caution=_legacy_head),
-    "IBertPreTrainedModel": Family(refused="its quantised embedding returns a pair, not one embedding a token"),
+    "IBertPreTrainedModel": Family(
+        refused="its quantised embedding returns a pair, not one embedding a token"
+    ),
     "PerceiverPreTrainedModel": Family(refused="it reads bytes through a preprocessor, not an nn.Embedding"),
 }
 

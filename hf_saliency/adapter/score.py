@@ -100,9 +100,7 @@ class Score(nn.Module):
         for sink in sinks:
             probabilities = logits.detach().softmax(dim=-1).gather(1, top.indices)
             k = self.top_k
-            sink.append(
-                Outcome(scores.detach(), rows["class_id"], top.indices[:, :k], probabilities[:, :k])
-            )
+            sink.append(Outcome(scores.detach(), rows["class_id"], top.indices[:, :k], probabilities[:, :k]))
         return scores
 
     def _logits(self, embeds: Sequence[Tensor], rows: Mapping[str, Tensor]) -> Float[Tensor, "batch classes"]:
@@ -207,7 +205,9 @@ def _gathered(head: nn.Module, position: Tensor, ids: Tensor) -> Iterator[list[b
         handle.remove()
 
 
-def _check_consumed(stream: Stream, calls: Sequence[bool], model: nn.Module, streams: Sequence[Stream]) -> None:
+def _check_consumed(
+    stream: Stream, calls: Sequence[bool], model: nn.Module, streams: Sequence[Stream]
+) -> None:
     expected = sum(other.module is stream.module for other in streams)
     if sum(calls) != 1 or len(calls) != expected:
         raise SaliencyError(

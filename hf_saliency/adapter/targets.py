@@ -78,7 +78,9 @@ class _TokenTarget(Target):
         if self.unit not in UNITS:
             raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, UNITS))}.")
         if self.predicted and self.token is not None:
-            raise SaliencyError(f"token={self.token!r} and predicted=True exclude each other: give one of them.")
+            raise SaliencyError(
+                f"token={self.token!r} and predicted=True exclude each other: give one of them."
+            )
         if isinstance(self.where, list):
             object.__setattr__(self, "where", tuple(self.where))
         places = self.where if isinstance(self.where, tuple) else (self.where,)

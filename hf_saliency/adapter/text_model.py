@@ -101,8 +101,8 @@ class TextModel:
 
     def class_name(self, index: int) -> str:
         """What to show for a class: the token's text without white space, or its own name if it has none."""
-        name: str = self.tokenizer.decode([index], clean_up_tokenization_spaces=False).strip()
-        return name or str(self.tokenizer.convert_ids_to_tokens(index))
+        name = self.tokenizer.decode([index], clean_up_tokenization_spaces=False)
+        return str(name).strip() or str(self.tokenizer.convert_ids_to_tokens(index))
 
     def names(self, inputs: Iterable[str]) -> tuple[str, ...]:
         """Which of the tokenizer's inputs this model takes, in the order of its rows."""

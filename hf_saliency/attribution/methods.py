@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from captum.attr import LRP, Attribution, InputXGradient, LayerAttribution, Saliency
-from torch import nn
 
 from hf_saliency.attribution.gradient_norm import GradientNorm
 from hf_saliency.attribution.reductions import REDUCTIONS
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 
-Build = Callable[[nn.Module, Sequence[Vocabulary]], Attribution]
+Build = Callable[[Any, Sequence[Vocabulary]], Attribution]
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,7 @@ class Method:
             raise SaliencyError(f"reduction={self.reduction!r}: choose one of {', '.join(REDUCTIONS)}.")
 
 
-def gradient_norm(
-    space: Literal["one_hot", "embedding"] = "one_hot", order: float = 2
-) -> Method:
+def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: float = 2) -> Method:
     """Connectivity: the norm of the score's gradient in each token, ``|| dy / dx_t ||``. Unsigned.
 
     Parameters
@@ -80,7 +77,7 @@ def gradient_norm(
     """
     GradientNorm.check(space, order)
 
-    def build(score: nn.Module, tables: Sequence[Vocabulary]) -> Attribution:
+    def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:
         return GradientNorm(score, tuple(tables), space=space, order=order)
 
     return Method(
@@ -179,11 +176,14 @@ def as_method(given: Any) -> Method:
     if isinstance(given, Method):
         return given
     if inspect.isclass(given) and issubclass(given, LRP):
-        raise SaliencyError("LRP has no rule for embeddings, attention or layer norms: choose another method.")
+        raise SaliencyError(
+            "LRP has no rule for embeddings, attention or layer norms: choose another method."
+        )
     if inspect.isclass(given) and issubclass(given, Attribution):
+        captum_class: Any = given
         if issubclass(given, LayerAttribution):
-            return Method(given.__name__, lambda score, tables: given(score, score.sites[0]))
-        return Method(given.__name__, lambda score, tables: given(score))
+            return Method(given.__name__, lambda score, tables: captum_class(score, score.sites[0]))
+        return Method(given.__name__, lambda score, tables: captum_class(score))
     if callable(given) and not isinstance(given, Attribution) and not inspect.isclass(given):
         if given in METHODS.values():
             return as_method(given())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,7 +18,8 @@ def total(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch t
 
 def norm(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
     """The 2-norm."""
-    return values.norm(dim=-1)
+    norms: Tensor = torch.linalg.vector_norm(values, dim=-1)
+    return norms
 
 
 def norm_1(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:

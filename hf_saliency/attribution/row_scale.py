@@ -132,8 +132,8 @@ def _peak(gradients: Sequence[Float[Tensor, "batch ..."]]) -> Float[Tensor, " ba
 
 
 def _unscaled(
-    gradients: Sequence[Float[Tensor, "batch ..."]], scale: Float[Tensor, " batch"]
-) -> list[Float[Tensor, "batch ..."]]:
+    gradients: Sequence[Float[Tensor, "rows ..."]], scale: Float[Tensor, " batch"]
+) -> list[Float[Tensor, "rows ..."]]:
     for gradient in gradients:
         if len(gradient) != len(scale):
             raise SaliencyError(

@@ -48,7 +48,9 @@ class TokenNorm(GradientAttribution):  # type: ignore[misc]
         If there is no such space or order.
     """
 
-    def __init__(self, forward_func: Callable[..., Tensor], space: str, order: int | float, keepdim: bool) -> None:
+    def __init__(
+        self, forward_func: Callable[..., Tensor], space: str, order: int | float, keepdim: bool
+    ) -> None:
         GradientAttribution.__init__(self, forward_func)
         self.check(space, order)
         self.space, self.order, self.keepdim = space, order, keepdim

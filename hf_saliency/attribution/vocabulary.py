@@ -15,9 +15,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from hf_saliency.errors import SaliencyError
 
-# The most elements of a temporary (16 MiB in float32), and the most tokens whose norms share one.
+# The most elements of a temporary: 16 MiB in float32.
 _TEMPORARY = 2**22
-_TOKENS = 2**12
 
 # Elsewhere the factor is computed on the CPU: MPS has no float64.
 _FLOAT64_DEVICES = ("cpu", "cuda")
@@ -74,7 +73,9 @@ class Vocabulary:
             "space='embedding' needs no table."
         )
 
-    def norm(self, gradient: Float[Tensor, "*tokens width"], order: int | float = 2) -> Float[Tensor, "*tokens"]:
+    def norm(
+        self, gradient: Float[Tensor, "*tokens width"], order: int | float = 2
+    ) -> Float[Tensor, "*tokens"]:
         """The norm of each token's one-hot gradient.
 
         Parameters
@@ -105,9 +106,7 @@ class Vocabulary:
             # The dtype comes before the device: MPS cannot even hold float64.
             factor = self._factor.to(gradient.dtype).to(gradient.device)
             return torch.linalg.vector_norm(gradient @ factor, dim=-1)  # type: ignore[no-any-return]
-        tokens = gradient.reshape(-1, width)
-        norms = torch.cat([_streamed_norm(table, block, order) for block in _split(tokens, _TOKENS)])
-        return norms.reshape(gradient.shape[:-1])
+        return _streamed_norm(table, gradient.reshape(-1, width), order).reshape(gradient.shape[:-1])
 
     @functools.cached_property
     def _factor(self) -> Float[Tensor, "width rank"]:

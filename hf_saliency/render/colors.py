@@ -19,7 +19,7 @@ INK = "black"
 # the two hues stay apart under all three colour blindnesses. Zero is paper, and an unsigned map uses the
 # orange arm alone, so that signed and unsigned panels can share one scale.
 _POSITIVE = ("#ffffff", "#fedfc0", "#f9bf8f", "#f19d65", "#e67b3d", "#d9560a")
-_NEGATIVE = ("#ffffff", "#d1e6f8", "#a6ccee", "#7eb3e1", "#5699d3", "#2f84c9")
+_NEGATIVE = ("#ffffff", "#d3e7f9", "#a9ceef", "#81b6e4", "#5a9dd7", "#2f84c9")
 
 _STEPS = 255  # of either arm
 

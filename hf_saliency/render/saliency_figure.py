@@ -55,7 +55,8 @@ class SaliencyFigure(Figure):
             Leave the background out.
         outlines
             In SVG, draw letters as outlines. Without it they are text, which can be searched and edited, but
-            needs the same font where it is read, or letters and their colours drift apart. PDF embeds its fonts.
+            needs the same font where it is read, or letters and their colours drift apart. PDF embeds its
+            fonts.
         **kwargs
             As in :meth:`matplotlib.figure.Figure.savefig`; pixels are 300 an inch unless ``dpi`` says
             otherwise.

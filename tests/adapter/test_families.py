@@ -94,7 +94,7 @@ def test_the_score_is_differentiated_not_only_called(family: str) -> None:
     row = MaskedToken(4).rows(encoding, text_model)[0]
     ids = torch.tensor([reference.masked_ids(tokenizer, TEXT, 4)])
     names = [name for name in ("input_ids", "attention_mask") if name in text_model.known]
-    rows = [ids, torch.ones_like(ids)][: len(names)] + [torch.tensor([4]), torch.tensor([row.class_id])]
+    rows = [*[ids, torch.ones_like(ids)][: len(names)], torch.tensor([4]), torch.tensor([row.class_id])]
     score = Score(
         model, text_model.streams, [*names, "position", "class_id"], MaskedToken().read, model_inputs=names
     )
@@ -149,6 +149,17 @@ def test_a_refused_family_says_why() -> None:
     config = transformers.IBertConfig(**tiny.SIZES)
     with pytest.raises(hs.SaliencyError, match="IBertForMaskedLM cannot be explained: its quantised"):
         hs.Explainer(transformers.IBertForMaskedLM(config), tiny.tokenizer())
+
+
+@pytest.mark.parametrize("name", ["BartForConditionalGeneration", "MBartForConditionalGeneration"])
+def test_two_streams_are_refused_by_name(name: str) -> None:
+    cls = getattr(transformers, name)
+    config = cls.config_class(
+        vocab_size=48, d_model=8, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=8, decoder_ffn_dim=8,
+        encoder_attention_heads=2, decoder_attention_heads=2, max_position_embeddings=40,
+    )  # fmt: skip
+    with pytest.raises(hs.SaliencyError, match=f"{name} cannot be explained.*decoder"):
+        hs.Explainer(cls(config), tiny.tokenizer())
 
 
 def test_every_entry_names_a_class_of_transformers() -> None:

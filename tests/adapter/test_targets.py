@@ -180,7 +180,9 @@ def test_a_token_at_the_mask_of_a_text(explainer: hs.Explainer) -> None:
 def test_a_position_beside_the_mask_of_a_text_is_masked_too(explainer: hs.Explainer) -> None:
     text = "the [MASK] sat on a mat"
     row = explainer(text, target=hs.MaskedToken("mat")).targets[0]
-    assert row.score == pytest.approx(logits(explainer, text, 6, 6)[id_of(explainer, "mat")].item(), rel=1e-12)
+    assert row.score == pytest.approx(
+        logits(explainer, text, 6, 6)[id_of(explainer, "mat")].item(), rel=1e-12
+    )
 
 
 def test_the_unmasked_text(explainer: hs.Explainer) -> None:
@@ -188,7 +190,9 @@ def test_the_unmasked_text(explainer: hs.Explainer) -> None:
     ids = explainer.text_model.tokenizer(TEXT)["input_ids"]
     assert not any(row.masked for row in heat.targets)
     for row in heat.targets[:4]:
-        assert row.score == pytest.approx(logits(explainer, TEXT, None, row.position)[ids[row.position]].item())
+        assert row.score == pytest.approx(
+            logits(explainer, TEXT, None, row.position)[ids[row.position]].item()
+        )
     model, tokenizer = explainer.text_model.model, explainer.text_model.tokenizer
     classes = [ids[row.position] for row in heat.targets]
     expected = reference.connectivity(model, tokenizer, TEXT, heat, classes)

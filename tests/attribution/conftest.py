@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from hf_saliency.attribution.vocabulary import Vocabulary
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +21,15 @@ def _one_thread_one_seed() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def unchecked_types() -> None:
+    """For tests that pass what no annotation allows: skipped where jaxtyping checks annotations."""
+    try:
+        Vocabulary("no table")
+    except TypeCheckError:
+        pytest.skip("annotations are checked, and refuse this argument first")
 
 
 class LargestTensor(TorchDispatchMode):

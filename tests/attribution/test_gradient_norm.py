@@ -364,6 +364,7 @@ def test_sensitivity_max_takes_kept_dimensions() -> None:
 # Errors
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("build", [GradientNorm, LayerGradientNorm])
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -384,12 +385,14 @@ def test_one_hot_space_needs_a_table() -> None:
     GradientNorm(len, space="embedding")
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("table", [nn.Linear(2, 2), "bert", torch.zeros(2), [nn.Embedding(3, 2)]])
 def test_what_is_no_table_is_refused_at_once(table: object) -> None:
     with pytest.raises(SaliencyError, match="is no embedding table"):
         GradientNorm(len, table)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_layers_that_embed_nothing_are_refused_at_once() -> None:
     with pytest.raises(SaliencyError, match="a Linear is no embedding table"):
         LayerGradientNorm(len, nn.Linear(2, 2))
@@ -404,6 +407,7 @@ def score(*embeds: Tensor) -> Tensor:
     return sum(e.square().sum((1, 2)) for e in embeds)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("table", "inputs", "message"),
     [
@@ -422,6 +426,7 @@ def test_inputs_that_do_not_fit_are_refused(table: object, inputs: object, messa
         GradientNorm(score, table).attribute(inputs)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_token_ids_must_be_whole_numbers() -> None:
     model = Reader()
     with pytest.raises(SaliencyError, match=r"float64 are no token ids.*GradientNorm\(forward_func, table\)"):

@@ -90,6 +90,14 @@ def test_gradients_in_range_cost_one_pass(way: Callable) -> None:
     assert model.calls == 1
 
 
+@WAYS
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_small_gradients_cost_a_second_pass(way: Callable, dtype: torch.dtype) -> None:
+    model = Amplifier(torch.full((5,), 1e-4, dtype=dtype))
+    way(model, torch.randint(VOCABULARY, (5, TOKENS)), "one_hot")
+    assert model.calls == 2
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_other_formats_are_never_scaled(dtype: torch.dtype) -> None:
     model = Amplifier(torch.full((5,), 1e-9))

@@ -271,7 +271,6 @@ def test_streams_stay_within_their_temporary(
     order: float, tokens: int, monkeypatch: pytest.MonkeyPatch, largest_tensor: type
 ) -> None:
     monkeypatch.setattr(vocabulary, "_TEMPORARY", 6000)
-    monkeypatch.setattr(vocabulary, "_TOKENS", 300)
     table, gradient = torch.randn(2000, 8), torch.randn(tokens, 8)
     with largest_tensor() as largest:
         norm = Vocabulary(table).norm(gradient, order)
@@ -285,6 +284,7 @@ def test_without_float64_on_the_device_the_factor_comes_from_the_cpu(monkeypatch
     torch.testing.assert_close(Vocabulary(table).norm(gradient), dense(table, gradient, 2), rtol=1e-5, atol=0)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("table", "message"),
     [

@@ -71,10 +71,10 @@ class Grid:
 
     @cached_property
     def cell_height(self) -> float:
-        """Square cells, but no higher than two lines and no lower than a label needs."""
-        highest = 2 * Typeface("small").line
-        square = min(self.cell_width, highest)
-        return square if self.column_step > 1 else max(square, self.typeface.ink)
+        """Square cells, but no higher than two lines, and no lower than a label needs if the page allows it."""
+        square = min(self.cell_width, 2 * Typeface("small").line)
+        labelled = max(square, self.typeface.ink)
+        return labelled if self.column_step == 1 or labelled * len(self.rows) <= self.width else square
 
     @cached_property
     def level(self) -> bool:

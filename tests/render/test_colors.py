@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from render.handmade import saliency_map, with_scores
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render.colors import INK, Colors
+
+SIGNED = Colors(limit=1.0, signed=True)
+UNSIGNED = Colors(limit=1.0, signed=False)
+SCALE = np.linspace(-1, 1, 1001)
+
+# Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
+BLINDNESS = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.01182, 0.04294, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.3039],
+    ],
+}
+
+
+def linear(rgb: np.ndarray) -> np.ndarray:
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(rgb: np.ndarray) -> np.ndarray:
+    return linear(rgb[..., :3]) @ [0.2126, 0.7152, 0.0722]
+
+
+def lightness(rgb: np.ndarray) -> np.ndarray:
+    return 116 * np.cbrt(luminance(rgb)) - 16  # CIELAB, of nothing darker than its linear foot
+
+
+def contrast(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    low, high = np.sort(np.stack(np.broadcast_arrays(luminance(a), luminance(b))), axis=0)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_ink_is_readable_on_every_colour() -> None:
+    for colors in (SIGNED, UNSIGNED):
+        assert contrast(colors.fill(SCALE), np.array(to_rgb(INK))).min() >= 4.5
+
+
+def test_contrast_knows_a_colour_that_is_too_dark() -> None:
+    assert contrast(np.array(to_rgb("navy")), np.array(to_rgb("black"))) < 4.5
+
+
+def test_zero_is_paper_on_both_scales() -> None:
+    np.testing.assert_array_equal(SIGNED.fill(np.zeros(1)), np.ones((1, 4)))
+    np.testing.assert_array_equal(UNSIGNED.fill(np.zeros(1)), np.ones((1, 4)))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_grey_gets_darker_in_even_steps(sign: int) -> None:
+    steps = np.diff(lightness(SIGNED.fill(sign * np.linspace(0, 1, 6))))
+    assert np.all(np.diff(lightness(SIGNED.fill(sign * np.linspace(0, 1, 256)))) < 0)
+    assert steps.min() > 1.05 * steps.max()  # both negative; eight-bit anchors are exact to 1 in 10
+
+
+def test_both_arms_are_equally_strong() -> None:
+    strengths = np.linspace(0, 1, 50)
+    difference = lightness(SIGNED.fill(strengths)) - lightness(SIGNED.fill(-strengths))
+    assert np.abs(difference).max() < 2
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_signs_stay_apart_without_a_kind_of_cone(kind: str) -> None:
+    seen = linear(SIGNED.fill(np.array([-1.0, 1.0]))[:, :3]) @ np.array(BLINDNESS[kind]).T
+    assert np.abs(seen[0] - seen[1]).max() > 0.25
+
+
+def test_unsigned_panels_share_the_positive_arm() -> None:
+    positive = np.linspace(0, 1, 100)
+    np.testing.assert_array_equal(UNSIGNED.fill(positive), SIGNED.fill(positive))
+
+
+def test_colours_keep_the_shape_and_stop_at_the_limits() -> None:
+    fill = SIGNED.fill(np.array([[-5.0, -1.0, 1.0, 5.0]]))
+    assert fill.shape == (1, 4, 4)
+    np.testing.assert_array_equal(fill[0, 0], fill[0, 1])
+    np.testing.assert_array_equal(fill[0, 2], fill[0, 3])
+
+
+def test_limits_come_from_what_is_given() -> None:
+    one = with_scores(saliency_map("a b c", targets=[0, 1]), [[1.0, 2.0, 5.0], [3.0, 0.0, 3.0]])
+    assert Colors.of([one], "none").limit == 5
+    assert Colors.of([one], "row_max").limit == 1
+    assert Colors.of([one], "row_sum").limit == pytest.approx(5 / 8)
+    assert Colors.of([one, replace(one, scores=one.scores * 3)], "none").limit == 15
+
+
+def test_rows_are_normalised_one_by_one() -> None:
+    one = with_scores(saliency_map("a b", targets=[0, 1]), [[1.0, 4.0], [10.0, 5.0]])
+    np.testing.assert_array_equal(Colors.of([one]).values(one), [[0.25, 1], [1, 0.5]])
+    np.testing.assert_array_equal(Colors.of([one], "none").values(one), one.scores)
+
+
+def test_one_signed_map_makes_the_scale_signed() -> None:
+    assert not Colors.of([saliency_map()]).signed
+    assert Colors.of([saliency_map(), saliency_map(signed=True)]).signed
+
+
+def test_zeros_have_a_scale() -> None:
+    one = saliency_map("a b", targets=[0])
+    assert Colors.of([replace(one, scores=np.zeros((1, 2)))]).limit == 1
+
+
+def test_what_is_not_finite_counts_for_nothing_and_is_named() -> None:
+    one = with_scores(saliency_map("a b c d", targets=[0]), [[np.nan, np.inf, 2.0, 1.0]])
+    colors = Colors.of([one])
+    assert colors.limit == 1
+    assert colors.missing == ("NaN", "∞")
+    np.testing.assert_array_equal(colors.values(one), [[np.nan, np.nan, 1.0, 0.5]])
+
+
+def test_negative_scores_of_an_unsigned_map_are_refused() -> None:
+    one = with_scores(saliency_map("a b", targets=[0]), [[-1.0, 2.0]])
+    with pytest.raises(SaliencyError, match=r"'gradient_norm' is unsigned.*signed=True"):
+        Colors.of([one])
+
+
+def test_unknown_normalisation_is_refused() -> None:
+    with pytest.raises(SaliencyError, match="'max': choose 'row_max', 'row_sum' or 'none'"):
+        Colors.of([saliency_map()], "max")  # type: ignore[arg-type]
+
+
+def test_label_says_method_unit_and_normalisation() -> None:
+    one, several = saliency_map(targets=[0]), saliency_map(targets=[0, 1])
+    nats = replace(one, signed=True, targets=(replace(one.targets[0], unit="log_prob"),), method="saliency")
+    assert Colors.of([one]).label == "gradient norm of the logit, maximum = 1"
+    assert Colors.of([several]).label == "gradient norm of the logit, row maximum = 1"
+    assert Colors.of([several], "row_sum").label == "gradient norm of the logit, row sum = 1"
+    assert Colors.of([nats]).label == "saliency of the log-probability (nats), maximum of magnitude = 1"
+    assert Colors.of([nats], "none").label == "saliency of the log-probability (nats)"
+    assert Colors.of([one, nats], "none").label == "attribution of the log-probability (nats) or logit"
