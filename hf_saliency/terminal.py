@@ -12,10 +12,12 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +31,7 @@ FEW = 5  # up to so many targets, the text is printed once for each
 _POSITIVE = ("#fedfc0", "#f9bf8f", "#f19d65", "#e67b3d", "#d9560a")
 _NEGATIVE = ("#d1e6f8", "#a6ccee", "#7eb3e1", "#5699d3", "#2f84c9")
 _STRONGEST = 3
+_GAP = "  "  # between two items of a cell
 
 
 def console() -> Console:
@@ -40,10 +43,13 @@ def write(to: Console, *renderables: RenderableType) -> None:
     """Print at once. A reader that has closed the pipe is no error: what comes after the printing still happens."""
     with to.capture() as captured:
         for renderable in renderables:
-            to.print(renderable)
+            to.print(Text(renderable) if isinstance(renderable, str) else renderable)
+    text = captured.get()
+    if to.color_system is None:
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())  # Rich fills cells with spaces
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        sys.stdout.write(captured.get().encode(encoding, "replace").decode(encoding))
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,6 +81,19 @@ def report(to: Console, saliency_map: SaliencyMap, class_ids: Sequence[int | Non
     if colored:
         parts += [_legend(saliency_map.signed), ""]
     return Group(*parts, _table(saliency_map, weights, class_ids, colored))
+
+
+def tab_separated(saliency_map: SaliencyMap, class_ids: Sequence[int | None]) -> str:
+    """The targets' predictions as a table for other programs; probabilities are parts of 1."""
+    most = max((len(target.predictions) for target in saliency_map.targets), default=0)
+    heads = [f"{name}_{rank}" for rank in range(1, most + 1) for name in ("prediction", "probability")]
+    rows = [["position", "target", saliency_map.targets[0].unit, "rank", *heads]]
+    for target, class_id in zip(saliency_map.targets, class_ids, strict=True):
+        ids = [each.index for each in target.predictions]
+        rank = str(ids.index(class_id) + 1) if class_id in ids else ""
+        answers = [cell for each in target.predictions for cell in (each.label, f"{each.probability:.6g}")]
+        rows.append([str(target.position), target.label, f"{target.score:.6g}", rank, *answers])
+    return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
 
 
 def strengths(saliency_map: SaliencyMap) -> np.ndarray:
@@ -131,9 +150,8 @@ def _heading(saliency_map: SaliencyMap, row: int) -> Text:
     facts += ["masked"] if target.masked else []
     facts += [f"{target.unit} {target.score:.2f}"]
     count = len(saliency_map.targets)
-    if count > FEW:
-        facts += [f"the first of {count} targets, --positions chooses others"]
-    return Text.assemble((_name(target), "bold"), f" ({', '.join(facts)})")
+    others = f", the first of {count} targets; see --positions" if count > FEW else ""
+    return Text.assemble((_name(target), "bold"), f" ({', '.join(facts)}){others}")
 
 
 def _name(target: TargetRow) -> str:
@@ -145,7 +163,9 @@ def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, colored: boo
     starts = np.cumsum([0, *(len(text) + 1 for text in saliency_map.texts)]).tolist()
     text = Text(visible("\n".join(saliency_map.texts)))
     own = saliency_map.targets[row].position
-    for i in np.argsort(np.abs(weights), kind="stable").tolist():  # the strongest last: it is seen where tokens overlap
+    for i in np.argsort(
+        np.abs(weights), kind="stable"
+    ).tolist():  # the strongest last: it is seen where tokens overlap
         token = saliency_map.tokens[i]
         start, end = (starts[token.text] + border for border in (token.start, token.end))
         if colored and not token.special:
@@ -171,7 +191,7 @@ def _legend(signed: bool) -> Text:
     steps = [(level + 1) / len(_POSITIVE) for level in range(len(_POSITIVE))]
     values = [*(-step for step in reversed(steps)), *steps] if signed else steps
     chips = [(f" {value * 100:.0f} ", _style(value)) for value in values]
-    return Text.assemble(*chips, " % of the target's largest " + ("magnitude" if signed else "score"))
+    return Text.assemble(*chips, " % of the target's largest")
 
 
 def _table(
@@ -185,7 +205,7 @@ def _table(
     table.add_column(targets[0].unit if targets else "", justify="right")
     table.add_column("p %", justify="right")
     table.add_column(f"top {most}, %", overflow="fold", ratio=1)
-    table.add_column("depends most on, % of largest", overflow="fold", ratio=1)
+    table.add_column("depends on, % of max", overflow="fold", ratio=1)
     for row, (target, class_id) in enumerate(zip(targets, class_ids, strict=True)):
         others = strongest(saliency_map, row, weights[row])
         table.add_row(
@@ -194,23 +214,38 @@ def _table(
             f"{target.score:.2f}",
             chance(target, class_id),
             _predictions(target, class_id, colored),
-            _joined([(f"{label} {100 * w:.0f}", _style(w) if colored else "") for label, w in others]),
+            _Items([Text(f"{label} {100 * weight:.0f}") for label, weight in others]),
         )
     return table
 
 
-def _predictions(target: TargetRow, class_id: int | None, colored: bool) -> Text:
+def _predictions(target: TargetRow, class_id: int | None, colored: bool) -> _Items:
     """The model's answers; the one that is explained is marked."""
-    mark = "" if colored else "*"
     items = []
-    for p in target.predictions:
-        hit = p.index == class_id
-        label = visible(p.label).replace("\n", " ")
-        items.append((f"{mark if hit else ''}{label} {percent(p.probability)}", "bold underline" if hit else ""))
-    return _joined(items)
+    for prediction in target.predictions:
+        hit = prediction.index == class_id
+        mark, style = ("", "bold underline") if colored else ("*", "")
+        label = visible(prediction.label).replace("\n", " ")
+        shown = f"{label} {percent(prediction.probability)}"
+        items.append(Text(mark + shown, style) if hit else Text(shown))
+    return _Items(items)
 
 
-def _joined(items: Sequence[tuple[str, str]]) -> Text:
-    """Items that a line break does not divide."""
-    parts = [Text(text.replace(" ", "\N{NO-BREAK SPACE}"), style) for text, style in items]
-    return Text(" " if any(style for _, style in items) else ", ").join(parts)
+@dataclass(frozen=True)
+class _Items:
+    """A cell of items that no line break divides, which rich breaks at any space."""
+
+    items: Sequence[Text]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line = Text()
+        for item in self.items:
+            if line and line.cell_len + len(_GAP) + item.cell_len > options.max_width:
+                yield line
+                line = Text()
+            line = Text.assemble(line, _GAP if line else "", item)  # the item's style ends with the item
+        yield line
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        widths = [item.cell_len for item in self.items] or [0]
+        return Measurement(max(widths), sum(widths) + len(_GAP) * (len(widths) - 1))

@@ -89,9 +89,9 @@ def cells(
     groups = [np.flatnonzero(shade.ravel() == i) for i in range(len(shades))]
     if joined:
         _add(ax, _filled([_spread(known)[group] for group in groups], shades), gid="underlay", zorder=1.5)
-    _add(ax, _filled([known[group] for group in groups], shades), gid="cells", zorder=2)
+    _add(ax, _filled([known[group] for group in groups], shades), gid="cells", zorder=2.0)
     if not finite.all():
-        _add(ax, _filled([array[~finite]], "white"), gid="not-finite", zorder=2)
+        _add(ax, _filled([array[~finite]], "white"), gid="not-finite", zorder=2.0)
         lines = [line for box in array[~finite] for line in _diagonals(*box)]
         _add(ax, LineCollection(lines, colors=_HATCH, linewidths=0.4), gid="hatch", zorder=2.5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -39,7 +39,7 @@ class SaliencyFigure(Figure):
 
     def savefig(
         self,
-        fname: str | os.PathLike[str] | IO[bytes],
+        fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase,
         *,
         transparent: bool | None = None,
         outlines: bool = False,
@@ -95,7 +95,7 @@ class SaliencyFigure(Figure):
         return buffer.getvalue()
 
 
-def _format(fname: str | os.PathLike[str] | IO[bytes], given: str | None) -> str:
+def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, given: str | None) -> str:
     kind = given
     if kind is None and isinstance(fname, (str, os.PathLike)):
         kind = Path(fname).suffix.removeprefix(".")
@@ -108,7 +108,7 @@ def _format(fname: str | os.PathLike[str] | IO[bytes], given: str | None) -> str
     return kind.lower()
 
 
-def _write(fname: str | os.PathLike[str] | IO[bytes], kind: str, data: bytes) -> None:
+def _write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
     if not isinstance(fname, (str, os.PathLike)):
         fname.write(data)
         return

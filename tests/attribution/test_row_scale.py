@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm
+from hf_saliency.attribution.row_scale import RowScale, gradients_in_range
 from hf_saliency.errors import SaliencyError
 
 VOCABULARY, TOKENS, WIDTH = 9, 5, 4
@@ -134,6 +135,20 @@ def test_an_overflow_on_the_way_is_found_between_two_scales() -> None:
     expected = (2.0**-14 * weight.double().norm(dim=-1)).expand(2, 3)
     assert len(calls) == 6
     torch.testing.assert_close(norms.double(), expected, rtol=FLOAT16, atol=0)
+
+
+def test_the_scales_tried_close_in_on_the_largest_that_is_finite() -> None:
+    tried: list[float] = []
+    forward = RowScale(lambda: torch.ones(1), in_float16=lambda: True)
+
+    def differentiate() -> list[Tensor]:
+        forward()
+        tried.append(math.log2(forward.scale))
+        return [torch.where(forward.scale < 2.0**4, forward.scale * 2.0**-14, math.inf)[:, None]]
+
+    (gradient,) = gradients_in_range(forward, differentiate)
+    assert tried == [10, -2, 4, 1, 2, 3]
+    assert gradient.item() == 2.0**-14
 
 
 def test_streams_share_the_scale_of_their_row() -> None:

@@ -134,6 +134,7 @@ def test_negative_scores_of_an_unsigned_map_are_refused() -> None:
         Colors.of([one])
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_unknown_normalisation_is_refused() -> None:
     with pytest.raises(SaliencyError, match="'max': choose 'row_max', 'row_sum' or 'none'"):
         Colors.of([saliency_map()], "max")  # type: ignore[arg-type]

@@ -45,15 +45,15 @@ def test_width_of_a_text_is_that_of_its_parts_and_their_kerning() -> None:
     assert BODY.advance("nn ") == pytest.approx(2 * BODY.advance("n") + BODY.advance(" "), abs=0.02)
     assert BODY.advance("AV") < BODY.advance("A") + BODY.advance("V")
     assert BODY.advance("") == 0
-    assert Typeface(20).advance("grammar") == pytest.approx(2 * Typeface(10).advance("grammar"))
+    assert Typeface(20.0).advance("grammar") == pytest.approx(2 * Typeface(10.0).advance("grammar"))
 
 
 def test_elided_text_fits() -> None:
-    short = BODY.elide("incomprehensibilities", 40)
+    short = BODY.elide("incomprehensibilities", 40.0)
     assert short.startswith("inc")
     assert short.endswith("…")
     assert BODY.advance(short) <= 40 < BODY.advance(short.replace("…", "om…"))
-    assert BODY.elide("of", 40) == "of"
+    assert BODY.elide("of", 40.0) == "of"
 
 
 def test_lines_are_full_and_break_between_words() -> None:
@@ -70,7 +70,7 @@ def test_newline_ends_a_line() -> None:
 
 def test_only_a_very_long_word_is_broken_inside() -> None:
     text = "see " + "x" * 100 + " and low-cost-and-easy-and-simple-and-good-words"
-    lines = [text[a:b] for a, b in wrap(text, 100, BODY)]
+    lines = [text[a:b] for a, b in wrap(text, 100.0, BODY)]
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert max(BODY.advance(line) for line in lines) <= 100
     assert any(line.endswith("-") for line in lines)
@@ -152,7 +152,7 @@ def test_token_that_is_read_has_a_frame_on_every_line() -> None:
     ax = panels(figure(saliency_map(targets=[5]), Highlight(), width=3.25))[0]
     np.testing.assert_allclose(frames(ax), [filled(ax)[5][0]])
     broken = of_spans("x" * 100, (0, 100))
-    assert len(frames(panels(figure(broken, Highlight(), width=2))[0])) > 1
+    assert len(frames(panels(figure(broken, Highlight(), width=2.0))[0])) > 1
 
 
 def test_text_that_no_token_covers_is_drawn_without_a_colour() -> None:
@@ -329,9 +329,9 @@ def test_sizes_follow_rcparams_on_every_use(mark: Mark) -> None:
     import matplotlib as mpl
 
     one = saliency_map("a b", targets=[0])
-    small = figure(one, mark, width=6).texts or panels(figure(one, mark, width=6))[0].texts
+    small = figure(one, mark, width=6.0).texts or panels(figure(one, mark, width=6.0))[0].texts
     with mpl.rc_context({"font.size": 20}):
-        large = panels(figure(one, mark, width=6))[0].texts
+        large = panels(figure(one, mark, width=6.0))[0].texts
     assert large[0].get_fontsize() == pytest.approx(2 * small[0].get_fontsize())
 
 

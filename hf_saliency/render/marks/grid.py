@@ -44,7 +44,7 @@ class Grid:
 
     @cached_property
     def right(self) -> float:
-        return sum(before + width for before, width in self._answer_fields)
+        return sum((before + width for before, width in self._answer_fields), 0.0)
 
     @cached_property
     def answer_places(self) -> list[float]:

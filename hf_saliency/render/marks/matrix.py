@@ -128,7 +128,7 @@ class Matrix:
         raise TooNarrow(f"a matrix of {len(columns)} columns with {what}", wide.width, width)
 
     def _values(self, ax: Axes, grid: Grid, texts: np.ndarray) -> None:
-        widest = max(Typeface(100).advance(text) for text in texts.flat) / 100
+        widest = max(Typeface(100.0).advance(text) for text in texts.flat) / 100
         typeface = Typeface(min(grid.typeface.points, (grid.cell_width - GAP) / widest))
         for (row, column), text in np.ndenumerate(texts):
             x, y, width, height = grid.box(row, column)

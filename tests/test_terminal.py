@@ -1,0 +1,151 @@
+"""The coloured text and the table, as Rich prints them."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hf_saliency import terminal
+from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.spans import Token
+
+TEXT = "the tea the cat drank"
+WORDS = [(0, 3), (4, 7), (8, 11), (12, 15), (16, 21)]
+SCORES = [9.0, 0.1, 2.0, 1.0, 0.5, -0.0, 7.0]  # the special tokens at both ends outweigh the rest
+
+
+def a_map(rows: int = 1, **changes: Any) -> SaliencyMap:
+    tokens = [Token("[CLS]", 0, 0, special=True), *(Token(TEXT[a:b], a, b) for a, b in WORDS)]
+    answers = (Prediction("tea", 5, 0.5), Prediction("mil k", 6, 0.25))
+    fields: dict[str, Any] = {
+        "texts": (TEXT,),
+        "tokens": (*tokens, Token("[SEP]", 21, 21, special=True)),
+        "targets": tuple(TargetRow("tea", 2, 3.0, masked=True, predictions=answers) for _ in range(rows)),
+        "scores": np.tile(np.array(SCORES), (rows, 1)),
+        "method": "gradient_norm",
+    }
+    return SaliencyMap(**{**fields, **changes})
+
+
+def printed(saliency_map: SaliencyMap, *ids: int | None, width: int = 80, color: bool = False) -> str:
+    file = io.StringIO()
+    system: Any = "truecolor" if color else None
+    console = Console(file=file, width=width, force_terminal=color, color_system=system)
+    known = ids or (5,) * len(saliency_map.targets)
+    console.print(terminal.report(console, saliency_map, known))
+    return file.getvalue()
+
+
+def test_plain_text_marks_the_target_and_names_the_strongest_tokens() -> None:
+    output = printed(a_map())
+    assert "tea (token 2, masked, logit 3.00)\nthe [tea] the cat drank" in output
+    assert "\x1b" not in output
+    assert "*tea 50.0  mil k 25.0" in output
+    assert "the#3 50  cat 25  the#1 5" in output  # special tokens and the target itself do not count
+
+
+def test_color_follows_the_score() -> None:
+    line, legend = (printed(a_map(), color=True).splitlines()[i] for i in (1, 3))
+    assert line.startswith("the \x1b[1;4;30;48;2;217;86;10mtea\x1b[0m")  # the largest, and the target
+    assert "\x1b[30;48;2;249;191;143mthe\x1b[0m \x1b[30;48;2;254;223;192mcat\x1b[0m" in line
+    assert "[tea]" not in line
+    assert legend.count("48;2") == 5
+    assert legend.endswith("% of the target's largest")
+
+
+def test_negative_scores_have_their_own_color() -> None:
+    signed = a_map(signed=True, scores=np.array([[0, 1, -2, 1, 1, 1, 0.0]]))
+    line = printed(signed, color=True).splitlines()[1]
+    assert "48;2;47;132;201mtea" in line
+    assert "the#1 50" in printed(signed)
+
+
+def test_more_than_five_targets_print_one_text_and_every_row() -> None:
+    output = printed(a_map(rows=6))
+    assert output.count("[tea]") == 1
+    assert "the first of 6 targets; see --positions" in output
+    assert output.count("*tea 50.0") == 6
+    assert printed(a_map(rows=5)).count("[tea]") == 5
+
+
+def test_a_line_break_divides_no_answer() -> None:
+    output = printed(a_map(), width=64)
+    assert "*tea 50.0  mil k" not in output  # there is no room for two
+    assert "mil k 25.0" in output
+
+
+def test_scores_that_are_no_numbers_are_struck() -> None:
+    broken = a_map(scores=np.array([[0, np.nan, 2, 1, np.inf, 1, 0]]))
+    assert "\x1b[9mthe\x1b[0m" in printed(broken, color=True)
+    assert "the#3 50  drank 50" in printed(broken)
+    assert terminal.strengths(broken).tolist() == [[0, 0, 1, 0.5, 0, 0.5, 0]]
+
+
+def test_a_row_of_zeros_has_no_color() -> None:
+    nothing = a_map(scores=np.zeros((1, 7)))
+    assert "48;2" not in printed(nothing, color=True).splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "class_id", "expected"),
+    [
+        ({}, 5, "50.0"),
+        ({}, 9, "<25.0"),
+        ({}, None, ""),
+        ({"predictions": ()}, 9, ""),
+        ({"unit": "prob", "score": 0.125}, 9, "12.5"),
+        ({"unit": "log_prob", "score": math.log(0.125)}, 9, "12.5"),
+        ({"unit": "prob", "score": 0.125, "against": "cat"}, 5, "50.0"),
+    ],
+)
+def test_chance(changes: dict[str, Any], class_id: int | None, expected: str) -> None:
+    target = dataclasses.replace(a_map().targets[0], **changes)
+    assert terminal.chance(target, class_id) == expected
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert terminal.visible("a\x1b[2Jb\x07\x9bc\n") == "a␛[2Jb␇�c\n"
+    evil = dataclasses.replace(a_map().targets[0], label="\x1b[31mtea", against="\x1b]0;x\x07")
+    output = printed(a_map(texts=("the\x1btea the cat drank",), targets=(evil,)))
+    assert "\x1b" not in output
+    assert "the␛[tea]" in output
+
+
+def test_markup_in_a_text_is_text() -> None:
+    text = "[b]ea the cat :tea:  "
+    assert "[b]ea the cat" in printed(a_map(texts=(text,), targets=(TargetRow("[b]", None, 1.0),)), None)
+
+
+def test_tab_separated() -> None:
+    head, row = terminal.tab_separated(a_map(), [6]).splitlines()
+    assert head.split("\t") == [
+        *("position", "target", "logit", "rank"),
+        *("prediction_1", "probability_1", "prediction_2", "probability_2"),
+    ]
+    assert row.split("\t") == ["2", "tea", "3", "2", "tea", "0.5", "mil k", "0.25"]
+    assert terminal.tab_separated(a_map(), [9]).splitlines()[1].split("\t")[3] == ""
+
+
+def test_console_has_no_color_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert terminal.console().color_system is not None
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert terminal.console().color_system is None
+
+
+def test_write_survives_a_closed_pipe_and_a_poor_encoding(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    console = Console(color_system=None, width=80)
+    terminal.write(console, "caf\u00e9   ")
+    assert raw.getvalue() == b"caf?\n"
