@@ -149,7 +149,11 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
         embedding space any module that returns a tensor (batch, tokens, width).
     device_ids
         Devices of a DataParallel model that ``forward_func`` wraps, in order.
-    space, order, keepdim
+    space
+        As in :class:`GradientNorm`.
+    order
+        As in :class:`GradientNorm`.
+    keepdim
         As in :class:`GradientNorm`.
 
     Raises
@@ -199,7 +203,9 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
         ----------
         inputs
             Token ids, (batch, tokens), or a tuple of what ``forward_func`` takes first.
-        target, additional_forward_args
+        target
+            As in :meth:`GradientNorm.attribute`.
+        additional_forward_args
             As in :meth:`GradientNorm.attribute`.
         attribute_to_layer_input
             Refused if True: there is no gradient in token ids.
@@ -217,12 +223,7 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
         SaliencyError
             If the inputs are no token ids, or a layer is not called exactly once, on this batch.
         """
-        ids = ids_of(inputs)
-        if attribute_to_layer_input:
-            raise SaliencyError(
-                "attribute_to_layer_input=True asks for gradients in token ids, and there are none: leave it "
-                "out for gradients in the tokens' one-hot vectors or embeddings."
-            )
+        ids = ids_of(inputs, attribute_to_layer_input)
         if grad_kwargs and grad_kwargs.get("allow_unused"):
             grad_kwargs = {**grad_kwargs, "materialize_grads": True}
         layers = self._layers()

@@ -11,13 +11,7 @@ from hf_saliency.errors import SaliencyError
 
 
 def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
-    """The streams of embeddings given to ``GradientNorm``.
-
-    Raises
-    ------
-    SaliencyError
-        If the inputs are not a float tensor (batch, tokens, width), or a tuple of them.
-    """
+    """The streams given to ``GradientNorm``; refuses what is no float tensor (batch, tokens, width) or tuple."""
     streams = _tensors(inputs, "embeddings (batch, tokens, width)")
     for embeds in streams:
         if not embeds.is_floating_point():
@@ -33,14 +27,13 @@ def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
     return streams
 
 
-def ids_of(inputs: object) -> tuple[Shaped[Tensor, "batch ..."], ...]:
-    """The tensors given to ``LayerGradientNorm``, token ids among them.
-
-    Raises
-    ------
-    SaliencyError
-        If the inputs are not a tensor of integers (batch, tokens), or a tuple with one.
-    """
+def ids_of(inputs: object, attribute_to_layer_input: bool) -> tuple[Shaped[Tensor, "batch ..."], ...]:
+    """The tensors given to ``LayerGradientNorm``; refuses them if none holds integers, as token ids are."""
+    if attribute_to_layer_input:
+        raise SaliencyError(
+            "attribute_to_layer_input=True asks for gradients in token ids, and there are none: leave it out for "
+            "gradients in the tokens' one-hot vectors or embeddings."
+        )
     tensors = _tensors(inputs, "token ids (batch, tokens)")
     if all(tensor.is_floating_point() for tensor in tensors):
         raise SaliencyError(

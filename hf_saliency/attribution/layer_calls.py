@@ -49,13 +49,7 @@ class LayerCalls:
         self.float16 = self.float16 or in_float16(output)
 
     def in_float16(self) -> bool:
-        """After a forward pass: whether a layer's output was in float16.
-
-        Raises
-        ------
-        SaliencyError
-            If a layer was not called exactly once.
-        """
+        """After a forward pass: whether a layer's output was in float16; refuses a layer not called once."""
         for layer, count in zip(self.layers, self.counts, strict=True):
             calls = max(count.values(), default=0)
             if calls != 1:

@@ -55,7 +55,7 @@ class Method:
             raise SaliencyError(f"reduction={self.reduction!r}: choose one of {', '.join(REDUCTIONS)}.")
 
 
-def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: float = 2) -> Method:
+def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int | float = 2) -> Method:
     """Connectivity: the norm of the score's gradient in each token, ``|| dy / dx_t ||``. Unsigned.
 
     Parameters

@@ -43,13 +43,7 @@ class RowScale:
         self.device_ids = getattr(forward_func, "device_ids", None)
 
     def __call__(self, *arguments: object) -> Float[Tensor, "batch ..."]:
-        """The scores, scaled after a pass in float16.
-
-        Raises
-        ------
-        SaliencyError
-            If there is not one tensor of scores with a row for each row of the input.
-        """
+        """The scores, scaled after a pass in float16; refuses what is no tensor of scores."""
         scores = self.forward_func(*arguments)
         if not isinstance(scores, Tensor) or scores.dim() == 0:
             given = "a number" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"

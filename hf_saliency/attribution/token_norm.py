@@ -39,7 +39,11 @@ class TokenNorm(GradientAttribution):  # type: ignore[misc]
     ----------
     forward_func
         From tensors to scores (batch, ...).
-    space, order, keepdim
+    space
+        As in ``GradientNorm``.
+    order
+        As in ``GradientNorm``.
+    keepdim
         As in ``GradientNorm``.
 
     Raises
@@ -59,10 +63,17 @@ class TokenNorm(GradientAttribution):  # type: ignore[misc]
     def check(space: str, order: int | float) -> None:
         """Refuse a space or an order that does not exist.
 
+        Parameters
+        ----------
+        space
+            "one_hot" or "embedding".
+        order
+            1, 2 or infinity.
+
         Raises
         ------
         SaliencyError
-            If ``space`` is not "one_hot" or "embedding", or ``order`` not 1, 2 or infinity.
+            If they are anything else.
         """
         if space not in ("one_hot", "embedding"):
             raise SaliencyError(

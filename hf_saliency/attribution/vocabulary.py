@@ -53,13 +53,7 @@ class Vocabulary:
         self.table = table
 
     def check(self) -> nn.Embedding | Float[Tensor, "vocabulary width"]:
-        """The table, if it is one.
-
-        Raises
-        ------
-        SaliencyError
-            If it is neither a float tensor (vocabulary, width) nor an ``nn.Embedding``.
-        """
+        """The table; refuses what is neither a float tensor (vocabulary, width) nor an ``nn.Embedding``."""
         if isinstance(self.table, nn.Embedding):
             return self.table
         given = f"a {type(self.table).__name__}"
