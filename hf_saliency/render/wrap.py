@@ -25,10 +25,7 @@ def wrap(text: str, width: float, typeface: Typeface) -> list[Span]:
     two of its words (:func:`hf_saliency.spans.words`, so after a hyphen or an ideograph), and inside a word
     only if that has more than 30 characters.
 
-    Raises
-    ------
-    SaliencyError
-        If the width is too narrow for the longest word; it says the least width.
+    A width too narrow for the longest word is refused with :class:`TooNarrow`, which knows the least width.
     """
     lines: list[Span] = []
     start = 0

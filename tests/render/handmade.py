@@ -61,6 +61,13 @@ def saliency_map(
     return SaliencyMap((text,), tuple(tokens), tuple(rows), scores, method, signed=signed)
 
 
+def of_spans(text: str, *spans: tuple[int, int], position: int | None = 0) -> SaliencyMap:
+    """One target, and a token for each span."""
+    tokens = tuple(Token(text[a:b], a, b) for a, b in spans)
+    scores = np.linspace(0.2, 1, len(tokens))[None]
+    return SaliencyMap((text,), tokens, (TargetRow("x", position, 1.0, masked=True),), scores, "saliency")
+
+
 def with_scores(one: SaliencyMap, scores: Any) -> SaliencyMap:
     return SaliencyMap(one.texts, one.tokens, one.targets, np.asarray(scores), one.method, signed=one.signed)
 

@@ -29,13 +29,7 @@ class Mark(Protocol):
 
 
 def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyMap:
-    """A map with the columns that are drawn, and all its rows.
-
-    Raises
-    ------
-    SaliencyError
-        If no column is left.
-    """
+    """A map with the columns that are drawn, and all its rows; SaliencyError if no column is left."""
     # drop_special() also drops the targets read at a special token, such as the first word of a causal model,
     # which is read at the begin-of-text token; what was selected for a figure is drawn.
     whole = saliency_map.words() if words else saliency_map

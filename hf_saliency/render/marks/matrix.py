@@ -58,7 +58,21 @@ class Matrix:
         return shown(saliency_map, special=self.special, words=self.words)
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """Height in points at a width in points.
+        """How much room drawing takes.
+
+        Parameters
+        ----------
+        saliency_map
+            The map.
+        colors
+            The colour scale.
+        width
+            In points.
+
+        Returns
+        -------
+        float
+            Height in points.
 
         Raises
         ------
