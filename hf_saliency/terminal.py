@@ -1,7 +1,7 @@
 """A SaliencyMap in a terminal: the text in colour, and a table of its targets.
 
-Without colour (a pipe, a file, ``NO_COLOR``) nothing but text is printed: the target stands in brackets then, and the
-table names the tokens that its score depends on most.
+Without colour (a pipe, a file, ``NO_COLOR``) nothing but text is printed: the target stands in brackets then,
+and the table names the tokens that its score depends on most.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 FEW = 5  # up to so many targets, the text is printed once for each
 
-# The colours of the figures, without their white: a token without weight keeps the terminal's own background. Black
-# ink is read on all of them.
+# The colours of the figures, without their white: a token without weight keeps the terminal's own background.
+# Black ink is read on all of them.
 _POSITIVE = ("#fedfc0", "#f9bf8f", "#f19d65", "#e67b3d", "#d9560a")
 _NEGATIVE = ("#d1e6f8", "#a6ccee", "#7eb3e1", "#5699d3", "#2f84c9")
 _STRONGEST = 3
@@ -40,7 +40,7 @@ def console() -> Console:
 
 
 def write(to: Console, *renderables: RenderableType) -> None:
-    """Print at once. A reader that has closed the pipe is no error: what comes after the printing still happens."""
+    """Print at once. A closed pipe is no error: what comes after the printing still happens."""
     with to.capture() as captured:
         for renderable in renderables:
             to.print(Text(renderable) if isinstance(renderable, str) else renderable)
@@ -97,7 +97,7 @@ def tab_separated(saliency_map: SaliencyMap, class_ids: Sequence[int | None]) ->
 
 
 def strengths(saliency_map: SaliencyMap) -> np.ndarray:
-    """Scores as parts of the row's largest magnitude; special tokens, which would hide all else, do not count."""
+    """Scores as parts of the row's largest; special tokens, which would hide all else, do not count."""
     plain = np.array([not token.special for token in saliency_map.tokens], dtype=bool)
     scores = np.where(plain & np.isfinite(saliency_map.scores), saliency_map.scores, 0).astype(float)
     largest = np.abs(scores).max(axis=1, initial=0, keepdims=True)
@@ -105,7 +105,7 @@ def strengths(saliency_map: SaliencyMap) -> np.ndarray:
 
 
 def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[tuple[str, float]]:
-    """The tokens of largest magnitude, the target's own left out; a token that occurs twice with its number."""
+    """The tokens of largest magnitude but the target's own; one that occurs twice with its number."""
     labels = saliency_map.labels
     often = Counter(labels)
     order = np.argsort(-np.abs(weights), kind="stable").tolist()
