@@ -221,6 +221,7 @@ class Explainer:
             masked=row.masked,
             against=None if row.against_id is None else name(row.against_id),
             predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
+            index=found.class_id,
         )
 
     @functools.cached_property

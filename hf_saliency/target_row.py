@@ -47,6 +47,8 @@ class TargetRow:
         What the label was contrasted with, if anything; ``score`` is then a difference.
     predictions
         The model's best answers at this target, best first.
+    index
+        The class id whose score it is, as in the predictions; None where it is not known.
     """
 
     label: str
@@ -56,12 +58,15 @@ class TargetRow:
     masked: bool = False
     against: str | None = None
     predictions: tuple[Prediction, ...] = ()
+    index: int | None = None
 
     def __post_init__(self) -> None:
         if self.unit not in get_args(Unit):
             raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, get_args(Unit)))}.")
         if self.position is not None:
             object.__setattr__(self, "position", operator.index(self.position))
+        if self.index is not None:
+            object.__setattr__(self, "index", operator.index(self.index))
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "masked", bool(self.masked))
         object.__setattr__(self, "predictions", tuple_of(Prediction, self.predictions, "predictions"))

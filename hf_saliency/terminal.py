@@ -55,7 +55,7 @@ def write(to: Console, *renderables: RenderableType) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def report(to: Console, saliency_map: SaliencyMap, class_ids: Sequence[int | None]) -> Group:
+def report(to: Console, saliency_map: SaliencyMap) -> Group:
     """What is printed for one map.
 
     Parameters
@@ -64,8 +64,6 @@ def report(to: Console, saliency_map: SaliencyMap, class_ids: Sequence[int | Non
         Where it is printed: whether there are colours depends on it.
     saliency_map
         The map.
-    class_ids
-        The class that each target explains, where it is known; to find it among the predictions.
 
     Returns
     -------
@@ -80,17 +78,17 @@ def report(to: Console, saliency_map: SaliencyMap, class_ids: Sequence[int | Non
         parts += [_heading(saliency_map, row), _text(saliency_map, row, weights[row], colored), ""]
     if colored:
         parts += [_legend(saliency_map.signed), ""]
-    return Group(*parts, _table(saliency_map, weights, class_ids, colored))
+    return Group(*parts, _table(saliency_map, weights, colored))
 
 
-def tab_separated(saliency_map: SaliencyMap, class_ids: Sequence[int | None]) -> str:
+def tab_separated(saliency_map: SaliencyMap) -> str:
     """The targets' predictions as a table for other programs; probabilities are parts of 1."""
     most = max((len(target.predictions) for target in saliency_map.targets), default=0)
     heads = [f"{name}_{rank}" for rank in range(1, most + 1) for name in ("prediction", "probability")]
     rows = [["position", "target", saliency_map.targets[0].unit, "rank", *heads]]
-    for target, class_id in zip(saliency_map.targets, class_ids, strict=True):
+    for target in saliency_map.targets:
         ids = [each.index for each in target.predictions]
-        rank = str(ids.index(class_id) + 1) if class_id in ids else ""
+        rank = str(ids.index(target.index) + 1) if target.index in ids else ""
         answers = [cell for each in target.predictions for cell in (each.label, f"{each.probability:.6g}")]
         rows.append([str(target.position), target.label, f"{target.score:.6g}", rank, *answers])
     return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
@@ -116,14 +114,14 @@ def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[
     ]
 
 
-def chance(target: TargetRow, class_id: int | None) -> str:
+def chance(target: TargetRow) -> str:
     """The probability of what is explained in percent, or a bound if it is not among the predictions."""
     if target.against is None and target.unit != "logit":
         return percent(target.score if target.unit == "prob" else math.exp(target.score))
     for prediction in target.predictions:
-        if prediction.index == class_id:
+        if prediction.index == target.index:
             return percent(prediction.probability)
-    if class_id is None or not target.predictions:
+    if target.index is None or not target.predictions:
         return ""
     return f"<{percent(target.predictions[-1].probability)}"
 
@@ -194,9 +192,7 @@ def _legend(signed: bool) -> Text:
     return Text.assemble(*chips, " % of the target's largest")
 
 
-def _table(
-    saliency_map: SaliencyMap, weights: np.ndarray, class_ids: Sequence[int | None], colored: bool
-) -> Table:
+def _table(saliency_map: SaliencyMap, weights: np.ndarray, colored: bool) -> Table:
     targets = saliency_map.targets
     most = max((len(target.predictions) for target in targets), default=0)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -206,24 +202,24 @@ def _table(
     table.add_column("p %", justify="right")
     table.add_column(f"top {most}, %", overflow="fold", ratio=1)
     table.add_column("depends on, % of max", overflow="fold", ratio=1)
-    for row, (target, class_id) in enumerate(zip(targets, class_ids, strict=True)):
+    for row, target in enumerate(targets):
         others = strongest(saliency_map, row, weights[row])
         table.add_row(
             "" if target.position is None else str(target.position),
             Text(_name(target)),
             f"{target.score:.2f}",
-            chance(target, class_id),
-            _predictions(target, class_id, colored),
+            chance(target),
+            _predictions(target, colored),
             _Items([Text(f"{label} {100 * weight:.0f}") for label, weight in others]),
         )
     return table
 
 
-def _predictions(target: TargetRow, class_id: int | None, colored: bool) -> _Items:
+def _predictions(target: TargetRow, colored: bool) -> _Items:
     """The model's answers; the one that is explained is marked."""
     items = []
     for prediction in target.predictions:
-        hit = prediction.index == class_id
+        hit = prediction.index == target.index
         mark, style = ("", "bold underline") if colored else ("*", "")
         label = visible(prediction.label).replace("\n", " ")
         shown = f"{label} {percent(prediction.probability)}"

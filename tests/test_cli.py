@@ -17,6 +17,7 @@ from hf_saliency import cli
 from hf_saliency.adapter.targets import UNITS
 from hf_saliency.adapter.text_model import Overflow
 from hf_saliency.attribution.methods import METHODS
+from hf_saliency.cli import reading
 
 TEXT = "Paris is the capital of France."
 MODEL = str(Path(hs.__file__).parent / "demo")
@@ -168,8 +169,8 @@ def test_a_terminal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
             return True
 
     monkeypatch.setattr("sys.stdin", Terminal())
-    with pytest.raises(cli._UsageError, match="give a TEXT, --file FILE, or a text on standard input"):
-        cli._texts([], None, False)
+    with pytest.raises(reading.UsageError, match="give a TEXT, --file FILE, or a text on standard input"):
+        reading.texts_of([], None, False)
 
 
 # Files

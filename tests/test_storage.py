@@ -89,6 +89,7 @@ def test_the_format() -> None:
             {"label": "AN", "index": 7, "probability": 0.5},
             {"label": "other", "index": 8, "probability": 0.25},
         ],
+        "index": None,
     }
     assert content["scores"] == heat.scores.tolist()
     assert content["convergence_delta"] == [0, "nan", "inf", "-inf", 1, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,18 @@ def a_map(rows: int = 1, **changes: Any) -> SaliencyMap:
     return SaliencyMap(**{**fields, **changes})
 
 
+def scored(index: int) -> SaliencyMap:
+    heat = a_map()
+    return replace(heat, targets=(replace(heat.targets[0], index=index),))
+
+
 def printed(saliency_map: SaliencyMap, *ids: int | None, width: int = 80, color: bool = False) -> str:
     file = io.StringIO()
     system: Any = "truecolor" if color else None
     console = Console(file=file, width=width, force_terminal=color, color_system=system)
     known = ids or (5,) * len(saliency_map.targets)
-    console.print(terminal.report(console, saliency_map, known))
+    targets = [replace(target, index=i) for target, i in zip(saliency_map.targets, known, strict=True)]
+    console.print(terminal.report(console, replace(saliency_map, targets=tuple(targets))))
     return file.getvalue()
 
 
@@ -106,7 +113,7 @@ def test_a_row_of_zeros_has_no_color() -> None:
 )
 def test_chance(changes: dict[str, Any], class_id: int | None, expected: str) -> None:
     target = dataclasses.replace(a_map().targets[0], **changes)
-    assert terminal.chance(target, class_id) == expected
+    assert terminal.chance(replace(target, index=class_id)) == expected
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
@@ -123,13 +130,13 @@ def test_markup_in_a_text_is_text() -> None:
 
 
 def test_tab_separated() -> None:
-    head, row = terminal.tab_separated(a_map(), [6]).splitlines()
+    head, row = terminal.tab_separated(scored(6)).splitlines()
     assert head.split("\t") == [
         *("position", "target", "logit", "rank"),
         *("prediction_1", "probability_1", "prediction_2", "probability_2"),
     ]
     assert row.split("\t") == ["2", "tea", "3", "2", "tea", "0.5", "mil k", "0.25"]
-    assert terminal.tab_separated(a_map(), [9]).splitlines()[1].split("\t")[3] == ""
+    assert terminal.tab_separated(scored(9)).splitlines()[1].split("\t")[3] == ""
 
 
 def test_console_has_no_color_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

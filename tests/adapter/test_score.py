@@ -141,5 +141,7 @@ def test_a_stream_that_is_not_consumed_exactly_once_is_refused() -> None:
         model_inputs=("input_ids",),
     )
     ids = torch.tensor([[1, 2, 3]])
-    with pytest.raises(hs.SaliencyError, match="called its text embedding 2 times in a forward pass instead of 1"):
+    with pytest.raises(
+        hs.SaliencyError, match="called its text embedding 2 times in a forward pass instead of 1"
+    ):
         score(model.first(ids), ids, torch.tensor([0]), torch.tensor([1]))

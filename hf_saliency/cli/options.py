@@ -1,0 +1,62 @@
+"""The options of ``hf-saliency``, with their help."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Unit = enum.Enum("Unit", {"logit": "logit", "log_prob": "log_prob", "prob": "prob"})
+Overflow = enum.Enum("Overflow", {"error": "error", "truncate": "truncate", "windows": "windows"})
+Mark = enum.Enum("Mark", {"highlight": "highlight", "matrix": "matrix"})
+Dtype = enum.Enum(
+    "Dtype", {"float32": "float32", "float16": "float16", "bfloat16": "bfloat16", "float64": "float64"}
+)
+
+Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="A text; - reads standard input.")]
+File = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Read the text from a file.")]
+Lines = Annotated[bool, typer.Option("--lines", help="Each line of the file or of standard input is a text.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="A folder, or a name on the Hugging Face hub. Default: the bundled one.",
+    ),
+]
+Method = Annotated[
+    str, typer.Option("--method", metavar="NAME", help="Attribution method; a wrong name lists all.")
+]
+Kind = Annotated[
+    str, typer.Option("--target", metavar="masked|unmasked|WORD", help="What is explained; see above.")
+]
+Positions = Annotated[
+    list[str] | None,
+    typer.Option("--positions", metavar="WHERE", help="At which tokens; see above. Repeatable."),
+]
+Against = Annotated[
+    str | None, typer.Option("--against", metavar="TOKEN", help="Subtract this token's score.")
+]
+Output = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output", metavar="FILE", help="Write a figure (.pdf, .png, .svg) or scores (.json). Repeatable."
+    ),
+]
+MarkAs = Annotated[
+    Mark | None,
+    typer.Option("--mark", help="How a figure looks. Default: highlight for a few targets, else matrix."),
+]
+Width = Annotated[float | None, typer.Option("--width", min=0.1, metavar="INCHES", help="Width of a figure.")]
+TopK = Annotated[int, typer.Option("--top-k", metavar="N", min=0, help="How many predictions to show.")]
+BatchTokens = Annotated[
+    int | None,
+    typer.Option("--batch-tokens", metavar="N", min=1, help="Tokens in one pass: less needs less memory."),
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Where the model runs: cpu, cuda, cuda:1.")
+]
+Quiet = Annotated[bool, typer.Option("--no-progress", help="No progress bar.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
