@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, overload
 
@@ -141,8 +141,12 @@ class Explainer:
         SaliencyError
             If a text, the target or the method does not fit the model; nothing has been computed then.
         """
+        if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+            raise SaliencyError(
+                f"a text must be a string, not {type(texts).__name__}: explainer('Some text.')."
+            )
         given = [texts] if isinstance(texts, str) else list(texts)
-        if top_k < 0:
+        if not isinstance(top_k, int) or top_k < 0:
             raise SaliencyError(f"top_k={top_k}: give the number of predictions to keep, 0 or more.")
         chosen = self._target(target)
         how = as_method(method)
@@ -152,10 +156,10 @@ class Explainer:
         ]
         with torch.inference_mode(False):  # whose tensors autograd could not save
             found = self._explain([row for _, row in rows], chosen, how, top_k)
-        maps = []
-        for number, encoding in enumerate(encodings):
-            own = [(row, f) for (n, row), f in zip(rows, found, strict=True) if n == number]
-            maps.append(self._map(encoding, own, chosen, how))
+        grouped: list[list[tuple[Row, Found]]] = [[] for _ in encodings]
+        for (number, row), one in zip(rows, found, strict=True):
+            grouped[number].append((row, one))
+        maps = [self._map(e, own, chosen, how) for e, own in zip(encodings, grouped, strict=True)]
         return maps[0] if isinstance(texts, str) else maps
 
     def _target(self, target: Target | None) -> Target:
@@ -211,7 +215,8 @@ class Explainer:
     def _target_row(self, row: Row, found: Found, target: Target) -> TargetRow:
         name = self.text_model.class_name
         token = row.encoding.tokens[row.position]
-        true = row.class_id == row.encoding.ids[row.position]
+        known = row.class_id != self.text_model.tokenizer.unk_token_id  # else its score is not the word's
+        true = known and row.class_id == row.encoding.ids[row.position]
         own = row.encoding.texts[token.text][token.start : token.end] if true else ""
         return TargetRow(
             label=own or name(found.class_id),

@@ -324,11 +324,24 @@ def test_each_target_of_a_long_text_has_a_window_around_it(explainer: hs.Explain
         (" \n ", "the text is empty"),
         ("[CLS] [SEP]", "special tokens only"),
         (3, "must be a string, not int"),
+        ("\ud800", "no valid Unicode"),
     ],
 )
 def test_bad_text(explainer: hs.Explainer, text: Any, message: str) -> None:
     with pytest.raises(hs.SaliencyError, match=message):
         explainer([text])
+
+
+@pytest.mark.parametrize("texts", [None, 5, b"the cat"])
+def test_what_is_no_text_at_all(explainer: hs.Explainer, texts: Any) -> None:
+    with pytest.raises(hs.SaliencyError, match="must be a string, not"):
+        explainer(texts)
+
+
+def test_an_unknown_word_is_labelled_as_what_is_scored(explainer: hs.Explainer) -> None:
+    heat = explainer("the xyzzy sat")
+    assert [target.label for target in heat.targets] == ["the", "[UNK]", "sat"]
+    assert heat.labels[2] == "xyzzy"
 
 
 @pytest.mark.parametrize(
@@ -337,6 +350,7 @@ def test_bad_text(explainer: hs.Explainer, text: Any, message: str) -> None:
         ({"target": "grammar"}, r"target='grammar': give a target such as hs.MaskedToken\('grammar'\)"),
         ({"method": "gradient_norm"}, "give a method such as hs.gradient_norm"),
         ({"top_k": -1}, "top_k=-1"),
+        ({"top_k": 1.5}, "top_k=1.5"),
         ({"overflow": "cut"}, "overflow='cut'"),
         ({"method": captum.attr.LRP}, "LRP"),
     ],

@@ -105,6 +105,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
     """
     if not isinstance(text, str):
         raise SaliencyError(f"a text must be a string, not {type(text).__name__}: explainer('Some text.').")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SaliencyError(f"the text {text!r} is no valid Unicode: {error.reason}.") from error
     if not text.strip():
         raise SaliencyError(f"the text is empty ({text!r}): there is nothing to explain.")
     fast = getattr(tokenizer, "is_fast", False)
