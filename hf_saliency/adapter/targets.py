@@ -6,7 +6,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,7 +17,7 @@ from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 
 Unit = Literal["logit", "log_prob", "prob"]
-UNITS = ("logit", "log_prob", "prob")
+UNITS: tuple[Unit, ...] = get_args(Unit)
 Where = int | str | slice
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Overflow = Literal["error", "truncate", "windows"]
-OVERFLOWS = ("error", "truncate", "windows")
+OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
 _UNLIMITED = 10**6  # tokenizers without a limit report 10^30
 
