@@ -6,9 +6,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hf_saliency.adapter.baselines import mask_embedding, mean_embedding, pad_embedding, zero_embedding
     from hf_saliency.adapter.targets import MaskedToken, UnmaskedToken
+    from hf_saliency.attribution.captum_method import captum_method
+    from hf_saliency.attribution.gradient_methods import (
+        gradient_norm,
+        input_x_gradient,
+        saliency,
+        smooth_grad,
+        smooth_grad_squared,
+        var_grad,
+    )
     from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm
-    from hf_saliency.attribution.methods import Method, gradient_norm, input_x_gradient, saliency
+    from hf_saliency.attribution.method import Method
+    from hf_saliency.attribution.path_methods import (
+        discretized_integrated_gradients,
+        gradient_shap,
+        integrated_gradients,
+        sequential_integrated_gradients,
+    )
+    from hf_saliency.attribution.random_baseline import random_baseline
+    from hf_saliency.attribution.removal_methods import (
+        kernel_shap,
+        leave_one_out,
+        lime,
+        occlusion,
+        shapley_sampling,
+    )
     from hf_saliency.demo import load_demo
     from hf_saliency.errors import SaliencyError
     from hf_saliency.explainer import Explainer
@@ -26,10 +50,28 @@ _HOME = {
     "UnmaskedToken": "adapter.targets",
     "GradientNorm": "attribution.gradient_norm",
     "LayerGradientNorm": "attribution.gradient_norm",
-    "Method": "attribution.methods",
-    "gradient_norm": "attribution.methods",
-    "saliency": "attribution.methods",
-    "input_x_gradient": "attribution.methods",
+    "mask_embedding": "adapter.baselines",
+    "mean_embedding": "adapter.baselines",
+    "pad_embedding": "adapter.baselines",
+    "zero_embedding": "adapter.baselines",
+    "captum_method": "attribution.captum_method",
+    "gradient_norm": "attribution.gradient_methods",
+    "input_x_gradient": "attribution.gradient_methods",
+    "saliency": "attribution.gradient_methods",
+    "smooth_grad": "attribution.gradient_methods",
+    "smooth_grad_squared": "attribution.gradient_methods",
+    "var_grad": "attribution.gradient_methods",
+    "Method": "attribution.method",
+    "discretized_integrated_gradients": "attribution.path_methods",
+    "gradient_shap": "attribution.path_methods",
+    "integrated_gradients": "attribution.path_methods",
+    "sequential_integrated_gradients": "attribution.path_methods",
+    "random_baseline": "attribution.random_baseline",
+    "kernel_shap": "attribution.removal_methods",
+    "leave_one_out": "attribution.removal_methods",
+    "lime": "attribution.removal_methods",
+    "occlusion": "attribution.removal_methods",
+    "shapley_sampling": "attribution.removal_methods",
     "figure": "render.figure",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
@@ -55,11 +97,29 @@ __all__ = [
     "TargetRow",
     "Token",
     "UnmaskedToken",
+    "captum_method",
+    "discretized_integrated_gradients",
     "figure",
     "gradient_norm",
+    "gradient_shap",
     "input_x_gradient",
+    "integrated_gradients",
+    "kernel_shap",
+    "leave_one_out",
+    "lime",
     "load_demo",
+    "mask_embedding",
+    "mean_embedding",
+    "occlusion",
+    "pad_embedding",
+    "random_baseline",
     "saliency",
+    "sequential_integrated_gradients",
+    "shapley_sampling",
+    "smooth_grad",
+    "smooth_grad_squared",
+    "var_grad",
+    "zero_embedding",
 ]
 
 

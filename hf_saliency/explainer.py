@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 
 from hf_saliency import __version__
-from hf_saliency.adapter.batch import PREDICTED, collate, names, sweep
+from hf_saliency.adapter.baselines import Baseline
+from hf_saliency.adapter.batch import PREDICTED, Batch, collate, names, sweep
 from hf_saliency.adapter.encoding import Encoding
-from hf_saliency.adapter.score import Score
+from hf_saliency.adapter.features import kept
+from hf_saliency.adapter.score import Outcome, Score
 from hf_saliency.adapter.targets import MaskedToken, Row, Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.attribution.methods import Method, as_method
+from hf_saliency.attribution.method import Method
+from hf_saliency.attribution.methods import as_method
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 from hf_saliency.found import Found, attributed
-from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.result import saliency_map
+from hf_saliency.saliency_map import SaliencyMap
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -159,8 +161,86 @@ class Explainer:
         grouped: list[list[tuple[Row, Found]]] = [[] for _ in encodings]
         for (number, row), one in zip(rows, found, strict=True):
             grouped[number].append((row, one))
-        maps = [self._map(e, own, chosen, how) for e, own in zip(encodings, grouped, strict=True)]
+        maps = []
+        for encoding, own in zip(
+            encodings, grouped, strict=True
+        ):  # a loop, for warnings that name the caller
+            maps.append(saliency_map(encoding, own, chosen, how, self.text_model, self._provenance))
         return maps[0] if isinstance(texts, str) else maps
+
+    def encode(self, text: str, *, overflow: Overflow = "error") -> Encoding:
+        """A text as the model reads it: token ids and places, for :meth:`SaliencyMap.from_attributions`.
+
+        Parameters
+        ----------
+        text
+            A string.
+        overflow
+            ``"error"`` or ``"truncate"``, for a text longer than the model's limit.
+
+        Returns
+        -------
+        Encoding
+        """
+        return self.text_model.encode(text, overflow)
+
+    def captum(
+        self, text: str, *, target: Target | None = None, baseline: Any = None
+    ) -> tuple[Score, dict[str, Any]]:
+        """What plain Captum needs: the explained score as a module, and the arguments of ``attribute``.
+
+        The targets are the rows of one batch. Captum may repeat them as it likes: a call of the score with more
+        than ``batch_tokens`` tokens is done in pieces, so that memory stays bounded.
+
+        Parameters
+        ----------
+        text
+            A string.
+        target
+            As in a call.
+        baseline
+            What stands for an absent token, as in :func:`hf_saliency.integrated_gradients`; then the arguments
+            hold ``baselines``, which not every method of Captum takes.
+
+        Returns
+        -------
+        Score
+            A ``torch.nn.Module`` from embeddings to one number a target. ``score.sites[0]`` is the layer to give
+            to the layer methods of Captum.
+        dict
+            ``inputs`` and ``additional_forward_args``, and ``baselines`` if one is given.
+
+        Raises
+        ------
+        SaliencyError
+            If the text, the target or the baseline does not fit the model.
+
+        Examples
+        --------
+        >>> import captum.attr
+        >>> import hf_saliency as hs
+        >>> explainer = hs.Explainer(*hs.load_demo())
+        >>> score, arguments = explainer.captum("She drank hot tea.", target=hs.MaskedToken("tea"))
+        >>> captum.attr.IntegratedGradients(score).attribute(**arguments, n_steps=20).shape
+        torch.Size([1, 7, 512])
+        """
+        chosen, model = self._target(target), self.text_model
+        rows = chosen.rows(model.encode(text), model)
+        with torch.inference_mode(False):
+            score = self._score(rows, chosen)
+            batch = self._batch(rows, score.names)
+            sink: list[Outcome] = []
+            with torch.no_grad():
+                score(*batch.embeds, *batch.rows, sink)  # says which class is the most probable
+            class_id = score.names.index("class_id")
+            extra = (*batch.rows[:class_id], sink[0].class_ids, *batch.rows[class_id + 1 :])
+            embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
+            arguments: dict[str, Any] = {"inputs": embeds, "additional_forward_args": extra}
+            if baseline is not None:
+                replaced = Baseline.of(baseline, model).embeds(model, batch, kept(model, batch))
+                arguments["baselines"] = replaced
+        single = {key: value[0] for key, value in arguments.items() if key != "additional_forward_args"}
+        return score, arguments if len(embeds) > 1 else {**arguments, **single}
 
     def _target(self, target: Target | None) -> Target:
         if target is None:
@@ -174,60 +254,40 @@ class Explainer:
         if not rows:
             return []
         model = self.text_model
-        row_names = names(model, rows)
-        inputs = [name for name in row_names if name in model.known]
-        score = Score(model.model, model.streams, row_names, target.read, model_inputs=inputs, top_k=top_k)
+        score = self._score(rows, target, top_k)
         attribution = method.build(score, [Vocabulary(stream.module) for stream in model.streams])
-        class_ids = [PREDICTED if row.class_id is None else row.class_id for row in rows]
         found: dict[int, Found] = {}
 
-        def step(batch: list[int]) -> None:
-            inputs = collate(model, [rows[i] for i in batch], [class_ids[i] for i in batch], row_names)
-            done = attributed(attribution, method, score, inputs)
+        def step(batch: list[int], budget: int) -> None:
+            score.batch_tokens = budget
+            inputs = self._batch([rows[i] for i in batch], score.names)
+            done = attributed(attribution, method, score, model, inputs, budget)
             found.update(zip(batch, done, strict=True))
 
         lengths = [min(len(row.encoding), model.max_tokens or len(row.encoding)) for row in rows]
+        alone = method.draws(attribution)
         with tqdm(total=len(rows), unit="target", delay=2, leave=False, disable=not self.progress) as bar:
-            for count in sweep(lengths, self.batch_tokens, model.pads, step):
+            for count in sweep(lengths, self.batch_tokens, model.pads, step, alone=alone):
                 bar.update(count)
         return [found[i] for i in range(len(rows))]
 
-    def _map(
-        self, encoding: Encoding, own: Sequence[tuple[Row, Found]], target: Target, method: Method
-    ) -> SaliencyMap:
-        dtype = np.result_type(*(found.values.dtype for _, found in own))
-        scores = np.zeros((len(own), len(encoding)), dtype)
-        for i, (_, found) in enumerate(own):
-            scores[i, list(found.columns)] = found.values
-        saliency_map = SaliencyMap(
-            texts=encoding.texts,
-            tokens=encoding.tokens,
-            targets=tuple(self._target_row(row, found, target) for row, found in own),
-            scores=scores,
-            method=method.name,
-            arguments=method.arguments,
-            signed=method.signed,
-            provenance=self._provenance,
+    def _score(self, rows: Sequence[Row], target: Target, top_k: int = 1) -> Score:
+        """The explained number as a function of embeddings."""
+        model = self.text_model
+        row_names = names(model, rows)
+        return Score(
+            model.model,
+            model.streams,
+            row_names,
+            target.read,
+            model_inputs=[name for name in row_names if name in model.known],
+            top_k=top_k,
+            batch_tokens=self.batch_tokens,
         )
-        _name_non_finite(saliency_map)
-        return saliency_map
 
-    def _target_row(self, row: Row, found: Found, target: Target) -> TargetRow:
-        name = self.text_model.class_name
-        token = row.encoding.tokens[row.position]
-        known = row.class_id != self.text_model.tokenizer.unk_token_id  # else its score is not the word's
-        true = known and row.class_id == row.encoding.ids[row.position]
-        own = row.encoding.texts[token.text][token.start : token.end] if true else ""
-        return TargetRow(
-            label=own or name(found.class_id),
-            position=row.position,
-            score=found.score,
-            unit=target.unit,
-            masked=row.masked,
-            against=None if row.against_id is None else name(row.against_id),
-            predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
-            index=found.class_id,
-        )
+    def _batch(self, rows: Sequence[Row], row_names: Sequence[str]) -> Batch:
+        class_ids = [PREDICTED if row.class_id is None else row.class_id for row in rows]
+        return collate(self.text_model, rows, class_ids, row_names)
 
     @functools.cached_property
     def _provenance(self) -> dict[str, str]:
@@ -248,19 +308,3 @@ class Explainer:
             "hf-saliency": __version__,
             **versions,
         }
-
-
-def _name_non_finite(saliency_map: SaliencyMap) -> None:
-    bad = [
-        target.label
-        for target, row in zip(saliency_map.targets, saliency_map.scores, strict=True)
-        if not np.isfinite(row).all()
-    ]
-    if bad:
-        warnings.warn(
-            f"the scores of {len(bad)} targets are not finite ({', '.join(map(repr, bad[:5]))}): the model's "
-            "gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
-            "dtype=torch.float32.",
-            RuntimeWarning,
-            stacklevel=4,
-        )

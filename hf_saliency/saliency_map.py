@@ -16,13 +16,13 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.normalization import Normalization as Normalization
 from hf_saliency.normalization import normalized
 from hf_saliency.row_selection import rows_of
-from hf_saliency.spans import Token
+from hf_saliency.spans import Token, word_groups
 from hf_saliency.summary import summary
 from hf_saliency.target_row import Prediction as Prediction
 from hf_saliency.target_row import TargetRow as TargetRow
-from hf_saliency.target_row import Unit as Unit
+from hf_saliency.terms import Unit as Unit
 from hf_saliency.word_columns import WordReduction as WordReduction
-from hf_saliency.word_columns import check_reduction, merged, reduced, word_groups
+from hf_saliency.word_columns import check_reduction, merged, reduced
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -208,3 +208,13 @@ def merge(spans: Iterable[Span], units: Sequence[Span]) -> list[list[int]]:
         word.append(i)
         last_unit = max(last_unit, touched - 1)
     return sorted(sorted(group) for group in groups)
+
+
+def word_groups(texts: Sequence[str], tokens: Sequence[Token]) -> list[list[int]]:
+    """Columns that belong to one word, in reading order; special tokens stay alone."""
+    found = [[i] for i, token in enumerate(tokens) if token.special]
+    for number, text in enumerate(texts):
+        plain = [i for i, token in enumerate(tokens) if token.text == number and not token.special]
+        places = [(tokens[i].start, tokens[i].end) for i in plain]
+        found += [[plain[i] for i in group] for group in merge(places, words(text))]
+    return sorted(found)

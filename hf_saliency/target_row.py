@@ -6,12 +6,10 @@ import dataclasses
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.map_fields import tuple_of
-
-Unit = Literal["logit", "log_prob", "prob"]
+from hf_saliency.terms import UNITS, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +59,8 @@ class TargetRow:
     index: int | None = None
 
     def __post_init__(self) -> None:
-        if self.unit not in get_args(Unit):
-            raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, get_args(Unit)))}.")
+        if self.unit not in UNITS:
+            raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, UNITS))}.")
         if self.position is not None:
             object.__setattr__(self, "position", operator.index(self.position))
         if self.index is not None:

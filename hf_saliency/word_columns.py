@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency import spans
 from hf_saliency.errors import SaliencyError
 from hf_saliency.spans import Token
 
@@ -27,16 +26,6 @@ def check_reduction(reduction: str) -> None:
     """Refuse a reduction that does not exist."""
     if reduction not in _REDUCTIONS:
         raise SaliencyError(f"words({reduction!r}): choose one of {', '.join(map(repr, _REDUCTIONS))}.")
-
-
-def word_groups(texts: Sequence[str], tokens: Sequence[Token]) -> list[list[int]]:
-    """Columns that belong to one word, in reading order; special tokens stay alone."""
-    found = [[i] for i, token in enumerate(tokens) if token.special]
-    for number, text in enumerate(texts):
-        plain = [i for i, token in enumerate(tokens) if token.text == number and not token.special]
-        places = [(tokens[i].start, tokens[i].end) for i in plain]
-        found += [[plain[i] for i in group] for group in spans.merge(places, spans.words(text))]
-    return sorted(found)
 
 
 def merged(texts: Sequence[str], pieces: Sequence[Token]) -> Token:

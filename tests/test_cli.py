@@ -235,7 +235,7 @@ def test_scores_survive_a_figure_that_fails() -> None:
         (["explain", TEXT, "--positions", "1,,2"], "'' is no place"),
         (["explain", TEXT, "--positions", "chars:16-23"], "'chars:16-23' is no place"),
         (["explain", TEXT, "--target", "Paris", "--positions", "2"], "name all of them by --positions"),
-        (["explain", TEXT, "--method", "lime"], f"'lime' is not one of {', '.join(METHODS)}"),
+        (["explain", TEXT, "--method", "limes"], f"Did you mean 'lime'? There are {', '.join(METHODS)}"),
         (["explain", TEXT, "--width", "0"], "Invalid value for '--width'"),
         (["explain", TEXT, "--color"], "No such option"),
     ],

@@ -78,7 +78,7 @@ def test_results_do_not_depend_on_the_budget(explainer: hs.Explainer, budget: in
 def test_a_batch_stays_under_the_budget_of_tokens() -> None:
     lengths = [3, 9, 9, 4, 8, 2, 30]
     batches: list[list[int]] = []
-    done = sum(sweep(lengths, 20, True, batches.append))
+    done = sum(sweep(lengths, 20, True, lambda batch, budget: batches.append(batch)))
     assert done == len(lengths)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 20 for batch in batches)
@@ -87,7 +87,7 @@ def test_a_batch_stays_under_the_budget_of_tokens() -> None:
 def test_rows_of_unequal_length_are_kept_apart_where_padding_matters() -> None:
     lengths = [3, 9, 9, 3, 8]
     batches: list[list[int]] = []
-    list(sweep(lengths, 100, False, batches.append))
+    list(sweep(lengths, 100, False, lambda batch, budget: batches.append(batch)))
     assert all(len({lengths[i] for i in batch}) == 1 for batch in batches)
     assert len(batches) == 3
 
@@ -102,7 +102,7 @@ def test_rows_of_unequal_length_are_kept_apart_where_padding_matters() -> None:
 def test_out_of_memory_halves_the_batch_and_goes_on(error: RuntimeError) -> None:
     sizes, done = [], []
 
-    def step(batch: list[int]) -> None:
+    def step(batch: list[int], budget: int) -> None:
         sizes.append(len(batch))
         if len(batch) > 3:
             raise error
@@ -115,7 +115,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(error: RuntimeError) -> None
 
 
 def test_a_row_that_never_fits_says_so() -> None:
-    def step(batch: list[int]) -> None:
+    def step(batch: list[int], budget: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with pytest.raises(hs.SaliencyError, match="a single row of 10 tokens does not fit"):
@@ -123,7 +123,7 @@ def test_a_row_that_never_fits_says_so() -> None:
 
 
 def test_other_errors_are_not_taken_for_memory() -> None:
-    def step(batch: list[int]) -> None:
+    def step(batch: list[int], budget: int) -> None:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
@@ -348,7 +348,11 @@ def test_an_unknown_word_is_labelled_as_what_is_scored(explainer: hs.Explainer) 
     ("arguments", "message"),
     [
         ({"target": "grammar"}, r"target='grammar': give a target such as hs.MaskedToken\('grammar'\)"),
-        ({"method": "gradient_norm"}, "give a method such as hs.gradient_norm"),
+        ({"method": 3}, "method=3: give a method such as hs.integrated_gradients"),
+        (
+            {"method": "integrated_gradient"},
+            "no method 'integrated_gradient'. Did you mean 'integrated_gradients'",
+        ),
         ({"top_k": -1}, "top_k=-1"),
         ({"top_k": 1.5}, "top_k=1.5"),
         ({"overflow": "cut"}, "overflow='cut'"),

@@ -18,14 +18,15 @@ ROOMS = {"attribution", "adapter", "render"}
 
 # What each part may import of the others. The hall is every module at the top but the ones named here.
 HALL_FOR = {
-    "attribution": {"errors"},
-    "adapter": {"errors", "spans"},
+    "attribution": {"errors", "terms"},
+    "adapter": {"errors", "spans", "terms"},
     "render": {"errors", "spans", "saliency_map", "storage"},
 }
 MEETING = {"attribution", "adapter"}
 ROOMS_FOR = {
     "explainer": MEETING,
     "found": MEETING,
+    "result": MEETING,
     "cli": ROOMS,
     "terminal": ROOMS,
     "demo": set(),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from hf_saliency.adapter.targets import Row
@@ -25,12 +27,18 @@ class Batch:
         (batch, tokens, width), one a stream.
     rows
         Batch-first tensors in the order of the score's names.
+    ids
+        (batch, tokens), what the model reads: masks in place, padded.
+    targets
+        Whose rows these are.
     columns
         For each row, the tokens of its text that the model sees, in order; the rest of the row is padding.
     """
 
     embeds: tuple[Tensor, ...]
     rows: tuple[Tensor, ...]
+    ids: Int[Tensor, "batch tokens"]
+    targets: tuple[Row, ...]
     columns: tuple[Sequence[int], ...]
 
 
@@ -60,12 +68,18 @@ def collate(model: TextModel, rows: Sequence[Row], class_ids: Sequence[int], nam
     tensors["class_id"] = torch.tensor(class_ids, device=device)
     if "against_id" in names:
         tensors["against_id"] = torch.tensor([row.against_id for row in rows], device=device)
-    embeds = tuple(stream.embed(tensors["input_ids"]) for stream in model.streams)
-    return Batch(embeds, tuple(tensors[name] for name in names), tuple(columns))
+    shown = tensors["input_ids"]
+    embeds = tuple(stream.embed(shown) for stream in model.streams)
+    return Batch(embeds, tuple(tensors[name] for name in names), shown, tuple(rows), tuple(columns))
 
 
 def sweep(
-    lengths: Sequence[int], budget: int, pads: bool, step: Callable[[list[int]], None]
+    lengths: Sequence[int],
+    budget: int,
+    pads: bool,
+    step: Callable[[list[int], int], None],
+    *,
+    alone: bool = False,
 ) -> Iterator[int]:
     """Do rows in batches of similar length; yields how many were done after each batch.
 
@@ -77,11 +91,13 @@ def sweep(
     lengths
         Tokens of each row.
     budget
-        Tokens of a batch.
+        Tokens of a pass.
     pads
         Whether rows of different length may share a batch.
     step
-        Does the rows of the given numbers.
+        Does the rows of the given numbers, with at most so many tokens in a pass.
+    alone
+        Whether each row is a batch of its own.
 
     Yields
     ------
@@ -96,23 +112,23 @@ def sweep(
     waiting = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     while waiting:
         longest = lengths[waiting[0]]
-        size = max(1, budget // longest)
+        size = 1 if alone else max(1, budget // longest)
         batch = [i for i in waiting[:size] if pads or lengths[i] == longest]
-        if _fits(step, batch):
+        if _fits(functools.partial(step, batch, budget)):
             del waiting[: len(batch)]
             yield len(batch)
-        elif len(batch) == 1:
+        elif budget < 2 * longest:
             raise SaliencyError(
                 f"a single row of {longest} tokens does not fit into memory: load the model in a smaller dtype "
                 "(dtype=torch.bfloat16) or on a larger device, or shorten the text."
             )
         else:
-            budget = len(batch) * longest // 2
+            budget //= 2
 
 
-def _fits(step: Callable[[list[int]], None], batch: list[int]) -> bool:
+def _fits(step: Callable[[], None]) -> bool:
     try:
-        step(batch)
+        step()
     except MemoryError:
         pass
     except (

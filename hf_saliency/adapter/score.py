@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from hf_saliency.adapter.embedding import Stream
 from hf_saliency.adapter.locks import lock_of
+from hf_saliency.adapter.pieces import in_pieces
 from hf_saliency.errors import SaliencyError
 
 Read = Callable[[Float[Tensor, "batch classes"], Mapping[str, Tensor]], Float[Tensor, " batch"]]
@@ -37,6 +39,12 @@ class Outcome:
     class_ids: Int[Tensor, " batch"]
     classes: Int[Tensor, "batch k"]
     probabilities: Float[Tensor, "batch k"]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcome]) -> Outcome:
+        """The outcome of rows that were evaluated in several passes."""
+        names = [one.name for one in dataclasses.fields(cls)]
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 class Score(nn.Module):
@@ -62,7 +70,11 @@ class Score(nn.Module):
         Which of ``names`` the model takes.
     top_k
         How many predictions to note in the sink. A list given after the rows (Captum hands it through) is the
-        sink: each forward pass appends its :class:`Outcome`.
+        sink: each call appends its :class:`Outcome`.
+    batch_tokens
+        How many tokens, padding included, share a pass. A call with more rows is done in pieces whose gradients
+        are taken at once, so that memory does not grow with the copies of a row that a method asks for; first
+        derivatives only. None for no limit.
     """
 
     def __init__(
@@ -74,6 +86,7 @@ class Score(nn.Module):
         *,
         model_inputs: Sequence[str],
         top_k: int = 3,
+        batch_tokens: int | None = None,
     ) -> None:
         super().__init__()
         self._model = (model,)
@@ -82,6 +95,7 @@ class Score(nn.Module):
         self.read = read
         self.model_inputs = tuple(model_inputs)
         self.top_k = top_k
+        self.batch_tokens = batch_tokens
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
         self._projects_all = False
 
@@ -89,13 +103,38 @@ class Score(nn.Module):
         """The score of each row; see the class."""
         count = len(self.streams)
         embeds = [site(value) for site, value in zip(self.sites, arguments[:count], strict=True)]
-        rows = dict(zip(self.names, arguments[count : count + len(self.names)], strict=True))
+        rows = arguments[count : count + len(self.names)]
+        sinks = arguments[count + len(self.names) :]
+        tokens = embeds[0].shape[1]
+        size = len(embeds[0]) if self.batch_tokens is None else max(1, self.batch_tokens // tokens)
+        if len(embeds[0]) <= size:
+            return self._scores(embeds, rows, sinks)
+        parts: list[Outcome] = []
+        own = (parts,) if sinks else ()
+        scores = in_pieces(lambda embeds, rows: self._scores(embeds, rows, own), embeds, rows, size)
+        for sink in sinks:
+            sink.append(Outcome.joined(parts))
+        return scores
+
+    def same_as(self, other: object) -> bool:
+        """Whether another score is the same function of embeddings and rows."""
+        if not isinstance(other, Score):
+            return False
+        # A bound method equals that of an equal target only if it is the very same object.
+        targets = [getattr(score.read, "__self__", score.read) for score in (self, other)]
+        same = self._model[0] is other._model[0] and self.streams == other.streams
+        return same and self.names == other.names and targets[0] == targets[1]
+
+    def _scores(
+        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sequence[list[Outcome]]
+    ) -> Float[Tensor, " batch"]:
+        rows = dict(zip(self.names, tensors, strict=True))
         logits = self._logits(embeds, rows)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
-        sinks = arguments[count + len(self.names) :]
-        top = logits.detach().topk(min(max(self.top_k, 1), logits.shape[-1]), dim=-1)
-        rows["class_id"] = torch.where(rows["class_id"] < 0, top.indices[:, 0], rows["class_id"])
+        if sinks or bool((rows["class_id"] < 0).any()):
+            top = logits.detach().topk(min(max(self.top_k, 1), logits.shape[-1]), dim=-1)
+            rows["class_id"] = torch.where(rows["class_id"] < 0, top.indices[:, 0], rows["class_id"])
         scores = self.read(logits, rows)
         for sink in sinks:
             probabilities = logits.detach().softmax(dim=-1).gather(1, top.indices)

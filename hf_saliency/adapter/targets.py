@@ -6,7 +6,7 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,9 +15,8 @@ from hf_saliency import spans
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
+from hf_saliency.terms import UNITS, Unit
 
-Unit = Literal["logit", "log_prob", "prob"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
 Where = int | str | slice
 
 

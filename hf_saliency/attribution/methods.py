@@ -1,166 +1,69 @@
-"""Methods: a value that names an attribution, says how Captum builds it for a score, and how to read its result."""
+"""The methods by name, and what else may stand for a method."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from captum.attr import LRP, Attribution, InputXGradient, LayerAttribution, Saliency
+from captum.attr import Attribution
 
-from hf_saliency.attribution.gradient_norm import GradientNorm
-from hf_saliency.attribution.reductions import REDUCTIONS
-from hf_saliency.attribution.vocabulary import Vocabulary
+from hf_saliency.attribution.captum_method import captum_method
+from hf_saliency.attribution.gradient_methods import (
+    gradient_norm,
+    input_x_gradient,
+    saliency,
+    smooth_grad,
+    smooth_grad_squared,
+    var_grad,
+)
+from hf_saliency.attribution.method import Method
+from hf_saliency.attribution.path_methods import (
+    discretized_integrated_gradients,
+    gradient_shap,
+    integrated_gradients,
+    sequential_integrated_gradients,
+)
+from hf_saliency.attribution.random_baseline import random_baseline
+from hf_saliency.attribution.removal_methods import (
+    kernel_shap,
+    leave_one_out,
+    lime,
+    occlusion,
+    shapley_sampling,
+)
 from hf_saliency.errors import SaliencyError
-
-Build = Callable[[Any, Sequence[Vocabulary]], Attribution]
-
-
-@dataclass(frozen=True)
-class Method:
-    """An attribution method as a value: what to swap to compare methods.
-
-    Parameters
-    ----------
-    name
-        The name in its literature, in lower case.
-    build
-        From the score (a module that Captum can call) and one vocabulary table a stream to the Captum object.
-    arguments
-        What the method was given, as JSON values; stored with the result.
-    reduction
-        A name in ``hf_saliency.attribution.reductions``, applied over the width; None where the attribution is
-        one number a token already.
-    signed
-        Whether the sign of the result has a meaning.
-    at_input
-        Whether the attribution evaluates the score at the input itself, and there first: then the predictions
-        come out of the same forward pass.
-    citation
-        Where the method was published.
-    """
-
-    name: str
-    build: Build
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    reduction: str | None = "total"
-    signed: bool = True
-    at_input: bool = False
-    citation: str = ""
-
-    def __post_init__(self) -> None:
-        if self.reduction is not None and self.reduction not in REDUCTIONS:
-            raise SaliencyError(f"reduction={self.reduction!r}: choose one of {', '.join(REDUCTIONS)}.")
-
-
-def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int | float = 2) -> Method:
-    """Connectivity: the norm of the score's gradient in each token, ``|| dy / dx_t ||``. Unsigned.
-
-    Parameters
-    ----------
-    space
-        ``"one_hot"``, the gradient in the token's one-hot vector as in the article, or ``"embedding"``, the
-        gradient in its embedding.
-    order
-        1, 2 or infinity.
-
-    Returns
-    -------
-    Method
-        One forward and one backward pass.
-
-    References
-    ----------
-    Madsen, Visualizing memorization in RNNs, Distill, 2019, doi:10.23915/distill.00016.
-    """
-    GradientNorm.check(space, order)
-
-    def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:
-        return GradientNorm(score, tuple(tables), space=space, order=order)
-
-    return Method(
-        "gradient_norm",
-        build,
-        {"space": space, "order": "inf" if math.isinf(order) else order},
-        reduction=None,
-        signed=False,
-        at_input=True,
-        citation="Madsen 2019, doi:10.23915/distill.00016",
-    )
-
-
-def saliency(reduction: str = "norm") -> Method:
-    """The absolute gradient in each embedding dimension, reduced to one number a token. Unsigned.
-
-    Parameters
-    ----------
-    reduction
-        ``"norm"``, ``"norm_1"``, ``"mean"``, ``"max"`` or ``"total"`` over the width; tools differ in this.
-
-    Returns
-    -------
-    Method
-        One forward and one backward pass.
-
-    References
-    ----------
-    Simonyan, Vedaldi and Zisserman, Deep inside convolutional networks, 2013, arXiv:1312.6034.
-    """
-    return Method(
-        "saliency",
-        lambda score, tables: Saliency(score),
-        {"reduction": reduction},
-        reduction=reduction,
-        signed=False,
-        at_input=True,
-        citation="Simonyan et al. 2013, arXiv:1312.6034",
-    )
-
-
-def input_x_gradient(reduction: str = "total") -> Method:
-    """The gradient times the embedding: each token's part of the score's first-order expansion. Signed.
-
-    Parameters
-    ----------
-    reduction
-        Over the width; ``"total"`` by default.
-
-    Returns
-    -------
-    Method
-        One forward and one backward pass.
-
-    References
-    ----------
-    Shrikumar et al., Not just a black box, 2016, arXiv:1605.01713.
-    """
-    return Method(
-        "input_x_gradient",
-        lambda score, tables: InputXGradient(score),
-        {"reduction": reduction},
-        reduction=reduction,
-        signed=reduction in ("total", "mean", "max"),
-        at_input=True,
-        citation="Shrikumar et al. 2016, arXiv:1605.01713",
-    )
-
 
 METHODS: dict[str, Callable[..., Method]] = {
     "gradient_norm": gradient_norm,
     "saliency": saliency,
     "input_x_gradient": input_x_gradient,
+    "integrated_gradients": integrated_gradients,
+    "sequential_integrated_gradients": sequential_integrated_gradients,
+    "discretized_integrated_gradients": discretized_integrated_gradients,
+    "gradient_shap": gradient_shap,
+    "smooth_grad": smooth_grad,
+    "smooth_grad_squared": smooth_grad_squared,
+    "var_grad": var_grad,
+    "occlusion": occlusion,
+    "leave_one_out": leave_one_out,
+    "shapley_sampling": shapley_sampling,
+    "kernel_shap": kernel_shap,
+    "lime": lime,
+    "random_baseline": random_baseline,
 }
 
 
-def as_method(given: Any) -> Method:
-    """A method from a :class:`Method`, a Captum class, a callable ``score -> Attribution``, or None.
+def named(name: str, arguments: Mapping[str, Any] | None = None) -> Method:
+    """The method of a name, with arguments.
 
     Parameters
     ----------
-    given
-        None for the gradient norm.
+    name
+        A key of ``METHODS``.
+    arguments
+        What the method is given.
 
     Returns
     -------
@@ -169,26 +72,48 @@ def as_method(given: Any) -> Method:
     Raises
     ------
     SaliencyError
-        For anything else.
+        If there is no such method, or if it does not take one of the arguments.
+    """
+    if name not in METHODS:
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), METHODS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise SaliencyError(f"there is no method {name!r}.{hint} There are {', '.join(METHODS)}.")
+    known = inspect.signature(METHODS[name]).parameters
+    for key in arguments or {}:
+        if key not in known:
+            raise SaliencyError(f"{name} takes no argument {key!r}: it takes {', '.join(known)}.")
+    return METHODS[name](**(arguments or {}))
+
+
+def as_method(given: Any) -> Method:
+    """A method from what a user may give for one.
+
+    Parameters
+    ----------
+    given
+        A :class:`Method`, or a function that makes one without arguments; the name of one; a class of Captum, an
+        instance of one, or a function from the score to one; None for the gradient norm.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    SaliencyError
+        For anything else, and for a class of Captum that cannot explain a text.
     """
     if given is None:
         return gradient_norm()
     if isinstance(given, Method):
         return given
-    if inspect.isclass(given) and issubclass(given, LRP):
-        raise SaliencyError(
-            "LRP has no rule for embeddings, attention or layer norms: choose another method."
-        )
-    if inspect.isclass(given) and issubclass(given, Attribution):
-        captum_class: Any = given
-        if issubclass(given, LayerAttribution):
-            return Method(given.__name__, lambda score, tables: captum_class(score, score.sites[0]))
-        return Method(given.__name__, lambda score, tables: captum_class(score))
-    if callable(given) and not isinstance(given, Attribution) and not inspect.isclass(given):
-        if given in METHODS.values():
-            return as_method(given())
-        return Method(getattr(given, "__name__", type(given).__name__), lambda score, tables: given(score))
+    if isinstance(given, str):
+        return named(given)
+    if given in METHODS.values():
+        return as_method(given())
+    if isinstance(given, Attribution) or callable(given):
+        return captum_method(given)
     raise SaliencyError(
-        f"method={given!r}: give a method such as hs.gradient_norm(), a Captum class such as "
+        f"method={given!r}: give a method such as hs.integrated_gradients(), its name, a Captum class such as "
         "captum.attr.IntegratedGradients, or a function from the score to a Captum attribution."
     )

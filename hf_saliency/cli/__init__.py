@@ -22,6 +22,7 @@ import hf_saliency as hs
 from hf_saliency.cli.demo_run import SENTENCE, demo_files, demo_log
 from hf_saliency.cli.options import (
     Against,
+    Arguments,
     BatchTokens,
     Debug,
     Device,
@@ -41,7 +42,7 @@ from hf_saliency.cli.options import (
     Unit,
     Width,
 )
-from hf_saliency.cli.reading import UsageError, texts_of, where_of
+from hf_saliency.cli.reading import UsageError, method_of, texts_of, where_of
 from hf_saliency.cli.writing import say, writable, write
 from hf_saliency.errors import SaliencyError
 
@@ -93,6 +94,7 @@ def explain(
     lines: Lines = False,
     model: Model = None,
     method: Method = "gradient_norm",
+    argument: Arguments = None,
     target: Kind = "masked",
     positions: Positions = None,
     unit: Annotated[Unit, typer.Option(help="Of the score that is explained.")] = Unit.logit,
@@ -131,7 +133,7 @@ def explain(
         texts = texts_of(text or [], file, lines)
         where = where_of(target, positions or [])
         outputs = writable(output or [], len(texts))
-        how = _method(method)
+        how = method_of(method, argument or [])
         explainer = _explainer(model, device, dtype.value, batch_tokens, no_progress, debug)
         kind = hs.UnmaskedToken if target == "unmasked" else hs.MaskedToken
         maps = explainer(
@@ -200,14 +202,6 @@ def _line(error: BaseException) -> str:
         return str(error)
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first} (--debug shows where)"
-
-
-def _method(name: str) -> Any:
-    from hf_saliency.attribution.methods import METHODS
-
-    if name not in METHODS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(METHODS)}.", param_hint="--method")
-    return METHODS[name]()
 
 
 def _explainer(

@@ -29,6 +29,15 @@ Model = Annotated[
 Method = Annotated[
     str, typer.Option("--method", metavar="NAME", help="Attribution method; a wrong name lists all.")
 ]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--argument",
+        "-a",
+        metavar="NAME=VALUE",
+        help="Of the method: n_steps=20, baseline=zero, feature=word. Repeatable.",
+    ),
+]
 Kind = Annotated[
     str, typer.Option("--target", metavar="masked|unmasked|WORD", help="What is explained; see above.")
 ]

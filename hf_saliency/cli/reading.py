@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import typer
 
@@ -78,3 +79,36 @@ def _place(place: str) -> Sequence[int | str | slice]:
             param_hint="--positions",
         )
     return [place]
+
+
+def method_of(name: str, arguments: Sequence[str]) -> Any:
+    """The method that ``--method`` and ``--argument`` name."""
+    import hf_saliency as hs
+    from hf_saliency.attribution.methods import named
+
+    baselines = {
+        "mask": hs.mask_embedding,
+        "pad": hs.pad_embedding,
+        "mean": hs.mean_embedding,
+        "zero": hs.zero_embedding,
+    }
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"{argument!r} is not of the form NAME=VALUE.", param_hint="--argument")
+        try:
+            values[key] = json.loads(value)
+        except ValueError:
+            values[key] = value
+        if key == "baseline":  # a word of these, or a text
+            values[key] = baselines.get(value, value)
+        elif key == "of":
+            values[key] = named(value)
+        elif value == "inf":
+            values[key] = float("inf")
+    try:
+        return named(name, values)
+    except SaliencyError as error:
+        hint = "--argument" if arguments else "--method"
+        raise typer.BadParameter(str(error), param_hint=hint) from error

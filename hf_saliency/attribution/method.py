@@ -1,0 +1,154 @@
+"""Method: an attribution as a value, and what it may ask about the batch that it explains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from captum.attr import (
+    Attribution,
+    GradientAttribution,
+    GradientShap,
+    LayerAttribution,
+    LayerGradientShap,
+    NoiseTunnel,
+    PerturbationAttribution,
+)
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hf_saliency.attribution.reductions import REDUCTIONS
+from hf_saliency.attribution.vocabulary import Vocabulary
+from hf_saliency.errors import SaliencyError
+from hf_saliency.terms import Feature
+
+# What Captum's sampling is in: perturbations are counted in, since a class does not say which of them samples.
+DRAWING = (NoiseTunnel, GradientShap, LayerGradientShap, PerturbationAttribution)
+
+Build = Callable[[Any, Sequence[Vocabulary]], Attribution]
+Reduction = Literal["total", "norm", "norm_1", "mean", "max"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One batch, for a method that chooses the arguments of Captum's ``attribute``.
+
+    Parameters
+    ----------
+    attribution
+        What the method built.
+    embeds
+        (batch, tokens, width), one a stream.
+    rows_at_once
+        How many rows of this length one pass may hold: at least as many as the batch has.
+    baselines
+        From a baseline, as a user gives it, to the tensor that Captum takes as ``baselines``: shaped as the
+        inputs, with special tokens, masks and padding as they are.
+    feature_mask
+        From ``"token"`` or ``"word"`` to the number of each token's feature, -1 where it has none.
+    """
+
+    attribution: Attribution
+    embeds: tuple[Float[Tensor, "batch tokens width"], ...]
+    rows_at_once: int
+    baselines: Callable[[Any], Any]
+    feature_mask: Callable[[Feature], Int[Tensor, "batch tokens"]]
+
+    @property
+    def copies_at_once(self) -> int:
+        """How many copies of each row one pass may hold."""
+        return max(1, self.rows_at_once // len(self.embeds[0]))
+
+
+Arguments = Callable[[Call], Mapping[str, Any]]
+
+
+def no_arguments(call: Call) -> Mapping[str, Any]:
+    """For methods that take the inputs alone."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attribution method as a value: what to swap to compare methods.
+
+    Parameters
+    ----------
+    name
+        The name in its literature, in lower case.
+    build
+        From the score (a module that Captum can call) and one vocabulary table a stream to the Captum object.
+    arguments
+        What the method was given, as JSON values; stored with the result. A ``baseline`` of None is the model's
+        default one, and is stored by its name.
+    call
+        From a batch to further arguments of ``attribute``.
+    reduction
+        A name in ``hf_saliency.attribution.reductions``, applied over the width; None where the attribution is
+        one number a token already.
+    signed
+        Whether the sign of the result has a meaning.
+    at_input
+        Whether the attribution evaluates the score at the input itself, and there first: then the predictions
+        come out of the same forward pass.
+    seed
+        Makes a sampling method repeat: each row is explained on its own, with random numbers that depend on the
+        seed and the target's position only. None for a method that draws none, and without effect on those of
+        Captum's gradient methods that draw none.
+    unit
+        What a result is measured in: ``"score"``, the unit of the score; ``"score per embedding"`` or ``"score
+        per one-hot"``, a slope; ``"none"``.
+    passes
+        From the number of tokens that can be removed to the forward and backward passes of a target, the
+        prediction included; None where they depend on the text.
+    citation
+        Where the method was published.
+    """
+
+    name: str
+    build: Build
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    call: Arguments = no_arguments
+    reduction: str | None = "total"
+    signed: bool = True
+    at_input: bool = False
+    seed: int | None = None
+    unit: str = "score"
+    passes: Callable[[int], tuple[int, int]] | None = None
+    citation: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reduction is not None and self.reduction not in REDUCTIONS:
+            raise SaliencyError(f"reduction={self.reduction!r}: choose one of {', '.join(REDUCTIONS)}.")
+        if self.seed is not None and (type(self.seed) is not int or self.seed < 0):
+            raise SaliencyError(f"seed={self.seed!r}: give a whole number, 0 or more.")
+
+    def draws(self, attribution: Attribution) -> bool:
+        """Whether the result depends on random numbers, so that each row is explained on its own."""
+        if self.seed is None:
+            return False
+        known = type(attribution).__module__.startswith(("captum.", "hf_saliency."))
+        gradient = isinstance(attribution, (GradientAttribution, LayerAttribution))
+        return isinstance(attribution, DRAWING) or not (known and gradient)
+
+
+def positive(value: object, name: str) -> int:
+    """A count that a user gave; anything but a whole number from 1 is refused."""
+    if type(value) is not int or value < 1:
+        raise SaliencyError(f"{name}={value!r}: give a whole number, 1 or more.")
+    return value
+
+
+def keeps_sign(reduction: str | None) -> bool:
+    """Whether signed attributions are signed after a reduction."""
+    return reduction not in ("norm", "norm_1")
+
+
+def described(baseline: Any) -> Any:
+    """A baseline as a JSON value: its text, its number or its function's name; None for the default."""
+    if baseline is None or (isinstance(baseline, (str, int, float)) and not isinstance(baseline, bool)):
+        return baseline
+    if isinstance(baseline, Tensor):
+        return f"tensor {tuple(baseline.shape)}"
+    return getattr(baseline, "__name__", type(baseline).__name__)

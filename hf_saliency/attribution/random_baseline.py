@@ -1,0 +1,85 @@
+"""A random attribution, which any method should beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from captum.attr import Attribution
+from captum.log import log_usage
+from jaxtyping import Float
+from torch import Tensor
+
+from hf_saliency.attribution.inputs import embeds_of
+from hf_saliency.attribution.method import Method
+
+
+class RandomAttribution(Attribution):  # type: ignore[misc]
+    """Independent numbers from 0 to 1, one a token: the score is never looked at.
+
+    Parameters
+    ----------
+    forward_func
+        Not called.
+    """
+
+    def __init__(self, forward_func: Callable[..., Tensor]) -> None:
+        Attribution.__init__(self, forward_func)
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Float[Tensor, "batch tokens width"] | tuple[Float[Tensor, "batch _ _"], ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+    ) -> Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]:
+        """Attribute at random, by torch's generator.
+
+        Parameters
+        ----------
+        inputs
+            Embeddings (batch, tokens, width), or a tuple of them.
+        target
+            Not used.
+        additional_forward_args
+            Not used.
+
+        Returns
+        -------
+        Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]
+        """
+        # Drawn on the CPU, so that a seed gives the same numbers on every device.
+        values = tuple(
+            torch.rand(stream.shape[:2], dtype=torch.float64).to(stream) for stream in embeds_of(inputs)
+        )
+        return values if isinstance(inputs, tuple) else values[0]
+
+    def attribute_future(self) -> NoReturn:
+        """Refused: there is nothing to wait for."""
+        raise NotImplementedError("RandomAttribution returns no futures: call attribute().")
+
+
+def random_baseline(seed: int = 0) -> Method:
+    """Random scores from 0 to 1: the baseline that a comparison of methods starts from. Unsigned.
+
+    Parameters
+    ----------
+    seed
+        Makes the scores repeat.
+
+    Returns
+    -------
+    Method
+        No pass but the prediction's.
+    """
+    return Method(
+        "random_baseline",
+        lambda score, tables: RandomAttribution(score),
+        {"seed": seed},
+        reduction=None,
+        signed=False,
+        seed=seed,
+        unit="none",
+        passes=lambda tokens: (1, 0),
+    )

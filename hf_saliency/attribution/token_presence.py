@@ -1,0 +1,180 @@
+"""TokenPresence: any of Captum's perturbation methods, on tokens or words in the place of embedding dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from captum.attr import Attribution, FeatureAblation, PerturbationAttribution
+from captum.log import log_usage
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hf_saliency.attribution.inputs import embeds_of
+from hf_saliency.errors import SaliencyError
+
+
+class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
+    """A perturbation method of Captum that removes whole tokens, or groups of them.
+
+    Captum's method sees one number a feature, 1 where it is present and 0 where it is not, and knows nothing of
+    embeddings: a feature that is absent has its baseline in the place of its embeddings. So no copy of a text
+    is perturbed in a single embedding dimension, features are never torn apart, and tokens without a feature
+    are never touched, and take no part in a regression.
+
+    Parameters
+    ----------
+    forward_func
+        From embeddings, one tensor a stream, and additional arguments to scores (batch,).
+    method
+        From a forward function of (batch, features) to a perturbation method, such as
+        ``captum.attr.ShapleyValueSampling``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from captum.attr import FeatureAblation
+    >>> embeds = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
+    >>> presence = TokenPresence(lambda e: e.sum(dim=(1, 2)), FeatureAblation)
+    >>> presence.attribute(embeds, torch.zeros_like(embeds), torch.tensor([[0, 1, -1]]))
+    tensor([[3., 7., 0.]])
+    """
+
+    def __init__(
+        self, forward_func: Callable[..., Tensor], method: Callable[[Callable[..., Tensor]], Attribution]
+    ) -> None:
+        PerturbationAttribution.__init__(self, forward_func)
+        self.method = method
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Float[Tensor, "batch tokens width"] | tuple[Float[Tensor, "batch _ _"], ...],
+        baselines: Float[Tensor, "batch tokens width"] | tuple[Float[Tensor, "batch _ _"], ...],
+        feature_mask: Int[Tensor, "rows tokens"] | tuple[Int[Tensor, "rows _"], ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        **arguments: Any,
+    ) -> Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]:
+        """Attribute the score to tokens.
+
+        Parameters
+        ----------
+        inputs
+            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+        baselines
+            What an absent token's embedding is, shaped as the inputs.
+        feature_mask
+            For each token the number of its feature, 0, 1, ... in each row; a negative number for a token that
+            is never absent. (batch, tokens), or (1, tokens) for all rows; a tuple for a tuple of inputs, whose
+            streams share the numbers.
+        target
+            Which score of each row, in any of Captum's forms.
+        additional_forward_args
+            What ``forward_func`` takes after the embeddings, batch first.
+        **arguments
+            More arguments of the method's ``attribute``.
+
+        Returns
+        -------
+        Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]
+            A feature's attribution, shared evenly by its tokens, so that sums over tokens are sums over
+            features; zero for tokens without a feature.
+
+        Raises
+        ------
+        SaliencyError
+            If the shapes do not fit.
+        """
+        streams = embeds_of(inputs)
+        masks = _masks(feature_mask, streams)
+        replaced = embeds_of(baselines)
+        if [b.shape for b in replaced] != [s.shape for s in streams]:
+            raise SaliencyError(
+                f"baselines of shape {[tuple(b.shape) for b in replaced]} for inputs of shape "
+                f"{[tuple(s.shape) for s in streams]}: give the same."
+            )
+        extra = additional_forward_args
+        extra = () if extra is None else extra if isinstance(extra, tuple) else (extra,)
+        values = [stream.new_zeros(stream.shape[:2], dtype=_wide(stream)) for stream in streams]
+        counts = torch.stack([mask.amax(dim=1) for mask in masks]).amax(dim=0) + 1
+        for count in sorted(set(counts.tolist())):  # rows with as many features at a time: none has padding
+            if count == 0:
+                continue
+            rows = (counts == count).nonzero()[:, 0]
+            own = [mask[rows] for mask in masks]
+            given = (*(s[rows] for s in streams), *(b[rows] for b in replaced), *own)
+            method = self.method if count > 1 else FeatureAblation  # whose result no sampling can better
+            options = arguments if count > 1 else {}
+            found = method(self._forward(len(streams))).attribute(
+                streams[0].new_ones(len(rows), count, dtype=_wide(streams[0])),
+                target=_of(rows, target, len(streams[0])),
+                additional_forward_args=(*given, *(_of(rows, one, len(streams[0])) for one in extra)),
+                **options,
+            )
+            if not isinstance(found, Tensor) or tuple(found.shape) != (len(rows), count):
+                shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                raise SaliencyError(
+                    f"the perturbation method returned {shape} where {count} features of {len(rows)} rows have "
+                    "one number each."
+                )
+            sizes = torch.stack([_sizes(mask, count) for mask in own]).sum(dim=0)
+            for value, mask in zip(values, own, strict=True):
+                shares = (found / sizes.clamp(min=1)).gather(1, mask.clamp(min=0))
+                value[rows] = torch.where(mask >= 0, shares, 0).to(value)
+        return tuple(values) if isinstance(inputs, tuple) else values[0]
+
+    def _forward(self, count: int) -> Callable[..., Tensor]:
+        """The score as a function of which features are present."""
+
+        def score(presence: Tensor, *given: Any) -> Tensor:
+            inputs, baselines, masks = given[:count], given[count : 2 * count], given[2 * count : 3 * count]
+            embeds = []
+            for stream, baseline, mask in zip(inputs, baselines, masks, strict=True):
+                present = (presence.gather(1, mask.clamp(min=0)) > 0.5) | (mask < 0)
+                embeds.append(torch.where(present[..., None], stream, baseline))
+            return self.forward_func(*embeds, *given[3 * count :])  # type: ignore[no-any-return]
+
+        return score
+
+    def attribute_future(self) -> NoReturn:
+        """Refused: perturbations are evaluated at once."""
+        raise NotImplementedError("TokenPresence returns no futures: call attribute().")
+
+
+def _wide(stream: Tensor) -> torch.dtype:
+    return torch.promote_types(stream.dtype, torch.float32)
+
+
+def _masks(feature_mask: Any, streams: tuple[Tensor, ...]) -> list[Tensor]:
+    given = feature_mask if isinstance(feature_mask, tuple) else (feature_mask,)
+    fits = len(given) == len(streams) and all(
+        isinstance(mask, Tensor)
+        and not mask.is_floating_point()
+        and mask.dim() == 2
+        and len(mask) in (1, len(stream))
+        and mask.shape[1] == stream.shape[1]
+        for mask, stream in zip(given, streams, strict=False)
+    )
+    if not fits:
+        raise SaliencyError(
+            "feature_mask must hold whole numbers, one a token: shape (batch, tokens) for inputs (batch, tokens, "
+            "width), or a tuple of them for a tuple of inputs."
+        )
+    return [mask.long().expand(len(stream), -1) for mask, stream in zip(given, streams, strict=True)]
+
+
+def _sizes(mask: Int[Tensor, "rows tokens"], count: int) -> Int[Tensor, "rows features"]:
+    """How many tokens each feature has."""
+    sizes = torch.zeros(len(mask), count, dtype=torch.long, device=mask.device)
+    return sizes.scatter_add_(1, mask.clamp(min=0), (mask >= 0).long())
+
+
+def _of(rows: Tensor, value: Any, batch: int) -> Any:
+    """The part of an argument that belongs to some rows."""
+    if isinstance(value, Tensor) and value.dim() and len(value) == batch:
+        return value[rows.to(value.device)]
+    if isinstance(value, list) and len(value) == batch:
+        return [value[i] for i in rows.tolist()]
+    return value

@@ -1,0 +1,126 @@
+"""From the rows found for a text to its map, with a warning where a number is not to be trusted."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hf_saliency.adapter.baselines import Baseline
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.targets import Row, Target
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.attribution.method import Method
+from hf_saliency.found import Found
+from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
+
+# A convergence delta above this part of the difference of scores is worth a warning.
+DELTA = 0.05
+
+
+def saliency_map(
+    encoding: Encoding,
+    found: Sequence[tuple[Row, Found]],
+    target: Target,
+    method: Method,
+    model: TextModel,
+    provenance: Mapping[str, str],
+) -> SaliencyMap:
+    """The map of one text.
+
+    Parameters
+    ----------
+    encoding
+        The text.
+    found
+        Its rows and what was found for each.
+    target
+        What was explained.
+    method
+        How.
+    model
+        By which model.
+    provenance
+        What else is known of it.
+
+    Returns
+    -------
+    SaliencyMap
+    """
+    dtype = np.result_type(*(one.values.dtype for _, one in found))
+    scores = np.zeros((len(found), len(encoding)), dtype)
+    for i, (_, one) in enumerate(found):
+        scores[i, list(one.columns)] = one.values
+    deltas = [one.delta[0] for _, one in found if one.delta is not None]
+    made = SaliencyMap(
+        texts=encoding.texts,
+        tokens=encoding.tokens,
+        targets=tuple(_target_row(row, one, target, model) for row, one in found),
+        scores=scores,
+        method=method.name,
+        arguments=_arguments(method, model),
+        signed=method.signed,
+        convergence_delta=np.array(deltas) if deltas else None,
+        provenance=provenance,
+    )
+    _warn_of_non_finite(made)
+    _warn_of_delta(made, [one.delta for _, one in found if one.delta is not None])
+    return made
+
+
+def _arguments(method: Method, model: TextModel) -> dict[str, object]:
+    """The method's arguments, with the name of the baseline that it took by default."""
+    arguments = dict(method.arguments)
+    if "baseline" in arguments and arguments["baseline"] is None:
+        arguments["baseline"] = Baseline.of(None, model).name
+    return arguments
+
+
+def _target_row(row: Row, found: Found, target: Target, model: TextModel) -> TargetRow:
+    name = model.class_name
+    token = row.encoding.tokens[row.position]
+    known = row.class_id != model.tokenizer.unk_token_id  # else its score is not the word's
+    true = known and row.class_id == row.encoding.ids[row.position]
+    own = row.encoding.texts[token.text][token.start : token.end] if true else ""
+    return TargetRow(
+        label=own or name(found.class_id),
+        position=row.position,
+        score=found.score,
+        unit=target.unit,
+        masked=row.masked,
+        against=None if row.against_id is None else name(row.against_id),
+        predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
+        index=found.class_id,
+    )
+
+
+def _warn_of_non_finite(made: SaliencyMap) -> None:
+    rows = zip(made.targets, made.scores, strict=True)
+    bad = [target.label for target, row in rows if not np.isfinite(row).all()]
+    if bad:
+        warnings.warn(
+            f"the scores of {len(bad)} targets are not finite ({', '.join(map(repr, bad[:5]))}): the model's "
+            "gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
+            "dtype=torch.float32.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_delta(made: SaliencyMap, deltas: Sequence[tuple[float, float]]) -> None:
+    parts = [abs(delta / total) if total else 0.0 for delta, total in deltas]
+    bad = [i for i, part in enumerate(parts) if part > DELTA]
+    if not bad:
+        return
+    worst = max(bad, key=lambda i: parts[i])
+    remedy = "another baseline, or more steps or samples (n_steps=, n_samples=)"
+    if made.method == "integrated_gradients" and "tolerance" not in made.arguments:
+        remedy = "hs.integrated_gradients(tolerance=1e-3), which takes the steps that it needs, or another baseline"
+    warnings.warn(
+        f"{made.method}: the scores of {len(bad)} of {len(deltas)} targets do not add up to the difference that they "
+        f"should explain; for {made.targets[worst].label!r} they miss {deltas[worst][1]:.3g} by {deltas[worst][0]:.2g} "
+        f"(convergence_delta). Give {remedy}.",
+        RuntimeWarning,
+        stacklevel=4,
+    )
