@@ -18,6 +18,7 @@ from hf_saliency.attribution.method import Call, Method, Reduction, described, k
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 
+Strategy = Literal["greedy", "maxcount"]
 Quadrature = Literal["gausslegendre", "riemann_trapezoid", "riemann_middle", "riemann_left", "riemann_right"]
 
 
@@ -173,7 +174,7 @@ def discretized_integrated_gradients(
     n_steps: int = 30,
     *,
     baseline: Any = None,
-    strategy: Literal["greedy", "maxcount"] = "greedy",
+    strategy: Strategy = "greedy",
     n_neighbors: int = 500,
     reduction: Reduction = "total",
 ) -> Method:
@@ -204,6 +205,8 @@ def discretized_integrated_gradients(
     """
     positive(n_steps, "n_steps")
     positive(n_neighbors, "n_neighbors")
+    if strategy not in get_args(Strategy):
+        raise SaliencyError(f"strategy={strategy!r}: choose 'greedy' or 'maxcount'.")
 
     def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:
         return DiscretizedIntegratedGradients(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from captum.attr import Attribution, FeatureAblation, KernelShap, Lime, Occlusion, ShapleyValueSampling
 
 from hf_saliency.attribution.method import Call, Method, described, positive
@@ -99,10 +100,17 @@ class _Windows(Occlusion):  # type: ignore[misc]
     def __init__(self, forward_func: Callable[..., Any], window: int, stride: int) -> None:
         Occlusion.__init__(self, forward_func)
         self.window, self.stride = window, stride
+        self.use_weights = False  # Captum divides by the number of windows in float32, so it is done here
 
     def attribute(self, inputs: Any, **arguments: Any) -> Any:
-        window = min(self.window, inputs.shape[1])
-        return super().attribute(inputs, (window,), strides=min(self.stride, window), **arguments)
+        count = inputs.shape[1]
+        window = min(self.window, count)
+        stride = min(self.stride, window)
+        totals = super().attribute(inputs, (window,), strides=stride, **arguments)
+        starts = torch.arange(0, count - window + stride, stride)  # the last may reach over the end
+        places = torch.arange(count)
+        windows = ((starts[:, None] <= places) & (places < starts[:, None] + window)).sum(dim=0)
+        return totals / windows.to(totals)
 
 
 def shapley_sampling(

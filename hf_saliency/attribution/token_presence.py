@@ -64,7 +64,7 @@ class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
         inputs
             Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
         baselines
-            What an absent token's embedding is, shaped as the inputs.
+            What an absent token's embedding is, shaped as the inputs, or (1, tokens, width) for all rows.
         feature_mask
             For each token the number of its feature, 0, 1, ... in each row; a negative number for a token that
             is never absent. (batch, tokens), or (1, tokens) for all rows; a tuple for a tuple of inputs, whose
@@ -90,6 +90,11 @@ class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
         streams = embeds_of(inputs)
         masks = _masks(feature_mask, streams)
         replaced = embeds_of(baselines)
+        if len(replaced) == len(streams):
+            pairs = zip(replaced, streams, strict=True)
+            replaced = tuple(
+                b.expand_as(s) if b.shape[1:] == s.shape[1:] and len(b) == 1 else b for b, s in pairs
+            )
         if [b.shape for b in replaced] != [s.shape for s in streams]:
             raise SaliencyError(
                 f"baselines of shape {[tuple(b.shape) for b in replaced]} for inputs of shape "
