@@ -214,6 +214,82 @@ class SaliencyMap:
 
         return storage.load(path)
 
+    @classmethod
+    def from_attributions(
+        cls,
+        attributions: Any,
+        encoding: Any,
+        *,
+        text: str | tuple[str, str] | None = None,
+        targets: str | TargetRow | Sequence[str | TargetRow] | None = None,
+        method: str = "attributions",
+        arguments: Mapping[str, Any] | None = None,
+        signed: bool | None = None,
+        reduction: str = "total",
+        convergence_delta: Any = None,
+        provenance: Mapping[str, str] | None = None,
+    ) -> SaliencyMap:
+        """The map of attributions that were computed elsewhere, by Captum itself, say.
+
+        Parameters
+        ----------
+        attributions
+            Tensor or array of shape (tokens,), (tokens, width), (targets, tokens) or (targets, tokens, width), on
+            any device and of any precision. NaN is kept.
+        encoding
+            Which tokens these are: what ``explainer.encode(text)`` returns, or ``tokenizer(text)`` of a fast
+            tokenizer of transformers, or one element ``batch[i]`` of several texts. Padding is left out, together
+            with its attributions.
+        text
+            The string that was encoded, or a tuple of the two of a pair; only ``explainer.encode`` notes it.
+        targets
+            What the rows explain: a label for each, or a :class:`TargetRow`, which knows its position, score and
+            unit as well. A label alone means a logit whose value is not known (NaN).
+        method
+            What made the attributions.
+        arguments
+            With which arguments, as JSON values.
+        signed
+            Whether a score's sign has a meaning; None for whether there are scores below zero.
+        reduction
+            How a width becomes one number: ``"total"``, ``"norm"``, ``"norm_1"``, ``"mean"`` or ``"max"``.
+        convergence_delta
+            One number for each target, or None.
+        provenance
+            What else is known: model, versions.
+
+        Returns
+        -------
+        SaliencyMap
+
+        Raises
+        ------
+        SaliencyError
+            If the shapes do not fit, or the tokens cannot be placed in the text.
+
+        Examples
+        --------
+        >>> import captum.attr
+        >>> import hf_saliency as hs
+        >>> explainer, text = hs.Explainer(*hs.load_demo()), "She drank hot tea."
+        >>> score, arguments = explainer.captum(text, target=hs.MaskedToken("tea"))
+        >>> found = captum.attr.InputXGradient(score).attribute(**arguments)
+        >>> hs.SaliencyMap.from_attributions(found, explainer.encode(text), targets="tea").scores.shape
+        (1, 9)
+        """
+        from hf_saliency import from_attributions
+
+        found = from_attributions.fields(
+            attributions,
+            encoding,
+            text=text,
+            targets=targets,
+            signed=signed,
+            reduction=reduction,
+            convergence_delta=convergence_delta,
+        )
+        return cls(**found, method=method, arguments=arguments or {}, provenance=provenance or {})
+
     def to_textual_heatmap(self, *, top_k: int = 3) -> list[dict[str, Any]]:
         """The data of one facet for ``textualheatmap.TextualHeatmap.set_data([...])``.
 

@@ -1,0 +1,126 @@
+"""Captum, in both directions: out with a score that any of its methods takes, and back with what they found.
+
+    python examples/captum_workflow.py [--output FOLDER]
+
+Uses the bundled model and a tiny random GPT-2, so nothing is downloaded; takes a few seconds. ``docs/captum.md``
+explains each step.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import captum.attr
+import torch
+from captum.metrics import infidelity, infidelity_perturb_func_decorator, sensitivity_max
+from matplotlib import pyplot
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import hf_saliency as hs
+from hf_saliency.attribution.llm_gradient_norm import LLMGradientNormAttribution
+from hf_saliency.captum_views import captum_records, llm_attribution_result
+
+TEXT = "the formal study of grammar is an important part of education"
+TARGET = hs.MaskedToken(["grammar", "education"])
+
+
+def attribute(model: Any, score: Any, arguments: dict[str, Any]) -> Tensor:
+    """Captum's own classes on the score: by input, by layer, and the gradient norm under Captum's noise."""
+    gradients = captum.attr.IntegratedGradients(score)
+    found, delta = gradients.attribute(**arguments, n_steps=20, return_convergence_delta=True)
+    print(f"integrated gradients    {tuple(found.shape)}, largest delta {delta.abs().max():.1e}")
+
+    layer = captum.attr.LayerIntegratedGradients(score, layer=score.sites[0])
+    same = layer.attribute(**arguments, n_steps=20)
+    print(f"  at the layer          largest difference {(found - same).abs().max():.1e}")
+
+    without_baselines = {key: value for key, value in arguments.items() if key != "baselines"}
+    norm = hs.GradientNorm(score, model.get_input_embeddings())
+    torch.manual_seed(0)
+    noisy = captum.attr.NoiseTunnel(norm).attribute(**without_baselines, nt_samples=5, stdevs=0.01)
+    print(f"noisy gradient norm     {tuple(noisy.shape)}, from {noisy.min():.2f} to {noisy.max():.2f}")
+    return found.detach()
+
+
+@infidelity_perturb_func_decorator(multiply_by_inputs=True)
+def without_some_tokens(inputs: Tensor, baselines: Tensor) -> Tensor:
+    """The texts with every third token, at random, replaced by the baseline."""
+    absent = torch.rand(*inputs.shape[:2], 1) < 1 / 3
+    return torch.where(absent, baselines, inputs)
+
+
+def measure(score: Any, arguments: dict[str, Any], found: Tensor) -> None:
+    """Captum's metrics take the score and the arguments as they are."""
+    torch.manual_seed(0)
+    error = infidelity(score, without_some_tokens, attributions=found, **arguments, n_perturb_samples=10)
+    print(f"infidelity              {', '.join(f'{one:.3f}' for one in error)}")
+
+    gradients = captum.attr.IntegratedGradients(score)
+    change = sensitivity_max(
+        gradients.attribute, **arguments, n_steps=10, perturb_radius=0.001, n_perturb_samples=2
+    )
+    print(f"sensitivity             {', '.join(f'{one:.3f}' for one in change)}")
+
+
+def compare(explainer: hs.Explainer, score: Any) -> None:
+    """The same through the explainer: a named method, a class of Captum, an instance built on the score."""
+    named = explainer(TEXT, target=TARGET, method=hs.input_x_gradient())
+    by_class = explainer(TEXT, target=TARGET, method=captum.attr.InputXGradient)
+    instance = captum.attr.InputXGradient(score)
+    by_instance = explainer(TEXT, target=TARGET, method=instance)
+    for name, heat in (("class", by_class), ("instance", by_instance)):
+        print(f"method={name:<16} largest difference {abs(heat.scores - named.scores).max():.1e}")
+
+
+def draw(explainer: hs.Explainer, found: Tensor, folder: Path) -> None:
+    """Attributions made by Captum as a map: a figure of this package, and both views of Captum."""
+    labels = ["grammar", "education"]
+    heat = hs.SaliencyMap.from_attributions(
+        found, explainer.encode(TEXT), targets=labels, method="integrated_gradients"
+    )
+    hs.figure(heat, mark=hs.Highlight(), width=6.75).savefig(folder / "integrated_gradients.png", dpi=200)
+
+    swept = explainer(TEXT, target=TARGET).drop_special()
+    page = captum.attr.visualization.visualize_text(captum_records(swept))  # needs IPython, and prints
+    (folder / "visualize_text.html").write_text(f"<!doctype html><meta charset=utf-8>{page.data}", "utf-8")
+
+    figure, _ = llm_attribution_result(swept).plot_token_attr()
+    figure.savefig(folder / "plot_token_attr.png", bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def generate(tokenizer: Any, folder: Path) -> None:
+    """The gradient norm in Captum's attribution of generated text, on a GPT-2 with random weights."""
+    torch.manual_seed(0)
+    ends = {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
+    config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64, **ends)
+    model = GPT2LMHeadModel(config).eval()
+    norm = hs.LayerGradientNorm(model, model.get_input_embeddings(), keepdim=True)
+    prompt = captum.attr.TextTokenInput("the study of grammar", tokenizer, skip_tokens=["[CLS]", "[SEP]"])
+    result = LLMGradientNormAttribution(norm, tokenizer).attribute(prompt, target="is an important part")
+    print(f"GPT-2                   {result.output_tokens} after {result.input_tokens}")
+    figure, _ = result.plot_token_attr()
+    figure.savefig(folder / "gpt2_plot_token_attr.png", bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def main(folder: Path) -> None:
+    """Every way between this package and Captum, once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model, tokenizer = hs.load_demo()
+    explainer = hs.Explainer(model, tokenizer)
+    score, arguments = explainer.captum(TEXT, target=TARGET, baseline=hs.mask_embedding)
+    found = attribute(model, score, arguments)
+    measure(score, arguments, found)
+    compare(explainer, score)
+    draw(explainer, found, folder)
+    generate(tokenizer, folder)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("captum-workflow-output"))
+    main(parser.parse_args().output)
