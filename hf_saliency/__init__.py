@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_saliency.adapter.baselines import mask_embedding, mean_embedding, pad_embedding, zero_embedding
     from hf_saliency.adapter.targets import MaskedToken, UnmaskedToken
+    from hf_saliency.alignment import aligned
     from hf_saliency.attribution.captum_method import captum_method
     from hf_saliency.attribution.gradient_methods import (
         gradient_norm,
@@ -50,6 +51,7 @@ _HOME = {
     "UnmaskedToken": "adapter.targets",
     "GradientNorm": "attribution.gradient_norm",
     "LayerGradientNorm": "attribution.gradient_norm",
+    "aligned": "alignment",
     "mask_embedding": "adapter.baselines",
     "mean_embedding": "adapter.baselines",
     "pad_embedding": "adapter.baselines",
@@ -97,6 +99,7 @@ __all__ = [
     "TargetRow",
     "Token",
     "UnmaskedToken",
+    "aligned",
     "captum_method",
     "discretized_integrated_gradients",
     "figure",
