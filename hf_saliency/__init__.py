@@ -34,10 +34,13 @@ if TYPE_CHECKING:
         occlusion,
         shapley_sampling,
     )
+    from hf_saliency.carriers import read_maps
     from hf_saliency.demo import load_demo
     from hf_saliency.errors import SaliencyError
     from hf_saliency.explainer import Explainer
     from hf_saliency.render.figure import figure
+    from hf_saliency.render.html.page import page
+    from hf_saliency.render.html.show import show
     from hf_saliency.render.marks import Highlight, Matrix
     from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
     from hf_saliency.spans import Token
@@ -75,6 +78,9 @@ _HOME = {
     "occlusion": "attribution.removal_methods",
     "shapley_sampling": "attribution.removal_methods",
     "figure": "render.figure",
+    "page": "render.html.page",
+    "show": "render.html.show",
+    "read_maps": "carriers",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
     "load_demo": "demo",
@@ -115,10 +121,13 @@ __all__ = [
     "mean_embedding",
     "occlusion",
     "pad_embedding",
+    "page",
     "random_baseline",
+    "read_maps",
     "saliency",
     "sequential_integrated_gradients",
     "shapley_sampling",
+    "show",
     "smooth_grad",
     "smooth_grad_squared",
     "var_grad",

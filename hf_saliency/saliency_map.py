@@ -314,6 +314,12 @@ class SaliencyMap:
     def __repr__(self) -> str:
         return summary(self)
 
+    def _repr_html_(self) -> str:
+        """Shows the map where it is the last value of a notebook's cell: static and without a script."""
+        from hf_saliency.static_html import static_html
+
+        return static_html(self)
+
     def __eq__(self, other: object) -> bool:
         from hf_saliency import storage
 

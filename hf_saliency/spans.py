@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from hf_saliency.errors import SaliencyError
+
 Span = tuple[int, int]
 
 _APOSTROPHES = "'’＇"
@@ -58,6 +60,8 @@ class Token:
     special: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.piece, str):
+            raise SaliencyError(f"piece must be a string, not {type(self.piece).__name__}.")
         for name in ("start", "end", "text"):  # offsets often come as NumPy integers, which JSON has not
             object.__setattr__(self, name, operator.index(getattr(self, name)))
         object.__setattr__(self, "special", bool(self.special))

@@ -25,6 +25,11 @@ VERSION = 1
 
 def dumps(saliency_map: SaliencyMap) -> str:
     """The map as a JSON document: format, version, SHA-256 of the content, content."""
+    return json.dumps(document(saliency_map), ensure_ascii=False, allow_nan=False)
+
+
+def document(saliency_map: SaliencyMap) -> dict[str, Any]:
+    """The same, as JSON values."""
     delta = saliency_map.convergence_delta
     content = {
         **head(saliency_map),
@@ -32,8 +37,7 @@ def dumps(saliency_map: SaliencyMap) -> str:
         "scores": [_json_safe(row) for row in _numbers(saliency_map.scores)],
         "convergence_delta": None if delta is None else _json_safe(_numbers(delta)),
     }
-    document = {"format": FORMAT, "version": VERSION, "sha256": _digest(content), "map": content}
-    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+    return {"format": FORMAT, "version": VERSION, "sha256": _digest(content), "map": content}
 
 
 def head(saliency_map: SaliencyMap) -> dict[str, Any]:
@@ -56,11 +60,19 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
 def loads(document: str, source: str = "this document") -> SaliencyMap:
     """Read :func:`dumps` back; ``source`` names the document in errors."""
     try:
-        data = json.loads(
-            document.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
+        data = parsed(document)
     except (ValueError, RecursionError) as error:
         raise SaliencyError(f"{source} is damaged or no saliency map: it is not JSON ({error}).") from error
+    return from_document(data, source)
+
+
+def parsed(text: str) -> Any:
+    """JSON without what it is not meant to have: a key twice, NaN; ValueError or RecursionError otherwise."""
+    return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def from_document(data: Any, source: str) -> SaliencyMap:
+    """Read :func:`document` back, from anyone: what is not a map, whole and unchanged, is refused."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise SaliencyError(f"{source} is no saliency map: it lacks the mark {FORMAT!r}.")
     version = data.get("version")
@@ -148,6 +160,8 @@ def _from_content(content: dict[str, Any]) -> SaliencyMap:
         TargetRow(**{**target, "predictions": tuple(Prediction(**p) for p in target["predictions"])})
         for target in content["targets"]
     )
+    if content["dtype"] not in ("float32", "float64"):
+        raise ValueError(f"{content['dtype']!r} is no dtype of scores")
     scores = np.array(content["scores"], dtype=np.dtype(content["dtype"]))
     return SaliencyMap(
         texts=content["texts"],

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.map_fields import tuple_of
+from hf_saliency.map_fields import string, tuple_of
 from hf_saliency.terms import UNITS, Unit
 
 
@@ -21,6 +21,7 @@ class Prediction:
     probability: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "label", string(self.label, "label"))
         object.__setattr__(self, "index", operator.index(self.index))
         object.__setattr__(self, "probability", float(self.probability))
 
@@ -61,6 +62,9 @@ class TargetRow:
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, UNITS))}.")
+        object.__setattr__(self, "label", string(self.label, "label"))
+        if self.against is not None:
+            object.__setattr__(self, "against", string(self.against, "against"))
         if self.position is not None:
             object.__setattr__(self, "position", operator.index(self.position))
         if self.index is not None:

@@ -58,7 +58,10 @@ def maps(*paths: str) -> list[hs.SaliencyMap]:
 # What it prints
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["explain", "--help"], ["demo", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--version"], ["--help"], *([name, "--help"] for name in ("explain", "demo", "info", "redraw"))],
+)
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"import sys; sys.argv[1:] = {arguments}\n"
@@ -206,7 +209,7 @@ def test_bad_outputs_are_refused_before_anything_is_computed() -> None:
     Path("folder.json").mkdir()
     assert "nowhere/a.pdf': No such file" in failure("explain", TEXT, "--output", "nowhere/a.pdf")
     assert "'folder.json': Is a directory" in failure("explain", TEXT, "--output", "folder.json")
-    assert "ends in .pdf, .png, .svg, .json" in failure("explain", TEXT, "--output", "a.gif", code=2)
+    assert "ends in .pdf, .png, .svg, .html, .json" in failure("explain", TEXT, "--output", "a.gif", code=2)
     assert list(Path().iterdir()) == [Path("folder.json")]
 
 

@@ -20,7 +20,10 @@ ROOMS = {"attribution", "adapter", "render"}
 HALL_FOR = {
     "attribution": {"errors", "terms"},
     "adapter": {"errors", "spans", "terms"},
-    "render": {"agreement", "alignment", "errors", "spans", "saliency_map", "storage"},
+    "render": {
+        *("agreement", "alignment", "errors", "palette", "record", "row_selection", "saliency_map", "spans"),
+        *("storage", "textual_heatmap", "word_columns"),
+    },
 }
 MEETING = {"attribution", "adapter"}
 ROOMS_FOR = {
@@ -39,6 +42,8 @@ HOMES = {
     "torch": {"attribution", "adapter", "explainer", "found", "demo"},
     "captum": {"attribution", "adapter", "explainer"},
     "matplotlib": {"render"},
+    "pypdf": {"carriers"},
+    "textualheatmap": {"render"},
     "rich": {"cli", "terminal"},
     "typer": {"cli", "terminal"},
 }
@@ -223,9 +228,9 @@ def test_results_need_numpy_alone() -> None:
 
 
 def test_figures_need_no_model() -> None:
-    loaded = loaded_after("import hf_saliency as hs; hs.figure, hs.Highlight, hs.Matrix")
+    loaded = loaded_after("import hf_saliency as hs; hs.figure, hs.Highlight, hs.Matrix, hs.page, hs.show")
     assert "matplotlib" in loaded
-    assert not loaded & {"torch", "captum", "transformers", "rich", "typer"}
+    assert not loaded & {"torch", "captum", "transformers", "rich", "typer", "IPython"}
 
 
 @pytest.mark.parametrize("name", hs.__all__)

@@ -1,4 +1,4 @@
-"""The command line: ``hf-saliency explain`` and ``hf-saliency demo``.
+"""The command line: ``hf-saliency explain``, ``demo``, ``info`` and ``redraw``.
 
 Torch, Transformers, Captum and Matplotlib are imported by a command once its options are known to be right,
 so that help and usage errors come at once.
@@ -6,12 +6,9 @@ so that help and usage errors come at once.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
-import traceback
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
 
@@ -24,6 +21,7 @@ from hf_saliency.cli.options import (
     Against,
     Arguments,
     BatchTokens,
+    Carried,
     Debug,
     Device,
     Dtype,
@@ -36,6 +34,7 @@ from hf_saliency.cli.options import (
     Output,
     Overflow,
     Positions,
+    Provenance,
     Quiet,
     Texts,
     TopK,
@@ -43,6 +42,8 @@ from hf_saliency.cli.options import (
     Width,
 )
 from hf_saliency.cli.reading import UsageError, method_of, texts_of, where_of
+from hf_saliency.cli.redrawing import info, mark_of, redraw
+from hf_saliency.cli.reporting import reported
 from hf_saliency.cli.writing import say, writable, write
 from hf_saliency.errors import SaliencyError
 
@@ -104,6 +105,7 @@ def explain(
     mark: MarkAs = None,
     width: Width = None,
     output: Output = None,
+    provenance: Carried = Provenance.map,
     device: Device = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="Of the model.")] = Dtype.float32,
     batch_tokens: BatchTokens = None,
@@ -129,7 +131,7 @@ def explain(
     Places are separated by commas, except after a leading word:. Of several texts, --output FILE.json writes
     FILE-1.json, FILE-2.json, ...; a figure shows all of them.
     """
-    with _reported(debug):
+    with reported(debug):
         texts = texts_of(text or [], file, lines)
         where = where_of(target, positions or [])
         outputs = writable(output or [], len(texts))
@@ -144,7 +146,9 @@ def explain(
             overflow=overflow.value,
         )
         _print(maps)
-        write(maps, outputs, mark, width)
+        titles = [f"text {number}" for number in range(1, len(maps) + 1)] if len(maps) > 1 else None
+        drawing = {"mark": mark_of(mark, []), "width": width, "title": titles}
+        write(maps, outputs, drawing, provenance.value, rescue=True)
 
 
 @app.command()
@@ -154,7 +158,7 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Explain a sentence with the bundled model; write figures, scores and a log into a folder."""
-    with _reported(debug):
+    with reported(debug):
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -173,35 +177,14 @@ def demo(
         _echo([*log[3:], f"file      {output / 'log.txt'}"])
 
 
+app.command()(info)
+app.command()(redraw)
+
+
 def _echo(lines: Sequence[str]) -> None:
     from hf_saliency import terminal
 
     terminal.write(terminal.console(), *lines)
-
-
-@contextlib.contextmanager
-def _reported(debug: bool) -> Iterator[None]:
-    """Errors and warnings in one line each, and exit codes."""
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *rest, **more: say("warning", str(message))
-            yield
-    except (UsageError, typer.Exit):
-        raise
-    except (Exception, KeyboardInterrupt) as error:
-        if debug:
-            traceback.print_exc()
-        say("error", _line(error))
-        raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from error
-
-
-def _line(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted."
-    if isinstance(error, (SaliencyError, OSError)):
-        return str(error)
-    first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first} (--debug shows where)"
 
 
 def _explainer(

@@ -11,6 +11,8 @@ import typer
 Unit = enum.Enum("Unit", {"logit": "logit", "log_prob": "log_prob", "prob": "prob"})
 Overflow = enum.Enum("Overflow", {"error": "error", "truncate": "truncate", "windows": "windows"})
 Mark = enum.Enum("Mark", {"highlight": "highlight", "matrix": "matrix"})
+Normalized = enum.Enum("Normalized", {"row_max": "row_max", "row_sum": "row_sum", "none": "none"})
+Provenance = enum.Enum("Provenance", {"map": "map", "recipe": "recipe", "none": "none"})
 Dtype = enum.Enum(
     "Dtype", {"float32": "float32", "float16": "float16", "bfloat16": "bfloat16", "float64": "float64"}
 )
@@ -51,12 +53,36 @@ Against = Annotated[
 Output = Annotated[
     list[Path] | None,
     typer.Option(
-        "--output", metavar="FILE", help="Write a figure (.pdf, .png, .svg) or scores (.json). Repeatable."
+        "--output",
+        metavar="FILE",
+        help="Write a figure (.pdf, .png, .svg), a page (.html) or scores (.json). Repeatable.",
+    ),
+]
+Carried = Annotated[
+    Provenance,
+    typer.Option(
+        "--provenance",
+        help="What figures and pages carry: text and scores, how these were made, or nothing.",
     ),
 ]
 MarkAs = Annotated[
     Mark | None,
     typer.Option("--mark", help="How a figure looks. Default: highlight for a few targets, else matrix."),
+]
+MarkOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="Of the mark: words=true, values=true. Repeatable."),
+]
+Normalize = Annotated[Normalized | None, typer.Option("--normalize", help="What each row is divided by.")]
+Style = Annotated[
+    str | None, typer.Option("--style", metavar="NAME", help="A style sheet of Matplotlib, or a file of one.")
+]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option("--targets", metavar="WHICH", help="Which targets: a number from 0, or a word. Repeatable."),
+]
+Drawn = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A .pdf, .png, .svg, .html or .json that hf-saliency wrote.")
 ]
 Width = Annotated[float | None, typer.Option("--width", min=0.1, metavar="INCHES", help="Width of a figure.")]
 TopK = Annotated[int, typer.Option("--top-k", metavar="N", min=0, help="How many predictions to show.")]

@@ -81,6 +81,25 @@ def _place(place: str) -> Sequence[int | str | slice]:
     return [place]
 
 
+def assignments(given: Sequence[str], option: str) -> dict[str, str]:
+    """What a repeatable option of the form NAME=VALUE says."""
+    found: dict[str, str] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"{one!r} is not of the form NAME=VALUE.", param_hint=option)
+        found[key] = value
+    return found
+
+
+def value_of(text: str) -> Any:
+    """A JSON value, such as a number or ``true``; anything else is a word."""
+    try:
+        return float("inf") if text == "inf" else json.loads(text)
+    except ValueError:
+        return text
+
+
 def method_of(name: str, arguments: Sequence[str]) -> Any:
     """The method that ``--method`` and ``--argument`` name."""
     import hf_saliency as hs
@@ -93,20 +112,11 @@ def method_of(name: str, arguments: Sequence[str]) -> Any:
         "zero": hs.zero_embedding,
     }
     values: dict[str, Any] = {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"{argument!r} is not of the form NAME=VALUE.", param_hint="--argument")
-        try:
-            values[key] = json.loads(value)
-        except ValueError:
-            values[key] = value
+    for key, text in assignments(arguments, "--argument").items():
         if key == "baseline":  # a word of these, or a text
-            values[key] = baselines.get(value, value)
-        elif key == "of":
-            values[key] = named(value)
-        elif value == "inf":
-            values[key] = float("inf")
+            values[key] = baselines.get(text, text)
+        else:
+            values[key] = named(text) if key == "of" else value_of(text)
     try:
         return named(name, values)
     except SaliencyError as error:

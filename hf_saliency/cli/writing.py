@@ -6,16 +6,16 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import typer
 
 import hf_saliency as hs
-from hf_saliency.cli.options import Mark
 from hf_saliency.errors import SaliencyError
 
-_ENDINGS = (".pdf", ".png", ".svg", ".json")
+_ENDINGS = (".pdf", ".png", ".svg", ".html", ".json")
 
 
 def say(kind: str, message: str) -> None:
@@ -41,6 +41,10 @@ def writable(paths: Sequence[Path], count: int) -> Sequence[Path]:
                     os.close(os.open(each, os.O_WRONLY | os.O_NONBLOCK))
             except OSError as error:
                 raise SaliencyError(f"cannot write {str(each)!r}: {error.strerror}.") from error
+    if any(path.suffix.lower() == ".html" for path in paths):
+        from hf_saliency.render.html.assets import assets
+
+        assets()  # an error, if what a page is made of is not installed
     return paths
 
 
@@ -51,26 +55,48 @@ def _save(maps: Sequence[hs.SaliencyMap], path: Path) -> None:
 
 
 def write(
-    maps: Sequence[hs.SaliencyMap], paths: Sequence[Path], mark: Mark | None, width: float | None
+    maps: Sequence[hs.SaliencyMap],
+    paths: Sequence[Path],
+    drawing: Mapping[str, Any],
+    provenance: str,
+    *,
+    style: str | None = None,
+    rescue: bool = False,
 ) -> None:
-    """The scores first: should a figure fail, they are not lost."""
+    """The scores first: should a figure fail, they are not lost; ``rescue`` saves those that no path names."""
     scores = [path for path in paths if path.suffix.lower() == ".json"]
     for path in scores:
         _save(maps, path)
     figures = [path for path in paths if path not in scores]
-    if not figures:
-        return
-    marks = {Mark.highlight: hs.Highlight, Mark.matrix: hs.Matrix}
-    titles = [f"text {number}" for number in range(1, len(maps) + 1)] if len(maps) > 1 else None
     try:
-        figure = hs.figure(maps, mark=marks[mark]() if mark else None, width=width, title=titles)
-        for path in figures:
-            figure.savefig(path)
-            say("wrote", str(path))
+        _draw(maps, figures, drawing, provenance, style)
     except BaseException:
-        if not scores:
+        if rescue and not scores:
             names = (figures[0].with_suffix(f".scores{n or ''}.json") for n in itertools.count())
             _save(
                 maps, next(name for name in names if not any(p.exists() for p in _numbered(name, len(maps))))
             )
         raise
+
+
+def _draw(
+    maps: Sequence[hs.SaliencyMap],
+    paths: Sequence[Path],
+    drawing: Mapping[str, Any],
+    provenance: Any,
+    style: str | None,
+) -> None:
+    pages = [path for path in paths if path.suffix.lower() == ".html"]
+    figures = [path for path in paths if path not in pages]
+    if figures:
+        from hf_saliency.render.drawing import styled
+
+        with styled(style):
+            figure = cast(Any, hs.figure(maps, **drawing))
+            for path in figures:
+                figure.savefig(path, provenance=provenance)
+                say("wrote", str(path))
+    for path in pages:
+        own = {key: drawing[key] for key in ("title", "normalize", "targets") if key in drawing}
+        hs.page(maps, path, provenance=provenance, **own)
+        say("wrote", str(path))

@@ -13,8 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.record import Record
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
+from hf_saliency.render.drawing import drawing
 from hf_saliency.render.layout import Panel, Stack
 from hf_saliency.render.marks import Highlight, Mark, Matrix
 from hf_saliency.render.points import Box
@@ -88,7 +90,12 @@ def figure(
     colors = Colors.of(shown, normalize)
     panels = [Panel(one, drawn_by, name) for one, name in zip(shown, _titles(title, chosen), strict=True)]
     if ax is None:
-        return _new(panels, colors, _inches(width, mpl.rcParams["figure.figsize"][0]))
+        inches = _inches(width, mpl.rcParams["figure.figsize"][0])
+        new = _new(panels, colors, inches)
+        new.record = Record.of(
+            chosen, drawing(drawn_by, inches, [panel.title for panel in panels], normalize)
+        )
+        return new
     return _into(ax, panels, colors, width)
 
 

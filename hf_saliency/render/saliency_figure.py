@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import matplotlib as mpl
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
+from hf_saliency import record
 from hf_saliency.errors import SaliencyError
+from hf_saliency.record import KEY, Provenance, Record
 
 _VECTOR = ("eps", "pdf", "ps", "svg", "svgz")
 _RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
@@ -31,11 +34,15 @@ _SETTINGS: dict[str, Any] = {
     "savefig.bbox": None,
     "text.hinting": "none",
 }
+_SVG_START = re.compile(rb"<svg\b[^>]*>")
 _UNDATED: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 class SaliencyFigure(Figure):
     """What :func:`hf_saliency.figure` returns: a ``matplotlib.figure.Figure`` with its own ``savefig``."""
+
+    record: Record | None = None
+    """What its PDF, PNG and SVG files carry: the maps drawn, and how."""
 
     def savefig(
         self,
@@ -43,9 +50,14 @@ class SaliencyFigure(Figure):
         *,
         transparent: bool | None = None,
         outlines: bool = False,
+        provenance: Provenance = "map",
         **kwargs: Any,
     ) -> None:
         """Write the figure to a file: TrueType fonts, literal text, no date, the same bytes on every run.
+
+        PDF, PNG and SVG files carry the maps in their metadata, the whole text and all scores of the targets
+        drawn: ``hf-saliency redraw`` and :func:`hf_saliency.read_maps` read them back, and so can every
+        reader of a paper. ``provenance`` leaves them out.
 
         Parameters
         ----------
@@ -57,6 +69,9 @@ class SaliencyFigure(Figure):
             In SVG, draw letters as outlines. Without it they are text, which can be searched and edited, but
             needs the same font where it is read, or letters and their colours drift apart. PDF embeds its
             fonts.
+        provenance
+            What the file carries: ``"map"``; ``"recipe"`` for model, revision, method, versions and a digest,
+            without text and scores; ``"none"``.
         **kwargs
             As in :meth:`matplotlib.figure.Figure.savefig`; pixels are 300 an inch unless ``dpi`` says
             otherwise.
@@ -64,34 +79,50 @@ class SaliencyFigure(Figure):
         Raises
         ------
         SaliencyError
-            For a format that is not written, or a path that cannot be written.
+            For a format that is not written, a path that cannot be written, or another ``provenance``.
 
         Examples
         --------
         >>> import hf_saliency as hs
         >>> hs.figure(heat, width=3.25).savefig("figure.pdf")
+        >>> hs.figure(heat, width=3.25).savefig("anonymous.pdf", provenance="recipe")
         """
+        level = record.checked(provenance)
+        carried = record.dumps(self.record, level) if self.record else ""
         kind = _format(fname, kwargs.pop("format", None))
         if kind in _RASTER and mpl.rcParams["savefig.dpi"] == "figure":
             kwargs.setdefault("dpi", _PRINT_DPI)
         drawn = "svg" if kind == "svgz" else kind
-        if drawn in _UNDATED:
-            kwargs["metadata"] = _UNDATED[drawn] | (kwargs.get("metadata") or {})
+        own = _UNDATED.get(drawn, {}) | ({KEY: carried} if carried and drawn == "png" else {})
+        if own:
+            kwargs["metadata"] = own | (kwargs.get("metadata") or {})
         buffer = BytesIO()
         settings = _SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
         with mpl.rc_context(cast(Any, settings)):
-            super().savefig(buffer, format=drawn, transparent=transparent, **kwargs)
+            if drawn == "pdf":
+                with PdfPages(buffer, metadata=kwargs.pop("metadata")) as pages:
+                    if (
+                        carried
+                    ):  # through the dictionary itself: Matplotlib warns of a key that it does not know
+                        pages.infodict()[KEY] = carried
+                    super().savefig(pages, format=drawn, transparent=transparent, **kwargs)
+            else:
+                super().savefig(buffer, format=drawn, transparent=transparent, **kwargs)
         data = buffer.getvalue()
         if kind in ("ps", "eps"):
             data = re.sub(rb"(?m)^%%CreationDate:.*\n", b"", data, count=1)  # Matplotlib has no option for it
-        elif kind == "svgz":
+        if drawn == "svg" and carried:
+            data = _SVG_START.sub(
+                rb'\g<0>\n <metadata id="%s">%s</metadata>' % (KEY.encode(), carried.encode()), data, count=1
+            )
+        if kind == "svgz":
             data = gzip.compress(data, mtime=0)
         _write(fname, kind, data)
 
     def _repr_png_(self) -> bytes:
         """Shows the figure where it is the last value of a notebook's cell."""
         buffer = BytesIO()
-        self.savefig(buffer, format="png", dpi=_SCREEN_DPI)
+        self.savefig(buffer, format="png", dpi=_SCREEN_DPI, provenance="none")
         return buffer.getvalue()
 
 

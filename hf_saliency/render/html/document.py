@@ -1,0 +1,220 @@
+"""The HTML document: head, static text, data, scripts; everything in it is escaped, and only its own code may run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_saliency import record
+from hf_saliency.palette import DARK, LIGHT, Palette
+from hf_saliency.record import KEY, Provenance, Record
+from hf_saliency.render.html.assets import assets
+from hf_saliency.render.html.escape import data, escaped
+from hf_saliency.render.html.facets import LEVELS, Facet, settings, shade
+from hf_saliency.render.numerals import number
+
+_STATIC = 6  # targets that are shown without a script
+_LEGEND = 24  # steps of either arm in the legend
+
+
+@dataclass(frozen=True)
+class Part:
+    """The facets of one text, and the (map, row) that is shown first."""
+
+    facets: tuple[Facet, ...]
+    start: tuple[int, int]
+
+
+def document(parts: Sequence[Part], heading: str, kept: Record, level: Provenance) -> str:
+    """The whole page.
+
+    Parameters
+    ----------
+    parts
+        One for each text.
+    heading
+        Of the page.
+    kept
+        What the file carries.
+    level
+        How much of it.
+
+    Returns
+    -------
+    str
+        HTML, the same for the same maps.
+    """
+    own = assets()
+    style = f"{own.heatmap_style}\n{own.style}\n{_shades()}"
+    scripts = [own.heatmap_script, own.script]
+    policy = (
+        f"default-src 'none'; script-src {' '.join(_hash(one) for one in scripts)}; style-src {_hash(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    body = "".join(_part(part, i) for i, part in enumerate(parts))
+    carried = record.dumps(kept, level)
+    line = f'<script type="application/json" id="{KEY}">{carried}</script>\n' if carried else ""
+    content = {"levels": LEVELS, "groups": [_group(part, i) for i, part in enumerate(parts)]}
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{escaped(heading)}</title>
+<!-- {_comment(own.notice)} -->
+<style>{style}</style>
+</head>
+<body>
+<h1><bdi>{escaped(heading)}</bdi></h1>
+<p class="hint with-script" hidden>Point at a word, tap it, or go to it with the arrow keys: the colours show what
+the model’s answer there depends on. A click or Enter keeps it, Escape lets it go.</p>
+<noscript><p class="hint">Without JavaScript the page shows the first targets, and all of them in the table
+below.</p></noscript>
+{body}{_legend(parts[0].facets[0])}
+{"".join(_table(facet) for part in parts for facet in part.facets)}{_about(kept) if carried else ""}
+<footer>Made by hf-saliency, drawn with TextualHeatmap.</footer>
+{line}<script type="application/json" id="hf_saliency_page">{data(content)}</script>
+{"".join(f"<script>{script}</script>" for script in scripts)}
+</body>
+</html>
+"""
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _comment(text: str) -> str:
+    return text.replace("--", "- -").replace(">", "").strip()
+
+
+def _shades() -> str:
+    """The colours of all classes that :func:`shade` gives, in both schemes."""
+
+    def rules(palette: Palette) -> str:
+        found = [(f"p{i}", palette.color(i / LEVELS)) for i in range(LEVELS + 1)]
+        found += [(f"n{i}", palette.color(-i / LEVELS)) for i in range(1, LEVELS + 1)]
+        return "".join(f".{name}{{background-color:{color}!important}}" for name, color in found)
+
+    hatch = ".missing{background:repeating-linear-gradient(45deg,var(--ground) 0 4px,var(--line) 4px 5px)!important}"
+    return f"{rules(LIGHT)}@media(prefers-color-scheme:dark){{{rules(DARK)}}}{hatch}"
+
+
+def _identifier(part: int) -> str:
+    return f"hf-saliency-{part}"
+
+
+def _group(part: Part, number: int) -> dict[str, Any]:
+    facet, row = part.start
+    return {
+        "settings": settings(_identifier(number), part.facets),
+        "facets": [one.data() for one in part.facets],
+        "rows": [one.rows() for one in part.facets],
+        "limit": part.facets[0].colors.limit,
+        "start": part.facets[facet].selection(row),
+    }
+
+
+def _part(part: Part, number: int) -> str:
+    """Where the script builds its facets, and what stands there until then."""
+    facet, row = part.start
+    chosen = part.facets[facet].selection(row)
+    blocks = "".join(_static(one, chosen) for one in part.facets)
+    name = _identifier(number)
+    return (
+        f'<div class="textual-heatmap" id="{name}" hidden></div>\n'
+        f'<div class="textual-heatmap static" id="{name}-static">{blocks}</div>\n'
+    )
+
+
+def _static(facet: Facet, chosen: dict[str, int | None]) -> str:
+    """The target that is shown first, and the next ones."""
+    rows = range(len(facet.units))
+    first = next((row for row in rows if facet.selection(row) == chosen), 0)
+    order = [first, *(row for row in rows if row != first)][:_STATIC]
+    title = (
+        f'<div class="facet-title"><span><bdi>{escaped(facet.title)}</bdi></span></div>'
+        if facet.title
+        else ""
+    )
+    return title + "".join(_block(facet, row) for row in order)
+
+
+def _block(facet: Facet, row: int) -> str:
+    heat, own = facet.heat[row], facet.units[row]
+    spans = [
+        f"<span>{escaped(text)}</span>"
+        if unit is None
+        else f'<span class="{shade(heat[unit])}{" selected" if unit == own else ""}">{escaped(text)}</span>'
+        for text, unit in facet.pieces
+    ]
+    meta = "".join(
+        f'<div class="meta-content-item{" own" if own_answer else ""}"><bdi>{escaped(label)}</bdi>'
+        f'<span class="probability">{escaped(probability)}</span></div>'
+        for label, probability, own_answer in facet.predictions(row)
+    )
+    return (
+        f'<div class="facet"><p class="target-line"><bdi class="label">{escaped(facet.label(row))}</bdi>'
+        f'<span class="about">{escaped(facet.about(row))}</span></p>'
+        f"{f'<div class=meta-content>{meta}</div>' if meta else ''}"
+        f'<div class="token-content" dir="auto" lang="">{"".join(spans)}</div></div>'
+    )
+
+
+def _legend(facet: Facet) -> str:
+    colors = facet.colors
+    steps = range(-_LEGEND if colors.signed else 0, _LEGEND + 1)
+    bar = "".join(f'<i class="{shade(step / _LEGEND)}"></i>' for step in steps)
+    least = number(-colors.limit) if colors.signed else "0"
+    missing = f'<span class="chip missing"></span> {", ".join(colors.missing)}' if colors.missing else ""
+    return (
+        f'<figure class="legend"><span>{least} <span class="bar" role="img" aria-label="colour scale">{bar}</span> '
+        f"{number(colors.limit)}</span><span>{missing}</span>"
+        f"<figcaption>{escaped(colors.label)}</figcaption></figure>"
+    )
+
+
+def _table(facet: Facet) -> str:
+    """All targets of a map: readable without a script, and by a screen reader."""
+    rows = "".join(
+        f"<tr><td><bdi>{escaped(facet.label(row))}</bdi></td>"
+        f'<td class="number">{escaped(facet.about(row).rpartition(", ")[2])}</td>'
+        f'<td class="items">{_items((label, value) for label, value, _ in facet.predictions(row))}</td>'
+        f'<td class="items">{_items(facet.strongest(row))}</td></tr>\n'
+        for row in range(len(facet.units))
+    )
+    of = f" of <bdi>{escaped(facet.title)}</bdi>" if facet.title else ""
+    count = f"{len(facet.units)} target{'' if len(facet.units) == 1 else 's'}"
+    return (
+        f'<details><summary>{count}{of} in a table</summary><div class="scroll"><table><thead><tr>'
+        '<th scope="col">target</th><th scope="col">score</th><th scope="col">predictions</th>'
+        f'<th scope="col">depends most on</th></tr></thead><tbody>\n{rows}</tbody></table></div></details>\n'
+    )
+
+
+def _items(pairs: Any) -> str:
+    return "".join(
+        f'<span><bdi>{escaped(label)}</bdi> <span class="probability">{escaped(value)}</span></span> '
+        for label, value in pairs
+    )
+
+
+def _about(kept: Record) -> str:
+    """How the maps were made."""
+    found = ""
+    for recipe in kept.recipes:
+        arguments = json.dumps(recipe["arguments"], ensure_ascii=False)
+        facts = {
+            "method": f"{recipe['method']} {arguments}",
+            **recipe["provenance"],
+            "sha256": recipe["sha256"],
+        }
+        lines = "".join(f"<dt>{escaped(str(k))}</dt><dd>{escaped(str(v))}</dd>" for k, v in facts.items())
+        found += f"<dl>{lines}</dl>"
+    return f"<details><summary>How this was made</summary>{found}</details>"

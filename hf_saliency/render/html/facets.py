@@ -1,0 +1,216 @@
+"""Facets: maps of one text in TextualHeatmap's data format, and what the page's own layer adds to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hf_saliency.alignment import aligned
+from hf_saliency.render.colors import Colors
+from hf_saliency.render.html.escape import clean
+from hf_saliency.render.numerals import decimals, number
+from hf_saliency.render.passage import Passage, passage
+from hf_saliency.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.spans import Span
+from hf_saliency.word_columns import reduced
+
+LEVELS = 64  # shades of either arm
+_DIGITS = 3  # of a score, as a part of the largest
+
+_UNITS = {"logit": "logit", "log_prob": "log-probability", "prob": "probability"}
+
+
+def shade(score: float | str) -> str:
+    """The class of a score from -1 to 1, or of one that is no number; the same rule as in page.js."""
+    if isinstance(score, str):
+        return "missing"
+    step = math.floor(min(abs(score), 1.0) * LEVELS + 0.5)
+    return f"{'n' if score < 0 and step else 'p'}{step}"
+
+
+@dataclass(frozen=True, eq=False)
+class Facet:
+    """One map with its units: stretches of the text that a reader can point at, and that no two share.
+
+    Parameters
+    ----------
+    saliency_map
+        As it is shown.
+    title
+        Of the facet.
+    colors
+        The scale of all facets.
+    top_k
+        How many predictions to list.
+    """
+
+    saliency_map: SaliencyMap
+    title: str
+    colors: Colors
+    top_k: int
+
+    @cached_property
+    def _passage(self) -> Passage:
+        return passage(self.saliency_map)
+
+    @cached_property
+    def _groups(self) -> list[tuple[Span, list[int]]]:
+        """Each unit's characters and columns: tokens that share a visible character are one unit."""
+        found: list[tuple[Span, list[int]]] = []
+        for column, (start, end) in sorted(self._passage.spans.items(), key=lambda item: (item[1], item[0])):
+            if found and start < found[-1][0][1]:
+                (first, last), columns = found.pop()
+                found.append(((first, max(last, end)), [*columns, column]))
+            else:
+                found.append(((start, end), [column]))
+        return found
+
+    @cached_property
+    def pieces(self) -> list[tuple[str, int | None]]:
+        """The whole text in order, each piece with its unit or None."""
+        text, reached = self._passage.text, 0
+        found: list[tuple[str, int | None]] = []
+        for unit, ((start, end), _) in enumerate(self._groups):
+            if reached < start:
+                found.append((clean(text[reached:start]), None))
+            found.append((clean(text[start:end]), unit))
+            reached = end
+        return [*found, (clean(text[reached:]), None)] if reached < len(text) else found
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The text of each unit."""
+        return [text for text, unit in self.pieces if unit is not None]
+
+    @cached_property
+    def heat(self) -> list[list[float | str]]:
+        """For each target the scores of the units, as parts of the colour scale's limit."""
+        columns = [group for _, group in self._groups]
+        values = reduced(self.colors.values(self.saliency_map), columns, "sum") / self.colors.limit
+        raw = reduced(self.saliency_map.scores, columns, "sum")
+        return [
+            [_short(v) if np.isfinite(v) else number(float(r)) for v, r in zip(*pair, strict=True)]
+            for pair in zip(values.tolist(), raw.tolist(), strict=True)
+        ]
+
+    @cached_property
+    def units(self) -> list[int | None]:
+        """The unit that each target is read at."""
+        of = {column: unit for unit, (_, group) in enumerate(self._groups) for column in group}
+        return [None if t.position is None else of[t.position] for t in self.saliency_map.targets]
+
+    def selection(self, row: int) -> dict[str, int | None]:
+        """A target by its unit, or by its number among those at none."""
+        free = None if self.units[row] is not None else self.units[:row].count(None)
+        return {"unit": self.units[row], "free": free}
+
+    def data(self) -> list[dict[str, Any]]:
+        """TextualHeatmap's data: of each unit the heat of its first target, and the predictions there."""
+        first = {unit: row for row, unit in reversed(list(enumerate(self.units)))}
+        found: list[dict[str, Any]] = []
+        for text, unit in self.pieces:
+            if unit is None:
+                found.append({"token": text, "format": True})
+                continue
+            row = first.get(unit)
+            meta = [] if row is None else [label for label, _, _ in self.predictions(row)]
+            found.append({"token": text, "meta": meta, "heat": [] if row is None else self.heat[row]})
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What TextualHeatmap's data has no place for; the heat only where :meth:`data` has not got it."""
+        found = []
+        for row in range(len(self.units)):
+            chosen = self.selection(row)
+            more: dict[str, Any] = {
+                "label": self.label(row),
+                "about": self.about(row),
+                "predictions": self.predictions(row),
+            }
+            if chosen["unit"] is None or chosen["unit"] in self.units[:row]:
+                more["heat"] = self.heat[row]
+            found.append({**chosen, **more})
+        return found
+
+    def label(self, row: int) -> str:
+        """What is explained."""
+        target = self.saliency_map.targets[row]
+        label = clean(target.label)
+        return label if target.against is None else f"{label} − {clean(target.against)}"
+
+    def about(self, row: int) -> str:
+        """The rest of what is known of a target."""
+        target = self.saliency_map.targets[row]
+        score = "" if math.isnan(target.score) else f"{_UNITS[target.unit]} {decimals(target.score)}"
+        return ", ".join(part for part in ("masked" if target.masked else "", score) if part)
+
+    def predictions(self, row: int) -> list[tuple[str, str, bool]]:
+        """Label and probability of the model's answers, and whether it is the one explained."""
+        target = self.saliency_map.targets[row]
+        return [_prediction(target, rank) for rank in range(len(target.predictions[: self.top_k]))]
+
+    def strongest(self, row: int, count: int = 3) -> list[tuple[str, str]]:
+        """The units of largest magnitude but the target's own, with their numbers."""
+        heat = self.heat[row]
+        known = [(abs(v), -i, i) for i, v in enumerate(heat) if not isinstance(v, str) and v]
+        order = [i for _, _, i in sorted(known, reverse=True) if i != self.units[row]]
+        return [(self.labels[i], number(float(heat[i]) * self.colors.limit)) for i in order[:count]]
+
+
+def _short(value: float) -> float | int:
+    """A number that takes few characters in JSON."""
+    short = round(value, _DIGITS)
+    return int(short) if short == int(short) else short
+
+
+def _prediction(target: TargetRow, rank: int) -> tuple[str, str, bool]:
+    one = target.predictions[rank]
+    probability = "<0.01" if one.probability < 0.005 else decimals(one.probability)
+    return clean(one.label.strip() or one.label), probability, one.index == target.index
+
+
+def groups(maps: Sequence[SaliencyMap]) -> list[list[int]]:
+    """The maps of each text, by their numbers: facets of one text move together."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for i, one in enumerate(maps):
+        found.setdefault(one.texts, []).append(i)
+    return list(found.values())
+
+
+def comparable(maps: Sequence[SaliencyMap]) -> list[SaliencyMap]:
+    """Maps of one text with the same columns: as they are, or over common words where tokenizers differ."""
+    same = all(_places(one) == _places(maps[0]) for one in maps)
+    return list(maps) if same else aligned(maps)
+
+
+def _places(one: SaliencyMap) -> list[tuple[int, int, int, str]]:
+    return [(t.text, t.start, t.end, t.piece if t.start == t.end else "") for t in one.tokens]
+
+
+def settings(identifier: str, facets: Sequence[Facet]) -> Mapping[str, Any]:
+    """TextualHeatmap's settings for the facets of one text."""
+    return {
+        "id": identifier,
+        "width": 600,
+        "showMeta": True,
+        "facetTitles": [clean(facet.title) for facet in facets],
+        "rotateFacetTitles": False,
+        "wrapAfterTokens": False,
+        "interactive": True,
+    }
+
+
+def hidden_position(one: SaliencyMap) -> SaliencyMap:
+    """The map with targets at tokens that are not drawn moved to no token."""
+    shown = set(passage(one).spans)
+    targets = [
+        t if t.position is None or t.position in shown else dataclasses.replace(t, position=None)
+        for t in one.targets
+    ]
+    return dataclasses.replace(one, targets=tuple(targets))

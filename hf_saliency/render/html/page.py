@@ -1,0 +1,164 @@
+"""page: maps as one HTML file that a reader explores, without a network."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from hf_saliency import record
+from hf_saliency.errors import SaliencyError
+from hf_saliency.record import Provenance, Record
+from hf_saliency.render.colors import Colors
+from hf_saliency.render.html.document import Part, document
+from hf_saliency.render.html.facets import Facet, comparable, groups, hidden_position
+from hf_saliency.render.marks.mark import shown
+from hf_saliency.row_selection import rows_of
+from hf_saliency.saliency_map import Normalization, SaliencyMap
+
+Which = int | slice | str | Sequence[int | slice | str]
+
+
+def page(
+    maps: SaliencyMap | Sequence[SaliencyMap],
+    path: str | Path,
+    *,
+    title: str | Sequence[str] | None = None,
+    heading: str | None = None,
+    targets: Which | None = None,
+    select: int | str = 0,
+    normalize: Normalization = "row_max",
+    special: bool = False,
+    words: bool = False,
+    top_k: int = 3,
+    provenance: Provenance = "map",
+) -> Path:
+    """Write maps as one HTML file to be explored: pointing at a word shows what its prediction depends on.
+
+    The file needs no network and loads nothing: script, style and data of TextualHeatmap are in it, with a
+    layer that adds keys (arrows, Home, End, Enter, Escape) and touch, a legend, signed colours, light and dark.
+    Without JavaScript it shows the first targets and a table of all. Maps of one text are facets that move
+    together; if their tokens differ, they are compared by words (:func:`hf_saliency.aligned`). Whatever stands
+    in a text, a title or a label is shown and never run.
+
+    Parameters
+    ----------
+    maps
+        A map, or a list of them: methods, models or texts to be compared.
+    path
+        Where; an existing file is replaced.
+    title
+        One for each map. Default: what tells them apart, method or model, if there are several.
+    heading
+        Of the page. Default: "Saliency map".
+    targets
+        Which rows the page has: a number, a slice, a word of the text, or a list of these. Default: all.
+    select
+        The target that is shown first, by its number or by a word of the text.
+    normalize
+        Each row is divided by its ``"row_max"`` or ``"row_sum"``, or by nothing (``"none"``).
+    special
+        Show special tokens too, where all maps have the same.
+    words
+        Merge the tokens of a word, as :meth:`hf_saliency.SaliencyMap.words` does.
+    top_k
+        How many predictions to list.
+    provenance
+        What the file carries beside the text and the scores that it shows: the exact ``"map"``, which
+        :func:`hf_saliency.read_maps` reads back, its ``"recipe"``, or ``"none"``.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    SaliencyError
+        If something else than maps is given, nothing is selected, TextualHeatmap is not installed, or the file
+        cannot be written.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "Paris is the capital of France."
+    >>> both = [explainer(text), explainer(text, method=hs.input_x_gradient())]
+    >>> hs.page(both, "page.html", select="capital").name
+    'page.html'
+    """
+    level = record.checked(provenance)
+    chosen = [_chosen(one, targets) for one in as_list(maps, "page(maps, path)")]
+    titles = titles_of(title, chosen)
+    visible = [shown(one, special=special, words=words) for one in chosen]
+    parts = _parts(visible, titles, normalize, top_k, select)
+    kept = Record.of(chosen, {"titles": titles, "normalize": normalize})
+    text = document(parts, heading or "Saliency map", kept, level)
+    written = Path(path)
+    try:
+        written.write_bytes(text.encode())
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SaliencyError(f"cannot write {str(path)!r}: {reason}.") from error
+    return written
+
+
+def _parts(
+    maps: Sequence[SaliencyMap],
+    titles: Sequence[str],
+    normalize: Normalization,
+    top_k: int,
+    select: int | str,
+) -> list[Part]:
+    """The maps of each text, with the target that is shown first."""
+    numbers = groups(maps)
+    compared = [[hidden_position(one) for one in comparable([maps[i] for i in group])] for group in numbers]
+    colors = Colors.of([one for group in compared for one in group], normalize)
+    parts: list[Part] = []
+    for group, members in zip(compared, numbers, strict=True):
+        facets = [Facet(one, titles[i], colors, top_k) for one, i in zip(group, members, strict=True)]
+        parts.append(Part(tuple(facets), _start(group, select, last=len(parts) + 1 == len(numbers) == 1)))
+    return parts
+
+
+def _start(maps: Sequence[SaliencyMap], select: int | str, *, last: bool) -> tuple[int, int]:
+    """The map and the row to start with; of several texts, those without the word start with their first."""
+    for number, one in enumerate(maps):
+        try:
+            return number, rows_of(one, select)[0]
+        except SaliencyError:
+            if last and number + 1 == len(maps):
+                raise
+    return 0, 0
+
+
+def _chosen(one: SaliencyMap, targets: Which | None) -> SaliencyMap:
+    if not one.targets:
+        raise SaliencyError("this map has no target, so there is nothing to show: explain at least one.")
+    if targets is None:
+        return one
+    return one.select(*targets) if isinstance(targets, (list, tuple)) else one.select(cast(int, targets))
+
+
+def as_list(maps: SaliencyMap | Sequence[SaliencyMap], call: str) -> list[SaliencyMap]:
+    """One map or several as a list; ``call`` is what works, for errors."""
+    found = [maps] if isinstance(maps, SaliencyMap) else maps
+    if isinstance(found, (list, tuple)) and found and all(isinstance(one, SaliencyMap) for one in found):
+        return list(found)
+    given = f"{type(maps).__name__} {reprlib.repr(maps)}"
+    raise SaliencyError(f"{call} takes a SaliencyMap or a list of them, not the {given}.")
+
+
+def titles_of(title: str | Sequence[str] | None, maps: Sequence[SaliencyMap]) -> list[str]:
+    """The titles given, or what tells the maps apart."""
+    if title is not None:
+        titles = [title] if isinstance(title, str) else list(title)
+        if len(titles) != len(maps) or not all(isinstance(one, str) for one in titles):
+            raise SaliencyError(f"{len(titles)} titles for {len(maps)} maps: give one string for each.")
+        return titles
+    methods = [one.method.replace("_", " ") for one in maps]
+    models = [str(one.provenance.get("model", "")) for one in maps]
+    if len(maps) == 1 or (len(set(methods)) == len(set(models)) == 1):
+        return [f"text {i}" if len(groups(maps)) > 1 else "" for i in range(1, len(maps) + 1)]
+    parts = [names for names in (models, methods) if len(set(names)) > 1]
+    return [", ".join(part for part in names if part) for names in zip(*parts, strict=True)]
