@@ -1,7 +1,7 @@
 """A map as a few lines of HTML: how it shows itself in a notebook.
 
-No script and no style sheet, which notebooks strip from what they do not trust; no link, no image. Only cells with
-a colour set their ink, so that the rest is read on a light and on a dark notebook.
+No script and no style sheet, which notebooks strip from what they do not trust; no link, no image. It brings its
+own paper and ink: whether a notebook is dark is not known here, and on a dark one white would not be neutral.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _TARGETS = 3
 _TOKENS = 400
 _SHADES = 10
+_CARD = f"background-color:{LIGHT.ground};color:{LIGHT.ink};padding:0.5em 0.75em;border-radius:4px"
 _BLOCK = "margin:0.4em 0;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
 
 
@@ -44,7 +45,7 @@ def static_html(saliency_map: SaliencyMap) -> str:
     model = f", {_escaped(str(m.provenance['model']))}" if "model" in m.provenance else ""
     shape = f"{len(m.targets)} x {len(m.tokens)}"
     return (
-        f"<div><div><b>SaliencyMap</b> {shape}, {_escaped(m.method)}{model}</div>"
+        f'<div style="{_CARD}"><div><b>SaliencyMap</b> {shape}, {_escaped(m.method)}{model}</div>'
         f"{rows}{more}{_legend(m) if rows else ''}</div>"
     )
 
@@ -52,7 +53,7 @@ def static_html(saliency_map: SaliencyMap) -> str:
 def _target(m: SaliencyMap, row: int) -> str:
     target = m.targets[row]
     label = _escaped(target.label) + ("" if target.against is None else f" − {_escaped(target.against)}")
-    score = "" if math.isnan(target.score) else f", {target.unit} {target.score:.2f}"
+    score = "" if math.isnan(target.score) else f", {target.unit} {target.score:.2f}".replace("-", "−")
     answers = ", ".join(f"{_escaped(p.label)} {p.probability:.2f}" for p in target.predictions[:3])
     about = f"{', masked' if target.masked else ''}{score}{f'; predicted: {answers}' if answers else ''}"
     return f'<div style="{_BLOCK}"><b>{label}</b>{about}<div dir="auto">{_text(m, row)}</div></div>'
@@ -104,20 +105,13 @@ def _style(strength: float | None, own: bool) -> str:
     if math.isnan(strength):
         return f"{frame}text-decoration:line-through"
     step = math.floor(abs(strength) * _SHADES + 0.5) / _SHADES
-    color = LIGHT.color(math.copysign(step, strength))
-    return f"{frame}background-color:{color};color:{LIGHT.ink}" if step else frame
+    return f"{frame}background-color:{LIGHT.color(math.copysign(step, strength))}" if step else frame
 
 
 def _legend(m: SaliencyMap) -> str:
-    steps = range(-_SHADES if m.signed else 1, _SHADES + 1, 3)
-    chips = "".join(
-        f'<span style="{_style(step / _SHADES, False)};padding:0 0.4em">{100 * step / _SHADES:.0f}</span>'.replace(
-            "-", "−"
-        )
-        if step
-        else ""
-        for step in steps
-    )
+    steps = [-10, -8, -6, -4, -2, 2, 4, 6, 8, 10] if m.signed else [2, 4, 6, 8, 10]
+    numbers = [(step / _SHADES, f"{100 * step // _SHADES}".replace("-", "−")) for step in steps]
+    chips = "".join(f'<span style="{_style(v, False)};padding:0 0.4em">{text}</span>' for v, text in numbers)
     return f"<div>{chips} % of the target's largest</div>"
 
 

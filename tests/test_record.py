@@ -60,7 +60,10 @@ def test_a_recipe_has_neither_text_nor_scores() -> None:
     assert found.maps == ()
     (recipe,) = found.recipes
     assert recipe["arguments"] == {
-        **{"baseline": "(left out)", "of": ["saliency", {"x": "(left out)"}], "n_steps": 50, "order": "inf"}
+        "baseline": "(left out)",
+        "of": ["saliency", {"x": "(left out)"}],
+        "n_steps": 50,
+        "order": "inf",
     }
     assert recipe["provenance"] == {"model": "a/b", "revision": "abc", "torch": "2.6"}
     assert (recipe["shape"], recipe["units"], recipe["signed"]) == ([6, 8], ["logit"], False)

@@ -18,7 +18,7 @@ from hf_saliency.render.numerals import decimals, number
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.saliency_map import SaliencyMap, TargetRow
 from hf_saliency.spans import Span
-from hf_saliency.word_columns import reduced
+from hf_saliency.word_columns import merged, reduced
 
 LEVELS = 64  # shades of either arm
 _DIGITS = 3  # of a score, as a part of the largest
@@ -41,7 +41,7 @@ class Facet:
     Parameters
     ----------
     saliency_map
-        As it is shown.
+        As it is shown, its tokens :func:`separate`.
     title
         Of the facet.
     colors
@@ -60,23 +60,18 @@ class Facet:
         return passage(self.saliency_map)
 
     @cached_property
-    def _groups(self) -> list[tuple[Span, list[int]]]:
-        """Each unit's characters and columns: tokens that share a visible character are one unit."""
-        found: list[tuple[Span, list[int]]] = []
-        for column, (start, end) in sorted(self._passage.spans.items(), key=lambda item: (item[1], item[0])):
-            if found and start < found[-1][0][1]:
-                (first, last), columns = found.pop()
-                found.append(((first, max(last, end)), [*columns, column]))
-            else:
-                found.append(((start, end), [column]))
-        return found
+    def _columns(self) -> list[int]:
+        """The column of each unit, in reading order."""
+        spans = self._passage.spans
+        return sorted(spans, key=lambda column: (spans[column], column))
 
     @cached_property
     def pieces(self) -> list[tuple[str, int | None]]:
         """The whole text in order, each piece with its unit or None."""
         text, reached = self._passage.text, 0
         found: list[tuple[str, int | None]] = []
-        for unit, ((start, end), _) in enumerate(self._groups):
+        for unit, column in enumerate(self._columns):
+            start, end = self._passage.spans[column]
             if reached < start:
                 found.append((clean(text[reached:start]), None))
             found.append((clean(text[start:end]), unit))
@@ -91,9 +86,8 @@ class Facet:
     @cached_property
     def heat(self) -> list[list[float | str]]:
         """For each target the scores of the units, as parts of the colour scale's limit."""
-        columns = [group for _, group in self._groups]
-        values = reduced(self.colors.values(self.saliency_map), columns, "sum") / self.colors.limit
-        raw = reduced(self.saliency_map.scores, columns, "sum")
+        values = self.colors.values(self.saliency_map)[:, self._columns] / self.colors.limit
+        raw = self.saliency_map.scores[:, self._columns]
         return [
             [_short(v) if np.isfinite(v) else number(float(r)) for v, r in zip(*pair, strict=True)]
             for pair in zip(values.tolist(), raw.tolist(), strict=True)
@@ -102,7 +96,7 @@ class Facet:
     @cached_property
     def units(self) -> list[int | None]:
         """The unit that each target is read at."""
-        of = {column: unit for unit, (_, group) in enumerate(self._groups) for column in group}
+        of = {column: unit for unit, column in enumerate(self._columns)}
         return [None if t.position is None else of[t.position] for t in self.saliency_map.targets]
 
     def selection(self, row: int) -> dict[str, int | None]:
@@ -160,7 +154,9 @@ class Facet:
         heat = self.heat[row]
         known = [(abs(v), -i, i) for i, v in enumerate(heat) if not isinstance(v, str) and v]
         order = [i for _, _, i in sorted(known, reverse=True) if i != self.units[row]]
-        return [(self.labels[i], number(float(heat[i]) * self.colors.limit)) for i in order[:count]]
+        limit = self.colors.limit
+        written = decimals if limit < 10 else number
+        return [(self.labels[i], written(float(heat[i]) * limit)) for i in order[:count]]
 
 
 def _short(value: float) -> float | int:
@@ -206,11 +202,26 @@ def settings(identifier: str, facets: Sequence[Facet]) -> Mapping[str, Any]:
     }
 
 
-def hidden_position(one: SaliencyMap) -> SaliencyMap:
-    """The map with targets at tokens that are not drawn moved to no token."""
-    shown = set(passage(one).spans)
-    targets = [
-        t if t.position is None or t.position in shown else dataclasses.replace(t, position=None)
-        for t in one.targets
-    ]
-    return dataclasses.replace(one, targets=tuple(targets))
+def separate(one: SaliencyMap) -> SaliencyMap:
+    """The map with tokens that share a visible character made one, which a reader can point at.
+
+    The byte pieces of an emoji are such tokens. As in :meth:`hf_saliency.SaliencyMap.words`, their scores are
+    summed, and each keeps its row.
+    """
+    found: list[tuple[Span, list[int]]] = []
+    for column, (start, end) in sorted(passage(one).spans.items(), key=lambda item: (item[1], item[0])):
+        if found and start < found[-1][0][1]:
+            (first, last), columns = found.pop()
+            found.append(((first, max(last, end)), [*columns, column]))
+        else:
+            found.append(((start, end), [column]))
+    groups = [columns for _, columns in found]
+    if all(len(columns) == 1 for columns in groups):
+        return one
+    new = {old: i for i, columns in enumerate(groups) for old in columns}
+    return dataclasses.replace(
+        one,
+        tokens=tuple(merged(one.texts, [one.tokens[i] for i in columns]) for columns in groups),
+        targets=tuple(target.moved(new) for target in one.targets),
+        scores=reduced(one.scores, groups, "sum"),
+    )

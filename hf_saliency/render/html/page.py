@@ -12,7 +12,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.record import Provenance, Record
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.html.document import Part, document
-from hf_saliency.render.html.facets import Facet, comparable, groups, hidden_position
+from hf_saliency.render.html.facets import Facet, comparable, groups, separate
 from hf_saliency.render.marks.mark import shown
 from hf_saliency.row_selection import rows_of
 from hf_saliency.saliency_map import Normalization, SaliencyMap
@@ -112,7 +112,7 @@ def _parts(
 ) -> list[Part]:
     """The maps of each text, with the target that is shown first."""
     numbers = groups(maps)
-    compared = [[hidden_position(one) for one in comparable([maps[i] for i in group])] for group in numbers]
+    compared = [[separate(one) for one in comparable([maps[i] for i in group])] for group in numbers]
     colors = Colors.of([one for group in compared for one in group], normalize)
     parts: list[Part] = []
     for group, members in zip(compared, numbers, strict=True):
