@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from hf_saliency.explainer import Explainer
     from hf_saliency.render.figure import figure
     from hf_saliency.render.html.page import page
-    from hf_saliency.render.html.show import show
     from hf_saliency.render.marks import Highlight, Matrix
     from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
+    from hf_saliency.showing import show
     from hf_saliency.spans import Token
 
 __version__ = "0.1.0"
@@ -79,7 +79,7 @@ _HOME = {
     "shapley_sampling": "attribution.removal_methods",
     "figure": "render.figure",
     "page": "render.html.page",
-    "show": "render.html.show",
+    "show": "showing",
     "read_maps": "carriers",
     "Highlight": "render.marks",
     "Matrix": "render.marks",

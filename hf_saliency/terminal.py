@@ -1,7 +1,8 @@
 """A SaliencyMap in a terminal: the text in colour, and a table of its targets.
 
-Without colour (a pipe, a file, ``NO_COLOR``) nothing but text is printed: the target stands in brackets then,
-and the table names the tokens that its score depends on most.
+In true colour these are the figures' colours, in 256 colours their neighbours. Without colour (a pipe, a file,
+``NO_COLOR``, or the 16 colours that every user chooses for himself and that have no order) nothing but text is
+printed: the target stands in brackets then, and the table names the tokens that its score depends on most.
 """
 
 from __future__ import annotations
@@ -21,22 +22,38 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from hf_saliency.palette import LIGHT
+from hf_saliency.render.passage import cluster
+
 if TYPE_CHECKING:
     from hf_saliency.saliency_map import SaliencyMap, TargetRow
 
 FEW = 5  # up to so many targets, the text is printed once for each
 
-# The colours of the figures, without their white: a token without weight keeps the terminal's own background.
-# Black ink is read on all of them.
-_POSITIVE = ("#fedfc0", "#f9bf8f", "#f19d65", "#e67b3d", "#d9560a")
-_NEGATIVE = ("#d1e6f8", "#a6ccee", "#7eb3e1", "#5699d3", "#2f84c9")
+# From weak to strong, for the color system of Rich. A token without weight keeps the terminal's own background, so
+# white is not among them. Black is read on all; it is a number of the fixed palette, since "black" and its bold
+# are colours that the user chooses.
+_SHADES = {
+    "truecolor": (LIGHT.positive[1:], LIGHT.negative[1:], LIGHT.ink),
+    "256": (
+        ("color(223)", "color(216)", "color(209)", "color(173)", "color(166)"),
+        ("color(189)", "color(153)", "color(111)", "color(69)", "color(32)"),
+        "color(16)",
+    ),
+}
+_LEVELS = 5
 _STRONGEST = 3
+_LINES = "\u2028\u2029"
+_DIRECTIONS = (
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # which would reorder what follows the text
+)
 _GAP = "  "  # between two items of a cell
 
 
 def console() -> Console:
     """Standard output. Rich drops colours alone for ``NO_COLOR``; here every escape code goes."""
-    return Console(color_system=None if os.environ.get("NO_COLOR") else "auto", soft_wrap=False)
+    found = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", soft_wrap=False)
+    return found if found.color_system in _SHADES else Console(color_system=None, soft_wrap=False)
 
 
 def write(to: Console, *renderables: RenderableType) -> None:
@@ -55,7 +72,7 @@ def write(to: Console, *renderables: RenderableType) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def report(to: Console, saliency_map: SaliencyMap) -> Group:
+def report(to: Console, saliency_map: SaliencyMap, option: str = "--positions") -> Group:
     """What is printed for one map.
 
     Parameters
@@ -64,34 +81,24 @@ def report(to: Console, saliency_map: SaliencyMap) -> Group:
         Where it is printed: whether there are colours depends on it.
     saliency_map
         The map.
+    option
+        What chooses other targets, for those who see only the first.
 
     Returns
     -------
     Group
         The text, for each target or (of more than five) for the first; the table.
     """
-    colored = to.color_system is not None
+    colored = to.color_system in _SHADES
+    system = to.color_system or ""
     weights = strengths(saliency_map)
     count = len(saliency_map.targets)
     parts: list[RenderableType] = []
     for row in range(count if count <= FEW else 1):
-        parts += [_heading(saliency_map, row), _text(saliency_map, row, weights[row], colored), ""]
+        parts += [_heading(saliency_map, row, option), _text(saliency_map, row, weights[row], system), ""]
     if colored:
-        parts += [_legend(saliency_map.signed), ""]
+        parts += [_legend(saliency_map.signed, system), ""]
     return Group(*parts, _table(saliency_map, weights, colored))
-
-
-def tab_separated(saliency_map: SaliencyMap) -> str:
-    """The targets' predictions as a table for other programs; probabilities are parts of 1."""
-    most = max((len(target.predictions) for target in saliency_map.targets), default=0)
-    heads = [f"{name}_{rank}" for rank in range(1, most + 1) for name in ("prediction", "probability")]
-    rows = [["position", "target", saliency_map.targets[0].unit, "rank", *heads]]
-    for target in saliency_map.targets:
-        ids = [each.index for each in target.predictions]
-        rank = str(ids.index(target.index) + 1) if target.index in ids else ""
-        answers = [cell for each in target.predictions for cell in (each.label, f"{each.probability:.6g}")]
-        rows.append([str(target.position), target.label, f"{target.score:.6g}", rank, *answers])
-    return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
 
 
 def strengths(saliency_map: SaliencyMap) -> np.ndarray:
@@ -132,23 +139,27 @@ def percent(probability: float) -> str:
 
 
 def visible(text: str) -> str:
-    """A text whose control characters cannot act on the terminal; of the same length."""
+    """A text whose characters cannot act on the terminal; of the same length."""
     return "".join(_shown(character) for character in text)
 
 
 def _shown(character: str) -> str:
+    if character in _LINES:
+        return "\N{SYMBOL FOR NEWLINE}"
+    if character in _DIRECTIONS or unicodedata.category(character) == "Cs":
+        return "\N{REPLACEMENT CHARACTER}"
     if character in "\n\t" or unicodedata.category(character) != "Cc":
         return character
     return chr(0x2400 + ord(character)) if ord(character) < 0x20 else "\N{REPLACEMENT CHARACTER}"
 
 
-def _heading(saliency_map: SaliencyMap, row: int) -> Text:
+def _heading(saliency_map: SaliencyMap, row: int, option: str) -> Text:
     target = saliency_map.targets[row]
     facts = [] if target.position is None else [f"token {target.position}"]
     facts += ["masked"] if target.masked else []
     facts += [f"{target.unit} {target.score:.2f}"]
     count = len(saliency_map.targets)
-    others = f", the first of {count} targets; see --positions" if count > FEW else ""
+    others = f", the first of {count} targets; see {option}" if count > FEW else ""
     return Text.assemble((_name(target), "bold"), f" ({', '.join(facts)}){others}")
 
 
@@ -157,38 +168,44 @@ def _name(target: TargetRow) -> str:
     return label if target.against is None else f"{label} − {visible(target.against)}"
 
 
-def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, colored: bool) -> Text:
-    starts = np.cumsum([0, *(len(text) + 1 for text in saliency_map.texts)]).tolist()
+def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str) -> Text:
     text = Text(visible("\n".join(saliency_map.texts)))
     own = saliency_map.targets[row].position
-    for i in np.argsort(
-        np.abs(weights), kind="stable"
-    ).tolist():  # the strongest last: it is seen where tokens overlap
-        token = saliency_map.tokens[i]
-        start, end = (starts[token.text] + border for border in (token.start, token.end))
-        if colored and not token.special:
-            text.stylize(_style(weights[i]), start, end)
-        if colored and not np.isfinite(saliency_map.scores[row, i]):
+    order = np.argsort(np.abs(weights), kind="stable").tolist()
+    for i in order if system in _SHADES else []:  # the strongest last: it is seen where tokens overlap
+        start, end = _place(saliency_map, i)
+        if not saliency_map.tokens[i].special:
+            text.stylize(_style(weights[i], system), start, end)
+        if not np.isfinite(saliency_map.scores[row, i]):
             text.stylize("strike", start, end)
-    if own is None or saliency_map.tokens[own].start == saliency_map.tokens[own].end:
-        return text
-    token = saliency_map.tokens[own]
-    start, end = (starts[token.text] + border for border in (token.start, token.end))
-    if not colored:
+    start, end = (0, 0) if own is None else _place(saliency_map, own)
+    if start < end and system in _SHADES:
+        text.stylize("bold underline", start, end)
+    elif start < end:
         return Text.assemble(text[:start], "[", text[start:end], "]", text[end:])
-    text.stylize("bold underline", start, end)
     return text
 
 
-def _style(weight: float) -> str:
-    level = round(min(abs(weight), 1.0) * len(_POSITIVE))
-    return f"black on {(_NEGATIVE if weight < 0 else _POSITIVE)[level - 1]}" if level else ""
+def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
+    """A token in all texts, one a line; in whole characters, as Rich loses parts of an emoji of two styles."""
+    token = saliency_map.tokens[column]
+    before = sum(len(text) + 1 for text in saliency_map.texts[: token.text])
+    if token.start == token.end:
+        return before, before
+    start, end = cluster(saliency_map.texts[token.text], token.start, token.end)
+    return before + start, before + end
 
 
-def _legend(signed: bool) -> Text:
-    steps = [(level + 1) / len(_POSITIVE) for level in range(len(_POSITIVE))]
+def _style(weight: float, system: str) -> str:
+    level = round(min(abs(weight), 1.0) * _LEVELS)
+    positive, negative, ink = _SHADES[system]
+    return f"{ink} on {(negative if weight < 0 else positive)[level - 1]}" if level else ""
+
+
+def _legend(signed: bool, system: str) -> Text:
+    steps = [(level + 1) / _LEVELS for level in range(_LEVELS)]
     values = [*(-step for step in reversed(steps)), *steps] if signed else steps
-    chips = [(f" {value * 100:.0f} ", _style(value)) for value in values]
+    chips = [(f" {value * 100:.0f} ", _style(value, system)) for value in values]
     return Text.assemble(*chips, " % of the target's largest")
 
 

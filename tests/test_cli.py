@@ -60,7 +60,11 @@ def maps(*paths: str) -> list[hs.SaliencyMap]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--version"], ["--help"], *([name, "--help"] for name in ("explain", "demo", "info", "redraw"))],
+    [
+        ["--version"],
+        ["--help"],
+        *([name, "--help"] for name in ("explain", "demo", "info", "show", "redraw")),
+    ],
 )
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     code = (

@@ -73,6 +73,13 @@ def test_info_of_a_stranger_does_not_act_on_the_terminal() -> None:
     assert not {"\x1b", "\x07"} & set(shown("info", "b.html"))
 
 
+def test_show_prints_the_text() -> None:
+    output = shown("show", "a.pdf", "--targets", "end", "--targets", "0")
+    assert output.startswith("end (token 6, masked, logit 1.50)\nan un-\nbelievable  [end]\n")
+    assert "[an] un-" in output
+    assert "no target is read at the word 'Paris'" in failure("show", "a.pdf", "--targets", "Paris")
+
+
 def test_redraw_draws_as_it_was_but_for_what_is_said() -> None:
     assert redrawn("a.pdf", "--output", "b.pdf") == "hf-saliency: wrote: b.pdf\n"
     assert Path("b.pdf").read_bytes() == Path("a.pdf").read_bytes()

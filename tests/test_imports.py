@@ -32,6 +32,7 @@ ROOMS_FOR = {
     "result": MEETING,
     "cli": ROOMS,
     "terminal": ROOMS,
+    "showing": {"render"},
     "demo": set(),
     "__init__": ROOMS,
 }

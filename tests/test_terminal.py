@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
+from rich.color import Color
 from rich.console import Console
+from test_palette import contrast, lightness
 
 from hf_saliency import terminal
+from hf_saliency.palette import LIGHT
 from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
 from hf_saliency.spans import Token
 
@@ -39,10 +44,16 @@ def scored(index: int) -> SaliencyMap:
     return replace(heat, targets=(replace(heat.targets[0], index=index),))
 
 
-def printed(saliency_map: SaliencyMap, *ids: int | None, width: int = 80, color: bool = False) -> str:
+def printed(
+    saliency_map: SaliencyMap,
+    *ids: int | None,
+    width: int = 80,
+    color: bool = False,
+    system: Any = None,
+) -> str:
     file = io.StringIO()
-    system: Any = "truecolor" if color else None
-    console = Console(file=file, width=width, force_terminal=color, color_system=system)
+    system = system or ("truecolor" if color else None)
+    console = Console(file=file, width=width, force_terminal=bool(system), color_system=system)
     known = ids or (5,) * len(saliency_map.targets)
     targets = [replace(target, index=i) for target, i in zip(saliency_map.targets, known, strict=True)]
     console.print(terminal.report(console, replace(saliency_map, targets=tuple(targets))))
@@ -59,8 +70,9 @@ def test_plain_text_marks_the_target_and_names_the_strongest_tokens() -> None:
 
 def test_color_follows_the_score() -> None:
     line, legend = (printed(a_map(), color=True).splitlines()[i] for i in (1, 3))
-    assert line.startswith("the \x1b[1;4;30;48;2;217;86;10mtea\x1b[0m")  # the largest, and the target
-    assert "\x1b[30;48;2;249;191;143mthe\x1b[0m \x1b[30;48;2;254;223;192mcat\x1b[0m" in line
+    ink = "38;2;0;0;0"
+    assert line.startswith(f"the \x1b[1;4;{ink};48;2;217;86;10mtea\x1b[0m")  # the largest, and the target
+    assert f"\x1b[{ink};48;2;249;191;143mthe\x1b[0m \x1b[{ink};48;2;254;223;192mcat\x1b[0m" in line
     assert "[tea]" not in line
     assert legend.count("48;2") == 5
     assert legend.endswith("% of the target's largest")
@@ -129,14 +141,86 @@ def test_markup_in_a_text_is_text() -> None:
     assert "[b]ea the cat" in printed(a_map(texts=(text,), targets=(TargetRow("[b]", None, 1.0),)), None)
 
 
-def test_tab_separated() -> None:
-    head, row = terminal.tab_separated(scored(6)).splitlines()
-    assert head.split("\t") == [
-        *("position", "target", "logit", "rank"),
-        *("prediction_1", "probability_1", "prediction_2", "probability_2"),
-    ]
-    assert row.split("\t") == ["2", "tea", "3", "2", "tea", "0.5", "mil k", "0.25"]
-    assert terminal.tab_separated(scored(9)).splitlines()[1].split("\t")[3] == ""
+STEPS = np.array([[0, 0.2, 0.4, 0.6, 0.8, 1.0, 0]])
+STYLE = re.compile(r"\x1b\[([0-9;]*)m([^\x1b]*)\x1b\[0m")
+
+
+def painted(one: SaliencyMap, system: str) -> list[tuple[str, str, str]]:
+    """(word, ink, ground) of each word on a colour, as codes of six digits."""
+    found = []
+    for codes, word in STYLE.findall(printed(one, None, system=system).splitlines()[1]):
+        parts = re.fullmatch(r"(?:[0-9];)*38;(2;[0-9;]+|5;\d+);48;(2;[0-9;]+|5;\d+)", codes)
+        assert parts, codes
+        found.append((word, *(hexadecimal(part) for part in parts.groups())))
+    return found
+
+
+def hexadecimal(code: str) -> str:
+    kind, *numbers = map(int, code.split(";"))
+    rgb = numbers if kind == 2 else Color.from_ansi(numbers[0]).get_truecolor()
+    return "#" + "".join(f"{channel:02x}" for channel in rgb)
+
+
+@pytest.mark.parametrize("system", ["truecolor", "256"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_ink_is_read_on_every_color_and_stronger_is_darker(system: str, sign: int) -> None:
+    target = TargetRow("x", None, 1.0)
+    words = painted(a_map(signed=True, scores=sign * STEPS, targets=(target,)), system)
+    assert [word for word, _, _ in words] == TEXT.split()
+    assert all(contrast(ink, ground) >= 4.5 for _, ink, ground in words)
+    steps = -np.diff([lightness(ground) for _, _, ground in words])
+    assert (steps > 2).all()
+    arm = LIGHT.positive if sign > 0 else LIGHT.negative
+    if system == "truecolor":
+        assert [ground for _, _, ground in words] == list(arm[1:])
+    else:  # the neighbours among 256 colours are of the same hue: red over blue, or blue over red
+        reds, blues = ([int(ground[i : i + 2], 16) for _, _, ground in words] for i in (1, 5))
+        assert all(sign * (red - blue) > 0 for red, blue in zip(reds, blues, strict=True))
+
+
+def test_the_legend_has_the_colors_of_the_text() -> None:
+    for system in ("truecolor", "256"):
+        output = printed(a_map(signed=True, scores=STEPS), None, system=system)
+        (legend,) = [line for line in output.splitlines() if line.endswith("% of the target's largest")]
+        grounds = [codes for codes, _ in STYLE.findall(legend)]
+        assert len(set(grounds)) == 10
+        assert all(
+            codes.partition("48;")[2] in "".join(grounds)
+            for codes, _ in STYLE.findall(output.splitlines()[1])
+        )
+
+
+@pytest.mark.parametrize("system", [None, "truecolor", "256"])
+@pytest.mark.parametrize("width", [20, 33, 80])
+def test_any_text_is_wrapped_to_the_window(system: Any, width: int) -> None:
+    text = "日本語のテキストは空白がありません。 👩🏽‍💻 ok e\u0301te\u0301 שלום a" + "very" * 12 + "long one"
+    places = [m.span() for m in re.finditer(r"\S{1,3}", text)]
+    scores = np.linspace(0.1, 1, len(places))[None]
+    tokens = tuple(Token("t", *place) for place in places)
+    heat = SaliencyMap((text,), tokens, (TargetRow("x", 3, 1.0),), scores, "m")
+    output = re.sub(r"\x1b\[[0-9;]*m", "", printed(heat, None, width=width, system=system))
+    assert max(cell_len(line) for line in output.splitlines()) <= width
+    shown = "".join(output.split()).replace("[", "").replace("]", "")
+    assert "".join(text.split()) in shown
+
+
+def test_sixteen_colors_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("COLORTERM", raising=False)
+    systems = {}
+    for term in ("xterm", "xterm-256color", "dumb"):
+        monkeypatch.setenv("TERM", term)
+        systems[term] = terminal.console().color_system
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert systems == {"xterm": None, "xterm-256color": "256", "dumb": None}
+    assert terminal.console().color_system == "truecolor"
+
+
+def test_what_would_reorder_or_break_a_line_is_shown() -> None:
+    assert terminal.visible("a\u202eb\u2066c\u2028d\ud800") == "a\ufffdb\ufffdc\u2424d\ufffd"
+    assert terminal.visible("שלום مرحبا é 👩‍💻") == "שלום مرحبا é 👩‍💻"
 
 
 def test_console_has_no_color_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

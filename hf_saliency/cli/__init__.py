@@ -1,4 +1,4 @@
-"""The command line: ``hf-saliency explain``, ``demo``, ``info`` and ``redraw``.
+"""The command line: ``hf-saliency explain``, ``demo``, ``info``, ``show`` and ``redraw``.
 
 Torch, Transformers, Captum and Matplotlib are imported by a command once its options are known to be right,
 so that help and usage errors come at once.
@@ -42,7 +42,7 @@ from hf_saliency.cli.options import (
     Width,
 )
 from hf_saliency.cli.reading import UsageError, method_of, texts_of, where_of
-from hf_saliency.cli.redrawing import info, mark_of, redraw
+from hf_saliency.cli.redrawing import info, mark_of, redraw, show
 from hf_saliency.cli.reporting import reported
 from hf_saliency.cli.writing import say, writable, write
 from hf_saliency.errors import SaliencyError
@@ -178,6 +178,7 @@ def demo(
 
 
 app.command()(info)
+app.command()(show)
 app.command()(redraw)
 
 

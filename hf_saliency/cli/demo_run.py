@@ -19,13 +19,13 @@ SENTENCE_WORDS = ["grammar", "education", "linguists"]
 
 def demo_files(folder: Path, heat: hs.SaliencyMap) -> list[Path]:
     """The scores first: should a figure fail, they are not lost."""
-    from hf_saliency import terminal
+    from hf_saliency.tab_separated import tab_separated
 
     scores, table, data = (
         folder / name for name in ("scores.json", "predictions.tsv", "textual_heatmap.json")
     )
     heat.save(scores)
-    table.write_text(terminal.tab_separated(heat), encoding="utf-8")
+    table.write_text(tab_separated(heat), encoding="utf-8")
     data.write_text(json.dumps(heat.to_textual_heatmap(), ensure_ascii=False), encoding="utf-8")
     files = [scores, table, data]
     matrix = hs.figure(heat, mark=hs.Matrix(), width=6.75)

@@ -1,4 +1,4 @@
-"""``hf-saliency info`` and ``hf-saliency redraw``: what a figure's file carries, without any model."""
+"""``hf-saliency info``, ``show`` and ``redraw``: what a figure's file carries, without any model."""
 
 from __future__ import annotations
 
@@ -53,6 +53,18 @@ def info(
         for number in range(len(found.recipes)):
             lines += ["", *_lines(found, number)]
         terminal.write(terminal.console(), *(terminal.visible(line) for line in lines))
+
+
+def show(file: Drawn, targets: Rows = None, debug: Debug = False) -> None:
+    """Print the maps that a figure or a page carries as coloured text."""
+    with reported(debug):
+        from hf_saliency import carriers
+        from hf_saliency.render.html.page import titles_of
+        from hf_saliency.showing import print_text
+
+        rows = _rows(targets)
+        maps = [one.select(*rows) if rows else one for one in carriers.read_maps(file)]
+        print_text(maps, titles_of(None, maps), "--targets")
 
 
 def redraw(

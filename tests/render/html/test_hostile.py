@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from render.html import hostile
-from render.html.test_show import displayed
+from render.html.test_notebook import displayed
 
 import hf_saliency as hs
 from hf_saliency.render.html.escape import clean

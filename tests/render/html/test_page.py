@@ -222,8 +222,6 @@ def test_without_textualheatmap_it_says_what_to_install(
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     with pytest.raises(SaliencyError, match=r"pip install 'hf-saliency\[page\]'"):
         written(tmp_path)
-    with pytest.raises(SaliencyError, match=r"pip install 'hf-saliency\[page\]'"):
-        hs.show(HEAT)
 
 
 def test_a_target_without_a_score_or_predictions(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""show: maps in a notebook, through TextualHeatmap."""
+"""Maps in a notebook, through TextualHeatmap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.render.html.assets import assets
 from hf_saliency.render.html.escape import clean
 from hf_saliency.render.html.facets import comparable
-from hf_saliency.render.html.page import as_list, titles_of
 from hf_saliency.row_selection import rows_of
 from hf_saliency.saliency_map import SaliencyMap
 
@@ -21,54 +20,16 @@ _CALL = "<script>"
 _END = "</script>"
 
 
-def show(
-    maps: SaliencyMap | Sequence[SaliencyMap],
-    *,
-    title: str | Sequence[str] | None = None,
-    select: int | str = 0,
-    width: int = 600,
-    top_k: int = 3,
+def notebook(
+    maps: Sequence[SaliencyMap], titles: Sequence[str], select: int | str, width: int, top_k: int
 ) -> None:
-    """Show maps in a notebook through TextualHeatmap: pointing at a token shows what its prediction depends on.
-
-    TextualHeatmap needs a complete sweep with an unsigned method, as the default of
-    :class:`hf_saliency.Explainer` on a masked language model makes; :func:`hf_saliency.page` draws every map,
-    with a legend and for keys and touch too. Maps with different tokens are compared by words, of which each
-    shows the row of its first token.
-
-    Parameters
-    ----------
-    maps
-        A map, or a list of maps of one text, one facet each.
-    title
-        One for each map. Default: what tells them apart, method or model, if there are several.
-    select
-        The target that is shown first, by its number or by a word of the text.
-    width
-        In pixels.
-    top_k
-        How many predictions to list.
-
-    Raises
-    ------
-    SaliencyError
-        If the maps are no complete, unsigned sweeps of one text, TextualHeatmap is not installed, or there is
-        no notebook.
-
-    Examples
-    --------
-    >>> import hf_saliency as hs
-    >>> explainer = hs.Explainer(*hs.load_demo())
-    >>> hs.show(explainer("Paris is the capital of France."), select="capital")  # in a notebook
-    """
+    """Display maps in the running notebook, as :func:`hf_saliency.show` says."""
     assets()  # an error, if it is not installed
-    given = as_list(maps, "show(maps)")
-    titles = titles_of(title, given)
-    if len({one.texts for one in given}) > 1:
+    if len({one.texts for one in maps}) > 1:
         raise SaliencyError(
             "these maps do not share their text: show them one by one, show(maps[0]), or page()."
         )
-    shown = comparable(given)
+    shown = comparable(maps)
     facets = [_first_rows(one).to_textual_heatmap(top_k=top_k) for one in shown]
     start = shown[0].targets[rows_of(shown[0], select)[0]].position
     _display(facets, [clean(one) for one in titles], width, start or 0)
@@ -85,14 +46,9 @@ def _first_rows(one: SaliencyMap) -> SaliencyMap:
 
 
 def _display(facets: list[list[dict[str, Any]]], titles: list[str], width: int, start: int) -> None:
-    from IPython.core.getipython import get_ipython
     from IPython.display import display
     from textualheatmap import TextualHeatmap
 
-    if get_ipython() is None:
-        raise SaliencyError(
-            "there is no notebook here to show maps in: write a page, page(maps, 'page.html')."
-        )
     heatmap = TextualHeatmap(
         show_meta=True,
         facet_titles=titles,

@@ -7,13 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import maps
 import pytest
 from render.handmade import PIECES, SENTENCE, saliency_map
 
 import hf_saliency as hs
+from hf_saliency import showing
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.html import show as module
+from hf_saliency.render.html import notebook as module
 from hf_saliency.saliency_map import SaliencyMap
 
 
@@ -40,11 +40,10 @@ def displayed(
 ) -> str:
     """The HTML that a notebook holds after show()."""
     import IPython
-    import IPython.core.getipython
 
     notebook = Notebook()
     monkeypatch.setattr(IPython.display, "display", notebook.display)
-    monkeypatch.setattr(IPython.core.getipython, "get_ipython", object)
+    monkeypatch.setattr(showing, "_in_notebook", lambda: True)
     hs.show(given, **options)
     assert len(notebook.shown) == 3
     return "".join(value.data for value in notebook.shown)
@@ -98,14 +97,12 @@ def test_different_tokens_are_compared_by_words(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 @pytest.mark.usefixtures("unchecked_types")
-def test_what_textualheatmap_cannot_show_is_refused(given: Any, message: str) -> None:
+def test_what_textualheatmap_cannot_show_is_refused(
+    given: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "_in_notebook", lambda: True)
     with pytest.raises(SaliencyError, match=message):
         hs.show(given)
-
-
-def test_without_a_notebook_it_says_what_to_do() -> None:
-    with pytest.raises(SaliencyError, match=r"no notebook here .* page\(maps, 'page.html'\)"):
-        hs.show(maps.sweep())
 
 
 def test_html_that_is_not_known_is_not_displayed() -> None:
