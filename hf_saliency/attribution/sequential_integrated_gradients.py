@@ -258,3 +258,5 @@ def _check_rule(n_steps: object, method: object) -> None:
         raise SaliencyError(f"n_steps={n_steps!r}: give a whole number, 1 or more.")
     if method not in SUPPORTED_METHODS:
         raise SaliencyError(f"method={method!r}: choose one of {', '.join(map(repr, SUPPORTED_METHODS))}.")
+    if method != "gausslegendre" and n_steps < 2:
+        raise SaliencyError(f"n_steps={n_steps}: {method} needs 2 points or more.")
