@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         occlusion,
         shapley_sampling,
     )
+    from hf_saliency.comparison import Agreement, agreement
     from hf_saliency.demo import load_demo
     from hf_saliency.errors import SaliencyError
     from hf_saliency.explainer import Explainer
@@ -51,6 +52,8 @@ _HOME = {
     "UnmaskedToken": "adapter.targets",
     "GradientNorm": "attribution.gradient_norm",
     "LayerGradientNorm": "attribution.gradient_norm",
+    "Agreement": "comparison",
+    "agreement": "comparison",
     "aligned": "alignment",
     "mask_embedding": "adapter.baselines",
     "mean_embedding": "adapter.baselines",
@@ -86,6 +89,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Agreement",
     "Explainer",
     "GradientNorm",
     "Highlight",
@@ -99,6 +103,7 @@ __all__ = [
     "TargetRow",
     "Token",
     "UnmaskedToken",
+    "agreement",
     "aligned",
     "captum_method",
     "discretized_integrated_gradients",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Protocol, runtime_checkable
 
 from matplotlib.axes import Axes
@@ -39,17 +38,7 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyM
             "all tokens of this map are special ones, which are hidden: "
             "figure(..., mark=Highlight(special=True))."
         )
-    new = {old: i for i, old in enumerate(columns)}
-    moved = [
-        target if target.position is None else dataclasses.replace(target, position=new.get(target.position))
-        for target in whole.targets
-    ]
-    return dataclasses.replace(
-        whole,
-        tokens=tuple(whole.tokens[i] for i in columns),
-        targets=tuple(moved),
-        scores=whole.scores[:, columns],
-    )
+    return whole.part(range(len(whole.targets)), columns)
 
 
 def prediction_text(prediction: Prediction) -> tuple[str, str]:
