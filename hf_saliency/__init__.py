@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hf_saliency.errors import SaliencyError
     from hf_saliency.explainer import Explainer
     from hf_saliency.render.figure import figure
-    from hf_saliency.render.marks import Highlight, Matrix
+    from hf_saliency.render.marks import Bars, Highlight, Matrix
     from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
     from hf_saliency.spans import Token
 
@@ -78,6 +78,7 @@ _HOME = {
     "occlusion": "attribution.removal_methods",
     "shapley_sampling": "attribution.removal_methods",
     "figure": "render.figure",
+    "Bars": "render.marks",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
     "load_demo": "demo",
@@ -90,6 +91,7 @@ _HOME = {
 
 __all__ = [
     "Agreement",
+    "Bars",
     "Explainer",
     "GradientNorm",
     "Highlight",

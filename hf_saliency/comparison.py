@@ -35,10 +35,10 @@ class Agreement:
 
     def __str__(self) -> str:
         if not np.isfinite(self.spearman).any():
-            return f"ρ not defined, top-{self.top} overlap {self.overlap.mean():.2f}"
+            return f"Spearman’s ρ not defined, top-{self.top} overlap {self.overlap.mean():.2f}"
         mean = "mean " if len(self.spearman) > 1 else ""
         rank = f"{np.nanmean(self.spearman):.2f}".replace("-0.00", "0.00").replace("-", "−")
-        return f"{mean}ρ = {rank}, top-{self.top} overlap {self.overlap.mean():.2f}"
+        return f"{mean}Spearman’s ρ = {rank}, top-{self.top} overlap {self.overlap.mean():.2f}"
 
 
 def agreement(
@@ -53,8 +53,10 @@ def agreement(
 
     Parameters
     ----------
-    one, other
-        Maps of the same texts.
+    one
+        A map.
+    other
+        A map of the same texts.
     top
         How many of the strongest units to compare.
     reduction

@@ -149,8 +149,10 @@ class SaliencyMap:
 
         Parameters
         ----------
-        rows, columns
-            Numbers from 0, in the order wanted.
+        rows
+            Numbers of targets from 0, in the order wanted.
+        columns
+            Numbers of tokens.
 
         Returns
         -------

@@ -85,8 +85,8 @@ def test_special_tokens_do_not_count() -> None:
 
 def test_it_reads_as_a_line() -> None:
     one = of([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6])
-    assert str(agreement(one, one, top=2)) == "mean ρ = 1.00, top-2 overlap 1.00"
-    assert str(agreement(one.select(0), of([1] * 6), top=2)) == "ρ not defined, top-2 overlap 0.00"
+    assert str(agreement(one, one, top=2)) == "mean Spearman’s ρ = 1.00, top-2 overlap 1.00"
+    assert str(agreement(one.select(0), of([1] * 6), top=2)) == "Spearman’s ρ not defined, top-2 overlap 0.00"
 
 
 def test_maps_without_anything_in_common_are_refused() -> None:

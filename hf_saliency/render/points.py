@@ -81,6 +81,8 @@ def cells(
 
     ``joined`` is for boxes of a grid, without gaps between them.
     """
+    if not len(boxes):
+        return
     finite = np.isfinite(values)
     array = np.asarray(boxes, dtype=float).reshape(-1, 4)
     known = array[finite]
@@ -133,16 +135,32 @@ def _diagonals(x: float, y: float, width: float, height: float) -> list[list[tup
     return lines
 
 
-def outline(ax: Axes, box: Box, *, linewidth: float = 0.8, gid: str = "target") -> Rectangle:
+def outline(
+    ax: Axes, box: Box, *, linewidth: float = 0.8, gid: str = "target", dashed: bool = False
+) -> Rectangle:
     """A frame whose stroke lies on the edge of the box."""
     x, y, width, height = box
     frame = Rectangle((x, y), width, height, fill=False, edgecolor=INK, linewidth=linewidth, gid=gid)
     frame.set_joinstyle("miter")
+    if dashed:
+        frame.set_linestyle((0, (3, 2)))
     frame.set_transform(in_points(ax))
     frame.set_clip_on(False)
     frame.set_zorder(3)
     ax.add_artist(frame)
     return frame
+
+
+def edges(ax: Axes, boxes: Sequence[Box], *, linewidth: float) -> None:
+    """Thin frames of many boxes at once."""
+    paths = [_path(np.asarray(boxes, dtype=float).reshape(-1, 4))] if len(boxes) else []
+    frames = PathCollection(paths, facecolors="none", edgecolors=INK, linewidths=linewidth)
+    _add(ax, frames, gid="edges", zorder=2.6)
+
+
+def rule(ax: Axes, start: tuple[float, float], end: tuple[float, float], *, gid: str = "axis") -> None:
+    """A thin straight line between two points."""
+    _add(ax, LineCollection([[start, end]], colors=[text_color()], linewidths=0.5), gid=gid, zorder=2.6)
 
 
 def _add(ax: Axes, collection: PathCollection | LineCollection, *, gid: str, zorder: float) -> None:

@@ -66,7 +66,8 @@ def inches(width: float | str | None, default: float) -> float:
 
 def length(value: Any, name: str) -> float:
     """A positive number of inches, NumPy's included."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 < float(value) < float("inf"):
         also = f", or a venue: {_names()}" if name == "width" else ""
         raise SaliencyError(f"{name}={value!r}: give inches above 0, such as figure(..., {name}=3.25){also}.")
     return float(value)
