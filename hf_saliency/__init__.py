@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hf_saliency.errors import SaliencyError
     from hf_saliency.explainer import Explainer
     from hf_saliency.render.figure import figure
+    from hf_saliency.render.latex import to_latex
     from hf_saliency.render.marks import Bars, Highlight, Matrix
     from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
     from hf_saliency.spans import Token
@@ -78,6 +79,7 @@ _HOME = {
     "occlusion": "attribution.removal_methods",
     "shapley_sampling": "attribution.removal_methods",
     "figure": "render.figure",
+    "to_latex": "render.latex",
     "Bars": "render.marks",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
@@ -128,6 +130,7 @@ __all__ = [
     "shapley_sampling",
     "smooth_grad",
     "smooth_grad_squared",
+    "to_latex",
     "var_grad",
     "zero_embedding",
 ]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
 
-_VECTOR = ("eps", "pdf", "ps", "svg", "svgz")
+_VECTOR = ("eps", "pdf", "pgf", "ps", "svg", "svgz")
 _RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
 _PRINT_DPI = 300
 _SCREEN_DPI = 144
@@ -54,9 +54,9 @@ class SaliencyFigure(Figure):
         transparent
             Leave the background out.
         outlines
-            In SVG, draw letters as outlines. Without it they are text, which can be searched and edited, but
-            needs the same font where it is read, or letters and their colours drift apart. PDF embeds its
-            fonts.
+            In SVG and PGF, draw letters as outlines. Without it they are text, which can be searched and
+            edited. An SVG file then needs the same font where it is read, or letters and their colours drift
+            apart; in PGF, TeX sets them in the paper's font, each scaled to its room. PDF embeds its fonts.
         **kwargs
             As in :meth:`matplotlib.figure.Figure.savefig`; pixels are 300 an inch unless ``dpi`` says
             otherwise.
@@ -77,6 +77,8 @@ class SaliencyFigure(Figure):
         drawn = "svg" if kind == "svgz" else kind
         if drawn in _UNDATED:
             kwargs["metadata"] = _UNDATED[drawn] | (kwargs.get("metadata") or {})
+        if kind == "pgf":
+            kwargs |= {"backend": "module://hf_saliency.render.pgf", "outlines": outlines, "dpi": 72}
         buffer = BytesIO()
         settings = _SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
         with mpl.rc_context(cast(Any, settings)):
