@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hf_saliency.render.figure import figure
     from hf_saliency.render.latex import to_latex
     from hf_saliency.render.marks import Bars, Highlight, Matrix
+    from hf_saliency.render.sheets import sheets
     from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
     from hf_saliency.spans import Token
 
@@ -80,6 +81,7 @@ _HOME = {
     "shapley_sampling": "attribution.removal_methods",
     "figure": "render.figure",
     "to_latex": "render.latex",
+    "sheets": "render.sheets",
     "Bars": "render.marks",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
@@ -128,6 +130,7 @@ __all__ = [
     "saliency",
     "sequential_integrated_gradients",
     "shapley_sampling",
+    "sheets",
     "smooth_grad",
     "smooth_grad_squared",
     "to_latex",

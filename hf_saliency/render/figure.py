@@ -173,12 +173,17 @@ def _height(board: Board, width: float) -> float:
     try:
         return board.height
     except TooNarrow as error:
-        around = width * 72 - board.width
-        least = math.ceil((_least(board, error) + around) / 72 * 100) / 100
-        raise SaliencyError(
-            f"a width of {width:.4g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
-            f"figure(..., width={least:.2f})."
-        ) from error
+        raise too_narrow(board, width, error, "figure") from error
+
+
+def too_narrow(board: Board, width: float, error: TooNarrow, function: str) -> SaliencyError:
+    """What a user is told: the least width at which everything fits, and the call that works."""
+    around = width * 72 - board.width
+    least = math.ceil((_least(board, error) + around) / 72 * 100) / 100
+    return SaliencyError(
+        f"a width of {width:.4g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
+        f"{function}(..., width={least:.2f})."
+    )
 
 
 def _least(board: Board, error: TooNarrow) -> float:

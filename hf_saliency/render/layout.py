@@ -22,7 +22,7 @@ _TITLE_GAP = 2.0  # points between a title and what it names
 _NOTE_GAP = 1.5
 _PANEL_GAP = 9.0
 _COLUMN_GAP = 14.0
-_LEGEND_GAP = 6.0
+LEGEND_GAP = 6.0
 
 Place = Callable[[Box], Axes]
 
@@ -67,7 +67,7 @@ class Panel:
         """Height of the note and of the panel's own legend."""
         lines = len(self._lines(self.note, width, self.small))
         note = lines * self.small.line + (_NOTE_GAP if lines else 0.0)
-        return note + (_LEGEND_GAP + self.key.height(width) if self.legend else 0.0)
+        return note + (LEGEND_GAP + self.key.height(width) if self.legend else 0.0)
 
     def draw(self, place: Place, box: Box, head: float) -> None:
         """Draw everything into a box, the map at a distance ``head`` from its upper edge."""
@@ -75,10 +75,7 @@ class Panel:
         height = self.body(width)
         ax = place((x, y + head, width, height))
         self.mark.draw(ax, self.saliency_map, self.colors)
-        title = self._lines(self.title, width, self.bold)
-        for i, line in enumerate(title):
-            up = _TITLE_GAP + (len(title) - i) * self.bold.line
-            points.write(ax, 0.0, self.bold.ascent - up, line, self.bold)
+        self.draw_title(ax, -self.head(width), width=width)
         down = height
         for line in self._lines(self.note, width, self.small):
             points.write(ax, 0.0, down + _NOTE_GAP + self.small.ascent, line, self.small)
@@ -87,6 +84,11 @@ class Panel:
             foot = self.foot(width)
             high = self.key.height(width)
             self.key.draw(place((x, y + head + height + foot - high, width, high)))
+
+    def draw_title(self, ax: Axes, y: float, *, width: float) -> None:
+        """Draw the title at a distance in points from the upper edge of an Axes."""
+        for i, line in enumerate(self._lines(self.title, width, self.bold)):
+            points.write(ax, 0.0, y + i * self.bold.line + self.bold.ascent, line, self.bold)
 
     @cached_property
     def bold(self) -> Typeface:
@@ -147,7 +149,7 @@ class Board:
                 panel.draw(place, (x, y, self.column, head + body + foot), head)
             y += head + body + foot + _PANEL_GAP
         if self._legend is not None:
-            top = y - _PANEL_GAP + _LEGEND_GAP
+            top = y - _PANEL_GAP + LEGEND_GAP
             self._legend.draw(place((0.0, top, self.width, self._legend.height(self.width))))
 
     @property
@@ -171,4 +173,4 @@ class Board:
 
     @property
     def _below(self) -> float:
-        return 0.0 if self._legend is None else _LEGEND_GAP + self._legend.height(self.width)
+        return 0.0 if self._legend is None else LEGEND_GAP + self._legend.height(self.width)

@@ -106,7 +106,7 @@ class Legend:
 
     def _places(self, width: float) -> tuple[list[str], list[tuple[float, int]]]:
         """Lines of the label, and where each key stands: after the last line, or below it."""
-        label, left = self.colors.label, self._indent
+        label, left = self.colors.label.replace(" = ", "\u00a0=\u00a0"), self._indent
         lines = [label[a:b] for a, b in wrap(label, width - left, self._typeface)]
         x, line = left + self._typeface.advance(lines[-1]), len(lines) - 1
         keys = []

@@ -22,7 +22,7 @@ _SCREEN_DPI = 144
 # Type 42 is TrueType, which publishers ask for; Matplotlib writes Type 3 by default. The layout is exact, so
 # that nothing is to be cut off ("tight"). Names inside an SVG file come from the salt instead of from chance.
 # Without hinting, letters of a PNG are as wide as they were measured.
-_SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,
     "pdf.use14corefonts": False,
     "ps.fonttype": 42,
@@ -80,7 +80,7 @@ class SaliencyFigure(Figure):
         if kind == "pgf":
             kwargs |= {"backend": "module://hf_saliency.render.pgf", "outlines": outlines, "dpi": 72}
         buffer = BytesIO()
-        settings = _SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
+        settings = SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
         with mpl.rc_context(cast(Any, settings)):
             super().savefig(buffer, format=drawn, transparent=transparent, **kwargs)
         data = buffer.getvalue()
@@ -88,7 +88,7 @@ class SaliencyFigure(Figure):
             data = re.sub(rb"(?m)^%%CreationDate:.*\n", b"", data, count=1)  # Matplotlib has no option for it
         elif kind == "svgz":
             data = gzip.compress(data, mtime=0)
-        _write(fname, kind, data)
+        write(fname, kind, data)
 
     def _repr_png_(self) -> bytes:
         """Shows the figure where it is the last value of a notebook's cell."""
@@ -110,7 +110,8 @@ def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, given: s
     return kind.lower()
 
 
-def _write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
+def write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
+    """Write to a path, with the format's ending if it has none, or to a binary file."""
     if not isinstance(fname, (str, os.PathLike)):
         fname.write(data)
         return

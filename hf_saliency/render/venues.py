@@ -64,6 +64,13 @@ def inches(width: float | str | None, default: float) -> float:
     return length(width, "width")
 
 
+def height_of(width: float | str | None, height: float | None) -> float:
+    """The height of a page in inches, from what the user gave for both."""
+    if height is not None:
+        return length(height, "height")
+    return _venue(width).height if isinstance(width, str) else float(mpl.rcParams["figure.figsize"][1])
+
+
 def length(value: Any, name: str) -> float:
     """A positive number of inches, NumPy's included."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -33,7 +33,7 @@ class Columns(BarScale):
         found = []
         for i, caption in enumerate(self._captions):
             if i:
-                found.append(Strip(_BETWEEN, lambda ax, y: None))
+                found.append(Strip(_BETWEEN, None))
             found.append(Strip(caption.height + GAP, partial(self._head, i), keep=True))
             found.append(Strip(self._field, partial(self._bars, i), keep=i + 1 == len(self._captions)))
         found.append(Strip(GAP + self._label_height, self._labels, keep=bool(self._note)))

@@ -39,7 +39,7 @@ class Rows(BarScale):
         tail = [Strip(self.small.line + GAP, self._axis)] if self.ticks else []
         count = max(len(answers(t, self.predictions)) for t in self.part.targets)
         if count:
-            tail.append(Strip(GAP, lambda ax, y: None))
+            tail.append(Strip(GAP, None))
         tail += [Strip(self.small.line, partial(self._answer, i)) for i in range(count)]
         if self.note:
             tail.append(Strip(self.small.line + GAP, self._note))

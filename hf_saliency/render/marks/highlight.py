@@ -106,7 +106,7 @@ class Highlight:
         found: list[Strip] = []
         for row, target in enumerate(part.targets):
             if row:
-                found.append(Strip(_GAP, _nothing))
+                found.append(Strip(_GAP, None))
             found += self._block(lines, target, values[row], colors)
         return found
 
@@ -160,7 +160,3 @@ def _items(target: TargetRow, count: int) -> list[str]:
     """What stands below a block: nothing where the frame has said it all."""
     silent = target.masked and target.position is not None and target.against is None
     return [] if silent and not target.predictions[:count] else target_items(target, count)
-
-
-def _nothing(ax: Axes, y: float) -> None:
-    """A gap."""

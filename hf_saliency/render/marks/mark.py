@@ -37,13 +37,14 @@ class Strip:
     height
         In points.
     draw
-        Draws it into an Axes, at a distance in points from its upper edge.
+        Draws it into an Axes, at a distance in points from its upper edge; None for a gap, which is left out
+        at the edges of a page.
     keep
         Whether the next strip must stand on the same page.
     """
 
     height: float
-    draw: Callable[[Axes, float], None]
+    draw: Callable[[Axes, float], None] | None
     keep: bool = False
 
 
@@ -78,5 +79,6 @@ def draw_strips(ax: Axes, strips: Sequence[Strip]) -> None:
     """Draw strips one below another from the upper edge."""
     y = 0.0
     for strip in strips:
-        strip.draw(ax, y)
+        if strip.draw is not None:
+            strip.draw(ax, y)
         y += strip.height
