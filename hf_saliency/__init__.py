@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from hf_saliency.explainer import Explainer
     from hf_saliency.render.figure import figure
     from hf_saliency.render.latex import to_latex
-    from hf_saliency.render.marks import Bars, Highlight, Matrix
+    from hf_saliency.render.marks import Arcs, Bars, Highlight, Matrix
     from hf_saliency.render.sheets import sheets
     from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
     from hf_saliency.spans import Token
@@ -82,6 +82,7 @@ _HOME = {
     "figure": "render.figure",
     "to_latex": "render.latex",
     "sheets": "render.sheets",
+    "Arcs": "render.marks",
     "Bars": "render.marks",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
@@ -95,6 +96,7 @@ _HOME = {
 
 __all__ = [
     "Agreement",
+    "Arcs",
     "Bars",
     "Explainer",
     "GradientNorm",

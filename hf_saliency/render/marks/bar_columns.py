@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property, partial
 
 import numpy as np
@@ -12,14 +11,13 @@ from hf_saliency.render import points
 from hf_saliency.render.marks.bar_scale import GAP, BarScale
 from hf_saliency.render.marks.caption import Caption, target_items
 from hf_saliency.render.marks.mark import Strip
-from hf_saliency.render.numerals import ordinal
+from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeface import SMALLEST, Typeface
 from hf_saliency.render.wrap import TooNarrow
 
 _HIGH = 4.5  # lines of text that a bar of full length is high
 _THICK = 0.72  # of the room that a bar has
-_LABEL = 9.0  # longest label, in sizes of its font
 _NARROWEST = 2.0  # points that a bar and its gap must have
 _BETWEEN = 6.0  # points between two fields
 
@@ -36,7 +34,7 @@ class Columns(BarScale):
                 found.append(Strip(_BETWEEN, None))
             found.append(Strip(caption.height + GAP, partial(self._head, i), keep=True))
             found.append(Strip(self._field, partial(self._bars, i), keep=i + 1 == len(self._captions)))
-        found.append(Strip(GAP + self._label_height, self._labels, keep=bool(self._note)))
+        found.append(Strip(GAP + self._tokens.height, self._labels, keep=bool(self._note)))
         if self._note:
             found.append(Strip(GAP + self.small.line, self._write_note))
         return found
@@ -57,8 +55,12 @@ class Columns(BarScale):
         return max((self.small.advance(text) + GAP for _, text in self.ticks), default=0.0)
 
     @cached_property
+    def _tokens(self) -> TokenAxis:
+        return TokenAxis(self.labels, self.typeface, self._left, self.width - self._left)
+
+    @property
     def _pitch(self) -> float:
-        return (self.width - self._left) / len(self.labels)
+        return self._tokens.pitch
 
     @cached_property
     def _captions(self) -> list[Caption]:
@@ -103,36 +105,8 @@ class Columns(BarScale):
         return np.clip(values / self.colors.limit, -1, 1) * self._long
 
     @cached_property
-    def _label_type(self) -> Typeface:
-        """The largest size at which each label has room, or else the smallest."""
-        largest = self.typeface.points
-        if self._level:
-            return self.typeface
-        return Typeface(max(min(SMALLEST, largest), min(largest, largest * self._pitch / self.typeface.ink)))
-
-    @cached_property
-    def _level(self) -> bool:
-        return max(self.typeface.advance(label) for label in self.labels) + GAP <= self._pitch
-
-    @cached_property
-    def _cut(self) -> list[str]:
-        face = self._label_type
-        return [face.elide(label, max(_LABEL * face.points, self._pitch - GAP)) for label in self.labels]
-
-    @cached_property
-    def _step(self) -> int:
-        """Every how many tokens have a label."""
-        return 1 if self._level else max(1, math.ceil(self._label_type.ink / self._pitch - 1e-9))
-
-    @cached_property
-    def _label_height(self) -> float:
-        face = self._label_type
-        return face.line if self._level else max(face.advance(label) for label in self._cut)
-
-    @cached_property
     def _note(self) -> str:
-        step = f"every {ordinal(self._step)} token is labelled" if self._step > 1 else ""
-        return ", ".join(text for text in (self.note, step) if text)
+        return ", ".join(text for text in (self.note, self._tokens.note) if text)
 
     def _head(self, target: int, ax: Axes, y: float) -> None:
         self._captions[target].draw(ax, 0.0, y - self.small.points / 4)
@@ -177,15 +151,7 @@ class Columns(BarScale):
         points.write(ax, x + (width - face.advance(text)) / 2, baseline, text, face)
 
     def _labels(self, ax: Axes, y: float) -> None:
-        face = self._label_type
-        for column in range(0, len(self.labels), self._step):
-            label = self._cut[column]
-            middle = self._left + (column + 0.5) * self._pitch
-            if self._level:
-                points.write(ax, middle - face.advance(label) / 2, y + GAP + face.ascent, label, face)
-            else:
-                foot = y + GAP + face.advance(label)
-                points.write(ax, middle + face.capital / 2, foot, label, face, upward=True)
+        self._tokens.draw(ax, y + GAP)
 
     def _write_note(self, ax: Axes, y: float) -> None:
         text = self.small.elide(self._note, self.width)
