@@ -77,7 +77,9 @@ class Legend:
         """A small box as it is drawn in the panels: hatched, or with a frame."""
         box = (x, top, self._box, self._typeface.capital)
         if text in self.frames:
-            points.outline(ax, box, linewidth=0.6, gid="legend", dashed=text != MASKED)
+            points.cells(ax, [box], np.zeros(1), self.colors)  # a black frame is not seen on a dark page
+            inner = (x + 0.4, top + 0.4, self._box - 0.8, self._typeface.capital - 0.8)
+            points.outline(ax, inner, linewidth=0.6, gid="legend", dashed=text != MASKED)
         else:
             points.cells(ax, [box], np.array([np.nan]), self.colors)
             points.outline(ax, box, linewidth=0.3, gid="legend")

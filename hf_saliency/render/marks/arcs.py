@@ -151,7 +151,7 @@ class Arcs:
         labels = [name(label) for label in part.labels]
         if width / len(labels) < _NARROWEST:
             raise TooNarrow(f"{len(labels)} tokens on a line", len(labels) * _NARROWEST, width)
-        return TokenAxis(labels, Typeface(self.fontsize), 1.0, width - 2.0)
+        return TokenAxis(labels, Typeface(self.fontsize), 1.0, width - 2.0, even=False)
 
     def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:
         """Rows with the columns of their strongest tokens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from hf_saliency.render.points import Box
 from hf_saliency.render.typeface import SMALLEST, Typeface
 
 _LABEL = 9.0  # longest upright label, in sizes of its font
-_GAP = 3.0  # points between two level labels
+_GAP = 4.0  # points between two level labels
+_WIDEST = 1.5  # largest gap between labels of different widths, in sizes of their font
 
 
 @dataclass(frozen=True)
 class TokenAxis:
-    """Places of equal width from left to right, with labels below; upright where they are too long to lie.
+    """Places from left to right with labels below; upright where they are too long to lie.
 
     Parameters
     ----------
@@ -28,18 +30,23 @@ class TokenAxis:
         In reading order.
     typeface
         The largest that the labels may have.
-    left, width
-        Where the first place begins, and the width of all, in points.
+    left
+        Where the first place begins, in points.
+    width
+        Of all places, in points.
+    even
+        Whether all places have one width. Else level labels have as much as they need, as in running text.
     """
 
     labels: Sequence[str]
     typeface: Typeface
     left: float
     width: float
+    even: bool = True
 
     @cached_property
     def pitch(self) -> float:
-        """Width of a place."""
+        """Width of a place, where all have one."""
         return self.width / len(self.labels)
 
     @cached_property
@@ -59,7 +66,7 @@ class TokenAxis:
 
     def middle(self, column: int) -> float:
         """Of a token's place."""
-        return self.left + (column + 0.5) * self.pitch
+        return self._middles[column]
 
     def draw(self, ax: Axes, y: float) -> None:
         """Draw the labels, their upper edge at a distance in points from that of the Axes."""
@@ -82,8 +89,20 @@ class TokenAxis:
         return self.middle(column) - across / 2, y - 1.0, across, along + 2.0
 
     @cached_property
+    def _middles(self) -> list[float]:
+        if self.even or not self._level:
+            return [self.left + (column + 0.5) * self.pitch for column in range(len(self.labels))]
+        widths = [self._type.advance(label) for label in self.labels]
+        spare = (self.width - sum(widths)) / len(widths)
+        gap = min(spare, _WIDEST * self._type.points)
+        ends = itertools.accumulate(width + gap for width in widths)
+        return [self.left + end - (width + gap) / 2 for end, width in zip(ends, widths, strict=True)]
+
+    @cached_property
     def _level(self) -> bool:
-        return max(self.typeface.advance(label) for label in self.labels) + _GAP <= self.pitch
+        widths = [self.typeface.advance(label) for label in self.labels]
+        needed = max(widths) * len(widths) if self.even else sum(widths)
+        return needed + _GAP * len(widths) <= self.width
 
     @cached_property
     def _type(self) -> Typeface:
@@ -95,5 +114,6 @@ class TokenAxis:
 
     @cached_property
     def _cut(self) -> list[str]:
-        face = self._type
-        return [face.elide(label, max(_LABEL * face.points, self.pitch - _GAP)) for label in self.labels]
+        if self._level:
+            return list(self.labels)
+        return [self._type.elide(label, _LABEL * self._type.points) for label in self.labels]
