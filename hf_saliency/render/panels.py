@@ -6,6 +6,8 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from hf_saliency.comparison import agreement as compared
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.colors import Colors, method_name
@@ -66,7 +68,8 @@ def _select(one: SaliencyMap, targets: Which | None) -> SaliencyMap:
         raise SaliencyError("this map has no target, so there is nothing to draw: explain at least one.")
     if targets is None:
         return one
-    return one.select(*targets) if isinstance(targets, (list, tuple)) else one.select(cast(int, targets))
+    several = isinstance(targets, (list, tuple, range, np.ndarray))
+    return one.select(*cast(Sequence[int], targets)) if several else one.select(cast(int, targets))
 
 
 def _marks(mark: Any, maps: Sequence[SaliencyMap]) -> list[Mark]:
