@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from hf_saliency.adapter.baselines import mask_embedding, mean_embedding, pad_embedding, zero_embedding
     from hf_saliency.adapter.targets import MaskedToken, UnmaskedToken
     from hf_saliency.alignment import aligned
+    from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
     from hf_saliency.attribution.captum_method import captum_method
+    from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
     from hf_saliency.attribution.gradient_methods import (
         gradient_norm,
         input_x_gradient,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         var_grad,
     )
     from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm
+    from hf_saliency.attribution.llm_gradient_norm import LLMGradientNormAttribution
     from hf_saliency.attribution.method import Method
     from hf_saliency.attribution.path_methods import (
         discretized_integrated_gradients,
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
         occlusion,
         shapley_sampling,
     )
+    from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
+    from hf_saliency.captum_views import captum_records, llm_attribution_result
     from hf_saliency.comparison import Agreement, agreement
     from hf_saliency.demo import load_demo
     from hf_saliency.errors import SaliencyError
@@ -57,6 +62,10 @@ _HOME = {
     "Agreement": "comparison",
     "agreement": "comparison",
     "aligned": "alignment",
+    "LLMGradientNormAttribution": "attribution.llm_gradient_norm",
+    "AdaptiveIntegratedGradients": "attribution.adaptive_integrated_gradients",
+    "DiscretizedIntegratedGradients": "attribution.discretized_integrated_gradients",
+    "SequentialIntegratedGradients": "attribution.sequential_integrated_gradients",
     "mask_embedding": "adapter.baselines",
     "mean_embedding": "adapter.baselines",
     "pad_embedding": "adapter.baselines",
@@ -79,6 +88,8 @@ _HOME = {
     "lime": "attribution.removal_methods",
     "occlusion": "attribution.removal_methods",
     "shapley_sampling": "attribution.removal_methods",
+    "captum_records": "captum_views",
+    "llm_attribution_result": "captum_views",
     "figure": "render.figure",
     "to_latex": "render.latex",
     "sheets": "render.sheets",
@@ -95,12 +106,15 @@ _HOME = {
 }
 
 __all__ = [
+    "AdaptiveIntegratedGradients",
     "Agreement",
     "Arcs",
     "Bars",
+    "DiscretizedIntegratedGradients",
     "Explainer",
     "GradientNorm",
     "Highlight",
+    "LLMGradientNormAttribution",
     "LayerGradientNorm",
     "MaskedToken",
     "Matrix",
@@ -108,12 +122,14 @@ __all__ = [
     "Prediction",
     "SaliencyError",
     "SaliencyMap",
+    "SequentialIntegratedGradients",
     "TargetRow",
     "Token",
     "UnmaskedToken",
     "agreement",
     "aligned",
     "captum_method",
+    "captum_records",
     "discretized_integrated_gradients",
     "figure",
     "gradient_norm",
@@ -123,6 +139,7 @@ __all__ = [
     "kernel_shap",
     "leave_one_out",
     "lime",
+    "llm_attribution_result",
     "load_demo",
     "mask_embedding",
     "mean_embedding",
