@@ -40,12 +40,15 @@ if TYPE_CHECKING:
     from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
     from hf_saliency.captum_views import captum_records, llm_attribution_result
     from hf_saliency.carriers import read_maps
+    from hf_saliency.comparison import Agreement, agreement
     from hf_saliency.demo import load_demo
     from hf_saliency.errors import SaliencyError
     from hf_saliency.explainer import Explainer
     from hf_saliency.render.figure import figure
     from hf_saliency.render.html.page import page
-    from hf_saliency.render.marks import Highlight, Matrix
+    from hf_saliency.render.latex import to_latex
+    from hf_saliency.render.marks import Arcs, Bars, Highlight, Matrix
+    from hf_saliency.render.sheets import sheets
     from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
     from hf_saliency.showing import show
     from hf_saliency.spans import Token
@@ -59,6 +62,8 @@ _HOME = {
     "UnmaskedToken": "adapter.targets",
     "GradientNorm": "attribution.gradient_norm",
     "LayerGradientNorm": "attribution.gradient_norm",
+    "Agreement": "comparison",
+    "agreement": "comparison",
     "aligned": "alignment",
     "LLMGradientNormAttribution": "attribution.llm_gradient_norm",
     "AdaptiveIntegratedGradients": "attribution.adaptive_integrated_gradients",
@@ -92,6 +97,10 @@ _HOME = {
     "page": "render.html.page",
     "show": "showing",
     "read_maps": "carriers",
+    "to_latex": "render.latex",
+    "sheets": "render.sheets",
+    "Arcs": "render.marks",
+    "Bars": "render.marks",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
     "load_demo": "demo",
@@ -104,6 +113,9 @@ _HOME = {
 
 __all__ = [
     "AdaptiveIntegratedGradients",
+    "Agreement",
+    "Arcs",
+    "Bars",
     "DiscretizedIntegratedGradients",
     "Explainer",
     "GradientNorm",
@@ -120,6 +132,7 @@ __all__ = [
     "TargetRow",
     "Token",
     "UnmaskedToken",
+    "agreement",
     "aligned",
     "captum_method",
     "captum_records",
@@ -144,9 +157,11 @@ __all__ = [
     "saliency",
     "sequential_integrated_gradients",
     "shapley_sampling",
+    "sheets",
     "show",
     "smooth_grad",
     "smooth_grad_squared",
+    "to_latex",
     "var_grad",
     "zero_embedding",
 ]

@@ -109,10 +109,7 @@ def _merged(
     return dataclasses.replace(
         one,
         tokens=tokens,
-        targets=tuple(
-            t if t.position is None else dataclasses.replace(t, position=new.get(t.position))
-            for t in one.targets
-        ),
+        targets=tuple(target.moved(new) for target in one.targets),
         scores=reduced(one.scores, groups, reduction),
         arguments=one.arguments if same else {**one.arguments, "words": reduction},
         signed=one.signed and (same or reduction != "norm"),

@@ -61,7 +61,7 @@ def test_a_token_of_several_words_joins_them_everywhere() -> None:
 
 
 def test_what_one_map_does_not_cover_is_in_none() -> None:
-    cut = WORDPIECES._part(range(2), range(4))
+    cut = WORDPIECES.part(range(2), range(4))
     whole, part = aligned([WORDPIECES, cut])
     assert whole.labels == part.labels == ("An", "unbelievable")
     assert whole.targets[-1].position is None

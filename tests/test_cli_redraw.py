@@ -40,7 +40,7 @@ def redrawn(*arguments: str) -> str:
 
 def test_info_says_what_was_explained_how_and_by_whom() -> None:
     lines = shown("info", "a.pdf").splitlines()
-    assert lines[0].startswith("a.pdf: 1 map, drawn as Matrix(")
+    assert lines[0] == "a.pdf: 1 map, drawn as Matrix, 5 in wide"
     for line in (
         "text      an un-",
         "targets   an, un, -, believ, able, end",
@@ -91,6 +91,19 @@ def test_redraw_draws_as_it_was_but_for_what_is_said() -> None:
         HEAT, mark=hs.Highlight(fontsize=8), width=4.0, title="mine", normalize="none", targets="end"
     ).savefig("f.png")
     assert Path("e.png").read_bytes() == Path("f.png").read_bytes()
+
+
+def test_redraw_keeps_panels_venues_and_pages() -> None:
+    options = {"columns": 2, "scale": "own", "agreement": True, "width": "acl-2col"}
+    hs.figure([HEAT, HEAT], mark=[hs.Bars(top=3), hs.Highlight()], targets="end", **options).savefig("b.pdf")
+    redrawn("b.pdf", "--output", "c.pdf")
+    assert Path("b.pdf").read_bytes() == Path("c.pdf").read_bytes()
+    hs.sheets(HEAT, hs.Highlight(), width=4.0, height=2.0).savefig("d.pdf")
+    redrawn("d.pdf", "--output", "e.pdf", "--output", "f.png")
+    assert Path("d.pdf").read_bytes() == Path("e.pdf").read_bytes()
+    redrawn("d.pdf", "--output", "g.svg", "--width", "acl", "--mark", "arcs")
+    hs.figure(HEAT, mark=hs.Arcs(), width="acl", title="").savefig("h.svg")
+    assert hs.read_maps("g.svg") == hs.read_maps("h.svg") == [HEAT]
 
 
 def test_redraw_takes_maps_out_and_writes_pages() -> None:

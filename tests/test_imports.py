@@ -21,7 +21,7 @@ HALL_FOR = {
     "attribution": {"errors", "terms"},
     "adapter": {"errors", "spans", "terms"},
     "render": {
-        *("agreement", "alignment", "errors", "palette", "record", "row_selection", "saliency_map", "spans"),
+        *("alignment", "comparison", "errors", "palette", "record", "row_selection", "saliency_map", "spans"),
         *("storage", "textual_heatmap", "word_columns"),
     },
 }

@@ -10,7 +10,7 @@ import typer
 
 Unit = enum.Enum("Unit", {"logit": "logit", "log_prob": "log_prob", "prob": "prob"})
 Overflow = enum.Enum("Overflow", {"error": "error", "truncate": "truncate", "windows": "windows"})
-Mark = enum.Enum("Mark", {"highlight": "highlight", "matrix": "matrix"})
+Mark = enum.Enum("Mark", {"highlight": "highlight", "matrix": "matrix", "bars": "bars", "arcs": "arcs"})
 Normalized = enum.Enum("Normalized", {"row_max": "row_max", "row_sum": "row_sum", "none": "none"})
 Provenance = enum.Enum("Provenance", {"map": "map", "recipe": "recipe", "none": "none"})
 Dtype = enum.Enum(
@@ -83,6 +83,9 @@ Rows = Annotated[
 ]
 Drawn = Annotated[
     Path, typer.Argument(metavar="FILE", help="A .pdf, .png, .svg, .html or .json that hf-saliency wrote.")
+]
+Room = Annotated[
+    str | None, typer.Option("--width", metavar="INCHES", help="Width of the figure, or a venue such as acl.")
 ]
 Width = Annotated[float | None, typer.Option("--width", min=0.1, metavar="INCHES", help="Width of a figure.")]
 TopK = Annotated[int, typer.Option("--top-k", metavar="N", min=0, help="How many predictions to show.")]

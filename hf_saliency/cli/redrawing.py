@@ -18,9 +18,9 @@ from hf_saliency.cli.options import (
     Normalize,
     Output,
     Provenance,
+    Room,
     Rows,
     Style,
-    Width,
 )
 from hf_saliency.cli.reading import assignments, value_of
 from hf_saliency.cli.reporting import reported
@@ -75,7 +75,7 @@ def redraw(
     style: Style = None,
     targets: Rows = None,
     normalize: Normalize = None,
-    width: Width = None,
+    width: Room = None,
     provenance: Carried = Provenance.map,
     debug: Debug = False,
 ) -> None:
@@ -92,7 +92,11 @@ def redraw(
         maps = found.maps or tuple(carriers.read_maps(file))  # which says why there are none
         outputs = writable(output, len(maps))
         drawing = _drawing(found, mark, option or [])
-        given = {"width": width, "normalize": normalize and normalize.value, "targets": _rows(targets)}
+        given = {
+            "width": width and value_of(width),
+            "normalize": normalize and normalize.value,
+            "targets": _rows(targets),
+        }
         drawing |= {key: value for key, value in given.items() if value is not None}
         write(maps, outputs, drawing, provenance.value, style=style)
 
@@ -112,12 +116,13 @@ def _drawing(found: Record, mark: Mark | None, options: Sequence[str]) -> dict[s
     was = drawing.settings_of(found.drawing, len(found.maps))
     if mark:
         return {**was, "mark": mark_of(mark, options)}
-    old = drawing.mark_of(found.drawing)
+    old = drawing.marks_of(found.drawing)
     if not options:
         return {**was, "mark": old}
     if old is None:
         raise typer.BadParameter("say which mark takes these: --mark.", param_hint="--option")
-    return {**was, "mark": mark_of(Mark(type(old).__name__.lower()), options)}
+    changed = {key: value_of(text) for key, text in assignments(options, "--option").items()}
+    return {**was, "mark": [drawing.changed(one, changed) for one in old]}
 
 
 def _rows(targets: Sequence[str] | None) -> list[int | str] | None:
@@ -130,11 +135,13 @@ def _count(number: int, noun: str) -> str:
 
 
 def _drawn(found: Record) -> str:
-    options = found.drawing.get("options", {})
-    details = ", ".join(f"{k}={v!r}" for k, v in options.items()) if isinstance(options, dict) else ""
-    mark = f", drawn as {found.drawing['mark']}({details})" if "mark" in found.drawing else ""
-    width = f", {found.drawing['width']} in wide" if "width" in found.drawing else ""
-    return mark + width
+    marks = found.drawing.get("marks")
+    names = (
+        [str(one.get("name")) for one in marks if isinstance(one, dict)] if isinstance(marks, list) else []
+    )
+    drawn = f", drawn as {', '.join(dict.fromkeys(names))}" if names else ""
+    width = found.drawing.get("width")
+    return drawn + (f", {width:.4g} in wide" if isinstance(width, float) else f", {width}" if width else "")
 
 
 def _lines(found: Record, number: int) -> list[str]:

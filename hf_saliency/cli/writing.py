@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import typer
 
@@ -92,11 +92,17 @@ def _draw(
         from hf_saliency.render.drawing import styled
 
         with styled(style):
-            figure = cast(Any, hs.figure(maps, **drawing))
             for path in figures:
-                figure.savefig(path, provenance=provenance)
+                _figure(maps, drawing, path).savefig(path, provenance=provenance)
                 say("wrote", str(path))
     for path in pages:
         own = {key: drawing[key] for key in ("title", "normalize", "targets") if key in drawing}
         hs.page(maps, path, provenance=provenance, **own)
         say("wrote", str(path))
+
+
+def _figure(maps: Sequence[hs.SaliencyMap], drawing: Mapping[str, Any], path: Path) -> Any:
+    """On several pages, where a height says so and the file has pages."""
+    if "height" in drawing and path.suffix.lower() == ".pdf":
+        return hs.sheets(maps, **drawing)
+    return hs.figure(maps, **{key: value for key, value in drawing.items() if key != "height"})

@@ -10,16 +10,14 @@ import numpy as np
 from jaxtyping import Float
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.palette import LIGHT
 from hf_saliency.saliency_map import Normalization, SaliencyMap
 
 INK = "black"
 
-# White to orange and white to blue in equal steps of CIELAB lightness (100 to 53), along a curve in Oklab.
-# Both arms end where black ink still has a contrast of 5, so text never changes its colour from cell to cell;
-# the two hues stay apart under all three colour blindnesses. Zero is paper, and an unsigned map uses the
-# orange arm alone, so that signed and unsigned panels can share one scale.
-_POSITIVE = ("#ffffff", "#fedfc0", "#f9bf8f", "#f19d65", "#e67b3d", "#d9560a")
-_NEGATIVE = ("#ffffff", "#d3e7f9", "#a9ceef", "#81b6e4", "#5a9dd7", "#2f84c9")
+# Black ink is read on both arms. Zero is paper, and an unsigned map uses the orange arm alone, so that signed and
+# unsigned panels can share one scale.
+_POSITIVE, _NEGATIVE = LIGHT.positive, LIGHT.negative
 
 _STEPS = 255  # of either arm
 
@@ -149,9 +147,14 @@ def _missing(maps: Sequence[SaliencyMap]) -> tuple[str, ...]:
     return tuple(name for name, found in kinds.items() if found.any())
 
 
+def method_name(method: str) -> str:
+    """The name of a method as it is printed."""
+    return method.replace("_x_", " × ").replace("_", " ")
+
+
 def _label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool) -> str:
     methods = {one.method for one in maps}
-    name = methods.pop().replace("_", " ") if len(methods) == 1 else "attribution"
+    name = method_name(methods.pop()) if len(methods) == 1 else "attribution"
     units = sorted({_UNITS[target.unit] for one in maps for target in one.targets})
     label = f"{name} of the {' or '.join(units)}"
     if normalize == "none":

@@ -5,52 +5,62 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast, get_args
 
 import matplotlib as mpl
 import matplotlib.style
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render import marks
+from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Mark
+from hf_saliency.render.venues import VENUES
 from hf_saliency.saliency_map import Normalization
 
 
-def drawing(mark: Mark, width: float, titles: Sequence[str], normalize: Normalization) -> dict[str, Any]:
+def drawing(
+    panels: Sequence[Panel], normalize: Normalization, width: float | str, **settings: Any
+) -> dict[str, Any]:
     """What :func:`hf_saliency.figure` was told, as JSON values.
 
     Parameters
     ----------
-    mark
-        A mark of this package is kept by name with its options; another one is not.
-    width
-        In inches.
-    titles
-        One for each panel.
+    panels
+        Their titles are kept, and their marks by name with their options, if all are of this package.
     normalize
         The normalisation of rows.
+    width
+        In inches, or a venue.
+    **settings
+        Other arguments that are JSON values.
 
     Returns
     -------
     dict
     """
-    kept: dict[str, Any] = {"width": width, "titles": list(titles), "normalize": normalize}
-    if known().get(type(mark).__name__) is type(mark):
-        options = {f.name: getattr(mark, f.name) for f in dataclasses.fields(mark)}  # type: ignore[arg-type]
-        if all(value is None or isinstance(value, (bool, int, float, str)) for value in options.values()):
-            kept |= {"mark": type(mark).__name__, "options": options}
-    return kept
+    kept = {"width": width, "titles": [panel.title for panel in panels], "normalize": normalize, **settings}
+    marks = [_kept(panel.mark) for panel in panels]
+    return kept if None in marks else {**kept, "marks": marks}
+
+
+def _kept(mark: Mark) -> dict[str, Any] | None:
+    if known().get(type(mark).__name__) is not type(mark):
+        return None
+    options = {f.name: getattr(mark, f.name) for f in dataclasses.fields(cast(Any, mark))}
+    plain = all(value is None or isinstance(value, (bool, int, float, str)) for value in options.values())
+    return {"name": type(mark).__name__, "options": options} if plain else None
 
 
 def known() -> dict[str, type[Mark]]:
     """The marks of this package by name."""
-    found: dict[str, type[Mark]] = {name: getattr(marks, name) for name in marks.__all__}
-    return {name: kind for name, kind in found.items() if kind is not Mark}
+    kinds: dict[str, Any] = {name: getattr(marks, name) for name in marks.__all__}
+    concrete = {name for name, kind in kinds.items() if dataclasses.is_dataclass(kind)}
+    return {name: kind for name, kind in kinds.items() if name in concrete and issubclass(kind, Mark)}
 
 
-def mark_of(kept: Mapping[str, Any]) -> Mark | None:
-    """The mark that :func:`drawing` kept, from any file.
+def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
+    """The marks that :func:`drawing` kept, from any file.
 
     Parameters
     ----------
@@ -59,20 +69,23 @@ def mark_of(kept: Mapping[str, Any]) -> Mark | None:
 
     Returns
     -------
-    Mark or None
+    list of Mark, or None
         None where the record names none.
 
     Raises
     ------
     SaliencyError
-        For a mark that does not exist, or options that it does not take.
+        For marks that do not exist, or options that they do not take.
     """
-    if "mark" not in kept:
+    found = kept.get("marks")
+    if found is None:
         return None
-    options = kept.get("options", {})
-    if not isinstance(options, dict):
-        raise SaliencyError("this file's record is damaged: the options of its mark are no object.")
-    return named(kept["mark"], options)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise SaliencyError("this file's record is damaged: its marks are no list of objects.")
+    options = [one.get("options", {}) for one in found]
+    if not all(isinstance(one, dict) for one in options):
+        raise SaliencyError("this file's record is damaged: the options of a mark are no object.")
+    return [named(one.get("name"), own) for one, own in zip(found, options, strict=True)]
 
 
 def named(name: Any, options: Mapping[str, Any]) -> Mark:
@@ -107,6 +120,13 @@ def named(name: Any, options: Mapping[str, Any]) -> Mark:
     return kind(**options)
 
 
+def changed(mark: Mark, options: Mapping[str, Any]) -> Mark:
+    """A mark of this package with other options, checked as :func:`named` does."""
+    old = _kept(mark)
+    assert old is not None
+    return named(old["name"], {**old["options"], **options})
+
+
 def _fits(value: Any, default: Any) -> bool:
     """Whether a value is of the kind of an option's default; sizes are words or numbers."""
     if default is None:
@@ -129,20 +149,31 @@ def settings_of(kept: Mapping[str, Any], panels: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``width``, ``title`` and ``normalize``, as far as they are known.
+        Arguments of :func:`hf_saliency.figure`, or, with ``height`` among them, of :func:`hf_saliency.sheets`.
     """
-    width, titles, normalize = (kept.get(key) for key in ("width", "titles", "normalize"))
-    found: dict[str, Any] = {}
-    if type(width) in (int, float) and 0 < width < _WIDEST:  # type: ignore[operator]
-        found["width"] = width
-    if isinstance(titles, list) and len(titles) == panels and all(isinstance(one, str) for one in titles):
-        found["title"] = titles
-    if normalize in get_args(Normalization):
-        found["normalize"] = normalize
+    titles = kept.get("titles")
+    fits = isinstance(titles, list) and len(titles) == panels and all(isinstance(one, str) for one in titles)
+    found: dict[str, Any] = {"title": titles} if fits else {}
+    for key, check in _SETTINGS.items():
+        if key in kept and check(kept[key]):
+            found[key] = kept[key]
     return found
 
 
+def _length(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < _WIDEST
+
+
 _WIDEST = 200.0  # inches: the largest page of a PDF file
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "width": lambda value: _length(value) or value in list(VENUES),
+    "height": _length,
+    "normalize": lambda value: value in get_args(Normalization),
+    "scale": lambda value: value in ("shared", "own"),
+    "columns": lambda value: type(value) is int and 0 < value < 100,
+    "around": lambda value: type(value) is int and value >= 0,
+    "agreement": lambda value: type(value) is bool,
+}
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from hf_saliency import record
 from hf_saliency.errors import SaliencyError
 from hf_saliency.record import KEY, Provenance, Record
 
-_VECTOR = ("eps", "pdf", "ps", "svg", "svgz")
+_VECTOR = ("eps", "pdf", "pgf", "ps", "svg", "svgz")
 _RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
 _PRINT_DPI = 300
 _SCREEN_DPI = 144
@@ -25,7 +25,7 @@ _SCREEN_DPI = 144
 # Type 42 is TrueType, which publishers ask for; Matplotlib writes Type 3 by default. The layout is exact, so
 # that nothing is to be cut off ("tight"). Names inside an SVG file come from the salt instead of from chance.
 # Without hinting, letters of a PNG are as wide as they were measured.
-_SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,
     "pdf.use14corefonts": False,
     "ps.fonttype": 42,
@@ -66,9 +66,9 @@ class SaliencyFigure(Figure):
         transparent
             Leave the background out.
         outlines
-            In SVG, draw letters as outlines. Without it they are text, which can be searched and edited, but
-            needs the same font where it is read, or letters and their colours drift apart. PDF embeds its
-            fonts.
+            In SVG and PGF, draw letters as outlines. Without it they are text, which can be searched and
+            edited. An SVG file then needs the same font where it is read, or letters and their colours drift
+            apart; in PGF, TeX sets them in the paper's font, each scaled to its room. PDF embeds its fonts.
         provenance
             What the file carries: ``"map"``; ``"recipe"`` for model, revision, method, versions and a digest,
             without text and scores; ``"none"``.
@@ -96,14 +96,15 @@ class SaliencyFigure(Figure):
         own = _UNDATED.get(drawn, {}) | ({KEY: carried} if carried and drawn == "png" else {})
         if own:
             kwargs["metadata"] = own | (kwargs.get("metadata") or {})
+        if kind == "pgf":
+            kwargs |= {"backend": "module://hf_saliency.render.pgf", "outlines": outlines, "dpi": 72}
         buffer = BytesIO()
-        settings = _SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
+        settings = SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
         with mpl.rc_context(cast(Any, settings)):
             if drawn == "pdf":
                 with PdfPages(buffer, metadata=kwargs.pop("metadata")) as pages:
-                    if (
-                        carried
-                    ):  # through the dictionary itself: Matplotlib warns of a key that it does not know
+                    # Into the dictionary itself: of metadata= with a key of its own, Matplotlib would warn.
+                    if carried:
                         pages.infodict()[KEY] = carried
                     super().savefig(pages, format=drawn, transparent=transparent, **kwargs)
             else:
@@ -117,7 +118,7 @@ class SaliencyFigure(Figure):
             )
         if kind == "svgz":
             data = gzip.compress(data, mtime=0)
-        _write(fname, kind, data)
+        write(fname, kind, data)
 
     def _repr_png_(self) -> bytes:
         """Shows the figure where it is the last value of a notebook's cell."""
@@ -139,7 +140,8 @@ def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, given: s
     return kind.lower()
 
 
-def _write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
+def write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
+    """Write to a path, with the format's ending if it has none, or to a binary file."""
     if not isinstance(fname, (str, os.PathLike)):
         fname.write(data)
         return
