@@ -307,7 +307,8 @@ class SaliencyMap:
         """The data of one facet for ``textualheatmap.TextualHeatmap.set_data([...])``.
 
         It needs a complete sweep with an unsigned method: one target at each token that is not special.
-        TextualHeatmap puts the data into a script as they are: do not show it a text from a stranger.
+        TextualHeatmap puts the data into a script as they are, which a text from a stranger can leave:
+        :func:`hf_saliency.show` and :func:`hf_saliency.page` escape them.
 
         Parameters
         ----------

@@ -18,7 +18,9 @@ from hf_saliency import carriers, record
 from hf_saliency.errors import SaliencyError
 from hf_saliency.record import KEY, Record
 from hf_saliency.render.figure import figure
+from hf_saliency.render.marks import Highlight
 from hf_saliency.render.saliency_figure import SaliencyFigure
+from hf_saliency.render.sheets import sheets
 
 KINDS = ("pdf", "png", "svg", "svgz")
 LINE = record.dumps(Record.of([maps.sweep()]))
@@ -58,6 +60,29 @@ def test_less_is_carried_where_less_is_wanted(kind: str, tmp_path: Path) -> None
 def test_only_the_targets_drawn_are_carried(tmp_path: Path) -> None:
     drawn(targets=["end", 0]).savefig(tmp_path / "a.pdf")
     assert carriers.read_maps(tmp_path / "a.pdf") == [maps.sweep().select("end", 0)]
+
+
+def test_sheets_carry_their_maps_once(tmp_path: Path) -> None:
+    found = sheets([maps.sweep(), maps.sweep(method="saliency")], Highlight(), width=3.0, height=2.0)
+    assert len(found) > 1
+    found.savefig(tmp_path / "a.pdf")
+    assert carriers.read_maps(tmp_path / "a.pdf") == [maps.sweep(), maps.sweep(method="saliency")]
+    found[1].savefig(tmp_path / "b.png")
+    assert len(carriers.read_maps(tmp_path / "b.png")) == 2
+    found.savefig(tmp_path / "a.pdf", provenance="recipe")
+    assert carriers.read(tmp_path / "a.pdf").maps == ()
+    found[:1].savefig(tmp_path / "a.pdf", provenance="none")
+    with pytest.raises(SaliencyError, match="carries no saliency map"):
+        carriers.read(tmp_path / "a.pdf")
+
+
+@pytest.mark.parametrize("kind", ["eps", "ps", "pgf", "jpg", "webp", "tif"])
+def test_other_formats_carry_nothing_of_the_map(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{kind}"
+    drawn().savefig(path)
+    assert b"zlib,base64" not in path.read_bytes()
+    with pytest.raises(SaliencyError, match="is no file that carries saliency maps"):
+        carriers.read(path)
 
 
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
