@@ -36,8 +36,8 @@ FEW = 5  # up to so many targets, the text is printed once for each
 _SHADES = {
     "truecolor": (LIGHT.positive[1:], LIGHT.negative[1:], LIGHT.ink),
     "256": (
-        ("color(223)", "color(216)", "color(209)", "color(173)", "color(166)"),
-        ("color(189)", "color(153)", "color(111)", "color(69)", "color(32)"),
+        ("color(223)", "color(216)", "color(209)", "color(202)", "color(166)"),
+        ("color(189)", "color(153)", "color(75)", "color(68)", "color(32)"),
         "color(16)",
     ),
 }

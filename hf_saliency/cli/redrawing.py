@@ -52,7 +52,9 @@ def info(
         lines = [f"{file}: {_count(len(found.recipes), 'map')}{_drawn(found)}"]
         for number in range(len(found.recipes)):
             lines += ["", *_lines(found, number)]
-        terminal.write(terminal.console(), *(terminal.visible(line) for line in lines))
+        console = terminal.console()
+        console.soft_wrap = True  # each fact is a line of its own, however long
+        terminal.write(console, *(terminal.visible(line) for line in lines))
 
 
 def show(file: Drawn, targets: Rows = None, debug: Debug = False) -> None:

@@ -13,7 +13,7 @@ from hf_saliency import record
 from hf_saliency.palette import DARK, LIGHT, Palette
 from hf_saliency.record import KEY, Provenance, Record
 from hf_saliency.render.html.assets import assets
-from hf_saliency.render.html.escape import data, escaped
+from hf_saliency.render.html.escape import clean, data, escaped
 from hf_saliency.render.html.facets import LEVELS, Facet, settings, shade
 from hf_saliency.render.numerals import number
 
@@ -66,12 +66,12 @@ def document(parts: Sequence[Part], heading: str, kept: Record, level: Provenanc
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{escaped(heading)}</title>
+<title>{escaped(clean(heading))}</title>
 <!-- {_comment(own.notice)} -->
 <style>{style}</style>
 </head>
 <body>
-<h1><bdi>{escaped(heading)}</bdi></h1>
+<h1><bdi>{escaped(clean(heading))}</bdi></h1>
 <p class="hint with-script" hidden>Point at a word, tap it, or go to it with the arrow keys: the colours show what
 the model’s answer there depends on. A click or Enter keeps it, Escape lets it go.</p>
 <noscript><p class="hint">Without JavaScript the page shows the first targets, and all of them in the table
@@ -139,7 +139,7 @@ def _static(facet: Facet, chosen: dict[str, int | None]) -> str:
     first = next((row for row in rows if facet.selection(row) == chosen), 0)
     order = [first, *(row for row in rows if row != first)][:_STATIC]
     title = (
-        f'<div class="facet-title"><span><bdi>{escaped(facet.title)}</bdi></span></div>'
+        f'<div class="facet-title"><span><bdi>{escaped(clean(facet.title))}</bdi></span></div>'
         if facet.title
         else ""
     )
@@ -176,7 +176,7 @@ def _legend(facet: Facet) -> str:
     return (
         f'<figure class="legend"><span>{least} <span class="bar" role="img" aria-label="colour scale">{bar}</span> '
         f"{number(colors.limit)}</span><span>{missing}</span>"
-        f"<figcaption>{escaped(colors.label)}</figcaption></figure>"
+        f"<figcaption>{escaped(clean(colors.label))}</figcaption></figure>"
     )
 
 
@@ -189,7 +189,7 @@ def _table(facet: Facet) -> str:
         f'<td class="items">{_items(facet.strongest(row))}</td></tr>\n'
         for row in range(len(facet.units))
     )
-    of = f" of <bdi>{escaped(facet.title)}</bdi>" if facet.title else ""
+    of = f" of <bdi>{escaped(clean(facet.title))}</bdi>" if facet.title else ""
     count = f"{len(facet.units)} target{'' if len(facet.units) == 1 else 's'}"
     return (
         f'<details><summary>{count}{of} in a table</summary><div class="scroll"><table><thead><tr>'
@@ -215,6 +215,8 @@ def _about(kept: Record) -> str:
             **recipe["provenance"],
             "sha256": recipe["sha256"],
         }
-        lines = "".join(f"<dt>{escaped(str(k))}</dt><dd>{escaped(str(v))}</dd>" for k, v in facts.items())
+        lines = "".join(
+            f"<dt>{escaped(clean(str(k)))}</dt><dd>{escaped(clean(str(v)))}</dd>" for k, v in facts.items()
+        )
         found += f"<dl>{lines}</dl>"
     return f"<details><summary>How this was made</summary>{found}</details>"

@@ -14,14 +14,18 @@ _FORBIDDEN = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe
 
 
 def clean(text: str) -> str:
-    """A string with a sign for each control character; a line break stays one."""
-    lines = (visible(line) for line in text.split("\n"))
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", "\n".join(lines))
+    """A label or a title with a sign for each character that would not be seen; a line break stays one."""
+    return harmless("\n".join(visible(line) for line in text.split("\n")))
+
+
+def harmless(text: str) -> str:
+    """A string as it is, but for characters that HTML cannot hold."""
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def escaped(text: str) -> str:
-    """A cleaned string as the content of an element or of a quoted attribute."""
-    return html.escape(clean(text), quote=True)
+    """A harmless string as the content of an element or of a quoted attribute."""
+    return html.escape(harmless(text), quote=True)
 
 
 def data(value: Any) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hf_saliency.alignment import aligned
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.html.escape import clean
+from hf_saliency.render.html.escape import clean, harmless
 from hf_saliency.render.numerals import decimals, number
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.saliency_map import SaliencyMap, TargetRow
@@ -73,10 +73,10 @@ class Facet:
         for unit, column in enumerate(self._columns):
             start, end = self._passage.spans[column]
             if reached < start:
-                found.append((clean(text[reached:start]), None))
-            found.append((clean(text[start:end]), unit))
+                found.append((harmless(text[reached:start]), None))
+            found.append((harmless(text[start:end]), unit))
             reached = end
-        return [*found, (clean(text[reached:]), None)] if reached < len(text) else found
+        return [*found, (harmless(text[reached:]), None)] if reached < len(text) else found
 
     @cached_property
     def labels(self) -> list[str]:
