@@ -74,7 +74,7 @@ def read(path: str | Path) -> Record:
     data = _bytes(path, name)
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
-        return Record.of([storage.load(path)])
+        return Record((storage.load(path),))
     for mark, kind, carried in _KINDS:
         if mark.match(start):
             line = carried(data, name)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
+import functools
 import json
 import reprlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
@@ -40,38 +40,25 @@ class Record:
     ----------
     maps
         The maps drawn, in the order of the panels; none where text and scores were left out.
-    recipes
-        For each panel how its map was made, as :func:`recipe` says.
     drawing
-        How it was drawn: ``"mark"``, ``"options"``, ``"width"``, ``"titles"``, ``"normalize"``, as JSON
-        values. From a file it is as trustworthy as that file.
+        How they were drawn, as JSON values. From a file it is as trustworthy as that file.
+    instead
+        The recipes of maps that were left out.
     """
 
     maps: tuple[SaliencyMap, ...]
-    recipes: tuple[Mapping[str, Any], ...]
     drawing: Mapping[str, Any] = field(default_factory=dict)
+    instead: tuple[Mapping[str, Any], ...] = ()
 
-    @classmethod
-    def of(cls, maps: Sequence[SaliencyMap], drawing: Mapping[str, Any] | None = None) -> Record:
-        """The record of some maps.
-
-        Parameters
-        ----------
-        maps
-            As they are drawn.
-        drawing
-            How they are drawn.
-
-        Returns
-        -------
-        Record
-        """
-        return cls(tuple(maps), tuple(recipe(one) for one in maps), dict(drawing or {}))
+    @functools.cached_property
+    def recipes(self) -> tuple[Mapping[str, Any], ...]:
+        """For each panel how its map was made, as :func:`recipe` says."""
+        return self.instead or tuple(recipe(one) for one in self.maps)
 
     def bare(self) -> Record:
         """The record without texts and scores, and without titles, which may quote the text."""
         drawing = {key: value for key, value in self.drawing.items() if key != "titles"}
-        return dataclasses.replace(self, maps=(), drawing=drawing)
+        return Record((), drawing, self.recipes)
 
 
 def recipe(saliency_map: SaliencyMap) -> dict[str, Any]:
@@ -191,10 +178,10 @@ def loads(line: str, source: str) -> Record:
     if not isinstance(maps, list) or not isinstance(recipes, list) or not isinstance(drawing, dict):
         raise SaliencyError(f"what {source} carries is damaged: it lacks maps, recipes or drawing.")
     if maps:  # recipes follow from maps, so that one cannot contradict the other
-        return Record.of([storage.from_document(one, f"a map in {source}") for one in maps], drawing)
+        return Record(tuple(storage.from_document(one, f"a map in {source}") for one in maps), drawing)
     if not recipes or not all(isinstance(one, dict) for one in recipes):
         raise SaliencyError(f"what {source} carries is damaged: it names no map.")
-    return Record((), tuple(recipes), drawing)
+    return Record((), drawing, tuple(recipes))
 
 
 def _inflated(line: str) -> bytes:

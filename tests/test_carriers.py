@@ -23,7 +23,7 @@ from hf_saliency.render.saliency_figure import SaliencyFigure
 from hf_saliency.render.sheets import sheets
 
 KINDS = ("pdf", "png", "svg", "svgz")
-LINE = record.dumps(Record.of([maps.sweep()]))
+LINE = record.dumps(Record((maps.sweep(),)))
 
 
 def drawn(*given: Any, **options: Any) -> SaliencyFigure:

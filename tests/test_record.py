@@ -32,7 +32,7 @@ def unpacked(line: str) -> Any:
 @settings(max_examples=30, deadline=None)
 @given(maps.maps(), maps.maps())
 def test_maps_come_back_equal(one: SaliencyMap, other: SaliencyMap) -> None:
-    line = record.dumps(Record.of([one, other], {"width": 3.25}))
+    line = record.dumps(Record((one, other), {"width": 3.25}))
     found = record.loads(line, "f")
     assert list(found.maps) == [one, other]
     assert found.drawing == {"width": 3.25}
@@ -50,7 +50,7 @@ def test_a_recipe_has_neither_text_nor_scores() -> None:
         },
         provenance={"model": "a/b", "revision": "abc", "torch": "2.6"},
     )
-    whole = Record.of([heat], {"titles": ["secret"], "width": 2.0})
+    whole = Record((heat,), {"titles": ["secret"], "width": 2.0})
     line = record.dumps(whole, "recipe")
     text = json.dumps(unpacked(line))
     for word in ("believable", "secret", "Secret", "scores", "tokens", "##able", "OTHER"):
@@ -85,19 +85,19 @@ def test_a_baseline_that_is_a_function_keeps_its_name() -> None:
 
 
 def test_none_is_nothing_and_other_words_are_refused() -> None:
-    assert record.dumps(Record.of([maps.sweep()]), "none") == ""
+    assert record.dumps(Record((maps.sweep(),)), "none") == ""
     with pytest.raises(SaliencyError, match="provenance='all': choose 'map', 'recipe' or 'none'"):
         record.checked("all")
 
 
 def test_maps_too_large_leave_their_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "_LARGEST", 1500)
-    found = record.loads(record.dumps(Record.of([maps.sweep()])), "f")
+    found = record.loads(record.dumps(Record((maps.sweep(),))), "f")
     assert (found.maps, len(found.recipes)) == ((), 1)
 
 
 def forged(**changes: Any) -> dict[str, Any]:
-    return {**unpacked(record.dumps(Record.of([maps.sweep()]))), **changes}
+    return {**unpacked(record.dumps(Record((maps.sweep(),)))), **changes}
 
 
 def content(**changes: Any) -> dict[str, Any]:

@@ -121,8 +121,8 @@ def figure(
         wide = inches(width, mpl.rcParams["figure.figsize"][0])
         new = _new(panels, wide, side_by_side)
     settings = {"columns": side_by_side, "around": around, "scale": scale, "agreement": agreement}
-    new.record = Record.of(
-        chosen, drawing(panels, normalize, width if isinstance(width, str) else wide, **settings)
+    new.record = Record(
+        tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else wide, **settings)
     )
     return new
 

@@ -173,8 +173,8 @@ def sheets(
             raise too_narrow(Board(panels, points_wide), across, error, "sheets") from error
         pages = _pages(strips, down * 72 - 2 * MARGIN - below, down)
         figures = tuple(_sheet(page, across, points_wide, legend, below) for page in pages)
-    kept = Record.of(
-        chosen, drawing(panels, normalize, width if isinstance(width, str) else across, height=down)
+    kept = Record(
+        tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else across, height=down)
     )
     for each in figures:
         each.record = kept

@@ -92,7 +92,7 @@ def page(
     titles = titles_of(title, chosen)
     visible = [shown(one, special=special, words=words) for one in chosen]
     parts = _parts(visible, titles, normalize, top_k, select)
-    kept = Record.of(chosen, {"titles": titles, "normalize": normalize})
+    kept = Record(tuple(chosen), {"titles": titles, "normalize": normalize})
     text = document(parts, heading or "Saliency map", kept, level)
     written = Path(path)
     try:

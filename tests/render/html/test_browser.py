@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from render.handmade import PIECES, of_spans, saliency_map, with_scores
+from render.html.test_notebook import displayed
 
 import hf_saliency as hs
 from hf_saliency.palette import DARK, LIGHT, Palette
@@ -317,3 +318,16 @@ def test_it_needs_no_network_for_what_is_large(shown: Callable[..., Any]) -> Non
     v.word(127).hover()
     assert v.colors() == expected(heat.scores[127])
     v.quiet()
+
+
+def test_in_a_notebook_textualheatmap_paints_and_answers(
+    visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v = visit()
+    v.page.set_content(displayed(monkeypatch, [HEAT, HEAT], select="grammar"))
+    assert v.page.locator(".selected").all_text_contents() == ["grammar"] * 2
+    v.page.locator(".token-content").first.locator("span", has_text="study").hover()
+    assert v.page.locator(".selected").all_text_contents() == ["study"] * 2
+    assert v.page.locator(".meta-content-item").all_text_contents() == ["language", "music", "grammar"] * 2
+    assert v.page.locator(".selected").first.get_attribute("style").startswith("background-color: rgb(")
+    assert v.logged == []
