@@ -52,7 +52,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
         places: list[Span] = []
         for c in range(len(text) + 1):
             for column in named.get(c, ()):
-                before = " " if pieces and not pieces[-1][-1].isspace() else ""
+                before = " " if pieces and not pieces[-1][-1:].isspace() else ""
                 name = saliency_map.tokens[column].piece
                 after = " " if c < len(text) and not text[c].isspace() else ""
                 pieces.append(before + name + after)
