@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import BufferedIOBase, BytesIO
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, cast, overload
 
@@ -49,7 +49,7 @@ class Sheets(Sequence[SaliencyFigure]):
     def __len__(self) -> int:
         return len(self.figures)
 
-    def savefig(self, fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, **kwargs: Any) -> None:
+    def savefig(self, fname: str | os.PathLike[str] | IO[bytes], **kwargs: Any) -> None:
         """Write all pages to one PDF file, with TrueType fonts, without a date, the same bytes on every run.
 
         Parameters
