@@ -87,7 +87,8 @@ def _cut(part: SaliencyMap, number: int) -> tuple[str, list[tuple[Span, int]]]:
 def _stretches(text: str, tokens: Sequence[Token]) -> list[Span]:
     """Characters of the tokens, made one stretch where only white space lies between two."""
     found: list[Span] = []
-    for start, end in sorted(cluster(text, t.start, t.end) for t in tokens):
+    places = [cluster(text, t.start, t.end) if t.start < t.end else (t.start, t.end) for t in tokens]
+    for start, end in sorted(places):
         if found and not text[found[-1][1] : start].strip():
             start, end = found[-1][0], max(found[-1][1], end)
             found.pop()

@@ -43,15 +43,15 @@ _AAAI = "aaai25.sty: textwidth 7in, columnsep 0.375in, textheight 9in; captions 
 _SLIDE = "PowerPoint's widescreen slide, 13.333 x 7.5in, less the margins of its content placeholder"
 
 VENUES = {
-    "aaai": Venue((7 - 0.375) / 2, 9, 10, _AAAI),
-    "aaai-2col": Venue(7, 9, 10, _AAAI),
-    "acl": Venue((16 - 0.6) / 2 * _CENTIMETRE, 24.7 * _CENTIMETRE, 10, _ACL),
-    "acl-2col": Venue(16 * _CENTIMETRE, 24.7 * _CENTIMETRE, 10, _ACL),
-    "iclr": Venue(5.5, 9, 10, _ICLR),
-    "icml": Venue((6.75 - 0.25) / 2, 9, 9, _ICML),
-    "icml-2col": Venue(6.75, 9, 9, _ICML),
-    "neurips": Venue(5.5, 9, 10, _NEURIPS),
-    "slide": Venue(11.5, 4.76, 20, _SLIDE),
+    "aaai": Venue((7 - 0.375) / 2, 9.0, 10.0, _AAAI),
+    "aaai-2col": Venue(7.0, 9.0, 10.0, _AAAI),
+    "acl": Venue((16 - 0.6) / 2 * _CENTIMETRE, 24.7 * _CENTIMETRE, 10.0, _ACL),
+    "acl-2col": Venue(16 * _CENTIMETRE, 24.7 * _CENTIMETRE, 10.0, _ACL),
+    "iclr": Venue(5.5, 9.0, 10.0, _ICLR),
+    "icml": Venue((6.75 - 0.25) / 2, 9.0, 9.0, _ICML),
+    "icml-2col": Venue(6.75, 9.0, 9.0, _ICML),
+    "neurips": Venue(5.5, 9.0, 10.0, _NEURIPS),
+    "slide": Venue(11.5, 4.76, 20.0, _SLIDE),
 }
 
 

@@ -1,0 +1,51 @@
+"""Any map at all is drawn, or refused by name."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Literal
+
+import maps
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render.figure import figure
+from hf_saliency.render.latex import to_latex
+from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
+from hf_saliency.render.sheets import sheets
+from hf_saliency.saliency_map import SaliencyMap
+
+MARKS: list[Mark] = [
+    Highlight(special=True),
+    Highlight(words=True),
+    Matrix(special=True, values=True, predictions=2),
+    Bars(special=True, top=3),
+    Bars(vertical=True, values=True),
+    Arcs(special=True),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@settings(max_examples=150, deadline=None)
+@given(
+    maps.maps(),
+    st.sampled_from(MARKS),
+    st.sampled_from([None, 0, 2]),
+    st.sampled_from(["row_max", "row_sum", "none"]),
+)
+def test_any_map_is_drawn_or_refused(
+    one: SaliencyMap, mark: Mark, around: int | None, normalize: Literal["row_max", "row_sum", "none"]
+) -> None:
+    signed = replace(one, signed=True)
+    try:
+        fig = figure(signed, mark, width=6.0, around=around, normalize=normalize)
+        pages = sheets(signed, mark, width=6.0, height=6.0, normalize=normalize)
+        if isinstance(mark, Highlight):
+            to_latex(signed, mark, around=around, normalize=normalize)
+    except SaliencyError:
+        return
+    fig.savefig(io.BytesIO(), format="svg")
+    assert len(pages) == 1
