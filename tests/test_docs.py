@@ -26,7 +26,7 @@ def page(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/methods.md", "docs/figures.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/methods.md", "docs/figures.md", "docs/page.md"])
 @pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning")
 def test_snippets_run_one_after_the_other(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
