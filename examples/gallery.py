@@ -54,7 +54,7 @@ class Case:
     @property
     def code(self) -> str:
         """The body of the function."""
-        lines = inspect.getsource(self.draw).splitlines()
+        lines = textwrap.dedent(inspect.getsource(self.draw)).splitlines()
         start = next(i for i, line in enumerate(lines) if line.startswith("def ")) + 1
         return textwrap.dedent("\n".join(lines[start:])).replace("return ", "")
 

@@ -28,7 +28,7 @@ MARKS: list[Mark] = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.filterwarnings("ignore:Glyph", "ignore:no installed font")
 @settings(max_examples=150, deadline=None)
 @given(
     maps.maps(),
