@@ -39,6 +39,7 @@ HOMES = {
     "torch": {"attribution", "adapter", "explainer", "found", "demo"},
     "captum": {"attribution", "adapter", "explainer"},
     "matplotlib": {"render"},
+    "fontTools": {"render"},
     "rich": {"cli", "terminal"},
     "typer": {"cli", "terminal"},
 }

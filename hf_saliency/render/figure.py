@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
+from hf_saliency.render.fallback import one_sheet
 from hf_saliency.render.layout import Panel, Stack
 from hf_saliency.render.marks import Highlight, Mark, Matrix
 from hf_saliency.render.points import Box
@@ -28,6 +29,7 @@ _FEW = 6  # up to so many targets, the default mark is a block of text for each
 _MARGIN = 1.0  # points; half a stroke of a frame, so that the figure still lines up with the column of text
 
 
+@one_sheet
 def figure(
     maps: SaliencyMap | Sequence[SaliencyMap],
     mark: Mark | None = None,
