@@ -28,6 +28,8 @@ lint: .venv
 
 bench: .venv
 	$(BIN)/python benchmarks/masked_sweep.py
+	$(BIN)/python benchmarks/integrated_gradients.py
+	$(BIN)/python benchmarks/methods.py
 
 clean:
 	rm -rf .venv demo-output

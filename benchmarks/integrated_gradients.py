@@ -74,7 +74,10 @@ def one_target(threads: int, tokens: int) -> None:
         memory = max(one.memory for one in timings) / MEBIBYTE
         print(f"| {name} | {fast.seconds:.2f} | {fast.seconds / best.seconds:.2f} | {memory:.0f} |")
     agree = max(float(np.abs(one[0].rows - best.rows).max()) for one in found.values())
-    print(f"\nlargest difference, relative to the largest score: {agree / np.abs(best.rows).max():.1e}", flush=True)
+    print(
+        f"\nlargest difference, relative to the largest score: {agree / np.abs(best.rows).max():.1e}",
+        flush=True,
+    )
 
 
 def as_needed(threads: int) -> None:
@@ -91,7 +94,9 @@ def as_needed(threads: int) -> None:
     }
     explainer(SENTENCE, target=hs.MaskedToken("grammar"), method=methods["tolerance=1e-2"])
     print(f"\nsweep of {len(exact)} targets, bundled model, {threads} thread{'s' * (threads > 1)}\n")
-    print("| integrated gradients | seconds | times faster | largest error of a token, of its row's largest |")
+    print(
+        "| integrated gradients | seconds | times faster | largest error of a token, of its row's largest |"
+    )
     print("|---|---|---|---|")
     first = None
     for name, method in methods.items():

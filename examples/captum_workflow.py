@@ -20,8 +20,6 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import hf_saliency as hs
-from hf_saliency.attribution.llm_gradient_norm import LLMGradientNormAttribution
-from hf_saliency.captum_views import captum_records, llm_attribution_result
 
 TEXT = "the formal study of grammar is an important part of education"
 TARGET = hs.MaskedToken(["grammar", "education"])
@@ -84,10 +82,10 @@ def draw(explainer: hs.Explainer, found: Tensor, folder: Path) -> None:
     hs.figure(heat, mark=hs.Highlight(), width=6.75).savefig(folder / "integrated_gradients.png", dpi=200)
 
     swept = explainer(TEXT, target=TARGET).drop_special()
-    page = captum.attr.visualization.visualize_text(captum_records(swept))  # needs IPython, and prints
+    page = captum.attr.visualization.visualize_text(hs.captum_records(swept))  # needs IPython, and prints
     (folder / "visualize_text.html").write_text(f"<!doctype html><meta charset=utf-8>{page.data}", "utf-8")
 
-    figure, _ = llm_attribution_result(swept).plot_token_attr()
+    figure, _ = hs.llm_attribution_result(swept).plot_token_attr()
     figure.savefig(folder / "plot_token_attr.png", bbox_inches="tight")
     pyplot.close(figure)
 
@@ -100,7 +98,7 @@ def generate(tokenizer: Any, folder: Path) -> None:
     model = GPT2LMHeadModel(config).eval()
     norm = hs.LayerGradientNorm(model, model.get_input_embeddings(), keepdim=True)
     prompt = captum.attr.TextTokenInput("the study of grammar", tokenizer, skip_tokens=["[CLS]", "[SEP]"])
-    result = LLMGradientNormAttribution(norm, tokenizer).attribute(prompt, target="is an important part")
+    result = hs.LLMGradientNormAttribution(norm, tokenizer).attribute(prompt, target="is an important part")
     print(f"GPT-2                   {result.output_tokens} after {result.input_tokens}")
     figure, _ = result.plot_token_attr()
     figure.savefig(folder / "gpt2_plot_token_attr.png", bbox_inches="tight")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_saliency.adapter.baselines import mask_embedding, mean_embedding, pad_embedding, zero_embedding
     from hf_saliency.adapter.targets import MaskedToken, UnmaskedToken
+    from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
     from hf_saliency.attribution.captum_method import captum_method
+    from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
     from hf_saliency.attribution.gradient_methods import (
         gradient_norm,
         input_x_gradient,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         var_grad,
     )
     from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm
+    from hf_saliency.attribution.llm_gradient_norm import LLMGradientNormAttribution
     from hf_saliency.attribution.method import Method
     from hf_saliency.attribution.path_methods import (
         discretized_integrated_gradients,
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
         occlusion,
         shapley_sampling,
     )
+    from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
+    from hf_saliency.captum_views import captum_records, llm_attribution_result
     from hf_saliency.demo import load_demo
     from hf_saliency.errors import SaliencyError
     from hf_saliency.explainer import Explainer
@@ -50,6 +55,10 @@ _HOME = {
     "UnmaskedToken": "adapter.targets",
     "GradientNorm": "attribution.gradient_norm",
     "LayerGradientNorm": "attribution.gradient_norm",
+    "LLMGradientNormAttribution": "attribution.llm_gradient_norm",
+    "AdaptiveIntegratedGradients": "attribution.adaptive_integrated_gradients",
+    "DiscretizedIntegratedGradients": "attribution.discretized_integrated_gradients",
+    "SequentialIntegratedGradients": "attribution.sequential_integrated_gradients",
     "mask_embedding": "adapter.baselines",
     "mean_embedding": "adapter.baselines",
     "pad_embedding": "adapter.baselines",
@@ -72,6 +81,8 @@ _HOME = {
     "lime": "attribution.removal_methods",
     "occlusion": "attribution.removal_methods",
     "shapley_sampling": "attribution.removal_methods",
+    "captum_records": "captum_views",
+    "llm_attribution_result": "captum_views",
     "figure": "render.figure",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
@@ -84,9 +95,12 @@ _HOME = {
 }
 
 __all__ = [
+    "AdaptiveIntegratedGradients",
+    "DiscretizedIntegratedGradients",
     "Explainer",
     "GradientNorm",
     "Highlight",
+    "LLMGradientNormAttribution",
     "LayerGradientNorm",
     "MaskedToken",
     "Matrix",
@@ -94,10 +108,12 @@ __all__ = [
     "Prediction",
     "SaliencyError",
     "SaliencyMap",
+    "SequentialIntegratedGradients",
     "TargetRow",
     "Token",
     "UnmaskedToken",
     "captum_method",
+    "captum_records",
     "discretized_integrated_gradients",
     "figure",
     "gradient_norm",
@@ -107,6 +123,7 @@ __all__ = [
     "kernel_shap",
     "leave_one_out",
     "lime",
+    "llm_attribution_result",
     "load_demo",
     "mask_embedding",
     "mean_embedding",

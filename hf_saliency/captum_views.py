@@ -44,7 +44,7 @@ def captum_records(
     --------
     >>> import hf_saliency as hs
     >>> heat = hs.Explainer(*hs.load_demo())("<b>hot</b> tea", target=hs.MaskedToken("tea"))
-    >>> (record,) = captum_records(heat)
+    >>> (record,) = hs.captum_records(heat)
     >>> record.attr_class, record.raw_input_ids[:4]
     ('tea', ['[CLS]', '&lt;', 'b', '&gt;'])
     """
@@ -92,7 +92,7 @@ def llm_attribution_result(saliency_map: SaliencyMap) -> LLMAttributionResult:
     --------
     >>> import hf_saliency as hs
     >>> heat = hs.Explainer(*hs.load_demo())("She drank hot tea.", target=hs.MaskedToken(["hot", "tea"]))
-    >>> result = llm_attribution_result(heat)
+    >>> result = hs.llm_attribution_result(heat)
     >>> result.output_tokens, tuple(result.token_attr.shape)
     (['hot', 'tea'], (2, 9))
     """

@@ -65,7 +65,7 @@ def saliency_map(
         provenance=provenance,
     )
     _warn_of_non_finite(made)
-    _warn_of_delta(made, [one.delta for _, one in found if one.delta is not None])
+    _warn_of_delta(made, method, [one.delta for _, one in found if one.delta is not None])
     return made
 
 
@@ -108,19 +108,16 @@ def _warn_of_non_finite(made: SaliencyMap) -> None:
         )
 
 
-def _warn_of_delta(made: SaliencyMap, deltas: Sequence[tuple[float, float]]) -> None:
+def _warn_of_delta(made: SaliencyMap, method: Method, deltas: Sequence[tuple[float, float]]) -> None:
     parts = [abs(delta / total) if total else 0.0 for delta, total in deltas]
     bad = [i for i, part in enumerate(parts) if part > DELTA]
     if not bad:
         return
     worst = max(bad, key=lambda i: parts[i])
-    remedy = "another baseline, or more steps or samples (n_steps=, n_samples=)"
-    if made.method == "integrated_gradients" and "tolerance" not in made.arguments:
-        remedy = "hs.integrated_gradients(tolerance=1e-3), which takes the steps that it needs, or another baseline"
     warnings.warn(
         f"{made.method}: the scores of {len(bad)} of {len(deltas)} targets do not add up to the difference that they "
         f"should explain; for {made.targets[worst].label!r} they miss {deltas[worst][1]:.3g} by {deltas[worst][0]:.2g} "
-        f"(convergence_delta). Give {remedy}.",
+        f"(convergence_delta). Give {method.remedy}.",
         RuntimeWarning,
         stacklevel=4,
     )

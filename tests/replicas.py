@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -52,6 +53,75 @@ def sequential_integrated_gradients(score: Scalar, embeds: Tensor, baseline: Ten
         start[i] = baseline[i]
         rows.append(integrated_gradients(score, embeds, start, n_steps)[i])
     return torch.stack(rows)
+
+
+def monotonic(start: Tensor, end: Tensor, point: Tensor) -> list[bool]:
+    """In which dimensions a point lies between start and end."""
+    return [
+        min(a, b) <= c <= max(a, b)
+        for a, b, c in zip(start.tolist(), end.tolist(), point.tolist(), strict=True)
+    ]
+
+
+def word_path(
+    table: Tensor, token: Tensor, baseline: Tensor, n_steps: int, strategy: str, n_neighbors: int
+) -> list[Tensor]:
+    """From the token to the baseline: Sanyal and Ren (2021), as their paper and their published code have it."""
+
+    def toward(end: Tensor, point: Tensor) -> Tensor:
+        inside = monotonic(baseline, end, point)
+        return torch.stack(
+            [
+                p if i else e - (e - b) / n_steps
+                for i, p, e, b in zip(inside, point, end, baseline, strict=True)
+            ]
+        )
+
+    def word(vector: Tensor) -> int | None:
+        return next((i for i, row in enumerate(table) if torch.equal(row, vector)), None)
+
+    ids, current, points = [word(token)], token, [token]
+    for _ in range(n_steps):
+        order = sorted(range(len(table)), key=lambda i: float((table[i] - current).norm()))
+        near = [i for i in order if i != ids[-1]][:n_neighbors]
+        costs = {}
+        for i in near:
+            if i not in ids and i != word(baseline):
+                inside = monotonic(baseline, current, table[i])
+                greedy = float((table[i] - toward(current, table[i])).norm())
+                costs[i] = greedy if strategy == "greedy" else -sum(inside)
+        if costs and not torch.equal(current, baseline):
+            ids.append(min(costs, key=costs.__getitem__))
+            current = table[ids[-1]]
+        else:
+            ids.append(word(baseline))
+            current = baseline
+        points.append(toward(points[-1], current))
+    return [*points, baseline]
+
+
+def discretized_integrated_gradients(
+    score: Scalar,
+    embeds: Tensor,
+    baseline: Tensor,
+    table: Tensor,
+    n_steps: int,
+    strategy: str,
+    n_neighbors: int,
+    factor: int,
+) -> Tensor:
+    """(tokens, width): the left Riemann sum over the tokens' paths, which all move at once."""
+    paths = [
+        word_path(table, token, start, n_steps, strategy, n_neighbors)
+        for token, start in zip(embeds, baseline, strict=True)
+    ]
+    points = [torch.stack([path[k] for path in paths]) for k in reversed(range(n_steps + 2))]
+    for _ in range(factor):
+        halved = [points[0]]
+        for after in points[1:]:
+            halved += [(halved[-1] + after) / 2, after]
+        points = halved
+    return sum(gradient(score, a) * (b - a) for a, b in itertools.pairwise(points))
 
 
 def removed(embeds: Tensor, baseline: Tensor, tokens: Sequence[int]) -> Tensor:

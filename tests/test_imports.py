@@ -30,14 +30,15 @@ ROOMS_FOR = {
     "cli": ROOMS,
     "terminal": ROOMS,
     "demo": set(),
+    "captum_views": set(),
     "__init__": ROOMS,
 }
 ENTRANCES = {*ROOMS_FOR, *ROOMS}  # what the hall may not import
 
 HOMES = {
     "transformers": {"adapter", "demo"},
-    "torch": {"attribution", "adapter", "explainer", "found", "demo"},
-    "captum": {"attribution", "adapter", "explainer"},
+    "torch": {"attribution", "adapter", "explainer", "found", "captum_views", "demo"},
+    "captum": {"attribution", "adapter", "explainer", "captum_views"},
     "matplotlib": {"render"},
     "fontTools": {"render"},
     "rich": {"cli", "terminal"},

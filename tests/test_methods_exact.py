@@ -117,6 +117,22 @@ def test_sequential_integrated_gradients(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("strategy", "n_neighbors", "factor"), [("greedy", 47, 0), ("maxcount", 9, 1)])
+def test_discretized_integrated_gradients(family: str, strategy: str, n_neighbors: int, factor: int) -> None:
+    table = tiny.masked_lm(family)[0].get_input_embeddings().weight.detach()
+    expected = [
+        replicas.discretized_integrated_gradients(
+            score, embeds, baseline, table, 4, strategy, n_neighbors, factor
+        )
+        .sum(-1)
+        .numpy()
+        for score, embeds, baseline, _, _ in rows(family)
+    ]
+    method = hs.discretized_integrated_gradients(4, strategy=strategy, n_neighbors=n_neighbors, factor=factor)
+    check(family, method, expected, 1e-8)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_gradient_shap_is_integrated_gradients_in_expectation(family: str) -> None:
     """The mean of 3,000 samples lies within 5 standard errors, at each of 30 tokens (failing one in 50,000)."""
     heat = explainer(family)(TEXT, method=hs.gradient_shap(3000))

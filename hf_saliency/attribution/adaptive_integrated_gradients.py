@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import torch
-from captum._utils.common import _format_additional_forward_args, _format_output, _run_forward
+from captum._utils.common import _format_output
 from captum.attr import GradientAttribution
 from captum.log import log_usage
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from hf_saliency.attribution.inputs import embeds_of, usable
-from hf_saliency.attribution.row_scale import RowScale
+from hf_saliency.attribution.inputs import check_internal_batch_size
+from hf_saliency.attribution.straight_path import StraightPath
 from hf_saliency.attribution.token_norm import autograd
 from hf_saliency.errors import SaliencyError
 
@@ -139,7 +137,7 @@ class AdaptiveIntegratedGradients(GradientAttribution):  # type: ignore[misc]
         """
         _check_options(tolerance, max_steps, internal_batch_size)
         with autograd():
-            path = _Path.of(self.forward_func, inputs, baselines, target, additional_forward_args)
+            path = StraightPath.of(self.forward_func, inputs, baselines, target, additional_forward_args)
             found, delta, missed = _integrals(path, tolerance, max_steps, internal_batch_size)
         if len(missed):
             warnings.warn(
@@ -158,7 +156,7 @@ class AdaptiveIntegratedGradients(GradientAttribution):  # type: ignore[misc]
 
 
 def _integrals(
-    path: _Path, tolerance: float, max_steps: int, size: int | None
+    path: StraightPath, tolerance: float, max_steps: int, size: int | None
 ) -> tuple[Float[Tensor, "batch elements"], Float[Tensor, " batch"], Float[Tensor, " missed"]]:
     """Attributions, convergence deltas, and the relative deltas of the rows that were not done."""
     rows = torch.arange(path.batch, device=path.difference.device)
@@ -205,182 +203,9 @@ def _ratio(part: Float[Tensor, " rows"], whole: Float[Tensor, " rows"]) -> Float
     return part / whole.clamp_min(torch.finfo(whole.dtype).tiny)
 
 
-@dataclass(frozen=True)
-class _Path:
-    """The straight lines from baselines to inputs, and the gradients on them, flat: (rows, elements).
-
-    Parameters
-    ----------
-    forward_func
-        As given.
-    streams, starts
-        Inputs and baselines, of the same shapes.
-    target, arguments
-        As given, for the whole batch.
-    """
-
-    forward_func: Callable[..., Tensor]
-    streams: tuple[Tensor, ...]
-    starts: tuple[Tensor, ...]
-    target: Any
-    arguments: tuple[Any, ...]
-
-    @classmethod
-    def of(
-        cls,
-        forward_func: Callable[..., Tensor],
-        inputs: object,
-        baselines: object,
-        target: Any,
-        arguments: Any,
-    ) -> _Path:
-        """Refuses what does not have a row for each row of the inputs."""
-        streams = tuple(usable(stream).detach() for stream in embeds_of(inputs))
-        rest = usable(_format_additional_forward_args(arguments)) or ()
-        _check_rows("inputs", streams, len(streams[0]))
-        _check_rows("additional_forward_args", [one for one in rest if _by_row(one)], len(streams[0]))
-        _check_rows("target", [target] if _differs(target) else [], len(streams[0]))
-        return cls(RowScale(forward_func, lambda: False), streams, _starts(baselines, streams), target, rest)
-
-    @property
-    def batch(self) -> int:
-        return len(self.streams[0])
-
-    @functools.cached_property
-    def dtype(self) -> torch.dtype:
-        """What sums are kept in."""
-        return functools.reduce(torch.promote_types, [one.dtype for one in self.streams], torch.float32)
-
-    @property
-    def rounding(self) -> float:
-        """The relative precision of a score, which is that of the coarsest stream."""
-        return max(torch.finfo(stream.dtype).eps for stream in self.streams)
-
-    @functools.cached_property
-    def difference(self) -> Float[Tensor, "batch elements"]:
-        """Input minus baseline."""
-        return self._flat([x.to(self.dtype) - x0.to(self.dtype) for x, x0 in self._lines()])
-
-    def sums(
-        self,
-        rows: Int[Tensor, " rows"],
-        fractions: Sequence[float],
-        groups: Sequence[Sequence[int]],
-        size: int | None,
-    ) -> tuple[list[Float[Tensor, "rows elements"]], Float[Tensor, "rows points"]]:
-        """For each group of the points at these fractions of the path, the sum of the gradients; all scores."""
-        count = len(rows) * len(fractions)
-        places = torch.tensor(fractions, dtype=self.dtype, device=rows.device)
-        member = torch.tensor([[i in group for i in range(len(fractions))] for group in groups])
-        sums = [self.difference.new_zeros(len(rows), self.difference.shape[1]) for _ in groups]
-        scores = torch.zeros(count, dtype=self.dtype, device=rows.device)
-        for pairs in torch.split(torch.arange(count, device=rows.device), size or max(1, count)):
-            own, point = pairs // len(fractions), pairs % len(fractions)
-            gradients, scores[pairs] = self._gradients(rows[own], places[point])
-            for total, chosen in zip(sums, member.to(rows.device)[:, point], strict=True):
-                total.index_add_(0, own[chosen], gradients[chosen])
-        return sums, scores.reshape(len(rows), len(fractions))
-
-    def tokens_of(self, flat: Float[Tensor, "rows elements"]) -> Float[Tensor, "rows tokens"]:
-        """The total of each token of each stream."""
-        return torch.cat([one.sum(-1).flatten(1) for one in self.streams_of(flat)], dim=1)
-
-    def streams_of(self, flat: Float[Tensor, "rows elements"]) -> tuple[Float[Tensor, "rows ..."], ...]:
-        """Flat values in the shapes of the streams."""
-        parts = torch.split(flat, [math.prod(stream.shape[1:]) for stream in self.streams], dim=1)
-        return tuple(
-            part.reshape(len(flat), *stream.shape[1:])
-            for part, stream in zip(parts, self.streams, strict=True)
-        )
-
-    def _gradients(
-        self, rows: Int[Tensor, " points"], fractions: Float[Tensor, " points"]
-    ) -> tuple[Float[Tensor, "points elements"], Float[Tensor, " points"]]:
-        leaves = tuple(_between(x0[rows], x[rows], fractions).requires_grad_() for x, x0 in self._lines())
-        arguments = tuple(_of_rows(one, rows) if _by_row(one) else one for one in self.arguments)
-        target = _of_rows(self.target, rows) if _differs(self.target) else self.target
-        scores = _run_forward(self.forward_func, leaves, target, arguments)
-        if scores.numel() != len(rows):
-            raise SaliencyError(
-                f"forward_func gives scores of shape {tuple(scores.shape)} for {len(rows)} rows: it must give one "
-                "score a row, or the target must pick one, such as target=0."
-            )
-        gradients = torch.autograd.grad(scores, leaves, torch.ones_like(scores))
-        return self._flat(gradients), scores.detach().flatten().to(self.difference)
-
-    def _flat(self, tensors: Sequence[Tensor]) -> Float[Tensor, "rows elements"]:
-        device = self.streams[0].device
-        return torch.cat([one.to(device, self.dtype).flatten(1) for one in tensors], dim=1)
-
-    def _lines(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(self.streams, self.starts, strict=True)
-
-
-def _between(start: Tensor, end: Tensor, fractions: Float[Tensor, " rows"]) -> Tensor:
-    """Points on the lines, the ends exactly."""
-    weights = fractions.to(start.device).reshape(-1, *[1] * (start.dim() - 1))
-    return torch.lerp(start.to(weights.dtype), end.to(weights.dtype), weights).to(end.dtype)
-
-
-def _starts(baselines: object, streams: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Baselines in any of Captum's forms as tensors of the streams' shapes."""
-    given = baselines if isinstance(baselines, tuple) else (baselines,)
-    if baselines is None:
-        given = (0,) * len(streams)
-    if len(given) != len(streams):
-        raise SaliencyError(
-            f"{len(given)} baseline(s) for {len(streams)} tensor(s) of embeddings: attribute((embeds, embeds), "
-            "(baseline, baseline)) has one each."
-        )
-    return tuple(_start(one, stream) for one, stream in zip(given, streams, strict=True))
-
-
-def _start(baseline: object, stream: Tensor) -> Tensor:
-    if isinstance(baseline, (int, float)):
-        return torch.full_like(stream, baseline)
-    if isinstance(baseline, Tensor) and baseline.shape in (stream.shape, (1, *stream.shape[1:])):
-        moved: Tensor = usable(baseline).detach().to(stream)
-        return moved.expand_as(stream)
-    found = (
-        f"of shape {tuple(baseline.shape)}"
-        if isinstance(baseline, Tensor)
-        else f"a {type(baseline).__name__}"
-    )
-    raise SaliencyError(
-        f"a baseline is {found}, but the embeddings are {tuple(stream.shape)}: give a number, a tensor like the "
-        "embeddings, such as torch.zeros_like(embeds), or one row of it for all, such as baseline[:1]."
-    )
-
-
-def _by_row(argument: object) -> bool:
-    """Whether an additional argument has a row for each row of the inputs."""
-    return isinstance(argument, Tensor) and argument.dim() > 0
-
-
-def _differs(target: object) -> bool:
-    """Whether a target, in one of Captum's forms, has a value for each row."""
-    return isinstance(target, list) or (isinstance(target, Tensor) and target.numel() != 1)
-
-
-def _of_rows(given: Any, rows: Int[Tensor, " points"]) -> Any:
-    return [given[row] for row in rows.tolist()] if isinstance(given, list) else given[rows.to(given.device)]
-
-
-def _check_rows(name: str, given: Sequence[Any], batch: int) -> None:
-    for one in given:
-        if len(one) != batch:
-            raise SaliencyError(
-                f"{name} has {len(one)} rows where the inputs have {batch}: it needs one for each, such as "
-                "mask.expand(len(embeds), -1) for a mask of one row."
-            )
-
-
 def _check_options(tolerance: object, max_steps: object, internal_batch_size: object) -> None:
     if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
         raise SaliencyError(f"tolerance={tolerance!r}: give a positive number, such as 1e-3.")
     if type(max_steps) is not int or max_steps < 3:
         raise SaliencyError(f"max_steps={max_steps!r}: give a whole number, 3 or more, such as 1024.")
-    if internal_batch_size is not None and (type(internal_batch_size) is not int or internal_batch_size < 1):
-        raise SaliencyError(
-            f"internal_batch_size={internal_batch_size!r}: give how many rows a call may have, 1 or more, or None."
-        )
+    check_internal_batch_size(internal_batch_size)

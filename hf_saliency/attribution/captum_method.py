@@ -21,7 +21,7 @@ _RELU = "changes the gradient of nn.ReLU modules, of which a transformer has non
 _IMAGE = "needs the channels and the width and height of a convolution"
 _ROWS = "exchanges features between the rows of a batch, which are different targets here"
 _DISTRIBUTION = "needs two or more baselines for a text: hs.gradient_shap() needs one"
-_LLM = "wraps a method for generated text: hs.language_model_attribution brings a gradient norm into it"
+_LLM = "explains generated text itself: for the gradient norm there use hs.LLMGradientNormAttribution"
 
 # By the name of a class of Captum; classes that inherit from it share the reason.
 _REFUSED = {

@@ -20,6 +20,7 @@ from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 
 Table: TypeAlias = Vocabulary | nn.Module | Float[Tensor, "vocabulary width"]
+Tables: TypeAlias = Table | tuple[Vocabulary | nn.Module | Float[Tensor, "_ _"], ...]  # each of its own shape
 Space: TypeAlias = Literal["one_hot", "embedding"]
 
 
@@ -69,7 +70,7 @@ class GradientNorm(TokenNorm):
     def __init__(
         self,
         forward_func: Callable[..., Tensor],
-        table: Table | tuple[Table, ...] | None = None,
+        table: Tables | None = None,
         *,
         space: Space = "one_hot",
         order: int | float = 2,

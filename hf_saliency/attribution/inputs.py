@@ -1,9 +1,11 @@
-"""What the gradient norms accept as inputs."""
+"""What the attributions of this package accept as inputs and baselines."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -27,6 +29,34 @@ def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
     return streams
 
 
+def streams_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
+    """As ``embeds_of``, as values that autograd can use and that are cut off from any graph."""
+    return tuple(usable(stream).detach() for stream in embeds_of(inputs))
+
+
+def baselines_of(
+    baselines: object, streams: Sequence[Float[Tensor, "batch ..."]]
+) -> tuple[Float[Tensor, "batch ..."], ...]:
+    """Baselines in any of Captum's forms as tensors of the streams' shapes: None is 0, one row is for all."""
+    given = baselines if isinstance(baselines, tuple) else (baselines,)
+    if baselines is None:
+        given = (0,) * len(streams)
+    if len(given) != len(streams):
+        raise SaliencyError(
+            f"{len(given)} baseline(s) for {len(streams)} tensor(s) of embeddings: attribute((embeds, embeds), "
+            "(baseline, baseline)) has one each."
+        )
+    return tuple(_baseline_of(one, stream) for one, stream in zip(given, streams, strict=True))
+
+
+def check_internal_batch_size(size: object) -> None:
+    """Refuse what is no number of rows."""
+    if size is not None and (type(size) is not int or size < 1):
+        raise SaliencyError(
+            f"internal_batch_size={size!r}: give how many rows a call may have, 1 or more, or None."
+        )
+
+
 def ids_of(inputs: object, attribute_to_layer_input: bool) -> tuple[Shaped[Tensor, "batch ..."], ...]:
     """The tensors given to ``LayerGradientNorm``; refuses them if none holds integers, as token ids are."""
     if attribute_to_layer_input:
@@ -48,6 +78,20 @@ def usable(arguments: Any) -> Any:
     if isinstance(arguments, tuple):
         return tuple(map(usable, arguments))
     return arguments.clone() if isinstance(arguments, Tensor) and arguments.is_inference() else arguments
+
+
+def _baseline_of(baseline: object, stream: Tensor) -> Tensor:
+    if isinstance(baseline, (int, float)):
+        return torch.full_like(stream, baseline)
+    if isinstance(baseline, Tensor) and baseline.shape in (stream.shape, (1, *stream.shape[1:])):
+        moved: Tensor = usable(baseline).detach().to(stream)
+        return moved.expand_as(stream)
+    shape = f"of shape {tuple(baseline.shape)}" if isinstance(baseline, Tensor) else ""
+    raise SaliencyError(
+        f"a baseline is {shape or f'a {type(baseline).__name__}'}, but the embeddings are {tuple(stream.shape)}: give "
+        "a number, a tensor like the embeddings, such as torch.zeros_like(embeds), or one row of it for all, such as "
+        "baseline[:1]."
+    )
 
 
 def _tensors(inputs: object, accepted: str) -> tuple[Tensor, ...]:

@@ -102,6 +102,8 @@ class Method:
     passes
         From the number of tokens that can be removed to the forward and backward passes of a target, the
         prediction included; None where they depend on the text.
+    remedy
+        What to give where the convergence delta is large.
     citation
         Where the method was published.
     """
@@ -116,6 +118,7 @@ class Method:
     seed: int | None = None
     unit: str = "score"
     passes: Callable[[int], tuple[int, int]] | None = None
+    remedy: str = "another baseline, or more steps or samples (n_steps=, n_samples=)"
     citation: str = ""
 
     def __post_init__(self) -> None:

@@ -8,17 +8,14 @@ from typing import Any, Literal, get_args
 
 from captum.attr import Attribution, GradientShap, IntegratedGradients
 
-try:
-    from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
-    from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
-    from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
-except ImportError:
-    pass
+from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
+from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
 from hf_saliency.attribution.method import Call, Method, Reduction, described, keeps_sign, positive
+from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
 from hf_saliency.attribution.vocabulary import Vocabulary
+from hf_saliency.attribution.word_paths import Strategy
 from hf_saliency.errors import SaliencyError
 
-Strategy = Literal["greedy", "maxcount"]
 Quadrature = Literal["gausslegendre", "riemann_trapezoid", "riemann_middle", "riemann_left", "riemann_right"]
 
 
@@ -81,6 +78,7 @@ def integrated_gradients(
         },
         reduction=reduction,
         signed=keeps_sign(reduction),
+        remedy="hs.integrated_gradients(tolerance=1e-3), which takes the steps that it needs, or another baseline",
         passes=lambda tokens: (steps + 3, steps),
         citation=citation,
     )
@@ -176,6 +174,7 @@ def discretized_integrated_gradients(
     baseline: Any = None,
     strategy: Strategy = "greedy",
     n_neighbors: int = 500,
+    factor: int = 0,
     reduction: Reduction = "total",
 ) -> Method:
     """Discretized integrated gradients: a path from word to word of the vocabulary. Signed.
@@ -191,13 +190,16 @@ def discretized_integrated_gradients(
         least to stay monotonic, or ``"maxcount"``, the one monotonic in the most dimensions.
     n_neighbors
         How many of the nearest words are looked at.
+    factor
+        How often every stretch of the path is halved, for a smaller convergence delta.
     reduction
         As for :func:`integrated_gradients`.
 
     Returns
     -------
     Method
-        About ``n_steps`` forward and backward passes.
+        ``(n_steps + 1) * 2 ** factor`` forward and backward passes, and two forward passes for prediction and
+        convergence delta.
 
     References
     ----------
@@ -207,6 +209,9 @@ def discretized_integrated_gradients(
     positive(n_neighbors, "n_neighbors")
     if strategy not in get_args(Strategy):
         raise SaliencyError(f"strategy={strategy!r}: choose 'greedy' or 'maxcount'.")
+    if type(factor) is not int or factor < 0:
+        raise SaliencyError(f"factor={factor!r}: give how often to halve, 0 or more.")
+    points = (n_steps + 1) * 2**factor
 
     def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:
         return DiscretizedIntegratedGradients(
@@ -221,15 +226,19 @@ def discretized_integrated_gradients(
             "baseline": described(baseline),
             "strategy": strategy,
             "n_neighbors": n_neighbors,
+            "factor": factor,
             "reduction": reduction,
         },
         call=lambda call: {
             "baselines": call.baselines(baseline),
             "n_steps": n_steps,
+            "factor": factor,
             "internal_batch_size": call.rows_at_once,
         },
         reduction=reduction,
         signed=keeps_sign(reduction),
+        remedy="a larger factor, which halves the stretches of the path, or more words on it (factor=, n_steps=)",
+        passes=lambda tokens: (points + 2, points),
         citation="Sanyal and Ren 2021, arXiv:2108.13654",
     )
 

@@ -51,8 +51,8 @@ class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
     def attribute(
         self,
         inputs: Float[Tensor, "batch tokens width"] | tuple[Float[Tensor, "batch _ _"], ...],
-        baselines: Float[Tensor, "batch tokens width"] | tuple[Float[Tensor, "batch _ _"], ...],
-        feature_mask: Int[Tensor, "rows tokens"] | tuple[Int[Tensor, "rows _"], ...],
+        baselines: Float[Tensor, "_ tokens width"] | tuple[Float[Tensor, "_ _ _"], ...],
+        feature_mask: Int[Tensor, "_ tokens"] | tuple[Int[Tensor, "_ _"], ...],
         target: Any = None,
         additional_forward_args: Any = None,
         **arguments: Any,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Hashable, Iterator, MutableMapping
+from collections.abc import Hashable, MutableMapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from hf_saliency.attribution.table_rows import pieces, width_of
 from hf_saliency.errors import SaliencyError
 
 # The most elements of a temporary: 16 MiB in float32.
@@ -89,76 +90,26 @@ class Vocabulary:
         SaliencyError
             If there is no table (vocabulary, width) as wide as the gradient, or if it holds NaN or infinity.
         """
-        table = self.check()
-        width = _width(table)
-        if gradient.shape[-1] != width:
-            raise SaliencyError(
-                f"the embeddings are {gradient.shape[-1]} wide, but their table is {width} wide: pass the "
-                "table that embeds this very input, of shape (vocabulary, width)."
-            )
+        table, width = self.check(), self.width(gradient)
         if order == 2:
             # The dtype comes before the device: MPS cannot even hold float64.
             factor = self._factor.to(gradient.dtype).to(gradient.device)
             return torch.linalg.vector_norm(gradient @ factor, dim=-1)  # type: ignore[no-any-return]
         return _streamed_norm(table, gradient.reshape(-1, width), order).reshape(gradient.shape[:-1])
 
+    def width(self, embeds: Float[Tensor, "*tokens width"]) -> int:
+        """How wide the table is; refuses embeddings, or gradients in them, that are not as wide."""
+        width = width_of(self.check())
+        if embeds.shape[-1] != width:
+            raise SaliencyError(
+                f"the embeddings are {embeds.shape[-1]} wide, but their table is {width} wide: pass the "
+                "table that embeds this very input, of shape (vocabulary, width)."
+            )
+        return width
+
     @functools.cached_property
     def _factor(self) -> Float[Tensor, "width rank"]:
         return _current_factor(self.check())
-
-
-def _width(table: nn.Embedding | Tensor) -> int:
-    return next(_pieces(table, rows=1)).shape[1]
-
-
-@torch.no_grad()
-def _pieces(table: nn.Embedding | Tensor, rows: int) -> Iterator[Float[Tensor, "rows width"]]:
-    """The table from its first row to its last, at most so many rows at a time."""
-    if isinstance(table, Tensor) or _is_its_weight(table):
-        weight = table if isinstance(table, Tensor) else table.weight
-        yield from _split(weight.detach(), rows)
-        return
-    embed = _embed_without_renormalizing(table)
-    device = torch.device("cpu") if table.weight.is_meta else table.weight.device
-    for ids in _split(torch.arange(len(table.weight), device=device), rows):
-        yield _realised(embed, ids, table)
-
-
-def _split(tensor: Shaped[Tensor, "n ..."], size: int) -> Iterator[Shaped[Tensor, "size ..."]]:
-    size = max(1, size)
-    return (tensor[start : start + size] for start in range(0, len(tensor), size))
-
-
-def _is_its_weight(module: nn.Embedding) -> bool:
-    """Whether nothing stands between the weight and what the module returns."""
-    changed = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-    return type(module) is nn.Embedding and module.max_norm is None and not changed
-
-
-def _embed_without_renormalizing(module: nn.Embedding) -> Callable[[Tensor], object]:
-    """The module's call; under ``max_norm`` torch rewrites the weight in the forward pass, so on a copy."""
-    if module.max_norm is None:
-        return module
-    copies = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
-    return lambda ids: torch.func.functional_call(module, copies, ids)
-
-
-def _realised(
-    embed: Callable[[Tensor], object], ids: Int[Tensor, " rows"], module: nn.Embedding
-) -> Float[Tensor, "rows width"]:
-    advice = (
-        f"{type(module).__name__} does not map each token id to a row of its own: the one-hot gradient needs "
-        "an embedding from ids of shape (n,) to (n, width); space='embedding' needs none."
-    )
-    try:
-        rows = embed(ids)
-    except Exception as error:
-        raise SaliencyError(f"{advice} Its call with {len(ids)} ids failed: {error}") from error
-    if not isinstance(rows, Tensor) or not rows.is_floating_point():
-        raise SaliencyError(f"{advice} For {len(ids)} ids it returned a {type(rows).__name__} not of floats.")
-    if rows.dim() != 2 or len(rows) != len(ids):
-        raise SaliencyError(f"{advice} For {len(ids)} ids it returned the shape {tuple(rows.shape)}.")
-    return rows.detach()
 
 
 def _streamed_norm(
@@ -166,7 +117,7 @@ def _streamed_norm(
 ) -> Float[Tensor, " n"]:
     """Norm of order 1 or infinity, over pieces of the vocabulary."""
     norm = tokens.new_zeros(len(tokens))
-    for rows in _pieces(table, rows=_TEMPORARY // max(tokens.shape)):
+    for rows in pieces(table, rows=_TEMPORARY // max(tokens.shape)):
         magnitude = (tokens @ rows.to(tokens).T).abs()
         norm = norm + magnitude.sum(-1) if order == 1 else torch.maximum(norm, magnitude.amax(-1))
     return norm
@@ -216,14 +167,14 @@ def _fingerprint(table: nn.Embedding | Tensor) -> Float[Tensor, " vocabulary"]:
 
     A change that it misses is below the rounding of the product, hence below that of a norm.
     """
-    width = _width(table)
+    width = width_of(table)
     probe = torch.randn(width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def project(rows: Float[Tensor, "rows width"]) -> Float[Tensor, " rows"]:
         dtype = torch.promote_types(rows.dtype, torch.float32)
         return rows.to(dtype) @ probe.to(dtype).to(rows.device)
 
-    return torch.cat([project(rows) for rows in _pieces(table, rows=_TEMPORARY // width)])
+    return torch.cat([project(rows) for rows in pieces(table, rows=_TEMPORARY // width)])
 
 
 def _factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
@@ -232,9 +183,9 @@ def _factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
     Directions whose eigenvalue is within the rounding of the Gram matrix are dropped, so that a gradient that
     no token can see has norm zero, not the square root of a rounding error.
     """
-    width = _width(table)
+    width = width_of(table)
     gram = torch.zeros(width, width, dtype=torch.float64)
-    for piece in _pieces(table, rows=_TEMPORARY // width):
+    for piece in pieces(table, rows=_TEMPORARY // width):
         rows = (piece if piece.device.type in _FLOAT64_DEVICES else piece.cpu()).double()
         gram = gram.to(rows.device).addmm_(rows.T, rows)
     if not gram.isfinite().all():

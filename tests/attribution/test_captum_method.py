@@ -131,6 +131,7 @@ def test_an_instance_on_another_score() -> None:
         explainer()(TEXT, target=TARGET, method=layer)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("given", "arguments", "message"),
     [

@@ -109,6 +109,7 @@ def test_it_runs_in_a_noise_tunnel() -> None:
     torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize(
     ("baselines", "mask", "message"),
     [

@@ -1,0 +1,240 @@
+"""DiscretizedIntegratedGradients: gradients along a path of words, as a Captum attribution."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, get_args
+
+import torch
+from captum._utils.common import _format_output
+from captum.attr import GradientAttribution
+from captum.log import log_usage
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hf_saliency.attribution.gradient_norm import Tables
+from hf_saliency.attribution.inputs import baselines_of, check_internal_batch_size, streams_of
+from hf_saliency.attribution.method import positive
+from hf_saliency.attribution.row_scores import RowScores
+from hf_saliency.attribution.token_norm import autograd
+from hf_saliency.attribution.vocabulary import Vocabulary
+from hf_saliency.attribution.word_paths import Strategy, word_paths
+from hf_saliency.errors import SaliencyError
+
+
+class DiscretizedIntegratedGradients(GradientAttribution):  # type: ignore[misc]
+    r"""Integrated gradients on a path from word to word of the vocabulary (Sanyal and Ren, 2021).
+
+    .. math:: a_i = \sum_k \frac{\partial F(x^k)}{\partial x_i} (x_i^{k+1} - x_i^k)
+
+    :math:`x^0` is the baseline and the last point the text. Between them every token moves, at the same time, over
+    points near words of the vocabulary, which a model has seen, where a straight line leads through vectors that it
+    has not. The sum is the left Riemann sum of a path integral: attributions add up to :math:`F(x) - F(x^0)` but for
+    its error, which ``factor`` makes smaller.
+
+    Parameters
+    ----------
+    forward_func
+        From embeddings, one tensor a stream, and additional arguments to one score a row.
+    table
+        What made the embeddings: an ``nn.Embedding``, a float tensor (vocabulary, width) or a ``Vocabulary``; a
+        tuple of them for a tuple of inputs.
+    strategy
+        How the next word is chosen among the nearest ones: ``"greedy"``, the one that need change least to be
+        monotonic, or ``"maxcount"``, the one monotonic in the most dimensions.
+    n_neighbors
+        How many of the nearest words are looked at.
+
+    Raises
+    ------
+    SaliencyError
+        If an argument is none of these.
+
+    References
+    ----------
+    Sanyal and Ren, "Discretized integrated gradients for explaining language models", EMNLP, 2021,
+    arXiv:2108.13654.
+
+    Examples
+    --------
+    >>> import torch
+    >>> table = torch.arange(5.0)[:, None]
+    >>> square = DiscretizedIntegratedGradients(lambda e: (e**2).sum(dim=(1, 2)), table)
+    >>> square.attribute(torch.tensor([[[4.0]]]), n_steps=3)  # over 0, 1, 2, 3
+    tensor([[[12.]]])
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Tensor],
+        table: Tables,
+        *,
+        strategy: Strategy = "greedy",
+        n_neighbors: int = 500,
+    ) -> None:
+        GradientAttribution.__init__(self, forward_func)
+        if strategy not in get_args(Strategy):
+            raise SaliencyError(f"strategy={strategy!r}: choose 'greedy' or 'maxcount'.")
+        self.strategy: Strategy = strategy
+        self.n_neighbors = positive(n_neighbors, "n_neighbors")
+        given = table if isinstance(table, tuple) else (table,)
+        self.tables = [one if isinstance(one, Vocabulary) else Vocabulary(one) for one in given]
+        for one in self.tables:
+            one.check()
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """True: gradients are multiplied by differences of points."""
+        return True
+
+    def has_convergence_delta(self) -> bool:
+        """True: the sum of a row's attributions minus the difference of the scores of input and baseline."""
+        return True
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...],
+        baselines: Any = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        n_steps: int = 30,
+        factor: int = 0,
+        internal_batch_size: int | None = None,
+        return_convergence_delta: bool = False,
+    ) -> Any:
+        """Attribute the score to each element of each token.
+
+        Parameters
+        ----------
+        inputs
+            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+        baselines
+            What the paths start from, in any of Captum's forms: a tensor like the inputs, or with one row for
+            all, or a number; a tuple of these for a tuple of inputs; None is 0.
+        target
+            Which score of each row, in any of Captum's forms; None if there is but one.
+        additional_forward_args
+            What ``forward_func`` takes after the embeddings; a tuple if several. Tensors have a row for each
+            row of the inputs.
+        n_steps
+            Words on each token's path.
+        factor
+            How often every stretch of the path is halved.
+        internal_batch_size
+            The most rows of one call of ``forward_func``; None for all.
+        return_convergence_delta
+            Whether to return the convergence delta too.
+
+        Returns
+        -------
+        Any
+            As the inputs, in float64 for float64 inputs and else in float32; with the delta a pair of this and
+            a tensor (batch,).
+
+        Raises
+        ------
+        SaliencyError
+            If the inputs are no embeddings or do not fit the tables, baselines or arguments do not fit them, or
+            the score does not depend on the inputs.
+        """
+        positive(n_steps, "n_steps")
+        if type(factor) is not int or factor < 0:
+            raise SaliencyError(f"factor={factor!r}: give how often to halve, 0 or more.")
+        check_internal_batch_size(internal_batch_size)
+        with autograd():
+            streams = streams_of(inputs)
+            score = RowScores.of(self.forward_func, streams, target, additional_forward_args)
+            paths = self._paths(streams, baselines_of(baselines, streams), n_steps, factor)
+            size = internal_batch_size or len(streams[0]) * paths[0].steps
+            found, starts = _sums(score, paths, len(streams[0]), size)
+            attributions = _format_output(isinstance(inputs, tuple), found)
+            if not return_convergence_delta:
+                return attributions
+            with torch.no_grad():
+                every = torch.split(torch.arange(len(starts), device=starts.device), size)
+                ends = torch.cat([score(tuple(one[rows] for one in streams), rows) for rows in every])
+            total = torch.stack([one.flatten(1).sum(1) for one in found]).sum(0)
+            return attributions, total - (ends.to(starts) - starts)
+
+    def _paths(
+        self, streams: Sequence[Tensor], baselines: Sequence[Tensor], n_steps: int, factor: int
+    ) -> list[_Paths]:
+        if len(self.tables) != len(streams):
+            raise SaliencyError(
+                f"{len(self.tables)} table(s) for {len(streams)} tensor(s) of embeddings: DiscretizedIntegrated"
+                "Gradients(forward_func, (table, table)).attribute((embeds, embeds)) has one each."
+            )
+        return [
+            _Paths.of(
+                table, x, x0, factor, n_steps=n_steps, strategy=self.strategy, n_neighbors=self.n_neighbors
+            )
+            for table, x, x0 in zip(self.tables, streams, baselines, strict=True)
+        ]
+
+    def attribute_future(self) -> NoReturn:
+        """Refused: gradients are computed at once."""
+        raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """The points between the baselines of a stream and its tokens; equal pairs share a path."""
+
+    points: Float[Tensor, "paths points width"]
+    index: Int[Tensor, "batch ..."]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(
+        cls,
+        table: Vocabulary,
+        inputs: Float[Tensor, "batch *tokens width"],
+        baselines: Float[Tensor, "batch *tokens width"],
+        factor: int,
+        **options: Any,
+    ) -> _Paths:
+        """The paths of a stream, every stretch halved ``factor`` times."""
+        width = table.width(inputs)
+        dtype = torch.promote_types(inputs.dtype, torch.float32)
+        both = torch.cat([inputs.reshape(-1, width), baselines.reshape(-1, width)], dim=1).to(dtype)
+        pairs, index = torch.unique(both, dim=0, return_inverse=True)
+        points = word_paths(table.check(), pairs[:, :width], pairs[:, width:], **options)
+        for _ in range(factor):
+            middles = (points[:, :-1] + points[:, 1:]) / 2
+            halved = torch.stack([points[:, :-1], middles], dim=2).flatten(1, 2)
+            points = torch.cat([halved, points[:, -1:]], dim=1)
+        return cls(points, index.reshape(inputs.shape[:-1]), inputs.dtype)
+
+    @property
+    def steps(self) -> int:
+        return self.points.shape[1] - 1
+
+    def at(
+        self, rows: Int[Tensor, " copies"], step: Int[Tensor, " copies"]
+    ) -> Float[Tensor, "copies *tokens width"]:
+        """The rows' points after so many steps."""
+        index = self.index[rows.to(self.index.device)]
+        return self.points[index, step.to(index.device).reshape(-1, *[1] * (index.dim() - 1))]
+
+
+def _sums(
+    score: RowScores, paths: Sequence[_Paths], batch: int, size: int
+) -> tuple[tuple[Float[Tensor, "batch ..."], ...], Float[Tensor, " batch"]]:
+    """The sums of gradients times steps, one tensor a stream, and the scores of the baselines."""
+    device, steps = paths[0].points.device, paths[0].steps
+    dtype = functools.reduce(torch.promote_types, [one.points.dtype for one in paths])
+    sums = tuple(one.points.new_zeros(*one.index.shape, one.points.shape[-1]) for one in paths)
+    starts = torch.zeros(batch, dtype=dtype, device=device)
+    for copies in torch.split(torch.arange(batch * steps, device=device), size):
+        rows, step = copies // steps, copies % steps
+        points = [one.at(rows, step) for one in paths]
+        embeds = tuple(point.to(one.dtype) for point, one in zip(points, paths, strict=True))
+        gradients, scores = score.gradients(embeds, rows)
+        starts[rows[step == 0]] = scores[step == 0].to(starts)
+        for total, gradient, one, point in zip(sums, gradients, paths, points, strict=True):
+            moved = one.at(rows, step + 1) - point
+            total.index_add_(0, rows.to(total.device), gradient.to(moved) * moved)
+    return sums, starts
