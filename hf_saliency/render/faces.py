@@ -16,6 +16,7 @@ from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontMan
 from matplotlib.ft2font import FT2Font, LoadFlags
 
 _WEIGHT = {"normal": 400, "bold": 700}
+_GENERIC = frozenset(("serif", "sans-serif", "cursive", "fantasy", "monospace"))
 _BLANK_BRAILLE = "\u2800"
 
 
@@ -62,10 +63,11 @@ class Face:
 
 def base_faces(weight: str) -> tuple[Face, ...]:
     """The families that rcParams name and that are installed, in their order."""
-    names = FontProperties().get_family()
     settings = cast(Mapping[str, Sequence[str]], mpl.rcParams)
-    families = tuple(each for name in names for each in settings.get(f"font.{name}", (name,)))
-    return _base_faces(families, weight)
+    families: list[str] = []
+    for name in settings["font.family"]:
+        families += settings[f"font.{name}"] if name in _GENERIC else [name]
+    return _base_faces(tuple(families), weight)
 
 
 @functools.lru_cache(maxsize=64)
