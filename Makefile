@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # `make .venv` makes the environment; the mark is written last, so that half an installation is not taken for one.
-.PHONY: .venv demo test lint bench clean
+.PHONY: .venv demo test lint bench gallery clean
 
 .venv: .venv/.complete
 
@@ -30,6 +30,10 @@ bench: .venv
 	$(BIN)/python benchmarks/masked_sweep.py
 	$(BIN)/python benchmarks/integrated_gradients.py
 	$(BIN)/python benchmarks/methods.py
+	$(BIN)/python benchmarks/figures.py
+
+gallery: .venv
+	$(BIN)/python examples/gallery.py
 
 clean:
 	rm -rf .venv demo-output

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_saliency.adapter.baselines import mask_embedding, mean_embedding, pad_embedding, zero_embedding
     from hf_saliency.adapter.targets import MaskedToken, UnmaskedToken
+    from hf_saliency.alignment import aligned
     from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
     from hf_saliency.attribution.captum_method import captum_method
     from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
     )
     from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
     from hf_saliency.captum_views import captum_records, llm_attribution_result
+    from hf_saliency.comparison import Agreement, agreement
     from hf_saliency.demo import load_demo
     from hf_saliency.errors import SaliencyError
     from hf_saliency.explainer import Explainer
     from hf_saliency.render.figure import figure
-    from hf_saliency.render.marks import Highlight, Matrix
+    from hf_saliency.render.latex import to_latex
+    from hf_saliency.render.marks import Arcs, Bars, Highlight, Matrix
+    from hf_saliency.render.sheets import sheets
     from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
     from hf_saliency.spans import Token
 
@@ -55,6 +59,9 @@ _HOME = {
     "UnmaskedToken": "adapter.targets",
     "GradientNorm": "attribution.gradient_norm",
     "LayerGradientNorm": "attribution.gradient_norm",
+    "Agreement": "comparison",
+    "agreement": "comparison",
+    "aligned": "alignment",
     "LLMGradientNormAttribution": "attribution.llm_gradient_norm",
     "AdaptiveIntegratedGradients": "attribution.adaptive_integrated_gradients",
     "DiscretizedIntegratedGradients": "attribution.discretized_integrated_gradients",
@@ -84,6 +91,10 @@ _HOME = {
     "captum_records": "captum_views",
     "llm_attribution_result": "captum_views",
     "figure": "render.figure",
+    "to_latex": "render.latex",
+    "sheets": "render.sheets",
+    "Arcs": "render.marks",
+    "Bars": "render.marks",
     "Highlight": "render.marks",
     "Matrix": "render.marks",
     "load_demo": "demo",
@@ -96,6 +107,9 @@ _HOME = {
 
 __all__ = [
     "AdaptiveIntegratedGradients",
+    "Agreement",
+    "Arcs",
+    "Bars",
     "DiscretizedIntegratedGradients",
     "Explainer",
     "GradientNorm",
@@ -112,6 +126,8 @@ __all__ = [
     "TargetRow",
     "Token",
     "UnmaskedToken",
+    "agreement",
+    "aligned",
     "captum_method",
     "captum_records",
     "discretized_integrated_gradients",
@@ -133,8 +149,10 @@ __all__ = [
     "saliency",
     "sequential_integrated_gradients",
     "shapley_sampling",
+    "sheets",
     "smooth_grad",
     "smooth_grad_squared",
+    "to_latex",
     "var_grad",
     "zero_embedding",
 ]

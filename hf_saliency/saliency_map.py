@@ -136,15 +136,28 @@ class SaliencyMap:
         rows = [row for item in which for row in rows_of(self, item)]
         if not rows:
             raise SaliencyError(f"no target is selected; this map has {len(self.targets)}: select(0), say.")
-        return self._part(rows, range(len(self.tokens)))
+        return self.part(rows, range(len(self.tokens)))
 
     def drop_special(self) -> SaliencyMap:
         """The map without the columns of special tokens, and without the rows that are read at one."""
         columns = [i for i, token in enumerate(self.tokens) if not token.special]
         rows = [i for i, t in enumerate(self.targets) if t.position is None or t.position in columns]
-        return self._part(rows, columns)
+        return self.part(rows, columns)
 
-    def _part(self, rows: Sequence[int], columns: Sequence[int]) -> SaliencyMap:
+    def part(self, rows: Sequence[int], columns: Sequence[int]) -> SaliencyMap:
+        """The map of some rows and columns by number; a row whose own column is gone is read at none.
+
+        Parameters
+        ----------
+        rows
+            Numbers of targets from 0, in the order wanted.
+        columns
+            Numbers of tokens.
+
+        Returns
+        -------
+        SaliencyMap
+        """
         new = {old: i for i, old in enumerate(columns)}
         return dataclasses.replace(
             self,

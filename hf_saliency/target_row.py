@@ -70,5 +70,5 @@ class TargetRow:
         object.__setattr__(self, "predictions", tuple_of(Prediction, self.predictions, "predictions"))
 
     def moved(self, new: Mapping[int, int]) -> TargetRow:
-        """The same target after its column got a new number."""
-        return self if self.position is None else dataclasses.replace(self, position=new[self.position])
+        """The same target after its column got a new number; it is read at none if that column has none."""
+        return self if self.position is None else dataclasses.replace(self, position=new.get(self.position))

@@ -20,7 +20,7 @@ ROOMS = {"attribution", "adapter", "render"}
 HALL_FOR = {
     "attribution": {"errors", "terms"},
     "adapter": {"errors", "spans", "terms"},
-    "render": {"errors", "spans", "saliency_map", "storage"},
+    "render": {"alignment", "comparison", "errors", "spans", "saliency_map", "storage"},
 }
 MEETING = {"attribution", "adapter"}
 ROOMS_FOR = {

@@ -149,9 +149,14 @@ def _missing(maps: Sequence[SaliencyMap]) -> tuple[str, ...]:
     return tuple(name for name, found in kinds.items() if found.any())
 
 
+def method_name(method: str) -> str:
+    """The name of a method as it is printed."""
+    return method.replace("_x_", " × ").replace("_", " ")
+
+
 def _label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool) -> str:
     methods = {one.method for one in maps}
-    name = methods.pop().replace("_", " ") if len(methods) == 1 else "attribution"
+    name = method_name(methods.pop()) if len(methods) == 1 else "attribution"
     units = sorted({_UNITS[target.unit] for one in maps for target in one.targets})
     label = f"{name} of the {' or '.join(units)}"
     if normalize == "none":

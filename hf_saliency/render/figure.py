@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import reprlib
+import operator
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,33 +14,35 @@ from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render import points
-from hf_saliency.render.colors import Colors
 from hf_saliency.render.fallback import one_sheet
-from hf_saliency.render.layout import Panel, Stack
-from hf_saliency.render.marks import Highlight, Mark, Matrix
+from hf_saliency.render.layout import Board, Panel
+from hf_saliency.render.marks import Mark
+from hf_saliency.render.panels import Scale, Which, panels_of
 from hf_saliency.render.points import Box
 from hf_saliency.render.saliency_figure import SaliencyFigure
+from hf_saliency.render.venues import inches, type_size
 from hf_saliency.render.wrap import TooNarrow
 from hf_saliency.saliency_map import Normalization, SaliencyMap
 
-Which = int | slice | str | Sequence[int | slice | str]
-
-_FEW = 6  # up to so many targets, the default mark is a block of text for each
-_MARGIN = 1.0  # points; half a stroke of a frame, so that the figure still lines up with the column of text
+MARGIN = 1.0  # points; half a stroke of a frame, so that the figure still lines up with the column of text
 
 
 @one_sheet
 def figure(
     maps: SaliencyMap | Sequence[SaliencyMap],
-    mark: Mark | None = None,
+    mark: Mark | Sequence[Mark] | None = None,
     *,
-    width: float | None = None,
+    width: float | str | None = None,
+    columns: int = 1,
     targets: Which | None = None,
+    around: int | None = None,
     title: str | Sequence[str] | None = None,
     normalize: Normalization = "row_max",
+    scale: Scale = "shared",
+    agreement: bool = False,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw one map, or several one below another in one colour scale, as a figure for print.
+    """Draw one map, or several as panels, as a figure for print.
 
     The height follows from the content. Colours are limited by the tokens that are drawn and by no others. No
     window is opened, and neither pyplot nor rcParams are touched.
@@ -48,20 +50,33 @@ def figure(
     Parameters
     ----------
     maps
-        A map, or a list of them: methods, models or texts to be compared.
+        A map, or a list of them: methods, models or texts to be compared. Models with different tokenizers
+        show their own tokens; :func:`hf_saliency.aligned` gives them the same words before.
     mark
-        ``Highlight()`` (the text in colour, a block for each target) or ``Matrix()`` (targets x tokens).
-        Default: ``Highlight()`` for up to six targets, else ``Matrix()``.
+        ``Highlight()`` (the text in colour, a block for each target), ``Matrix()`` (targets x tokens),
+        ``Bars()`` or ``Arcs()``, or a list with one for each map. Default: ``Highlight()`` for up to six
+        targets, else ``Matrix()``.
     width
-        In inches; 3.25 is a column of an ACL paper and 6.75 both. Default: ``rcParams["figure.figsize"]``, or
-        the width of ``ax``.
+        In inches, or a venue with its type size: ``"acl"``, ``"acl-2col"``, ``"neurips"``, ``"icml"``,
+        ``"slide"`` and others (an unknown one is answered with the list). Default:
+        ``rcParams["figure.figsize"]``, or the width of ``ax``.
+    columns
+        How many panels stand side by side.
     targets
         Which rows to draw: a number, a slice, a word of the text, or a list of these. Default: all.
+    around
+        Draw only so many tokens before and after each target, with an ellipsis where text is left out.
+        Default: the whole text. :func:`hf_saliency.sheets` sets a long one across pages instead.
     title
         One for each map. Default: the name of the method if there are several maps, else none.
     normalize
         Each row is divided by its ``"row_max"`` or ``"row_sum"`` over the tokens drawn, or by nothing
         (``"none"``). The legend says which.
+    scale
+        One colour scale ``"shared"`` by all panels, or each its ``"own"`` with a legend below it.
+    agreement
+        Say below each panel but the first how far it agrees with the first, as
+        :func:`hf_saliency.agreement` measures it on all tokens of the targets drawn.
     ax
         Axes to draw into instead of a new figure. Their size must be final, since text is broken to fit it;
         their frame is switched off, their limits stay. Saving is then up to the caller.
@@ -74,53 +89,75 @@ def figure(
     Raises
     ------
     SaliencyError
-        If something else than maps, a mark or a known normalisation is given, if no target is selected, or if
-        the width is too narrow; the message says the least width.
+        If something else than maps, marks or known options is given, if no target is selected, if maps that
+        are compared do not share a text, or if the width is too narrow; the message says the least width.
 
     Examples
     --------
     >>> import hf_saliency as hs
     >>> explainer = hs.Explainer(*hs.load_demo())
     >>> heat = explainer("Paris is the capital of France.")
-    >>> hs.figure(heat, targets="capital", width=3.25).savefig("figure.pdf")
+    >>> hs.figure(heat, targets="capital", width="acl").savefig("figure.pdf")
     """
-    chosen = [_select(one, targets) for one in _as_list(maps)]
-    drawn_by = _mark(mark, chosen)
-    shown = [drawn_by.shown(one) for one in chosen]
-    colors = Colors.of(shown, normalize)
-    panels = [Panel(one, drawn_by, name) for one, name in zip(shown, _titles(title, chosen), strict=True)]
-    if ax is None:
-        return _new(panels, colors, _inches(width, mpl.rcParams["figure.figsize"][0]))
-    return _into(ax, panels, colors, width)
+    if ax is not None and not isinstance(ax, Axes):
+        raise SaliencyError(
+            f"ax={type(ax).__name__} is no Axes of Matplotlib: give Figure().add_axes((0, 0, 1, 1)), or leave it out."
+        )
+    with type_size(width):
+        panels = panels_of(
+            maps,
+            mark,
+            targets=targets,
+            title=title,
+            normalize=normalize,
+            scale=scale,
+            agreement=agreement,
+            around=around,
+        )
+        side_by_side = min(_columns(columns), len(panels))
+        if ax is None:
+            return _new(panels, inches(width, mpl.rcParams["figure.figsize"][0]), side_by_side)
+        return _into(ax, panels, width, side_by_side)
 
 
-def _new(panels: Sequence[Panel], colors: Colors, width: float) -> SaliencyFigure:
-    stack = Stack(panels, colors, width * 72 - 2 * _MARGIN)
-    wide, high = width * 72, _height(stack, width) + 2 * _MARGIN
-    new = SaliencyFigure(figsize=(width, high / 72))
+def _new(panels: Sequence[Panel], width: float, columns: int) -> SaliencyFigure:
+    board = Board(panels, width * 72 - 2 * MARGIN, columns)
+    new = blank(width, _height(board, width) + 2 * MARGIN)
+    board.draw(place_in(new))
+    return new
+
+
+def blank(width: float, height: float) -> SaliencyFigure:
+    """An empty figure, so many inches wide and so many points high."""
+    new = SaliencyFigure(figsize=(width, height / 72))
     new.set_layout_engine("none")
+    return new
+
+
+def place_in(new: Figure) -> Any:
+    """What makes Axes for a box in points from the upper left corner inside the margins."""
+    wide, high = new.get_size_inches() * 72
 
     def place(box: Box) -> Axes:
         x, y, w, h = box
-        left, bottom = _MARGIN + x, high - _MARGIN - y - h
+        left, bottom = MARGIN + x, high - MARGIN - y - h
         ax = new.add_axes((left / wide, bottom / high, w / wide, h / high))
         ax.set_axis_off()
         return ax
 
-    stack.draw(place)
-    return new
+    return place
 
 
-def _into(ax: Axes, panels: Sequence[Panel], colors: Colors, width: float | None) -> Figure:
+def _into(ax: Axes, panels: Sequence[Panel], width: float | str | None, columns: int) -> Figure:
     wide, high = points.size(ax)
-    inches = _inches(width, wide / 72)
-    stack = Stack(panels, colors, inches * 72)
-    height = _height(stack, inches)
-    if height > high + 1e-6 or inches * 72 > wide + 1e-6:
+    across = inches(width, wide / 72)
+    board = Board(panels, across * 72, columns)
+    height = _height(board, across)
+    if height > high + 1e-6 or across * 72 > wide + 1e-6:
         raise SaliencyError(
-            f"the drawing is {inches:.2f} x {height / 72:.2f} in, but these axes are {wide / 72:.2f} x "
+            f"the drawing is {across:.2f} x {height / 72:.2f} in, but these axes are {wide / 72:.2f} x "
             f"{high / 72:.2f} in: make them larger, such as "
-            f"Figure(figsize=({inches:.2f}, {height / 72 + 0.01:.2f})).add_axes((0, 0, 1, 1))."
+            f"Figure(figsize=({across:.2f}, {height / 72 + 0.01:.2f})).add_axes((0, 0, 1, 1))."
         )
 
     def place(box: Box) -> Axes:
@@ -130,77 +167,46 @@ def _into(ax: Axes, panels: Sequence[Panel], colors: Colors, width: float | None
         return child
 
     ax.set_axis_off()
-    stack.draw(place)
+    board.draw(place)
     return cast(Figure, ax.figure)
 
 
-def _height(stack: Stack, width: float) -> float:
+def _height(board: Board, width: float) -> float:
     try:
-        return stack.height
+        return board.height
     except TooNarrow as error:
-        around = width * 72 - stack.width
-        least = math.ceil((_least(stack, error) + around) / 72 * 100) / 100
-        raise SaliencyError(
-            f"a width of {width:.4g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
-            f"figure(..., width={least:.2f})."
-        ) from error
+        raise too_narrow(board, width, error, "figure") from error
 
 
-def _least(stack: Stack, error: TooNarrow) -> float:
+def too_narrow(board: Board, width: float, error: TooNarrow, function: str) -> SaliencyError:
+    """What a user is told: the least width at which everything fits, and the call that works."""
+    around = width * 72 - board.width
+    least = math.ceil((_least(board, error) + around) / 72 * 100) / 100
+    return SaliencyError(
+        f"a width of {width:.4g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
+        f"{function}(..., width={least:.2f})."
+    )
+
+
+def _least(board: Board, error: TooNarrow) -> float:
     """The width, in points, at which everything fits, found by widening until nothing complains."""
     while True:
-        stack = dataclasses.replace(stack, width=stack.width + error.needed - error.width + 0.01)
+        wider = board.width + board.columns * (error.needed - error.width + 0.01)
+        board = dataclasses.replace(board, width=wider)
         try:
-            _ = stack.height
-            return stack.width
+            _ = board.height
+            return board.width
         except TooNarrow as another:
             error = another
 
 
-def _inches(width: float | None, default: float) -> float:
-    if width is None:
-        return float(default)
-    if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width < math.inf:
-        raise SaliencyError(f"width={width!r}: give inches above 0, such as figure(..., width=3.25).")
-    return float(width)
-
-
-def _as_list(maps: SaliencyMap | Sequence[SaliencyMap]) -> list[SaliencyMap]:
-    found = [maps] if isinstance(maps, SaliencyMap) else maps
-    several = isinstance(found, (list, tuple))
-    if several and found and all(isinstance(one, SaliencyMap) for one in found):
-        return list(found)
-    given = f"{type(maps).__name__} {reprlib.repr(maps)}"
-    raise SaliencyError(
-        f"figure() draws a SaliencyMap or a list of them, not the {given}: "
-        "figure(Explainer(model, tokenizer)(text))."
-    )
-
-
-def _select(one: SaliencyMap, targets: Which | None) -> SaliencyMap:
-    if not one.targets:
-        raise SaliencyError("this map has no target, so there is nothing to draw: explain at least one.")
-    if targets is None:
-        return one
-    return one.select(*targets) if isinstance(targets, (list, tuple)) else one.select(cast(int, targets))
-
-
-def _mark(mark: Mark | None, maps: Sequence[SaliencyMap]) -> Mark:
-    if mark is None:
-        return Highlight() if max(len(one.targets) for one in maps) <= _FEW else Matrix()
-    if isinstance(mark, type) or not isinstance(mark, Mark):
+def _columns(columns: int) -> int:
+    try:
+        count = operator.index(columns)
+    except TypeError:
+        count = 0
+    if isinstance(columns, bool) or count < 1:
         raise SaliencyError(
-            f"mark={mark!r} is not a mark: choose Highlight() or Matrix(), as in figure(..., mark=Matrix())."
+            f"columns={columns!r}: give a number of at least 1, such as figure(..., columns=2)."
         )
-    return mark
-
-
-def _titles(title: str | Sequence[str] | None, maps: Sequence[SaliencyMap]) -> list[str]:
-    if title is None:
-        return [one.method.replace("_", " ") if len(maps) > 1 else "" for one in maps]
-    titles = [title] if isinstance(title, str) else list(title)
-    if len(titles) != len(maps):
-        raise SaliencyError(
-            f"{len(titles)} titles for {len(maps)} maps: give one for each, title={['...'] * len(maps)}."
-        )
-    return titles
+    return count

@@ -1,4 +1,4 @@
-"""Layout: panels one below another, and the legend that they share, in points."""
+"""Layout: panels side by side and one below another, with their legends, in points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.legend import Legend
+from hf_saliency.render.legend import Legend, frames_of
 from hf_saliency.render.marks import Mark
 from hf_saliency.render.passage import visible
 from hf_saliency.render.points import Box
@@ -19,73 +19,158 @@ from hf_saliency.render.wrap import wrap
 from hf_saliency.saliency_map import SaliencyMap
 
 _TITLE_GAP = 2.0  # points between a title and what it names
+_NOTE_GAP = 1.5
 _PANEL_GAP = 9.0
-_LEGEND_GAP = 6.0
+_COLUMN_GAP = 14.0
+LEGEND_GAP = 6.0
+
+Place = Callable[[Box], Axes]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One map, drawn by a mark, under a title if there is one."""
+    """One map, drawn by a mark in a colour scale.
+
+    Parameters
+    ----------
+    saliency_map
+        As it is shown.
+    mark
+        Draws it.
+    colors
+        The scale.
+    title
+        Stands above it, if there is one.
+    note
+        Stands below it, if there is one.
+    legend
+        Whether the panel has its own legend.
+    """
 
     saliency_map: SaliencyMap
     mark: Mark
+    colors: Colors
     title: str = ""
+    note: str = ""
+    legend: bool = False
 
-    def title_lines(self, width: float) -> list[str]:
-        if not self.title:
-            return []
-        title = "\n".join(visible(line) for line in self.title.split("\n"))
-        return [title[start:end] for start, end in wrap(title, width, self.typeface)]
+    def head(self, width: float) -> float:
+        """Height of the title."""
+        lines = len(self._lines(self.title, width, self.bold))
+        return lines * self.bold.line + (_TITLE_GAP if lines else 0.0)
+
+    def body(self, width: float) -> float:
+        """Height of the map itself."""
+        return self.mark.height(self.saliency_map, self.colors, width)
+
+    def foot(self, width: float) -> float:
+        """Height of the note and of the panel's own legend."""
+        lines = len(self._lines(self.note, width, self.small))
+        note = lines * self.small.line + (_NOTE_GAP if lines else 0.0)
+        return note + (LEGEND_GAP + self.key.height(width) if self.legend else 0.0)
+
+    def draw(self, place: Place, box: Box, head: float) -> None:
+        """Draw everything into a box, the map at a distance ``head`` from its upper edge."""
+        x, y, width, _ = box
+        height = self.body(width)
+        ax = place((x, y + head, width, height))
+        self.mark.draw(ax, self.saliency_map, self.colors)
+        self.draw_title(ax, -self.head(width), width=width)
+        down = height
+        for line in self._lines(self.note, width, self.small):
+            points.write(ax, 0.0, down + _NOTE_GAP + self.small.ascent, line, self.small)
+            down += self.small.line
+        if self.legend:
+            foot = self.foot(width)
+            high = self.key.height(width)
+            self.key.draw(place((x, y + head + height + foot - high, width, high)))
+
+    def draw_title(self, ax: Axes, y: float, *, width: float) -> None:
+        """Draw the title at a distance in points from the upper edge of an Axes."""
+        for i, line in enumerate(self._lines(self.title, width, self.bold)):
+            points.write(ax, 0.0, y + i * self.bold.line + self.bold.ascent, line, self.bold)
 
     @cached_property
-    def typeface(self) -> Typeface:
+    def bold(self) -> Typeface:
         return Typeface("small", weight="bold")
+
+    @cached_property
+    def small(self) -> Typeface:
+        return Typeface("x-small")
+
+    @property
+    def key(self) -> Legend:
+        return Legend(self.colors, frames_of([self.saliency_map]))
+
+    @staticmethod
+    def _lines(text: str, width: float, typeface: Typeface) -> list[str]:
+        if not text:
+            return []
+        shown = "\n".join(visible(line) for line in text.split("\n"))
+        return [shown[start:end] for start, end in wrap(shown, width, typeface)]
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Panels one below another in one colour scale, with its legend under the last.
+class Board:
+    """Panels in rows, in reading order, and under the last row the legend if they share one.
 
     Parameters
     ----------
     panels
-        From top to bottom.
-    colors
-        The scale of all of them.
+        From left to right and from top to bottom.
     width
-        In points.
+        Of the whole, in points.
+    columns
+        How many stand side by side, in equal widths.
     """
 
     panels: Sequence[Panel]
-    colors: Colors
     width: float
+    columns: int = 1
 
-    def heights(self) -> list[tuple[float, float]]:
-        """Of each panel: the height of its title, and of its mark."""
-        found = []
-        for panel in self.panels:
-            lines = len(panel.title_lines(self.width))
-            title = lines * panel.typeface.line + (_TITLE_GAP if lines else 0.0)
-            found.append((title, panel.mark.height(panel.saliency_map, self.colors, self.width)))
-        return found
+    @property
+    def column(self) -> float:
+        """Width of a panel."""
+        return (self.width - (self.columns - 1) * _COLUMN_GAP) / self.columns
 
     @property
     def height(self) -> float:
         """Height of the whole in points."""
-        panels = sum(title + mark for title, mark in self.heights())
-        legend = _LEGEND_GAP + Legend(self.colors).height(self.width)
-        return panels + _PANEL_GAP * (len(self.panels) - 1) + legend
+        rows = [sum(self._row(row)) for row in self._rows]
+        return sum(rows) + _PANEL_GAP * (len(rows) - 1) + self._below
 
-    def draw(self, place: Callable[[Box], Axes]) -> None:
+    def draw(self, place: Place) -> None:
         """Draw everything; ``place`` makes the Axes for a box in points from the upper left corner."""
         y = 0.0
-        for panel, (title, height) in zip(self.panels, self.heights(), strict=True):
-            ax = place((0.0, y + title, self.width, height))
-            panel.mark.draw(ax, panel.saliency_map, self.colors)
-            for i, line in enumerate(panel.title_lines(self.width)):
-                bold = panel.typeface
-                points.write(ax, 0.0, i * bold.line + bold.ascent - title, line, bold)
-            y += title + height + _PANEL_GAP
-        legend = Legend(self.colors)
-        y += _LEGEND_GAP - _PANEL_GAP
-        legend.draw(place((0.0, y, self.width, legend.height(self.width))))
+        for row in self._rows:
+            head, body, foot = self._row(row)
+            for i, panel in enumerate(row):
+                x = i * (self.column + _COLUMN_GAP)
+                panel.draw(place, (x, y, self.column, head + body + foot), head)
+            y += head + body + foot + _PANEL_GAP
+        if self._legend is not None:
+            top = y - _PANEL_GAP + LEGEND_GAP
+            self._legend.draw(place((0.0, top, self.width, self._legend.height(self.width))))
+
+    @property
+    def _rows(self) -> list[Sequence[Panel]]:
+        return [self.panels[i : i + self.columns] for i in range(0, len(self.panels), self.columns)]
+
+    def _row(self, row: Sequence[Panel]) -> tuple[float, float, float]:
+        """Heights of a row's titles, of its maps, and of what stands below them."""
+        width = self.column
+        return (
+            max(panel.head(width) for panel in row),
+            max(panel.body(width) for panel in row),
+            max(panel.foot(width) for panel in row),
+        )
+
+    @cached_property
+    def _legend(self) -> Legend | None:
+        if self.panels[0].legend:
+            return None
+        return Legend(self.panels[0].colors, frames_of([panel.saliency_map for panel in self.panels]))
+
+    @property
+    def _below(self) -> float:
+        return 0.0 if self._legend is None else LEGEND_GAP + self._legend.height(self.width)

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hf_saliency.render import bidi
 from hf_saliency.render.signs import signs, unseen
 from hf_saliency.saliency_map import SaliencyMap
 from hf_saliency.spans import Span, Token
@@ -37,6 +38,11 @@ def visible(text: str) -> str:
             for c, sign in zip(text, signs(text), strict=True)
         )
     return "".join(_SIGNS.get(c) or sign for c, sign in zip(text, signs(text), strict=True))
+
+
+def isolated(text: str) -> str:
+    """A label that does not turn around what stands beside it: a probability stays on its right."""
+    return f"\u2068{text}\u2069" if bidi.runs_both_ways(text) else text
 
 
 def token_labels(saliency_map: SaliencyMap) -> list[str]:
@@ -87,7 +93,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
         shown = signs(text)
         for c in range(len(text) + 1):
             for column in named.get(c, ()):
-                before = " " if pieces and not pieces[-1][-1].isspace() else ""
+                before = " " if pieces and not pieces[-1][-1:].isspace() else ""
                 name = saliency_map.tokens[column].piece
                 after = " " if c < len(text) and not text[c].isspace() else ""
                 pieces.append(before + name + after)

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation, Transform
@@ -93,6 +93,8 @@ def cells(
 
     ``joined`` is for boxes of a grid, without gaps between them.
     """
+    if not len(boxes):
+        return
     finite = np.isfinite(values)
     array = np.asarray(boxes, dtype=float).reshape(-1, 4)
     known = array[finite]
@@ -145,16 +147,68 @@ def _diagonals(x: float, y: float, width: float, height: float) -> list[list[tup
     return lines
 
 
-def outline(ax: Axes, box: Box, *, linewidth: float = 0.8, gid: str = "target") -> Rectangle:
+def outline(
+    ax: Axes, box: Box, *, linewidth: float = 0.8, gid: str = "target", dashed: bool = False
+) -> Rectangle:
     """A frame whose stroke lies on the edge of the box."""
     x, y, width, height = box
     frame = Rectangle((x, y), width, height, fill=False, edgecolor=INK, linewidth=linewidth, gid=gid)
     frame.set_joinstyle("miter")
+    if dashed:
+        frame.set_linestyle((0, (3, 2)))
     frame.set_transform(in_points(ax))
     frame.set_clip_on(False)
     frame.set_zorder(3)
     ax.add_artist(frame)
     return frame
+
+
+def edges(ax: Axes, boxes: Sequence[Box], *, linewidth: float) -> None:
+    """Thin frames of many boxes at once."""
+    paths = [_path(np.asarray(boxes, dtype=float).reshape(-1, 4))] if len(boxes) else []
+    frames = PathCollection(paths, facecolors="none", edgecolors=INK, linewidths=linewidth)
+    _add(ax, frames, gid="edges", zorder=2.6)
+
+
+def rule(ax: Axes, start: tuple[float, float], end: tuple[float, float], *, gid: str = "axis") -> None:
+    """A thin straight line between two points."""
+    _add(ax, LineCollection([[start, end]], colors=[text_color()], linewidths=0.5), gid=gid, zorder=2.6)
+
+
+def arrow(
+    ax: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    rise: float,
+    *,
+    color: Any,
+    linewidth: float,
+    head: float,
+) -> PathPatch:
+    """An arc above the line from ``start`` to ``end``, half an ellipse, with the head of an arrow at its end."""
+    (x0, y), (x1, _) = start, end
+    k = 4 / 3 * (np.sqrt(2) - 1)  # the best cubic for a quarter of an ellipse
+    middle, half = (x0 + x1) / 2, (x1 - x0) / 2
+    curve = [
+        (x0, y),
+        (x0, y - k * rise),
+        (middle - k * half, y - rise),
+        (middle, y - rise),
+        (middle + k * half, y - rise),
+        (x1, y - k * rise),
+        (x1, y - head / 2),
+    ]
+    tip = [(x1 - head / 2, y - head), (x1, y), (x1 + head / 2, y - head), (x1 - head / 2, y - head)]
+    line = PathPatch(Path(curve, [Path.MOVETO] + [Path.CURVE4] * 6), fill=False, edgecolor=color)
+    line.set(linewidth=linewidth, capstyle="butt", gid="arc")
+    point = PathPatch(Path(tip, [Path.MOVETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]), facecolor=color)
+    point.set(linewidth=0, gid="head")
+    for patch in (line, point):
+        patch.set_transform(in_points(ax))
+        patch.set_clip_on(False)
+        patch.set_zorder(2.5)
+        ax.add_artist(patch)
+    return line
 
 
 def _add(ax: Axes, collection: PathCollection | LineCollection, *, gid: str, zorder: float) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
 
-_VECTOR = ("eps", "pdf", "ps", "svg", "svgz")
+_VECTOR = ("eps", "pdf", "pgf", "ps", "svg", "svgz")
 _RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
 _PRINT_DPI = 300
 _SCREEN_DPI = 144
@@ -22,7 +22,7 @@ _SCREEN_DPI = 144
 # Type 42 is TrueType, which publishers ask for; Matplotlib writes Type 3 by default. The layout is exact, so
 # that nothing is to be cut off ("tight"). Names inside an SVG file come from the salt instead of from chance.
 # Without hinting, letters of a PNG are as wide as they were measured.
-_SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,
     "pdf.use14corefonts": False,
     "ps.fonttype": 42,
@@ -54,9 +54,9 @@ class SaliencyFigure(Figure):
         transparent
             Leave the background out.
         outlines
-            In SVG, draw letters as outlines. Without it they are text, which can be searched and edited, but
-            needs the same font where it is read, or letters and their colours drift apart. PDF embeds its
-            fonts.
+            In SVG and PGF, draw letters as outlines. Without it they are text, which can be searched and
+            edited. An SVG file then needs the same font where it is read, or letters and their colours drift
+            apart; in PGF, TeX sets them in the paper's font, each scaled to its room. PDF embeds its fonts.
         **kwargs
             As in :meth:`matplotlib.figure.Figure.savefig`; pixels are 300 an inch unless ``dpi`` says
             otherwise.
@@ -77,8 +77,10 @@ class SaliencyFigure(Figure):
         drawn = "svg" if kind == "svgz" else kind
         if drawn in _UNDATED:
             kwargs["metadata"] = _UNDATED[drawn] | (kwargs.get("metadata") or {})
+        if kind == "pgf":
+            kwargs |= {"backend": "module://hf_saliency.render.pgf", "outlines": outlines, "dpi": 72}
         buffer = BytesIO()
-        settings = _SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
+        settings = SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
         with mpl.rc_context(cast(Any, settings)):
             super().savefig(buffer, format=drawn, transparent=transparent, **kwargs)
         data = buffer.getvalue()
@@ -86,7 +88,7 @@ class SaliencyFigure(Figure):
             data = re.sub(rb"(?m)^%%CreationDate:.*\n", b"", data, count=1)  # Matplotlib has no option for it
         elif kind == "svgz":
             data = gzip.compress(data, mtime=0)
-        _write(fname, kind, data)
+        write(fname, kind, data)
 
     def _repr_png_(self) -> bytes:
         """Shows the figure where it is the last value of a notebook's cell."""
@@ -108,7 +110,8 @@ def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, given: s
     return kind.lower()
 
 
-def _write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
+def write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
+    """Write to a path, with the format's ending if it has none, or to a binary file."""
     if not isinstance(fname, (str, os.PathLike)):
         fname.write(data)
         return

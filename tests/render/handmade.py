@@ -27,6 +27,7 @@ SENTENCE = (
 )
 _FINE = 720
 WORDS = r"\S+"
+CHARACTERS = r"\S"
 PIECES = r"\S{1,5}(?=\S{3})|\S+"
 
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from render.handmade import saliency_map, with_scores
 
@@ -149,3 +151,64 @@ def test_label_says_method_unit_and_normalisation() -> None:
     assert Colors.of([nats]).label == "saliency of the log-probability (nats), maximum of magnitude = 1"
     assert Colors.of([nats], "none").label == "saliency of the log-probability (nats)"
     assert Colors.of([one, nats], "none").label == "attribution of the log-probability (nats) or logit"
+
+
+# --- laws that hold on the whole scale
+
+
+limits = st.floats(1e-6, 1e6)
+shares = st.floats(-1, 1)
+
+
+@given(limits, shares, st.booleans())
+def test_ink_is_readable_at_any_score(limit: float, share: float, signed: bool) -> None:
+    fill = Colors(limit=limit, signed=signed).fill(np.array([share * limit]))
+    assert contrast(fill, np.array(to_rgb(INK))).min() >= 4.5
+
+
+@given(limits, shares, shares, st.booleans())
+def test_stronger_is_never_lighter_in_grey(limit: float, one: float, other: float, signed: bool) -> None:
+    low, high = sorted((one, other), key=abs)
+    if not signed:
+        low, high = sorted((one, other))
+    if low * high >= 0 or not signed:
+        grey = lightness(Colors(limit=limit, signed=signed).fill(np.array([low, high]) * limit))
+        assert grey[1] <= grey[0] + 1e-9
+
+
+@given(limits, st.floats(0.02, 1), st.sampled_from(sorted(BLINDNESS)))
+def test_scale_is_monotone_without_a_kind_of_cone(limit: float, share: float, kind: str) -> None:
+    values = np.array([0.0, share / 2, share, -share / 2, -share]) * limit
+    seen = linear(Colors(limit=limit, signed=True).fill(values)[:, :3]) @ np.array(BLINDNESS[kind]).T
+    grey = 116 * np.cbrt(np.clip(seen, 0, 1) @ [0.2126, 0.7152, 0.0722]) - 16
+    assert grey[0] > grey[1] > grey[2]
+    assert grey[0] > grey[3] > grey[4]
+
+
+def test_signs_are_told_apart_by_everyone_wherever_they_are_seen() -> None:
+    """In CIELAB, for each kind of cone: a quarter of the limit is as far from its opposite as two greys are."""
+    for kind in BLINDNESS:
+        for share in (0.25, 0.5, 1.0):
+            rgb = SIGNED.fill(np.array([share, -share]))[:, :3]
+            lab = cielab(np.clip(linear(rgb) @ np.array(BLINDNESS[kind]).T, 0, 1))
+            assert np.linalg.norm(lab[0] - lab[1]) > 10  # 2.3 is just noticeable
+
+
+def cielab(rgb: np.ndarray) -> np.ndarray:
+    """Of linear RGB under D65."""
+    xyz = rgb @ np.array(
+        [
+            [0.4124564, 0.2126729, 0.0193339],
+            [0.3575761, 0.7151522, 0.1191920],
+            [0.1804375, 0.0721750, 0.9503041],
+        ]
+    )
+    ratio = xyz / [0.95047, 1.0, 1.08883]
+    f = np.where(ratio > (6 / 29) ** 3, np.cbrt(ratio), ratio * (29 / 6) ** 2 / 3 + 4 / 29)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+@given(limits)
+def test_zero_is_neutral(limit: float) -> None:
+    for signed in (False, True):
+        np.testing.assert_array_equal(Colors(limit=limit, signed=signed).fill(np.zeros(1)), np.ones((1, 4)))

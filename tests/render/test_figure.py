@@ -176,7 +176,7 @@ def test_least_width_is_said_and_works() -> None:
         (("text",), r"a SaliencyMap or a list of them, not the str 'text': figure\(Explainer"),
         (([],), r"not the list \[\]"),
         (([saliency_map("a"), 3],), r"not the list \[SaliencyMap"),
-        ((saliency_map("a"), "matrix"), r"mark='matrix' is not a mark: choose Highlight\(\) or Matrix\(\)"),
+        ((saliency_map("a"), "matrix"), r"mark='matrix' is not a mark: choose Highlight\(\), Matrix"),
         ((saliency_map("a"), Matrix), r"is not a mark: choose"),
     ],
 )
@@ -205,7 +205,9 @@ def test_options_that_cannot_work_are_refused(options: dict[str, object], messag
 def test_options_of_another_type_are_refused() -> None:
     with pytest.raises(SaliencyError, match="normalize='max': choose 'row_max', 'row_sum' or 'none'"):
         figure(saliency_map("a b"), normalize="max")  # type: ignore[arg-type]
-    with pytest.raises(SaliencyError, match="width='column': give inches"):
+    with pytest.raises(
+        SaliencyError, match=r"'column' is no venue that is known: give inches.*'acl', 'acl-2"
+    ):
         figure(saliency_map("a b"), width="column")  # type: ignore[arg-type]
 
 

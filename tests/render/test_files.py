@@ -18,6 +18,7 @@ from render.handmade import (
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.figure import figure
+from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
 
 LITERAL = r"$5_{x}$ and $6 \alpha 100% #1 & ^2 {} <b>"
 
@@ -48,6 +49,7 @@ import hashlib, io, sys
 sys.path.insert(0, sys.argv[1])
 from render.handmade import saliency_map
 from hf_saliency.render.figure import figure
+from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
 for kind in ("pdf", "svg"):
     buffer = io.BytesIO()
     figure(saliency_map(), width=3.25).savefig(buffer, format=kind)
@@ -139,3 +141,33 @@ def test_rcparams_stay_as_they_are() -> None:
     for kind in ("pdf", "svg", "png"):
         saved(figure(saliency_map(targets=[0]), width=3.25), kind)
     assert dict(mpl.rcParams) == before
+
+
+ALL = ("pdf", "svg", "svgz", "png", "pgf", "eps")
+
+
+def test_every_format_is_the_same_a_second_later() -> None:
+    def files() -> list[bytes]:
+        fig = figure(
+            [saliency_map(), saliency_map(signed=True, targets=[3])],
+            [Matrix(), Bars(top=9)],
+            columns=2,
+            width=6.75,
+        )
+        return [saved(fig, kind) for kind in ALL]
+
+    first = files()
+    time.sleep(1.1)  # dates in files are of seconds
+    for kind, before, after in zip(ALL, first, files(), strict=True):
+        assert before == after, kind
+
+
+@pytest.mark.parametrize("mark", [Highlight(), Matrix(), Bars(), Arcs()])
+def test_no_mark_writes_type_3_fonts_and_text_can_be_selected(mark: Mark) -> None:
+    one = saliency_map(targets=[3, 5])
+    reader = pypdf.PdfReader(io.BytesIO(saved(figure(one, mark, width=6.75, title="A title"))))
+    fonts = [font.get_object() for font in reader.pages[0]["/Resources"]["/Font"].values()]
+    assert {font["/Subtype"] for font in fonts} == {"/Type0"}
+    text = reader.pages[0].extract_text()
+    assert "A title" in text
+    assert "gradient norm of the logit" in text.replace("\u00a0", " ")

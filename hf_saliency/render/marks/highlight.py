@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.marks.mark import prediction_text, shown
+from hf_saliency.render.marks.caption import SMALLER, Caption, target_items
+from hf_saliency.render.marks.mark import Strip, draw_strips, shown
 from hf_saliency.render.marks.setting import PAD, Setting
-from hf_saliency.render.passage import visible
+from hf_saliency.render.points import Box
 from hf_saliency.render.typeface import Typeface
 from hf_saliency.saliency_map import SaliencyMap, TargetRow
 
 _GAP = 6.0  # points between two blocks
-_SPACE = 5.0  # points between two predictions
-_SMALLER = 1.2  # the text's size over that of the line below it
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,7 @@ class Highlight:
         SaliencyError
             If the width is too narrow for the longest word.
         """
-        part = self.shown(saliency_map)
-        text = Setting(part, Typeface(self.fontsize), width)
-        below = [_Caption(_items(t, self.predictions), text).height for t in part.targets]
-        return text.height * len(below) + sum(below) + _GAP * (len(below) - 1)
+        return sum(strip.height for strip in self.strips(saliency_map, colors, width))
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
         """Draw the map into the whole of an Axes, from its upper left corner.
@@ -98,57 +96,67 @@ class Highlight:
         SaliencyError
             If the Axes are too narrow for the longest word.
         """
+        draw_strips(ax, self.strips(saliency_map, colors, points.size(ax)[0]))
+
+    def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
+        """The lines, each with what hangs on it, at a width in points; a caption stays with its last line."""
         part = self.shown(saliency_map)
-        text = Setting(part, Typeface(self.fontsize), points.size(ax)[0])
-        y = 0.0
-        for target, values in zip(part.targets, colors.values(part), strict=True):
-            _block(ax, y, text, values, colors, target.position)
-            y += text.height
-            caption = _Caption(_items(target, self.predictions), text)
-            caption.draw(ax, y)
-            y += caption.height + _GAP
+        lines = _lines(Setting(part, Typeface(self.fontsize), width))
+        values = colors.values(part)
+        found: list[Strip] = []
+        for row, target in enumerate(part.targets):
+            if row:
+                found.append(Strip(_GAP, None))
+            found += self._block(lines, target, values[row], colors)
+        return found
+
+    def _block(
+        self, lines: list[_Line], target: TargetRow, values: np.ndarray, colors: Colors
+    ) -> Iterator[Strip]:
+        text = lines[0].text
+        below = Caption(
+            _items(target, self.predictions), Typeface(text.typeface.points / SMALLER), text.width - 2 * PAD
+        )
+        for i, line in enumerate(lines):
+            left = len(lines) - i
+            height = text.pitch if left > 1 else text.typeface.line
+            draw = partial(line.draw, target=target, values=values, colors=colors)
+            yield Strip(height, draw, keep=bool(below.items) and left <= 2)
+        if below.items:
+            yield Strip(below.height, lambda ax, y: below.draw(ax, PAD, y))
 
 
-def _block(
-    ax: Axes, y: float, text: Setting, values: np.ndarray, colors: Colors, position: int | None
-) -> None:
-    boxes = [(x, y + top, width, height) for (x, top, width, height), _ in text.boxes]
-    points.cells(ax, boxes, values[[column for _, column in text.boxes]], colors)
-    for x, top, width, height in text.frames(position):
-        points.outline(ax, (x, y + top, width, height))
-    for x, baseline, run, ink in text.runs():
-        points.write(ax, x, y + baseline, run, text.typeface, color=ink)
+@dataclass(frozen=True)
+class _Line:
+    """One line of a text with what stands on it, measured from the upper edge of the text's first line."""
+
+    text: Setting
+    top: float
+    boxes: list[tuple[Box, int]]
+    runs: list[tuple[float, float, str, str | None]]
+
+    def draw(self, ax: Axes, y: float, *, target: TargetRow, values: np.ndarray, colors: Colors) -> None:
+        y -= self.top
+        boxes = [(x, y + top, width, height) for (x, top, width, height), _ in self.boxes]
+        points.cells(ax, boxes, values[[column for _, column in self.boxes]], colors)
+        for x, top, width, height in self.text.frames(target.position):
+            if top == self.top:
+                points.outline(ax, (x, y + top, width, height), dashed=not target.masked)
+        for x, baseline, run, ink in self.runs:
+            points.write(ax, x, y + baseline, run, self.text.typeface, color=ink)
+
+
+def _lines(text: Setting) -> list[_Line]:
+    boxes: list[list[tuple[Box, int]]] = [[] for _ in range(text.count)]
+    runs: list[list[tuple[float, float, str, str | None]]] = [[] for _ in range(text.count)]
+    for box, column in text.boxes:
+        boxes[text.line_of(box[1])].append((box, column))
+    for run in text.runs():
+        runs[text.line_of(run[1] - text.typeface.ascent)].append(run)
+    return [_Line(text, i * text.pitch, boxes[i], runs[i]) for i in range(text.count)]
 
 
 def _items(target: TargetRow, count: int) -> list[str]:
-    """What stands below a block: the target, and what the model answers."""
-    answers = [" ".join(prediction_text(p)) for p in target.predictions[:count]]
-    if not answers and target.masked and target.position is not None:
-        return []  # the frame has said it all
-    name = visible(target.label.strip() or target.label)
-    if target.against is not None:
-        name += f" against {visible(target.against)}"
-    return [f"{name} →", *answers] if answers else [name]
-
-
-class _Caption:
-    """The line below a block, or the lines where one is too short."""
-
-    def __init__(self, items: list[str], text: Setting) -> None:
-        self._typeface = Typeface(text.typeface.points / _SMALLER)
-        width = text.width - 2 * PAD
-        self._items = [self._typeface.elide(item, width) for item in items]
-        self._places = points.flow([self._typeface.advance(item) for item in self._items], width, _SPACE)
-
-    @property
-    def height(self) -> float:
-        return self._gap + self._typeface.line * (self._places[-1][1] + 1) if self._items else 0.0
-
-    @property
-    def _gap(self) -> float:
-        return self._typeface.points / 4
-
-    def draw(self, ax: Axes, y: float) -> None:
-        for item, (x, line) in zip(self._items, self._places, strict=True):
-            baseline = y + self._gap + self._typeface.ascent + line * self._typeface.line
-            points.write(ax, PAD + x, baseline, item, self._typeface)
+    """What stands below a block: nothing where the frame has said it all."""
+    silent = target.masked and target.position is not None and target.against is None
+    return [] if silent and not target.predictions[:count] else target_items(target, count)

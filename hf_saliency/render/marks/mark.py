@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from matplotlib.axes import Axes
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.numerals import decimals
 from hf_saliency.render.passage import visible
-from hf_saliency.saliency_map import Prediction, SaliencyMap
+from hf_saliency.saliency_map import SaliencyMap
 
 
 @runtime_checkable
@@ -28,6 +28,34 @@ class Mark(Protocol):
         """Draw the map into the whole of an Axes; its data limits play no part and stay as they are."""
 
 
+@dataclass(frozen=True)
+class Strip:
+    """A strip of a drawing from its left to its right edge that no page break may cut.
+
+    Parameters
+    ----------
+    height
+        In points.
+    draw
+        Draws it into an Axes, at a distance in points from its upper edge; None for a gap, which is left out
+        at the edges of a page.
+    keep
+        Whether the next strip must stand on the same page.
+    """
+
+    height: float
+    draw: Callable[[Axes, float], None] | None
+    keep: bool = False
+
+
+@runtime_checkable
+class Divisible(Mark, Protocol):
+    """A mark that can be drawn across pages."""
+
+    def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> Sequence[Strip]:
+        """The drawing from top to bottom, at a width in points."""
+
+
 def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyMap:
     """A map with the columns that are drawn, and all its rows; SaliencyError if no column is left."""
     # drop_special() also drops the targets read at a special token, such as the first word of a causal model,
@@ -39,20 +67,18 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyM
             "all tokens of this map are special ones, which are hidden: "
             "figure(..., mark=Highlight(special=True))."
         )
-    new = {old: i for i, old in enumerate(columns)}
-    moved = [
-        target if target.position is None else dataclasses.replace(target, position=new.get(target.position))
-        for target in whole.targets
-    ]
-    return dataclasses.replace(
-        whole,
-        tokens=tuple(whole.tokens[i] for i in columns),
-        targets=tuple(moved),
-        scores=whole.scores[:, columns],
-    )
+    return whole.part(range(len(whole.targets)), columns)
 
 
-def prediction_text(prediction: Prediction) -> tuple[str, str]:
-    """A prediction's label and its probability, as they are printed."""
-    label = visible(prediction.label.strip() or prediction.label)
-    return label, "<0.01" if prediction.probability < 0.005 else decimals(prediction.probability)
+def name(label: str) -> str:
+    """A label in one line, without the white space at its ends if it has anything else."""
+    return visible(label.strip() or label)
+
+
+def draw_strips(ax: Axes, strips: Sequence[Strip]) -> None:
+    """Draw strips one below another from the upper edge."""
+    y = 0.0
+    for strip in strips:
+        if strip.draw is not None:
+            strip.draw(ax, y)
+        y += strip.height

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.colors import INK, Colors
+from hf_saliency.render.marks.caption import prediction_text
 from hf_saliency.render.marks.grid import GAP, Grid, fit
-from hf_saliency.render.marks.mark import prediction_text, shown
+from hf_saliency.render.marks.mark import name, shown
 from hf_saliency.render.numerals import decimals, number, ordinal
-from hf_saliency.render.passage import token_labels, visible
+from hf_saliency.render.passage import token_labels
 from hf_saliency.render.typeface import SMALLEST, Typeface
 from hf_saliency.render.wrap import TooNarrow
 from hf_saliency.saliency_map import SaliencyMap
@@ -109,7 +110,7 @@ class Matrix:
         points.outline(ax, grid.frame, linewidth=0.3, gid="frame")
         for row, target in enumerate(part.targets):
             if target.position is not None:
-                points.outline(ax, grid.box(row, target.position), linewidth=thin)
+                points.outline(ax, grid.box(row, target.position), linewidth=thin, dashed=not target.masked)
         _labels(ax, grid)
         if self.values:
             self._values(ax, grid, _printed(part, colors))
@@ -121,7 +122,7 @@ class Matrix:
         return Typeface("x-small")
 
     def _grid(self, part: SaliencyMap, colors: Colors, width: float) -> Grid:
-        rows = [visible(target.label.strip() or target.label) for target in part.targets]
+        rows = [name(target.label) for target in part.targets]
         columns = token_labels(part)
         answers = [
             tuple(text for p in target.predictions[: self.predictions] for text in prediction_text(p))

@@ -69,8 +69,22 @@ class Setting:
     def height(self) -> float:
         return self._top(len(self._lines) - 1) + self.typeface.line
 
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self._lines)
+
+    @property
+    def pitch(self) -> float:
+        """Distance of two baselines."""
+        return self.typeface.line * _LEADING
+
+    def line_of(self, top: float) -> int:
+        """The line whose boxes have this upper edge."""
+        return round(top / self.pitch)
+
     def _top(self, line: int) -> float:
-        return self.typeface.line * _LEADING * line
+        return self.pitch * line
 
     @cached_property
     def _set(self) -> list[tuple[Line, float]]:

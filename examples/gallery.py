@@ -1,0 +1,371 @@
+"""The gallery: every kind of figure, drawn with the bundled model or maps made by hand.
+
+    python examples/gallery.py [NAME ...]
+
+Writes ``docs/figures/gallery/*.png`` and the page ``docs/gallery.md``; takes about a minute. With names, only
+those figures are drawn anew. The README's figures are two of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import inspect
+import itertools
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from gallery_maps import (
+    CAPITAL,
+    SENTENCE,
+    STORY,
+    classified,
+    explained,
+    explainer,
+    made,
+    tokenizers,
+)
+from matplotlib.figure import Figure
+from PIL import Image
+
+import hf_saliency as hs
+
+DOCS = Path(__file__).parent.parent / "docs"
+DPI = 150
+
+
+@dataclass(frozen=True)
+class Case:
+    """A figure with what is to be said about it, and the function that draws it, or several pages."""
+
+    chapter: str
+    caption: str
+    draw: Callable[[], Figure | Sequence[Figure]]
+
+    @property
+    def name(self) -> str:
+        return self.draw.__name__
+
+    @property
+    def code(self) -> str:
+        """The body of the function."""
+        lines = inspect.getsource(self.draw).splitlines()
+        start = next(i for i, line in enumerate(lines) if line.startswith("def ")) + 1
+        return textwrap.dedent("\n".join(lines[start:])).replace("return ", "")
+
+
+CASES: list[Case] = []
+
+
+def case(
+    chapter: str, caption: str
+) -> Callable[[Callable[[], Figure | Sequence[Figure]]], Callable[[], object]]:
+    """Make a function one of the gallery's cases."""
+
+    def add(draw: Callable[[], Figure | Sequence[Figure]]) -> Callable[[], object]:
+        CASES.append(Case(chapter, caption, draw))
+        return draw
+
+    return add
+
+
+# --- running text
+
+
+@case("Running text", "One masked word of a short sentence, in a column of an ACL paper.")
+def short() -> Figure:
+    return hs.figure(explained(CAPITAL), targets="capital", width="acl")
+
+
+@case("Running text", "Three masked words, a block for each.")
+def highlight() -> Figure:
+    return hs.figure(explained(), targets=[3, "education", "schools"], width=6.75)
+
+
+@case("Running text", "One word.")
+def one_word() -> Figure:
+    return hs.figure(made("grammar"), width="acl")
+
+
+@case("Running text", "A signed method: blue speaks against the word.")
+def signed() -> Figure:
+    heat = explained(method="integrated_gradients", word="education")
+    return hs.figure(heat, width="acl-2col")
+
+
+@case("Running text", "Log-probability instead of a logit, each row divided by its sum.")
+def row_sum() -> Figure:
+    heat = explainer()(CAPITAL, target=hs.MaskedToken("capital", unit="log_prob"))
+    return hs.figure(heat, normalize="row_sum", width="acl")
+
+
+@case("Running text", "One word against another.")
+def against() -> Figure:
+    heat = explainer()(SENTENCE, target=hs.MaskedToken("grammar", against="music"))
+    return hs.figure(heat, width="acl")
+
+
+@case("Running text", "Read where it stands, without a mask: the frame is dashed.")
+def unmasked() -> Figure:
+    heat = explainer()(SENTENCE, target=hs.UnmaskedToken("education"))
+    return hs.figure(heat, width="acl")
+
+
+@case("Running text", "Tokens, and merged to words; special tokens are shown on request.")
+def words() -> Figure:
+    heat = explained().select("linguists")
+    marks = [hs.Highlight(special=True, predictions=0), hs.Highlight(words=True, predictions=0)]
+    titles = ["tokens, special ones too", "words"]
+    return hs.figure([heat.select(0), heat.select(0)], marks, title=titles, columns=2, width="acl-2col")
+
+
+@case("Running text", "Three hundred tokens.")
+def long_text() -> Figure:
+    return hs.figure(made((STORY * 4)[:1320], targets=[150]), width="neurips")
+
+
+@case("Running text", "The same, trimmed to twelve tokens on either side of the target.")
+def trimmed() -> Figure:
+    return hs.figure(made((STORY * 4)[:1320], targets=[150]), around=12, width="acl")
+
+
+@case("Running text", "Two targets far apart, trimmed.")
+def trimmed_twice() -> Figure:
+    return hs.figure(made(STORY, targets=[12, 90], seed=3), around=6, width="acl")
+
+
+@case("Running text", "The first pages of a text that is parted by pages, each with its legend.")
+def sheets() -> Sequence[Figure]:
+    heat = made(STORY * 3, targets=[20, 240], seed=1)
+    return hs.sheets(heat, title="The lighthouse", width="acl", height=2.6)[:3]
+
+
+@case("Running text", "Paragraphs, a tab, and an address that is longer than the line.")
+def lines() -> Figure:
+    text = "First,\tsee https://example.org/a/very/long/address/that/no/line/can/hold/at/once.html\n\nThen go on."
+    return hs.figure(made(text, r"[\w/:.]{1,9}|\S"), width="acl")
+
+
+@case("Running text", "TeX's special characters are literal.")
+def literal() -> Figure:
+    return hs.figure(
+        made(r"It costs $5 or 100% of \alpha_{i}^2 & more #1 ~ {x} <b>.", targets=[4]), width="acl"
+    )
+
+
+@case("Running text", "Scores that are not finite are hatched and named.")
+def missing() -> Figure:
+    heat = made(CAPITAL, signed=True)
+    scores = heat.scores.copy()
+    scores[0, [2, 4, 5]] = np.nan, np.inf, -np.inf
+    return hs.figure(dataclasses.replace(heat, scores=scores), width="acl")
+
+
+@case("Running text", "A label that is read at no token, and a pair of texts.")
+def pair() -> Figure:
+    return hs.figure(classified(), width="acl")
+
+
+@case("Running text", "On a dark page.")
+def dark() -> Figure:
+    with mpl.rc_context({"figure.facecolor": "#222222", "text.color": "white"}):
+        return hs.figure(explained(CAPITAL), targets="capital", width="acl")
+
+
+@case("Running text", "With a serif typeface in a larger size, from rcParams.")
+def serif() -> Figure:
+    with mpl.rc_context({"font.family": "serif", "font.size": 12}):
+        return hs.figure(explained(CAPITAL), targets="capital", width=4.5)
+
+
+# --- matrices
+
+
+@case("Matrices", "Every position masked in turn: rows are targets, columns are tokens.")
+def matrix() -> Figure:
+    return hs.figure(explained(), hs.Matrix(), width=6.75)
+
+
+@case("Matrices", "Numbers in the cells, and the model's best answers.")
+def values() -> Figure:
+    return hs.figure(explained(CAPITAL), hs.Matrix(values=True, predictions=2), width="neurips")
+
+
+@case("Matrices", "Special tokens shown; the limits of the scale come from what is drawn.")
+def special() -> Figure:
+    return hs.figure(explained(CAPITAL), hs.Matrix(special=True), normalize="none", width="acl")
+
+
+@case("Matrices", "Two methods in one colour scale.")
+def matrices() -> Figure:
+    maps = [explained(), explained(method="input_x_gradient")]
+    return hs.figure(maps, columns=2, width="acl-2col")
+
+
+@case("Matrices", "A hundred and twenty-eight tokens: labels are thinned out, and it says so.")
+def large() -> Figure:
+    text = " ".join((STORY * 2).split()[:128])
+    return hs.figure(made(text, r"\S+", targets=range(128), seed=2), hs.Matrix(), width="acl-2col")
+
+
+# --- bars and arcs
+
+
+@case("Bars and arcs", "A bar for each token, with its number.")
+def bars() -> Figure:
+    heat = explained(CAPITAL, "input_x_gradient")
+    return hs.figure(heat, hs.Bars(values=True), targets="capital", width="acl")
+
+
+@case("Bars and arcs", "Three targets on one scale, the ten strongest tokens.")
+def bars_top() -> Figure:
+    heat = explained(method="input_x_gradient")
+    return hs.figure(heat, hs.Bars(top=10), targets=[3, "education", "schools"], width="neurips")
+
+
+@case("Bars and arcs", "Standing bars.")
+def bars_vertical() -> Figure:
+    heat = explained(method="input_x_gradient")
+    return hs.figure(heat, hs.Bars(vertical=True), targets=["education", "schools"], width="acl-2col")
+
+
+@case("Bars and arcs", "Standing bars with numbers; one score is not a number.")
+def bars_values() -> Figure:
+    heat = made(CAPITAL, targets=[3])
+    scores = np.where(np.arange(7) == 1, np.nan, heat.scores)
+    return hs.figure(
+        dataclasses.replace(heat, scores=scores), hs.Bars(vertical=True, values=True), width="acl"
+    )
+
+
+@case("Bars and arcs", "The two strongest links of each target.")
+def arcs() -> Figure:
+    return hs.figure(explained(CAPITAL), hs.Arcs(), width="acl")
+
+
+@case("Bars and arcs", "Five links of three targets in a long sentence.")
+def arcs_long() -> Figure:
+    return hs.figure(
+        explained(method="input_x_gradient"),
+        hs.Arcs(links=5),
+        targets=["education", "taught", "use"],
+        width="acl-2col",
+    )
+
+
+# --- panels
+
+
+@case("Panels", "Four methods side by side, and how far they agree with the first.")
+def methods() -> Figure:
+    names = ["gradient_norm", "input_x_gradient", "integrated_gradients", "leave_one_out"]
+    maps = [explained(method=name, word="education") for name in names]
+    return hs.figure(maps, hs.Highlight(predictions=0), columns=2, agreement=True, width="acl-2col")
+
+
+@case("Panels", "Each panel in its own scale, with its own legend.")
+def own_scales() -> Figure:
+    maps = [explained(word="education"), explained(method="input_x_gradient", word="education")]
+    return hs.figure(maps, scale="own", normalize="none", columns=2, width="acl-2col")
+
+
+@case("Panels", "Targets side by side.")
+def targets() -> Figure:
+    heat = explained()
+    maps = [heat.select("education"), heat.select("schools")]
+    return hs.figure(maps, title=["masked: education", "masked: schools"], columns=2, width="icml-2col")
+
+
+@case("Panels", "One map by two marks.")
+def marks() -> Figure:
+    heat = explained().select("education")
+    drawn_by = [hs.Highlight(), hs.Bars(top=8, predictions=0)]
+    return hs.figure([heat, heat], drawn_by, title=["", ""], columns=2, width="neurips")
+
+
+@case("Panels", "Models with different tokenizers, each with its own tokens.")
+def own_tokens() -> Figure:
+    return hs.figure(tokenizers(), title=["words", "pieces", "characters"], width="acl")
+
+
+@case("Panels", "The same, aligned to common words.")
+def aligned() -> Figure:
+    maps = hs.aligned(tokenizers())
+    return hs.figure(maps, title=["words", "pieces", "characters"], agreement=True, width="acl")
+
+
+# --- pages
+
+
+@case("Pages", "A column of an ICML paper, whose captions are smaller.")
+def icml() -> Figure:
+    return hs.figure(explained(), targets="education", width="icml")
+
+
+@case("Pages", "A slide.")
+def slide() -> Figure:
+    return hs.figure(explained(), targets=["education", "schools"], width="slide")
+
+
+def others() -> Iterator[Case]:
+    """Texts in many scripts, where their maps are at hand."""
+    if importlib.util.find_spec("gallery_scripts") is None:
+        return
+    scripts = importlib.import_module("gallery_scripts").gallery_scripts()
+    for name, heat in scripts.items():
+
+        def draw(heat: hs.SaliencyMap = heat) -> Figure:
+            return hs.figure(heat, width="acl")
+
+        draw.__name__ = "script_" + name.replace(" ", "_")
+        yield Case("Scripts", f"{name.capitalize()}.", draw)
+
+
+def files(one: Case, folder: Path) -> list[Path]:
+    """Draw a case to a PNG file, or one for each page."""
+    drawn = one.draw()
+    pages = [drawn] if isinstance(drawn, Figure) else list(drawn)
+    found = []
+    for i, page in enumerate(pages):
+        found.append(folder / f"{one.name}{f'-{i + 1}' * (len(pages) > 1)}.png")
+        page.savefig(found[-1], dpi=60 if one.name == "slide" else DPI)
+        Image.open(found[-1]).convert("RGB").save(found[-1], optimize=True)
+    return found
+
+
+def page(cases: Sequence[Case], folder: Path) -> str:
+    """The gallery as Markdown."""
+    lines = [
+        "# Gallery",
+        "",
+        "Written by [`examples/gallery.py`](../examples/gallery.py), with the model that comes with the package and",
+        "some maps made by hand ([`gallery_maps.py`](../examples/gallery_maps.py)). The options are explained in",
+        "[figures.md](figures.md).",
+    ]
+    for chapter, group in itertools.groupby(cases, key=lambda one: one.chapter):
+        lines += ["", f"## {chapter}"]
+        for one in group:
+            names = sorted(p.name for p in folder.glob("*.png") if p.stem.rstrip("-0123456789") == one.name)
+            images = " ".join(f"![{one.caption}](figures/gallery/{name})" for name in names)
+            lines += ["", one.caption, "", "```python", one.code, "```", "", images]
+    return "\n".join(lines) + "\n"
+
+
+def main(names: Sequence[str]) -> None:
+    """Draw all cases, or those named, and write the page."""
+    folder = DOCS / "figures" / "gallery"
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = [*CASES, *others()]
+    for one in cases:
+        if not names or one.name in names:
+            print(*(path.name for path in files(one, folder)))
+    (DOCS / "gallery.md").write_text(page(cases, folder), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

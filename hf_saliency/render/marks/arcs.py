@@ -1,0 +1,174 @@
+"""Arcs: the strongest links of a matrix, from the token that matters to the target that it matters for."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render import points
+from hf_saliency.render.colors import Colors
+from hf_saliency.render.marks.mark import name, shown
+from hf_saliency.render.marks.token_axis import TokenAxis
+from hf_saliency.render.typeface import Typeface
+from hf_saliency.render.wrap import TooNarrow
+from hf_saliency.saliency_map import SaliencyMap
+
+_GAP = 3.0  # points between arcs and labels
+_NARROWEST = 3.0  # points that a token must have
+_HIGH = 0.22  # of the width, the highest arc
+_THIN, _THICK = 0.5, 1.5  # points
+_HEAD = 4.0  # length of an arrow's head, in points
+
+
+@dataclass(frozen=True)
+class Arcs:
+    """Tokens on a line, and above it an arrow from each target's strongest tokens to the target.
+
+    An arrow has the colour of its score and is the thicker the stronger it is. A target's own token has no
+    arrow, and a score that is not finite none either. The tokens that targets are read at have frames.
+
+    Parameters
+    ----------
+    links
+        How many tokens each target is linked with.
+    special
+        Show special tokens too, under their own names.
+    words
+        Merge the tokens of a word, as :meth:`hf_saliency.SaliencyMap.words` does.
+    fontsize
+        Largest size of labels, in points or relative to ``rcParams["font.size"]``.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.figure(heat, mark=hs.Arcs(links=2), width=6.75).savefig("figure.pdf")
+    """
+
+    links: int = 2
+    special: bool = False
+    words: bool = False
+    fontsize: float | str = "small"
+
+    def __post_init__(self) -> None:
+        try:
+            count = operator.index(self.links)
+        except TypeError:
+            count = 0
+        if isinstance(self.links, bool) or count < 1:
+            raise SaliencyError(
+                f"Arcs(links={self.links!r}): give a number of at least 1, such as Arcs(links=2)."
+            )
+        object.__setattr__(self, "links", count)
+
+    def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
+        """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
+        part = shown(saliency_map, special=self.special, words=self.words)
+        unread = [target.label for target in part.targets if target.position is None]
+        if unread:
+            raise SaliencyError(
+                f"arcs end at the token that a target is read at; {unread[0]!r} is read at none that is drawn: "
+                "figure(..., mark=Bars())."
+            )
+        return part
+
+    def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
+        """How much room drawing takes.
+
+        Parameters
+        ----------
+        saliency_map
+            The map.
+        colors
+            The colour scale.
+        width
+            In points.
+
+        Returns
+        -------
+        float
+            Height in points.
+
+        Raises
+        ------
+        SaliencyError
+            If the width is too narrow for the tokens.
+        """
+        part = self.shown(saliency_map)
+        axis = self._axis(part, width)
+        note = self._small.line if axis.note else 0.0
+        return self._high(part, colors, axis) + _GAP + axis.height + 1.0 + note
+
+    def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
+        """Draw the map into the whole of an Axes, from its upper left corner.
+
+        Parameters
+        ----------
+        ax
+            Its width is that of the line of tokens; its data limits play no part and stay as they are.
+        saliency_map
+            The map.
+        colors
+            The colour scale.
+
+        Raises
+        ------
+        SaliencyError
+            If the Axes are too narrow for the tokens.
+        """
+        part = self.shown(saliency_map)
+        axis = self._axis(part, points.size(ax)[0])
+        values = colors.values(part)
+        foot = self._high(part, colors, axis)
+        # Weak ones first, so that strong ones cross over them.
+        for row, column in sorted(self._links(part, colors), key=lambda link: abs(values[link])):
+            strength = min(1.0, abs(float(values[row, column])) / colors.limit)
+            points.arrow(
+                ax,
+                (axis.middle(column), foot),
+                (axis.middle(part.targets[row].position or 0), foot),
+                self._rise(abs(column - (part.targets[row].position or 0)), axis),
+                color=colors.fill(values[row, [column]])[0],
+                linewidth=_THIN + (_THICK - _THIN) * strength,
+                head=_HEAD,
+            )
+        axis.draw(ax, foot + _GAP)
+        for column, masked in sorted({(t.position or 0, t.masked) for t in part.targets}):
+            if column % axis.step == 0:
+                points.outline(ax, axis.box(column, foot + _GAP), linewidth=0.4, dashed=not masked)
+        if axis.note:
+            baseline = foot + _GAP + axis.height + 1.0 + self._small.ascent
+            points.write(ax, 0.0, baseline, axis.note, self._small)
+
+    @property
+    def _small(self) -> Typeface:
+        return Typeface("x-small")
+
+    def _axis(self, part: SaliencyMap, width: float) -> TokenAxis:
+        labels = [name(label) for label in part.labels]
+        if width / len(labels) < _NARROWEST:
+            raise TooNarrow(f"{len(labels)} tokens on a line", len(labels) * _NARROWEST, width)
+        return TokenAxis(labels, Typeface(self.fontsize), 1.0, width - 2.0, even=False)
+
+    def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:
+        """Rows with the columns of their strongest tokens."""
+        strength = np.abs(np.nan_to_num(colors.values(part)))
+        found = []
+        for row, target in enumerate(part.targets):
+            if target.position is not None:
+                strength[row, target.position] = 0
+            strongest = np.argsort(-strength[row], kind="stable")[: self.links]
+            found += [(row, column) for column in strongest.tolist() if strength[row, column] > 0]
+        return found
+
+    def _high(self, part: SaliencyMap, colors: Colors, axis: TokenAxis) -> float:
+        spans = [abs(column - (part.targets[row].position or 0)) for row, column in self._links(part, colors)]
+        return self._rise(max(spans, default=1), axis) + _THICK
+
+    def _rise(self, span: int, axis: TokenAxis) -> float:
+        """Height of an arc over so many tokens: the root, so that short ones are seen beside long ones."""
+        whole = max(len(axis.labels) - 1, 1)
+        return max(_HIGH * axis.width * float(np.sqrt(span / whole)), 2 * _HEAD)

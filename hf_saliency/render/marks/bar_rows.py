@@ -1,0 +1,114 @@
+"""Rows: bars that lie, one token a line, with a field for each target."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property, partial
+
+from matplotlib.axes import Axes
+
+from hf_saliency.render import points
+from hf_saliency.render.marks.bar_scale import GAP, THICK, BarScale
+from hf_saliency.render.marks.caption import answers, target_name
+from hf_saliency.render.marks.mark import Strip
+from hf_saliency.render.wrap import TooNarrow
+
+_SHARE = 0.4  # of the width, for the longest label
+_LEAST = 24.0  # points of a field
+_BETWEEN = 9.0  # points between two fields
+
+
+class Rows(BarScale):
+    """Labels at the left, then a field of bars for each target, all on one scale."""
+
+    def strips(self) -> list[Strip]:
+        """The names of the targets, a line for each token, the model's answers."""
+        if self._field < _LEAST:
+            fixed = self.width - len(self.part.targets) * self._field
+            raise TooNarrow("bars that can be read", fixed + len(self.part.targets) * _LEAST, self.width)
+        line = self.typeface.line
+        last = len(self.labels) - 1
+        body = [Strip(line, partial(self._row, i), keep=i in (0, last - 1)) for i in range(last + 1)]
+        found = [Strip(line + GAP, self._head), *body, *self._tail()]
+        # A page must not begin with what belongs to the last bar, nor end with the names of the targets.
+        whole = [0, *range(last + 1, len(found) - 1)]
+        return [dataclasses.replace(s, keep=s.keep or i in whole) for i, s in enumerate(found)]
+
+    def _tail(self) -> list[Strip]:
+        """The axis, the model's answers, and what was left out."""
+        tail = [Strip(self.small.line + GAP, self._axis)] if self.ticks else []
+        count = max(len(answers(t, self.predictions)) for t in self.part.targets)
+        if count:
+            tail.append(Strip(GAP, None))
+        tail += [Strip(self.small.line, partial(self._answer, i)) for i in range(count)]
+        if self.note:
+            tail.append(Strip(self.small.line + GAP, self._note))
+        return tail
+
+    @cached_property
+    def _cut(self) -> list[str]:
+        return [self.typeface.elide(label, _SHARE * self.width) for label in self.labels]
+
+    @cached_property
+    def _left(self) -> float:
+        return max(self.typeface.advance(label) for label in self._cut) + GAP
+
+    @cached_property
+    def _number(self) -> float:
+        if not self.printed:
+            return 0.0
+        return max(self.typeface.advance(text) for text in self.texts.flat) + GAP
+
+    @cached_property
+    def _field(self) -> float:
+        """Width of the bars of one target, without their numbers."""
+        count = len(self.part.targets)
+        return (self.width - self._left - (count - 1) * _BETWEEN) / count - self._number
+
+    def _x(self, target: int) -> float:
+        return self._left + target * (self._field + self._number + _BETWEEN)
+
+    def _head(self, ax: Axes, y: float) -> None:
+        for i, target in enumerate(self.part.targets):
+            text = self.typeface.elide(target_name(target), self._field + self._number)
+            points.write(ax, self._x(i), y + self.typeface.ascent, text, self.typeface)
+
+    def _row(self, column: int, ax: Axes, y: float) -> None:
+        face, label = self.typeface, self._cut[column]
+        thick = THICK * face.line
+        top = y + (face.line - thick) / 2
+        baseline = y + (face.line + face.capital) / 2
+        points.write(ax, self._left - GAP - face.advance(label), baseline, label, face)
+        for i, target in enumerate(self.part.targets):
+            x, value = self._x(i), float(self.values[i, column])
+            start, end = self.share(value)
+            box = (x + start * self._field, top, (end - start) * self._field, thick)
+            self.fill(ax, [box], self.values[i, [column]])
+            zero = x + self.below * self._field
+            points.rule(ax, (zero, y), (zero, y + face.line))
+            if target.position == column:
+                points.outline(ax, (x, y + 0.5, self._field, face.line - 1), dashed=not target.masked)
+            if self.printed:
+                text = self.texts[i, column]
+                right = x + self._field + self._number
+                points.write(ax, right - face.advance(text), baseline, text, face)
+
+    def _axis(self, ax: Axes, y: float) -> None:
+        for i in range(len(self.part.targets)):
+            points.rule(ax, (self._x(i), y), (self._x(i) + self._field, y))
+            for share, text in self.ticks:
+                x, wide = self._x(i) + share * self._field, self.small.advance(text)
+                points.rule(ax, (x, y), (x, y + GAP / 2))
+                left = min(max(x - wide / 2, self._x(i)), self._x(i) + self._field - wide)
+                points.write(ax, left, y + GAP + self.small.ascent, text, self.small)
+
+    def _answer(self, number: int, ax: Axes, y: float) -> None:
+        for i, target in enumerate(self.part.targets):
+            found = answers(target, self.predictions)
+            if number < len(found):
+                text = self.small.elide(found[number], self._field + self._number)
+                points.write(ax, self._x(i), y + self.small.ascent, text, self.small)
+
+    def _note(self, ax: Axes, y: float) -> None:
+        text = self.small.elide(self.note, self.width)
+        points.write(ax, 0.0, y + GAP + self.small.ascent, text, self.small)

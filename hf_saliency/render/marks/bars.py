@@ -1,0 +1,127 @@
+"""Bars: a bar for each token, for one target or few."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render import points
+from hf_saliency.render.colors import Colors
+from hf_saliency.render.marks.bar_columns import Columns
+from hf_saliency.render.marks.bar_rows import Rows
+from hf_saliency.render.marks.mark import Strip, draw_strips, shown
+from hf_saliency.saliency_map import SaliencyMap
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar for each token in reading order, as long as its score and in its colour.
+
+    The bars of several targets stand side by side, on one scale. A bar of full length is at the limit of the
+    colour scale; a score that is not finite is a hatched box. The token that a target is read at has a frame.
+
+    Parameters
+    ----------
+    special
+        Show special tokens too, under their own names.
+    words
+        Merge the tokens of a word, as :meth:`hf_saliency.SaliencyMap.words` does.
+    top
+        Show only so many tokens, those with the largest magnitude (as a share of their row's maximum) for any
+        target, still in reading order. Default: all. What a row is divided by comes from these alone.
+    vertical
+        Let the bars stand, one row of them for each target, instead of lying below one another.
+    values
+        Print each number beside its bar, or above it.
+    predictions
+        How many of the model's answers to show, each with its probability.
+    fontsize
+        Of the tokens, in points or relative to ``rcParams["font.size"]``; what the model answers is a sixth
+        smaller.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.figure(heat, mark=hs.Bars(top=8), targets="grammar", width=3.25).savefig("figure.pdf")
+    """
+
+    special: bool = False
+    words: bool = False
+    top: int | None = None
+    vertical: bool = False
+    values: bool = False
+    predictions: int = 3
+    fontsize: float | str = "small"
+
+    def __post_init__(self) -> None:
+        try:
+            count = None if self.top is None else operator.index(self.top)
+        except TypeError:
+            count = 0
+        if isinstance(self.top, bool) or (count is not None and count < 1):
+            raise SaliencyError(f"Bars(top={self.top!r}): give a number of at least 1, such as Bars(top=10).")
+        object.__setattr__(self, "top", count)
+
+    def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
+        """The part of a map that is drawn: without hidden tokens, merged to words and the strongest, if asked."""
+        part = shown(saliency_map, special=self.special, words=self.words)
+        if self.top is None or self.top >= len(part.tokens):
+            return part
+        strength = np.abs(np.nan_to_num(part.normalized("row_max"), posinf=0, neginf=0)).max(axis=0)
+        strongest = np.argsort(-strength, kind="stable")[: self.top]
+        kept = part.part(range(len(part.targets)), sorted(strongest.tolist()))
+        return dataclasses.replace(kept, arguments={**kept.arguments, "strongest_of": len(part.tokens)})
+
+    def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
+        """How much room drawing takes.
+
+        Parameters
+        ----------
+        saliency_map
+            The map.
+        colors
+            The colour scale.
+        width
+            In points.
+
+        Returns
+        -------
+        float
+            Height in points.
+
+        Raises
+        ------
+        SaliencyError
+            If the width is too narrow for the bars of all targets.
+        """
+        return sum(strip.height for strip in self.strips(saliency_map, colors, width))
+
+    def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
+        """Draw the map into the whole of an Axes, from its upper left corner.
+
+        Parameters
+        ----------
+        ax
+            Its width is that of the bars with their labels; its data limits play no part and stay as they are.
+        saliency_map
+            The map.
+        colors
+            The colour scale.
+
+        Raises
+        ------
+        SaliencyError
+            If the Axes are too narrow for the bars of all targets.
+        """
+        draw_strips(ax, self.strips(saliency_map, colors, points.size(ax)[0]))
+
+    def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
+        """Header, bars and captions at a width in points; lying bars may be parted by a page."""
+        part = self.shown(saliency_map)
+        drawn = Columns if self.vertical else Rows
+        return drawn(part, colors, width, self.fontsize, self.values, self.predictions).strips()

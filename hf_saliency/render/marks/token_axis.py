@@ -1,0 +1,119 @@
+"""TokenAxis: labels of tokens on one line, level or upright, each at the middle of its place."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from matplotlib.axes import Axes
+
+from hf_saliency.render import points
+from hf_saliency.render.numerals import ordinal
+from hf_saliency.render.points import Box
+from hf_saliency.render.typeface import SMALLEST, Typeface
+
+_LABEL = 9.0  # longest upright label, in sizes of its font
+_GAP = 4.0  # points between two level labels
+_WIDEST = 1.5  # largest gap between labels of different widths, in sizes of their font
+
+
+@dataclass(frozen=True)
+class TokenAxis:
+    """Places from left to right with labels below; upright where they are too long to lie.
+
+    Parameters
+    ----------
+    labels
+        In reading order.
+    typeface
+        The largest that the labels may have.
+    left
+        Where the first place begins, in points.
+    width
+        Of all places, in points.
+    even
+        Whether all places have one width. Else level labels have as much as they need, as in running text.
+    """
+
+    labels: Sequence[str]
+    typeface: Typeface
+    left: float
+    width: float
+    even: bool = True
+
+    @cached_property
+    def pitch(self) -> float:
+        """Width of a place, where all have one."""
+        return self.width / len(self.labels)
+
+    @cached_property
+    def height(self) -> float:
+        """Of the labels, in points."""
+        return self._type.line if self._level else max(self._type.advance(label) for label in self._cut)
+
+    @cached_property
+    def step(self) -> int:
+        """Every how many tokens have a label."""
+        return 1 if self._level else max(1, math.ceil(self._type.ink / self.pitch - 1e-9))
+
+    @property
+    def note(self) -> str:
+        """What the reader is told where labels were left out."""
+        return f"every {ordinal(self.step)} token is labelled" if self.step > 1 else ""
+
+    def middle(self, column: int) -> float:
+        """Of a token's place."""
+        return self._middles[column]
+
+    def draw(self, ax: Axes, y: float) -> None:
+        """Draw the labels, their upper edge at a distance in points from that of the Axes."""
+        face = self._type
+        for column in range(0, len(self.labels), self.step):
+            label, middle = self._cut[column], self.middle(column)
+            if self._level:
+                points.write(ax, middle - face.advance(label) / 2, y + face.ascent, label, face)
+            else:
+                foot = y + face.advance(label)
+                points.write(ax, middle + face.capital / 2, foot, label, face, upward=True)
+
+    def box(self, column: int, y: float) -> Box:
+        """Around a label."""
+        face, label = self._type, self._cut[column]
+        along = face.advance(label)
+        if self._level:
+            return self.middle(column) - along / 2 - 1.0, y, along + 2.0, face.line
+        across = min(self.pitch, face.line)
+        return self.middle(column) - across / 2, y - 1.0, across, along + 2.0
+
+    @cached_property
+    def _middles(self) -> list[float]:
+        if self.even or not self._level:
+            return [self.left + (column + 0.5) * self.pitch for column in range(len(self.labels))]
+        widths = [self._type.advance(label) for label in self.labels]
+        spare = (self.width - sum(widths)) / len(widths)
+        gap = min(spare, _WIDEST * self._type.points)
+        ends = itertools.accumulate(width + gap for width in widths)
+        return [self.left + end - (width + gap) / 2 for end, width in zip(ends, widths, strict=True)]
+
+    @cached_property
+    def _level(self) -> bool:
+        widths = [self.typeface.advance(label) for label in self.labels]
+        needed = max(widths) * len(widths) if self.even else sum(widths)
+        return needed + _GAP * len(widths) <= self.width
+
+    @cached_property
+    def _type(self) -> Typeface:
+        """The largest size at which each label has room, or else the smallest."""
+        largest = self.typeface.points
+        if self._level:
+            return self.typeface
+        return Typeface(max(min(SMALLEST, largest), min(largest, largest * self.pitch / self.typeface.ink)))
+
+    @cached_property
+    def _cut(self) -> list[str]:
+        if self._level:
+            return list(self.labels)
+        return [self._type.elide(label, _LABEL * self._type.points) for label in self.labels]

@@ -1,0 +1,113 @@
+r"""PGF: a figure as TeX's own drawing commands, written without a TeX installation.
+
+Matplotlib's own writer asks a TeX process for the width of every text. Here nothing is asked: all that is
+drawn was measured with the figure's font already, and each text is set by TeX in the paper's font and then
+scaled in width to the room that was measured for it, so that letters and colours cannot drift apart. With the
+same font in the paper as in the figure, nothing is scaled. Outlines need no font at all.
+
+This module is a Matplotlib backend, ``backend="module://hf_saliency.render.pgf"``.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any, cast
+
+from matplotlib.backends.backend_mixed import MixedModeRenderer
+from matplotlib.backends.backend_pgf import FigureCanvasPgf, RendererPgf
+from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path
+from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
+from matplotlib.transforms import Affine2D
+
+from hf_saliency.render.tex import escape
+from hf_saliency.render.typeface import Typeface
+
+_FAMILIES = {"sans-serif": r"\sffamily", "serif": r"\rmfamily", "monospace": r"\ttfamily"}
+_HEADER = r"""% A figure of hf_saliency. In a document with \usepackage{pgf}: \input{this file}
+\begingroup%
+\makeatletter%
+\begin{pgfpicture}%
+"""
+_FOOTER = r"""\end{pgfpicture}%
+\makeatother%
+\endgroup%
+"""
+
+
+class _Renderer(RendererPgf):
+    """Matplotlib's, except for text."""
+
+    def __init__(self, figure: Any, fh: Any, *, outlines: bool) -> None:
+        super().__init__(figure, fh)  # type: ignore[no-untyped-call]
+        self._outlines = outlines
+
+    def get_text_width_height_descent(
+        self, s: str, prop: FontProperties, ismath: Any
+    ) -> tuple[float, float, float]:
+        scale = self.dpi / 72
+        width, height, descent = text_to_path.get_text_width_height_descent(s, prop, ismath=False)
+        return width * scale, height * scale, descent * scale
+
+    def draw_text(
+        self,
+        gc: Any,
+        x: float,
+        y: float,
+        s: str,
+        prop: FontProperties,
+        angle: float,
+        ismath: Any = False,
+        mtext: Text | None = None,
+    ) -> None:
+        if self._outlines:
+            self._draw_outlines(gc, x, y, s, prop, angle)
+            return
+        size = prop.get_size_in_points()
+        width = Typeface(size, weight=cast(str, prop.get_weight())).advance(s)
+        family = _FAMILIES.get(prop.get_family()[0], "")
+        weight = r"\bfseries" if prop.get_weight() == "bold" else ""
+        red, green, blue = gc.get_rgb()[:3]
+        text = (
+            rf"\color[rgb]{{{red:f},{green:f},{blue:f}}}{family}{weight}"
+            rf"\fontsize{{{size:f}bp}}{{{size:f}bp}}\selectfont"
+            rf"\resizebox{{{width:f}bp}}{{\height}}{{{escape(s)}}}"
+        )
+        turned = f",rotate={angle:f}" if angle else ""
+        place = f"x={x / self.dpi:f}in,y={y / self.dpi:f}in,left,base{turned}"
+        self.fh.write(f"\\pgftext[{place}]{{{text}}}%\n")
+
+    def _draw_outlines(self, gc: Any, x: float, y: float, s: str, prop: FontProperties, angle: float) -> None:
+        vertices, codes = text_to_path.get_text_path(prop, s, ismath=False)
+        scale = prop.get_size_in_points() / text_to_path.FONT_SCALE * self.dpi / 72
+        gc.set_linewidth(0.0)
+        place = Affine2D().scale(scale).rotate_deg(angle).translate(x, y)
+        self.draw_path(  # type: ignore[no-untyped-call]
+            gc, Path(vertices, codes), place, rgbFace=gc.get_rgb()
+        )
+
+
+class FigureCanvas(FigureCanvasPgf):
+    """What Matplotlib looks for in a backend."""
+
+    def print_pgf(
+        self,
+        fname_or_fh: Any,
+        *,
+        outlines: bool = False,
+        bbox_inches_restore: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write to a binary file; ``outlines`` draws letters as paths."""
+        fh = codecs.getwriter("utf-8")(fname_or_fh)
+        width, height = self.figure.get_size_inches().tolist()
+        fh.write(_HEADER)
+        box = rf"{{\pgfpointorigin}}{{\pgfqpoint{{{width:f}in}}{{{height:f}in}}}}"
+        fh.write(f"\\pgfpathrectangle{box}%\n\\pgfusepath{{use as bounding box,clip}}%\n")
+        own = _Renderer(self.figure, fh, outlines=outlines)
+        renderer = MixedModeRenderer(  # type: ignore[no-untyped-call]
+            self.figure, width, height, self.figure.dpi, own, bbox_inches_restore=bbox_inches_restore
+        )
+        self.figure.draw(renderer)  # type: ignore[arg-type]
+        fh.write(_FOOTER)

@@ -1,0 +1,232 @@
+"""sheets: a drawing that is longer than a page, as one figure for each page."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, cast, overload
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render import saliency_figure
+from hf_saliency.render.fallback import one_sheet
+from hf_saliency.render.figure import MARGIN, blank, place_in, too_narrow
+from hf_saliency.render.layout import LEGEND_GAP, Board, Panel
+from hf_saliency.render.legend import Legend, frames_of
+from hf_saliency.render.marks import Divisible, Mark, Strip
+from hf_saliency.render.marks.mark import draw_strips
+from hf_saliency.render.panels import Which, panels_of
+from hf_saliency.render.saliency_figure import SaliencyFigure
+from hf_saliency.render.venues import height_of, inches, type_size
+from hf_saliency.render.wrap import TooNarrow
+from hf_saliency.saliency_map import Normalization, SaliencyMap
+
+_PANEL_GAP = 9.0  # points
+
+
+@dataclass(frozen=True)
+class Sheets(Sequence[SaliencyFigure]):
+    """One figure for each page, in order; all can be saved as one PDF file."""
+
+    figures: tuple[SaliencyFigure, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> SaliencyFigure: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sheets: ...
+    def __getitem__(self, index: int | slice) -> SaliencyFigure | Sheets:
+        found = self.figures[index]
+        return Sheets(found) if isinstance(found, tuple) else found
+
+    def __len__(self) -> int:
+        return len(self.figures)
+
+    def savefig(self, fname: str | os.PathLike[str] | IO[bytes], **kwargs: Any) -> None:
+        """Write all pages to one PDF file, with TrueType fonts, without a date, the same bytes on every run.
+
+        Parameters
+        ----------
+        fname
+            A path that ends in ``.pdf``, or a binary file.
+        **kwargs
+            ``metadata``, and as in :meth:`matplotlib.figure.Figure.savefig`.
+
+        Raises
+        ------
+        SaliencyError
+            For another format, or a path that cannot be written.
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> hs.sheets(heat, hs.Highlight(), width="acl-2col").savefig("appendix.pdf")
+        """
+        kind = kwargs.pop("format", None)
+        if kind is None and isinstance(fname, (str, os.PathLike)):
+            kind = Path(fname).suffix.removeprefix(".")
+        if (kind or "pdf").lower() != "pdf":
+            raise SaliencyError(
+                f"several pages are written as pdf, not as {kind!r}: savefig('pages.pdf'), or save each page, "
+                f"as in sheets[0].savefig('page-1.{kind}')."
+            )
+        metadata = {"CreationDate": None, **(kwargs.pop("metadata", None) or {})}
+        buffer = BytesIO()
+        with (
+            mpl.rc_context(cast(Any, saliency_figure.SETTINGS)),
+            PdfPages(buffer, metadata=metadata) as pages,
+        ):
+            for each in self.figures:
+                Figure.savefig(each, pages, format="pdf", **kwargs)
+        saliency_figure.write(fname, "pdf", buffer.getvalue())
+
+
+@one_sheet
+def sheets(
+    maps: SaliencyMap | Sequence[SaliencyMap],
+    mark: Mark | Sequence[Mark] | None = None,
+    *,
+    width: float | str | None = None,
+    height: float | None = None,
+    targets: Which | None = None,
+    title: str | Sequence[str] | None = None,
+    normalize: Normalization = "row_max",
+) -> Sheets:
+    """Draw what is too long for one page, as a figure for each page.
+
+    Maps stand one below another in one colour scale, whose legend is on every page. Text is parted between
+    lines, lying bars between tokens; a matrix, arcs and standing bars stay on one page. Every row is
+    normalised as a whole, over all pages.
+
+    Parameters
+    ----------
+    maps
+        A map, or a list of them.
+    mark
+        As in :func:`hf_saliency.figure`.
+    width
+        In inches, or a venue, as in :func:`hf_saliency.figure`.
+    height
+        Of a page in inches; the last page is as high as it must be. Default: the venue's height of text, or
+        the height of ``rcParams["figure.figsize"]`` where the width is a number.
+    targets
+        As in :func:`hf_saliency.figure`.
+    title
+        As in :func:`hf_saliency.figure`.
+    normalize
+        As in :func:`hf_saliency.figure`.
+
+    Returns
+    -------
+    Sheets
+        A sequence of figures with a ``savefig`` of its own, which writes them to one PDF file.
+
+    Raises
+    ------
+    SaliencyError
+        As :func:`hf_saliency.figure`, and if something that cannot be parted is higher than a page; the
+        message says the least height.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.sheets(heat, hs.Highlight(), width=6.5, height=9).savefig("appendix.pdf")
+    """
+    with type_size(width):
+        panels = panels_of(
+            maps,
+            mark,
+            targets=targets,
+            title=title,
+            normalize=normalize,
+            scale="shared",
+            agreement=False,
+            around=None,
+        )
+        across, down = inches(width, mpl.rcParams["figure.figsize"][0]), height_of(width, height)
+        legend = Legend(panels[0].colors, frames_of([panel.saliency_map for panel in panels]))
+        points_wide = across * 72 - 2 * MARGIN
+        try:
+            below = LEGEND_GAP + legend.height(points_wide)
+            strips = list(_strips(panels, points_wide))
+        except TooNarrow as error:
+            raise too_narrow(Board(panels, points_wide), across, error, "sheets") from error
+        pages = _pages(strips, down * 72 - 2 * MARGIN - below, down)
+        return Sheets(tuple(_sheet(page, across, points_wide, legend, below) for page in pages))
+
+
+def _strips(panels: Sequence[Panel], width: float) -> Iterator[Strip]:
+    for i, panel in enumerate(panels):
+        if i:
+            yield Strip(_PANEL_GAP, None)
+        if panel.title:
+            yield Strip(panel.head(width), partial(panel.draw_title, width=width), keep=True)
+        if isinstance(panel.mark, Divisible):
+            yield from panel.mark.strips(panel.saliency_map, panel.colors, width)
+        else:
+            yield Strip(panel.body(width), partial(_whole, panel, width))
+
+
+def _whole(panel: Panel, width: float, ax: Axes, y: float) -> None:
+    """A mark that cannot be parted, in Axes of its own inside the page's."""
+    wide, high = ax.bbox.width, ax.bbox.height
+    scale = cast(Any, ax.figure).dpi / 72
+    body = panel.body(width) * scale
+    inner = ax.inset_axes((0, 1 - (y * scale + body) / high, width * scale / wide, body / high))
+    inner.set_axis_off()
+    panel.mark.draw(inner, panel.saliency_map, panel.colors)
+
+
+def _pages(strips: Sequence[Strip], room: float, inches_high: float) -> list[list[Strip]]:
+    """Strips on as few pages as they need, those that must stay together on one."""
+    pages: list[list[Strip]] = [[]]
+    left = room
+    for group in _groups(strips):
+        needed = sum(strip.height for strip in group)
+        if needed > room + 1e-6:
+            least = math.ceil((inches_high + (needed - room) / 72) * 100) / 100
+            raise SaliencyError(
+                f"a page of {inches_high:.4g} in is too low for what cannot be parted: the least height is "
+                f"{least:.2f} in, sheets(..., height={least:.2f})."
+            )
+        if needed > left + 1e-6:
+            pages.append([])
+            left = room
+        if pages[-1] or group[0].draw is not None:
+            pages[-1] += group
+            left -= needed
+    return [_without_gap(page) for page in pages if page]
+
+
+def _groups(strips: Sequence[Strip]) -> Iterator[list[Strip]]:
+    group: list[Strip] = []
+    for strip in strips:
+        group.append(strip)
+        if not strip.keep:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _without_gap(page: list[Strip]) -> list[Strip]:
+    return page[:-1] if page[-1].draw is None else page
+
+
+def _sheet(
+    page: Sequence[Strip], across: float, width: float, legend: Legend, below: float
+) -> SaliencyFigure:
+    content = sum(strip.height for strip in page)
+    new = blank(across, content + below + 2 * MARGIN)
+    place = place_in(new)
+    draw_strips(place((0.0, 0.0, width, content)), page)
+    legend.draw(place((0.0, content + LEGEND_GAP, width, below - LEGEND_GAP)))
+    return new

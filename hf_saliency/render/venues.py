@@ -1,0 +1,103 @@
+"""Venues: the widths, heights and type sizes of the pages that figures are printed on."""
+
+from __future__ import annotations
+
+import contextlib
+import numbers
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import matplotlib as mpl
+
+from hf_saliency.errors import SaliencyError
+
+_CENTIMETRE = 1 / 2.54
+
+
+@dataclass(frozen=True)
+class Venue:
+    """The room for a figure on a page.
+
+    Parameters
+    ----------
+    width, height
+        Of a column, or of the text, in inches.
+    fontsize
+        Of the venue's captions, in points; it takes the place of ``rcParams["font.size"]``.
+    source
+        Where these numbers stand.
+    """
+
+    width: float
+    height: float
+    fontsize: float
+    source: str
+
+
+_ACL = "acl.sty: A4, margin=2.5cm, columnsep 0.6cm, captions 10pt"
+_ICML = "icml2025.sty: textwidth 6.75in, columnsep 0.25in, textheight 9in; captions \\small of 10pt"
+_NEURIPS = "neurips_2026.sty: textwidth=5.5in, textheight=9in, 10pt"
+_ICLR = "iclr2025_conference.sty: textwidth 5.5in, textheight 9in, 10pt"
+_AAAI = "aaai25.sty: textwidth 7in, columnsep 0.375in, textheight 9in; captions 10pt"
+_SLIDE = "PowerPoint's widescreen slide, 13.333 x 7.5in, less the margins of its content placeholder"
+
+VENUES = {
+    "aaai": Venue((7 - 0.375) / 2, 9, 10, _AAAI),
+    "aaai-2col": Venue(7, 9, 10, _AAAI),
+    "acl": Venue((16 - 0.6) / 2 * _CENTIMETRE, 24.7 * _CENTIMETRE, 10, _ACL),
+    "acl-2col": Venue(16 * _CENTIMETRE, 24.7 * _CENTIMETRE, 10, _ACL),
+    "iclr": Venue(5.5, 9, 10, _ICLR),
+    "icml": Venue((6.75 - 0.25) / 2, 9, 9, _ICML),
+    "icml-2col": Venue(6.75, 9, 9, _ICML),
+    "neurips": Venue(5.5, 9, 10, _NEURIPS),
+    "slide": Venue(11.5, 4.76, 20, _SLIDE),
+}
+
+
+def inches(width: float | str | None, default: float) -> float:
+    """A width in inches from what the user gave: a number, the name of a venue, or nothing."""
+    if width is None:
+        return float(default)
+    if isinstance(width, str):
+        return _venue(width).width
+    return length(width, "width")
+
+
+def height_of(width: float | str | None, height: float | None) -> float:
+    """The height of a page in inches, from what the user gave for both."""
+    if height is not None:
+        return length(height, "height")
+    return _venue(width).height if isinstance(width, str) else float(mpl.rcParams["figure.figsize"][1])
+
+
+def length(value: Any, name: str) -> float:
+    """A positive number of inches, NumPy's included."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 < float(value) < float("inf"):
+        also = f", or a venue: {_names()}" if name == "width" else ""
+        raise SaliencyError(f"{name}={value!r}: give inches above 0, such as figure(..., {name}=3.25){also}.")
+    return float(value)
+
+
+@contextlib.contextmanager
+def type_size(width: float | str | None) -> Iterator[None]:
+    """Within it, the base size of all type is the venue's; rcParams are as before afterwards."""
+    if not isinstance(width, str):
+        yield
+        return
+    with mpl.rc_context(cast(Any, {"font.size": _venue(width).fontsize})):
+        yield
+
+
+def _venue(name: str) -> Venue:
+    if name not in VENUES:
+        raise SaliencyError(
+            f"width={name!r} is no venue that is known: give inches, such as figure(..., width=3.25), or one "
+            f"of {_names()}."
+        )
+    return VENUES[name]
+
+
+def _names() -> str:
+    return ", ".join(map(repr, VENUES))

@@ -1,0 +1,215 @@
+"""LaTeX: what is written is parsed by a small grammar of TeX, since CI has no TeX; it was compiled by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import maps
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from render.handmade import PIECES, SENTENCE, saliency_map, with_scores
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render.colors import Colors
+from hf_saliency.render.latex import to_latex
+from hf_saliency.render.marks import Highlight, Matrix
+from hf_saliency.render.tex import escape, unknown_to_pdflatex
+from hf_saliency.saliency_map import SaliencyMap, TargetRow
+
+LITERAL = r"""$5_{x}$ \alpha 100% #1 & ^2 {} <b> ~ | " ' `` '' -- --- ,, \textbf{x} don't"""
+
+# Commands that the snippet may use: of the kernel, of xcolor, and its own.
+COMMANDS = set(
+    "begingroup endgroup setlength fboxsep fboxrule parindent parskip def colorbox fcolorbox color strut par "
+    "medskip footnotesize quad rule allowbreak ensuremath textsuperscript phantom textbackslash textasciicircum "
+    "textasciitilde textless textgreater textbar textasciigrave char rightarrow times infty hookleftarrow mapsto "
+    "langle rangle textvisiblespace rho hsBox hsFrame hsMissing hsBar".split()
+)
+TOKEN = re.compile(r"\\([A-Za-z]+)[ \n]*|\\([{}$&#%_])|([{}])|%[^\n]*\n|([^\\{}$&#%_^~]+)|(~)|(#[12])", re.S)
+
+
+def tokens(tex: str) -> Iterator[tuple[str, str]]:
+    """(kind, text) of everything; a character with a meaning for TeX that stands bare is an error."""
+    place = 0
+    while place < len(tex):
+        match = TOKEN.match(tex, place)
+        assert match, f"{tex[place]!r} is bare in ...{tex[max(0, place - 30) : place + 10]!r}"
+        kinds = ("command", "symbol", "brace", "text", "tie", "parameter")
+        for kind, text in zip(kinds, match.groups(), strict=True):
+            if text is not None:
+                yield kind, text
+        place = match.end()
+
+
+def check(tex: str) -> None:
+    depth = 0
+    for kind, text in tokens(tex):
+        assert kind != "command" or text in COMMANDS, text
+        if kind == "brace":
+            depth += 1 if text == "{" else -1
+            assert depth >= 0
+    assert depth == 0
+
+
+PRINTED = {
+    "textbackslash": "\\",
+    "textasciicircum": "^",
+    "textasciitilde": "~",
+    "textless": "<",
+    "textgreater": ">",
+    "textbar": "|",
+    "textasciigrave": "`",
+}
+
+
+def printed(tex: str) -> str:
+    """What TeX would print of escaped ASCII text."""
+    found = []
+    following = iter(list(tokens(tex)))
+    for kind, text in following:
+        if kind == "command" and text == "char":
+            assert next(following) == ("text", "34")
+            found.append('"')
+        elif kind == "command":
+            found.append(PRINTED[text])
+        elif kind in ("text", "symbol"):
+            found.append(text)
+        elif kind == "tie":
+            found.append("\u00a0")
+    return "".join(found)
+
+
+def body(tex: str) -> str:
+    """Without the definitions at its beginning."""
+    return tex[tex.index("\n", tex.index("\\def\\hsBar")) + 1 :]
+
+
+def boxes(tex: str) -> list[tuple[str, str, str]]:
+    """(command, colour, printed text) of every box around a token."""
+    found = []
+    for match in re.finditer(r"\\hs(Box|Frame|Missing)\{([^{}]*)\}\{", body(tex)):
+        depth, end = 1, match.end()
+        while depth:
+            depth += {"{": 1, "}": -1}.get(body(tex)[end], 0) * (body(tex)[end - 1] != "\\")
+            end += 1
+        if "phantom" not in body(tex)[match.end() : end]:
+            found.append((match[1], match[2], printed(body(tex)[match.end() : end - 1])))
+    return found
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
+def test_ascii_is_printed_as_it_is(text: str) -> None:
+    assert printed(escape(text)) == text
+    for pair in ("--", "''", ",,", "``", "?`", "!`", "<<", ">>"):
+        assert pair not in escape(text)  # TeX would print a ligature
+
+
+@given(st.text())
+def test_any_text_is_escaped(text: str) -> None:
+    check(escape(text.replace("\n", "")))
+
+
+@given(maps.maps(scores=st.floats(0, 9, width=32) | st.just(float("nan"))))
+def test_any_map_is_a_snippet_that_parses(one: SaliencyMap) -> None:
+    try:
+        tex = to_latex(replace(one, signed=True), Highlight(special=True))
+    except SaliencyError:
+        return
+    check(tex)
+    assert tex.rstrip("\n").endswith("\\endgroup")
+
+
+def test_the_grammar_finds_what_is_wrong() -> None:
+    for bad in ("a_b", "$x$", "#3", r"\unknown{}", "{", "}", "a^b", "a&b", "\\"):
+        with pytest.raises(AssertionError):
+            check(bad)
+    assert printed("50% of\n") != "50% of\n"
+
+
+def test_tokens_have_their_colours_in_order() -> None:
+    one = saliency_map(LITERAL, targets=[0, 1], split=PIECES)
+    colors = Colors.of([one])
+    expected = colors.fill(colors.values(one))
+    found = boxes(to_latex(one))
+    assert "".join(text for _, _, text in found) == "".join(one.labels) * 2
+    drawn = np.array([[int(color[i : i + 2], 16) / 255 for i in (0, 2, 4)] for _, color, _ in found])
+    np.testing.assert_allclose(drawn, expected[..., :3].reshape(-1, 3), atol=0.5 / 255 + 1e-9)
+
+
+def test_target_has_a_frame_and_spaces_are_places_to_break() -> None:
+    one = saliency_map(targets=[5], predictions=0)
+    found = boxes(to_latex(one))
+    assert [text for kind, _, text in found if kind == "Frame"] == ["grammar"]
+    start = body(to_latex(one))
+    assert re.sub(r"\\hs\w+\{\w+\}\{(\w+)\}", r"\1", start.split("\\par")[0]).split() == SENTENCE.split()
+
+
+def test_pieces_of_a_word_touch() -> None:
+    one = saliency_map("incomprehensible things", split=PIECES, targets=[0])
+    first = to_latex(one).split("\n")
+    line = next(line for line in first if "incom" in line)
+    assert "} " not in line
+    assert line.count("\\hs") == len([t for t in one.tokens if t.end <= 16])
+
+
+def test_answers_and_legend_stand_below() -> None:
+    one = saliency_map("of grammar", targets=[1], signed=True)
+    tex = to_latex(one)
+    assert r"grammar \ensuremath{\rightarrow}\quad language 0.60\quad music 0.30" in tex
+    assert r"\ensuremath{-}1 \hsBar{2F84C9}" in tex
+    assert "gradient norm of the logit, maximum of magnitude = 1" in tex
+    assert "masked" in tex
+    assert "hsBar{" not in body(to_latex(one, legend=False))
+    assert "language" not in to_latex(one, Highlight(predictions=0))
+
+
+def test_options_choose_what_is_printed() -> None:
+    one = saliency_map(special=True, split=PIECES)
+    assert len(boxes(to_latex(one, targets=[0, 6]))) == 2 * len(boxes(to_latex(one, targets=6)))
+    words = boxes(to_latex(one, Highlight(words=True), targets=6))
+    assert [text for _, _, text in words] == SENTENCE.split()
+    assert boxes(to_latex(one, Highlight(special=True), targets=6))[0][2] == "[CLS]"
+    assert len(boxes(to_latex(saliency_map(targets=[9]), around=2))) == 5
+
+
+def test_scores_that_are_not_finite_are_named() -> None:
+    one = with_scores(saliency_map("a b c", targets=[0]), [[1.0, np.nan, np.inf]])
+    tex = to_latex(one)
+    assert r"\hsMissing{NaN}{b}" in tex
+    assert r"\hsMissing{\ensuremath{\infty}}{c}" in tex
+    check(tex)
+
+
+def test_what_pdflatex_lacks_is_said() -> None:
+    assert unknown_to_pdflatex("naïve “x” – 日本 日") == "日本"
+    tex = to_latex(saliency_map("a 日本 e\u0301", targets=[0]))
+    assert "pdfLaTeX has no 日 本: use XeLaTeX" in tex.split("\n")[1]
+    assert "é" in tex  # composed
+    assert "pdfLaTeX" not in to_latex(saliency_map("plain text", targets=[0]))
+
+
+def test_lines_and_signs() -> None:
+    tex = to_latex(saliency_map("a\n\nb\tc\x07", targets=[0], split=r"\S"))
+    check(tex)
+    assert "\\par\n\\par\n" in tex
+    assert r"\ensuremath{\langle}BEL\ensuremath{\rangle}" in tex
+
+
+def test_what_cannot_be_printed_is_refused() -> None:
+    one = saliency_map("a b", targets=[0])
+    with pytest.raises(SaliencyError, match=r"prints running text: mark=Matrix\("):
+        to_latex(one, Matrix())  # type: ignore[arg-type]
+    with pytest.raises(SaliencyError, match="prints one SaliencyMap, not the list"):
+        to_latex([one])  # type: ignore[arg-type]
+    with pytest.raises(SaliencyError, match="no target is selected"):
+        to_latex(one, targets=[])
+
+
+def test_label_that_is_read_nowhere_is_named() -> None:
+    one = replace(saliency_map("a b", targets=[0]), targets=(TargetRow("50% sure", None, 1.0),))
+    assert r"50\% sure" in to_latex(one)
+    check(to_latex(one))
