@@ -46,6 +46,7 @@ HOMES = {
     "matplotlib": {"render"},
     "pypdf": {"carriers"},
     "textualheatmap": {"render"},
+    "fontTools": {"render"},
     "rich": {"cli", "terminal"},
     "typer": {"cli", "terminal"},
 }

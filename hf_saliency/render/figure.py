@@ -16,6 +16,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.record import Record
 from hf_saliency.render import points
 from hf_saliency.render.drawing import drawing
+from hf_saliency.render.fallback import one_sheet
 from hf_saliency.render.layout import Board, Panel
 from hf_saliency.render.marks import Mark
 from hf_saliency.render.panels import Scale, Which, panels_of, selected
@@ -28,6 +29,7 @@ from hf_saliency.saliency_map import Normalization, SaliencyMap
 MARGIN = 1.0  # points; half a stroke of a frame, so that the figure still lines up with the column of text
 
 
+@one_sheet
 def figure(
     maps: SaliencyMap | Sequence[SaliencyMap],
     mark: Mark | Sequence[Mark] | None = None,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hf_saliency.render import bidi
+from hf_saliency.render.signs import signs, unseen
 from hf_saliency.saliency_map import SaliencyMap
 from hf_saliency.spans import Span, Token
 
 _TAB = "    "
 # White space that a token covers, and so must be seen; where no token covers it, it acts and is not seen.
 _SIGNS = {"\n": "↵", "\t": "⇥"}
+_SPACE = "␣"
+_JOINER = "\u200d"
 
 
 @dataclass(frozen=True)
@@ -23,15 +28,50 @@ class Passage:
 
 
 def visible(text: str) -> str:
-    """The text in one line: a sign for each control character, everything else as it is."""
-    return "".join(_SIGNS.get(c) or _control(c) for c in text)
+    """The text in one line: a sign for each character that would not be seen, everything else as it is.
+
+    Spaces are seen only where there is nothing else.
+    """
+    if text.isspace():
+        return "".join(
+            _SIGNS.get(c) or (_SPACE if unicodedata.category(c) == "Zs" else sign)
+            for c, sign in zip(text, signs(text), strict=True)
+        )
+    return "".join(_SIGNS.get(c) or sign for c, sign in zip(text, signs(text), strict=True))
 
 
-def _control(character: str) -> str:
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else character
+def isolated(text: str) -> str:
+    """A label that does not turn around what stands beside it: a probability stays on its right."""
+    return f"\u2068{text}\u2069" if bidi.runs_both_ways(text) else text
+
+
+def token_labels(saliency_map: SaliencyMap) -> list[str]:
+    """What to write for each token by itself; Arabic letters keep the forms that they have in their word."""
+    shown = []
+    for token, label in zip(saliency_map.tokens, saliency_map.labels, strict=True):
+        own = visible(label)
+        if token.start < token.end:
+            text = saliency_map.texts[token.text]
+            own = _JOINER * _joined(text, token.start) + own + _JOINER * _joined(text, token.end)
+        shown.append(own)
+    return shown
+
+
+def _joined(text: str, border: int) -> bool:
+    """Whether the letters before and after a border are written as one stroke."""
+    before = next((c for c in reversed(text[:border]) if unicodedata.category(c) != "Mn"), "")
+    after = next((c for c in text[border:] if unicodedata.category(c) != "Mn"), "")
+    return _has_form(before, "INITIAL") and _has_form(after, "FINAL")
+
+
+@functools.lru_cache(maxsize=4096)
+def _has_form(character: str, form: str) -> bool:
+    """Whether a letter joins what follows it ("INITIAL") or what stands before it ("FINAL")."""
+    name = unicodedata.name(character, "") if character else ""
+    try:
+        return bool(name and unicodedata.lookup(f"{name} {form} FORM"))
+    except KeyError:
+        return False
 
 
 def passage(saliency_map: SaliencyMap) -> Passage:
@@ -50,6 +90,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
         own = {i: cluster(text, t.start, t.end) for i, t in enumerate(saliency_map.tokens) if _has(t, number)}
         covered = {c for start, end in own.values() for c in range(start, end)}
         places: list[Span] = []
+        shown = signs(text)
         for c in range(len(text) + 1):
             for column in named.get(c, ()):
                 before = " " if pieces and not pieces[-1][-1:].isspace() else ""
@@ -59,7 +100,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
                 placed[column] = (length + len(before), length + len(before) + len(name))
                 length += len(pieces[-1])
             if c < len(text):
-                pieces.append(_set(text[c], c in covered))
+                pieces.append(_set(text, c, shown[c], c in covered))
                 places.append((length, length + len(pieces[-1])))
                 length += len(pieces[-1])
         placed |= {i: (places[start][0], places[end - 1][1]) for i, (start, end) in own.items()}
@@ -73,12 +114,15 @@ def _has(token: Token, number: int) -> bool:
     return token.text == number and token.start < token.end
 
 
-def _set(character: str, covered: bool) -> str:
+def _set(text: str, place: int, sign: str, covered: bool) -> str:
+    character = text[place]
     if character == "\n":
         return "↵\n" if covered else "\n"
     if character == "\t":
         return "⇥" if covered else _TAB
-    return _control(character)
+    if character == "\r" and not covered and text[place + 1 : place + 2] == "\n":
+        return ""
+    return sign
 
 
 def _named(saliency_map: SaliencyMap, number: int) -> dict[int, list[int]]:
@@ -106,6 +150,10 @@ def cluster(text: str, start: int, end: int) -> Span:
 
 
 def _joins(text: str, border: int) -> bool:
+    if unseen(text, border) or unseen(text, border - 1):
+        return False  # a sign stands there
     character = text[border]
-    marks = unicodedata.category(character) in ("Mn", "Me", "Cf") or 0x1F3FB <= ord(character) <= 0x1F3FF
+    marks = (
+        unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or 0x1F3FB <= ord(character) <= 0x1F3FF
+    )
     return marks or text[border - 1] == "\u200d"

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation, Transform
 
 from hf_saliency.render.colors import INK, Colors
+from hf_saliency.render.fallback import missed
 from hf_saliency.render.typeface import Typeface
 
 Box = tuple[float, float, float, float]  # x, y, width, height
@@ -54,24 +55,35 @@ def write(
     *,
     color: Any = None,
     upward: bool = False,
-) -> Text:
-    """One piece of text, every character of it literal, begun at a point of its baseline."""
-    return ax.text(
-        x,
-        baseline,
-        text,
-        transform=in_points(ax),
-        fontproperties=typeface.properties,
-        color=text_color() if color is None else color,
-        rotation=90 if upward else 0,
-        rotation_mode="anchor",
-        ha="left",
-        va="baseline",
-        parse_math=False,
-        usetex=False,
-        clip_on=False,
-        zorder=4,
-    )
+) -> list[Text]:
+    """A text, every character of it literal, begun at a point of its baseline.
+
+    One artist for each piece of one font and one direction; most texts are one.
+    """
+    found = []
+    for piece in typeface.pieces(text):
+        along = piece.x * typeface.scale
+        own = piece.face.properties(typeface.points) if piece.face.family else typeface.properties
+        missed(piece.missing)
+        found.append(
+            ax.text(
+                x if upward else x + along,
+                baseline - along if upward else baseline,
+                piece.text,
+                transform=in_points(ax),
+                fontproperties=own,
+                color=text_color() if color is None else color,
+                rotation=90 if upward else 0,
+                rotation_mode="anchor",
+                ha="left",
+                va="baseline",
+                parse_math=False,
+                usetex=False,
+                clip_on=False,
+                zorder=4,
+            )
+        )
+    return found
 
 
 def cells(

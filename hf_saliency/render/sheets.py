@@ -21,6 +21,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.record import KEY, Provenance, Record
 from hf_saliency.render import saliency_figure
 from hf_saliency.render.drawing import drawing
+from hf_saliency.render.fallback import one_sheet
 from hf_saliency.render.figure import MARGIN, blank, place_in, too_narrow
 from hf_saliency.render.layout import LEGEND_GAP, Board, Panel
 from hf_saliency.render.legend import Legend, frames_of
@@ -101,6 +102,7 @@ class Sheets(Sequence[SaliencyFigure]):
         saliency_figure.write(fname, "pdf", buffer.getvalue())
 
 
+@one_sheet
 def sheets(
     maps: SaliencyMap | Sequence[SaliencyMap],
     mark: Mark | Sequence[Mark] | None = None,

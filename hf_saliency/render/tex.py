@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from hf_saliency.render.signs import BIDI_CONTROLS
+
 # Characters with a meaning for TeX, for babel's shorthands, or without a place in its oldest text encoding.
 _COMMANDS = {
     "\\": r"\textbackslash{}",
@@ -28,6 +30,10 @@ _COMMANDS = {
     "∞": r"\ensuremath{\infty}",
     "↵": r"\ensuremath{\hookleftarrow}",
     "⇥": r"\ensuremath{\mapsto}",
+    "⟨": r"\ensuremath{\langle}",
+    "⟩": r"\ensuremath{\rangle}",
+    "␣": r"\textvisiblespace{}",
+    **dict.fromkeys(BIDI_CONTROLS, ""),
     "ρ": r"\ensuremath{\rho}",
 }
 _LIGATURES = "-',"  # two of them in a row would become one

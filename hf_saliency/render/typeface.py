@@ -11,6 +11,9 @@ import matplotlib as mpl
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
+from hf_saliency.render.fallback import clusters_of, drawn_clusters
+from hf_saliency.render.line import Piece, label, reach
+
 # What a size in points has to be for print; labels are thinned out before they get smaller than this.
 SMALLEST = 4.75
 
@@ -41,25 +44,34 @@ class Typeface:
         """The size in points."""
         return float(self.properties.get_size_in_points())
 
-    @cached_property
+    @property
     def ascent(self) -> float:
+        """The font's own, or more if other letters of the figure are higher."""
         font = get_font(findfont(self.properties))
-        return float(font.ascender / font.units_per_EM) * self.points
+        return max(float(font.ascender / font.units_per_EM) * self.points, self.scale * self._reach[0])
 
-    @cached_property
+    @property
     def descent(self) -> float:
+        """As :attr:`ascent`, below the baseline."""
         font = get_font(findfont(self.properties))
-        return -float(font.descender / font.units_per_EM) * self.points
+        return max(-float(font.descender / font.units_per_EM) * self.points, self.scale * self._reach[1])
 
-    @cached_property
+    @property
     def line(self) -> float:
-        """Height of the box that a line of text fills, from the font's own ascender and descender."""
+        """Height of the box that a line of text fills, from ascent and descent."""
         return self.ascent + self.descent
 
-    @cached_property
+    @property
     def ink(self) -> float:
         """Height of the letters themselves: the closest at which two labels can stand."""
-        return self.scale * _extent("|lp", self._unit, self._families)[1]
+        _, height, descent = _extent("|lp", self._unit, self._families)
+        above, below = self._reach
+        return self.scale * (max(height - descent, above) + max(descent, below))
+
+    @property
+    def _reach(self) -> tuple[float, float]:
+        """How far unusual letters of the figure reach above and below the baseline."""
+        return reach(drawn_clusters(), self.weight)
 
     @cached_property
     def capital(self) -> float:
@@ -72,25 +84,23 @@ class Typeface:
 
     def advance(self, text: str) -> float:
         """How far the text moves the pen, kerning and spaces at its ends included."""
-        if not text:
-            return 0.0
-        # Only ink is measured, so the text stands between two bars whose own width is then taken off.
-        return self.scale * (_extent(f"|{text}|", self._unit, self._families)[0] - self._bars)
+        return self.scale * label(text, self.weight).width
+
+    def pieces(self, text: str) -> tuple[Piece, ...]:
+        """A text by itself, from left to right in pieces of one font and one direction, in units of 100 points."""
+        return label(text, self.weight).pieces
 
     def elide(self, text: str, width: float) -> str:
         """The text, or as much of its beginning as fits into the width together with an ellipsis."""
         if self.advance(text) <= width:
             return text
-        fitting, too_long = 0, len(text)
+        ends = [0, *(end for _, end in clusters_of(text))]
+        fitting, too_long = 0, len(ends) - 1
         while too_long - fitting > 1:
             middle = (fitting + too_long) // 2
-            fits = self.advance(text[:middle].rstrip() + "…") <= width
+            fits = self.advance(text[: ends[middle]].rstrip() + "…") <= width
             fitting, too_long = (middle, too_long) if fits else (fitting, middle)
-        return text[:fitting].rstrip() + "…"
-
-    @cached_property
-    def _bars(self) -> float:
-        return _extent("||", self._unit, self._families)[0]
+        return text[: ends[fitting]].rstrip() + "…"
 
     @cached_property
     def _unit(self) -> FontProperties:
@@ -104,7 +114,7 @@ class Typeface:
 
 
 @lru_cache(maxsize=1 << 15)
-def _extent(text: str, properties: FontProperties, families: _Families) -> tuple[float, float]:
+def _extent(text: str, properties: FontProperties, families: _Families) -> tuple[float, float, float]:
     # families is part of the key: what "sans-serif" stands for may change between two figures
-    width, height, _ = text_to_path.get_text_width_height_descent(text, properties, ismath=False)
-    return float(width), float(height)
+    width, height, descent = text_to_path.get_text_width_height_descent(text, properties, ismath=False)
+    return float(width), float(height), float(descent)

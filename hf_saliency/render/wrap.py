@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Iterator
 
 from hf_saliency import spans
 from hf_saliency.errors import SaliencyError
+from hf_saliency.render.line import RUN
 from hf_saliency.render.passage import cluster
 from hf_saliency.render.typeface import Typeface
 from hf_saliency.spans import Span
 
-# What stays together on a line if it can: visible characters and the spaces that do not break.
-RUN = re.compile(r"(?:\S|[\u00a0\u2007\u202f])+")
-
 # Longer words are no dictionary words but addresses, formulas and the like, and may be broken anywhere.
 _UNBROKEN = 30
+
+# Of UAX #14 the classes CL, CP, EX, IS, NS and CJ, as far as they are not closing brackets and quotes.
+_NEVER_FIRST = frozenset(
+    "!,.:;?！，．：；？、。｡､・･ー々〻ヽヾゝゞ゛゜…‥%％‼⁇⁈⁉،؛؟۔।॥๚๛ๆฯ"
+    "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ\u0e30\u0e32\u0e33\u0e45"
+)
 
 
 def wrap(text: str, width: float, typeface: Typeface) -> list[Span]:
@@ -66,7 +70,7 @@ def _atoms(text: str, width: float, typeface: Typeface) -> Iterator[Span]:
         if typeface.advance(run.group()) <= width:
             yield run.span()
             continue
-        for start, end in spans.words(run.group()):
+        for start, end in _breakable(run.group(), width, typeface):
             start, end = run.start() + start, run.start() + end
             needed = typeface.advance(text[start:end])
             if needed <= width:
@@ -75,6 +79,28 @@ def _atoms(text: str, width: float, typeface: Typeface) -> Iterator[Span]:
                 yield from _characters(text, start, end)
             else:
                 raise _Unfit
+
+
+def _breakable(run: str, width: float, typeface: Typeface) -> Iterator[Span]:
+    """Words of a run, each with the punctuation that must not begin or end a line, if there is room for it."""
+    first = last = 0
+    for start, end in spans.words(run):
+        bound = _ends(run[last - 1 : last]) or _begins(run[start]) if last else False
+        if last and not (bound and typeface.advance(run[first:end]) <= width):
+            yield first, last
+            first = start
+        last = end
+    yield first, len(run)
+
+
+def _begins(character: str) -> bool:
+    """Whether a character must not begin a line: closing punctuation, and what belongs to the letter before it."""
+    return unicodedata.category(character) in ("Pe", "Pf") or character in _NEVER_FIRST
+
+
+def _ends(character: str) -> bool:
+    """Whether a character must not end a line."""
+    return unicodedata.category(character) in ("Ps", "Pi")
 
 
 def _characters(text: str, start: int, end: int) -> Iterator[Span]:

@@ -27,7 +27,7 @@ COMMANDS = set(
     "begingroup endgroup setlength fboxsep fboxrule parindent parskip def colorbox fcolorbox color strut par "
     "medskip footnotesize quad rule allowbreak ensuremath textsuperscript phantom textbackslash textasciicircum "
     "textasciitilde textless textgreater textbar textasciigrave char rightarrow times infty hookleftarrow mapsto "
-    "rho hsBox hsFrame hsMissing hsBar".split()
+    "langle rangle textvisiblespace rho hsBox hsFrame hsMissing hsBar".split()
 )
 TOKEN = re.compile(r"\\([A-Za-z]+)[ \n]*|\\([{}$&#%_])|([{}])|%[^\n]*\n|([^\\{}$&#%_^~]+)|(~)|(#[12])", re.S)
 
@@ -196,7 +196,7 @@ def test_lines_and_signs() -> None:
     tex = to_latex(saliency_map("a\n\nb\tc\x07", targets=[0], split=r"\S"))
     check(tex)
     assert "\\par\n\\par\n" in tex
-    assert r"\textasciicircum{}G" in tex
+    assert r"\ensuremath{\langle}BEL\ensuremath{\rangle}" in tex
 
 
 def test_what_cannot_be_printed_is_refused() -> None:

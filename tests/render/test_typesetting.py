@@ -59,7 +59,7 @@ def test_only_a_very_long_word_is_broken_inside() -> None:
 
 
 def test_signs_stand_for_what_is_not_seen() -> None:
-    assert visible("a\tb\nc\x07\x7f") == "a⇥b↵c␇␡"
+    assert visible("a\tb\nc\x07\x7f") == "a⇥b↵c⟨BEL⟩⟨DEL⟩"
     assert passage(of_spans("a\nb\tc", (0, 1), (2, 3))).text == "a\nb    c"
     assert passage(of_spans("a\nb", (0, 1), (1, 2), (2, 3))).text == "a↵\nb"
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from hf_saliency.render import points
 from hf_saliency.render.marks.mark import name
 from hf_saliency.render.numerals import decimals
+from hf_saliency.render.passage import isolated
 from hf_saliency.render.typeface import Typeface
 from hf_saliency.saliency_map import Prediction, TargetRow
 
@@ -62,12 +63,14 @@ class Caption:
 
 def target_name(target: TargetRow) -> str:
     """What is explained, and against what."""
-    return name(target.label) + (f" against {name(target.against)}" if target.against is not None else "")
+    against = "" if target.against is None else f" against {isolated(name(target.against))}"
+    return isolated(name(target.label)) + against
 
 
 def answers(target: TargetRow, count: int) -> list[str]:
     """The model's best answers with their probabilities."""
-    return [" ".join(prediction_text(p)) for p in target.predictions[:count]]
+    texts = [prediction_text(p) for p in target.predictions[:count]]
+    return [f"{isolated(label)} {probability}" for label, probability in texts]
 
 
 def target_items(target: TargetRow, count: int) -> list[str]:

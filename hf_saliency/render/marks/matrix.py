@@ -13,7 +13,7 @@ from hf_saliency.render.marks.caption import prediction_text
 from hf_saliency.render.marks.grid import GAP, Grid, fit
 from hf_saliency.render.marks.mark import name, shown
 from hf_saliency.render.numerals import decimals, number, ordinal
-from hf_saliency.render.passage import visible
+from hf_saliency.render.passage import token_labels
 from hf_saliency.render.typeface import SMALLEST, Typeface
 from hf_saliency.render.wrap import TooNarrow
 from hf_saliency.saliency_map import SaliencyMap
@@ -123,7 +123,7 @@ class Matrix:
 
     def _grid(self, part: SaliencyMap, colors: Colors, width: float) -> Grid:
         rows = [name(target.label) for target in part.targets]
-        columns = [visible(label) for label in part.labels]
+        columns = token_labels(part)
         answers = [
             tuple(text for p in target.predictions[: self.predictions] for text in prediction_text(p))
             for target in part.targets

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from hf_saliency.render import bidi
 from hf_saliency.render.colors import INK
+from hf_saliency.render.line import Line, line
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeface import Typeface
-from hf_saliency.render.wrap import RUN, offset, wrap
+from hf_saliency.render.wrap import wrap
 from hf_saliency.saliency_map import SaliencyMap
 from hf_saliency.spans import Span
 
@@ -43,7 +45,25 @@ class Setting:
 
     @cached_property
     def _lines(self) -> list[Span]:
-        return wrap(self._passage.text, self.width - 2 * PAD, self.typeface)
+        room = self.typeface.advance(" ") if self._blank else 0.0
+        return wrap(self._passage.text, self.width - 2 * PAD - room, self.typeface)
+
+    @cached_property
+    def _blank(self) -> set[int]:
+        """Characters of tokens that are nothing but spaces; at the end of a line, too, they have a box."""
+        text, spans = self._passage.text, self._passage.spans.values()
+        return {c for start, end in spans if text[start:end].isspace() for c in range(start, end)}
+
+    @cached_property
+    def _covered(self) -> set[int]:
+        return {c for start, end in self._passage.spans.values() for c in range(start, end)}
+
+    def _hanging(self, number: int) -> int:
+        """How many spaces follow the last letter of a line, up to the last that has a box."""
+        end = self._lines[number][1]
+        stop = self._lines[number + 1][0] if number + 1 < len(self._lines) else len(self._passage.text)
+        gap = range(end, next((c for c in range(end, stop) if self._passage.text[c] == "\n"), stop))
+        return max((c + 1 - end for c in gap if c in self._blank), default=0)
 
     @property
     def height(self) -> float:
@@ -66,21 +86,35 @@ class Setting:
     def _top(self, line: int) -> float:
         return self.pitch * line
 
-    def _x(self, line: int, character: int) -> float:
-        return PAD + offset(self._passage.text, self._lines[line][0], character, self.typeface)
+    @cached_property
+    def _set(self) -> list[tuple[Line, float]]:
+        """Each line in the order in which it is read, and its left end; one that is read from the right ends there."""
+        text, found = self._passage.text, []
+        ends = [i for i, c in enumerate(text) if c == "\n"] + [len(text)]
+        levels: list[int] = []
+        bases: list[int] = []
+        for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False):
+            bases += [bidi.base_level(text[start:end])] * (end - start + 1)
+            levels += [*bidi.levels(text[start:end], bases[-1]), bases[-1]]
+        for i, span in enumerate(self._lines):
+            base = bases[span[0]]
+            one = line(text, span, levels, base, self.typeface.weight)
+            spare = self.width - 2 * PAD - self.typeface.scale * one.width
+            one = one.hanging(self._hanging(i), self.typeface.advance(" ") / self.typeface.scale, base)
+            found.append((one, PAD + (spare if base % 2 else 0.0)))
+        return found
 
     def runs(self) -> Iterator[tuple[float, float, str, str | None]]:
         """Visible characters up to the next space, as (x, baseline, text, ink).
 
-        Each is drawn as one piece, so that the font's own kerning holds inside it. The ink is None, the
-        figure's own, where not all of it stands on colours.
+        Each is drawn as one piece if it is in one font and runs one way, so that its kerning and its joined
+        letters hold. The ink is None, the figure's own, where not all of it stands on colours.
         """
-        text = self._passage.text
-        covered = {c for start, end in self._passage.spans.values() for c in range(start, end)}
-        for i, (first, last) in enumerate(self._lines):
-            for run in RUN.finditer(text, first, last):
-                ink = INK if covered.issuperset(range(*run.span())) else None
-                yield self._x(i, run.start()), self._top(i) + self.typeface.ascent, run.group(), ink
+        for i, (one, left) in enumerate(self._set):
+            for piece in one.pieces:
+                ink = INK if self._covered.issuperset(range(piece.start, piece.end)) else None
+                x = left + self.typeface.scale * piece.x
+                yield x, self._top(i) + self.typeface.ascent, piece.source, ink
 
     @cached_property
     def boxes(self) -> list[tuple[Box, int]]:
@@ -89,20 +123,35 @@ class Setting:
             box
             for start, end, columns in self._segments()
             for line, (first, last) in enumerate(self._lines)
-            if max(start, first) < min(end, last)
-            for box in self._shared(line, max(start, first), min(end, last), columns)
+            if max(start, first) < min(end, last + self._hanging(line))
+            for box in self._shared(line, max(start, first), min(end, last + self._hanging(line)), columns)
         ]
 
-    def _shared(self, line: int, start: int, end: int, columns: list[int]) -> Iterator[tuple[Box, int]]:
-        text, (first, last) = self._passage.text, self._lines[line]
-        left, right = self._x(line, start), self._x(line, end)
-        if start == first or text[start - 1].isspace():
-            left -= PAD
-        if end == last or text[end].isspace():
-            right += PAD
-        share = (right - left) / len(columns)
-        for k, column in enumerate(columns):
-            yield (left + k * share, self._top(line), share, self.typeface.line), column
+    def _shared(self, number: int, start: int, end: int, columns: list[int]) -> Iterator[tuple[Box, int]]:
+        """Boxes of some characters of a line: one, or more where the direction changes between them."""
+        (one, shift), (first, _) = self._set[number], self._lines[number]
+        inside = [start <= first + i < end for i in one.order]
+        borders = [
+            i for i in range(len(inside) + 1) if (i and inside[i - 1]) != (i < len(inside) and inside[i])
+        ]
+        for a, b in zip(borders[::2], borders[1::2], strict=True):
+            edges = [one.edges[i] for i in one.order[a:b]]
+            left = shift + self.typeface.scale * min(edge[0] for edge in edges)
+            right = shift + self.typeface.scale * max(edge[1] for edge in edges)
+            left -= PAD * self._open(number, a - 1)
+            right += PAD * self._open(number, b)
+            backwards = one.order[a] > one.order[b - 1]
+            share = (right - left) / len(columns)
+            for k, column in enumerate(columns[::-1] if backwards else columns):
+                yield (left + k * share, self._top(number), share, self.typeface.line), column
+
+    def _open(self, number: int, place: int) -> bool:
+        """Whether there is neither a letter nor a box at a place from the left of a line."""
+        (one, _), (first, _) = self._set[number], self._lines[number]
+        if not 0 <= place < len(one.order):
+            return True
+        character = first + one.order[place]
+        return self._passage.text[character].isspace() and character not in self._covered
 
     def _segments(self) -> Iterator[tuple[int, int, list[int]]]:
         """Stretches of characters that the same tokens cover."""

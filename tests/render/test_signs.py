@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from render.handmade import of_spans
+
+from hf_saliency.render.passage import passage, token_labels, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("pass\u200bword", "pass⟨ZWSP⟩word"),
+        ("\ufeffa\u00adb", "⟨ZWNBSP⟩a⟨SHY⟩b"),
+        ("a\x00\x1b\x85", "a⟨NUL⟩⟨ESC⟩⟨NEL⟩"),
+        ("a\u200db", "a⟨ZWJ⟩b"),
+        ("👩\u200d💻 ❤\ufe0f", "👩\u200d💻 ❤\ufe0f"),  # what joins and colours an emoji is seen in it
+        ("می\u200cخواهم", "می\u200cخواهم"),  # so is what keeps two Arabic letters apart
+        ("क्\u200dष", "क्\u200dष"),
+        ("a\ufe0f", "a⟨VS16⟩"),
+        ("a\u202eb\u202c", "a\u2066⟨RLO⟩\u2069\u202eb\u202c\u2066⟨PDF⟩\u2069"),
+        ("\u0301", "◌\u0301"),
+        ("e\u0301", "e\u0301"),
+        ("\ud800\ufffe", "⟨U+D800⟩⟨U+FFFE⟩"),
+        ("\U000e0041", "⟨TAG A⟩"),
+        ("  ", "␣␣"),
+        ("a b", "a b"),
+    ],
+)
+def test_what_is_not_seen_has_a_sign(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_sign_has_a_place_of_its_own() -> None:
+    one = of_spans("a\u200bb", (0, 1), (1, 2), (2, 3))
+    found = passage(one)
+    assert [found.text[a:b] for a, b in found.spans.values()] == ["a", "⟨ZWSP⟩", "b"]
+    assert one.texts == ("a\u200bb",)
+
+
+def test_end_of_line_of_another_system_leaves_no_sign() -> None:
+    assert passage(of_spans("a\r\nb", (0, 1), (3, 4))).text == "a\nb"
+
+
+def test_arabic_labels_keep_the_forms_of_their_word() -> None:
+    text = "كلمات"  # the fourth letter joins none that follows
+    assert token_labels(of_spans(text, (0, 2), (2, 4), (4, 5))) == ["كل\u200d", "\u200dما", "ت"]
+    assert token_labels(of_spans("שלום", (0, 2), (2, 4))) == ["של", "ום"]
