@@ -28,6 +28,7 @@ lint: .venv
 
 bench: .venv
 	$(BIN)/python benchmarks/masked_sweep.py
+	$(BIN)/python benchmarks/unmasked_sweep.py
 	$(BIN)/python benchmarks/integrated_gradients.py
 	$(BIN)/python benchmarks/methods.py
 	$(BIN)/python benchmarks/figures.py

@@ -6,8 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hf_saliency.adapter.answer_span import AnswerSpan
     from hf_saliency.adapter.baselines import mask_embedding, mean_embedding, pad_embedding, zero_embedding
-    from hf_saliency.adapter.targets import MaskedToken, UnmaskedToken
+    from hf_saliency.adapter.choice import Choice
+    from hf_saliency.adapter.families import Family, register_family
+    from hf_saliency.adapter.label_targets import Label, TokenLabel
+    from hf_saliency.adapter.next_token import Continuation, NextToken
+    from hf_saliency.adapter.output_targets import Output
+    from hf_saliency.adapter.similarity import Similarity
+    from hf_saliency.adapter.token_targets import (
+        MaskedSpan,
+        MaskedToken,
+        PseudoLogLikelihood,
+        UnmaskedToken,
+    )
     from hf_saliency.alignment import aligned
     from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
     from hf_saliency.attribution.captum_method import captum_method
@@ -58,8 +70,20 @@ __version__ = "0.1.0"
 # Each public name is imported from its module on first use, so that `import hf_saliency` costs nothing.
 _HOME = {
     "Explainer": "explainer",
-    "MaskedToken": "adapter.targets",
-    "UnmaskedToken": "adapter.targets",
+    "AnswerSpan": "adapter.answer_span",
+    "Choice": "adapter.choice",
+    "Output": "adapter.output_targets",
+    "Similarity": "adapter.similarity",
+    "Family": "adapter.families",
+    "register_family": "adapter.families",
+    "Label": "adapter.label_targets",
+    "TokenLabel": "adapter.label_targets",
+    "Continuation": "adapter.next_token",
+    "NextToken": "adapter.next_token",
+    "MaskedSpan": "adapter.token_targets",
+    "MaskedToken": "adapter.token_targets",
+    "PseudoLogLikelihood": "adapter.token_targets",
+    "UnmaskedToken": "adapter.token_targets",
     "GradientNorm": "attribution.gradient_norm",
     "LayerGradientNorm": "attribution.gradient_norm",
     "Agreement": "comparison",
@@ -114,23 +138,34 @@ _HOME = {
 __all__ = [
     "AdaptiveIntegratedGradients",
     "Agreement",
+    "AnswerSpan",
     "Arcs",
     "Bars",
+    "Choice",
+    "Continuation",
     "DiscretizedIntegratedGradients",
     "Explainer",
+    "Family",
     "GradientNorm",
     "Highlight",
     "LLMGradientNormAttribution",
+    "Label",
     "LayerGradientNorm",
+    "MaskedSpan",
     "MaskedToken",
     "Matrix",
     "Method",
+    "NextToken",
+    "Output",
     "Prediction",
+    "PseudoLogLikelihood",
     "SaliencyError",
     "SaliencyMap",
     "SequentialIntegratedGradients",
+    "Similarity",
     "TargetRow",
     "Token",
+    "TokenLabel",
     "UnmaskedToken",
     "agreement",
     "aligned",
@@ -154,6 +189,7 @@ __all__ = [
     "page",
     "random_baseline",
     "read_maps",
+    "register_family",
     "saliency",
     "sequential_integrated_gradients",
     "shapley_sampling",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, overload
 
@@ -13,11 +13,14 @@ from tqdm.auto import tqdm
 
 from hf_saliency import __version__
 from hf_saliency.adapter.baselines import Baseline
-from hf_saliency.adapter.batch import PREDICTED, Batch, collate, names, sweep
+from hf_saliency.adapter.batch import collate, names, seen, sweep
+from hf_saliency.adapter.defaults import default_target
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.features import kept
-from hf_saliency.adapter.score import Outcome, Score
-from hf_saliency.adapter.targets import MaskedToken, Row, Target
+from hf_saliency.adapter.reading import Reading
+from hf_saliency.adapter.rows import Row
+from hf_saliency.adapter.score import READ, Outcome, Score
+from hf_saliency.adapter.targets import Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.methods import as_method
@@ -26,6 +29,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.found import Found, attributed
 from hf_saliency.result import saliency_map
 from hf_saliency.saliency_map import SaliencyMap
+from hf_saliency.shared_passes import shares
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,9 +47,16 @@ class Explainer:
     Parameters
     ----------
     model
-        A masked language model of transformers, or one with its interface.
+        A text model of transformers, or any module around one: masked, causal and encoder-decoder language
+        models, classifiers of texts and tokens, and heads of one's own.
     tokenizer
         The tokenizer that belongs to it.
+    embedding
+        The ``nn.Embedding`` that reads the token ids; only needed for a module in which there are several to
+        choose from.
+    inputs
+        What the model needs beside the text, by name: the same in every call. A tensor of one row is repeated for
+        each row of a batch; a function is called with the model's other inputs and returns the value.
     batch_tokens
         How many tokens, padding included, share one forward and backward pass: memory follows it. By default
         1,024 on a CPU and 32,768 on a GPU. A batch that does not fit into memory is halved.
@@ -73,6 +84,8 @@ class Explainer:
         model: nn.Module,
         tokenizer: PreTrainedTokenizerBase,
         *,
+        embedding: nn.Module | None = None,
+        inputs: Mapping[str, Any] | None = None,
         batch_tokens: int | None = None,
         progress: bool = True,
     ) -> None:
@@ -80,15 +93,15 @@ class Explainer:
             raise SaliencyError(
                 f"batch_tokens={batch_tokens}: give a positive number of tokens, such as 1024."
             )
-        self.text_model = TextModel(model, tokenizer)
+        self.text_model = TextModel(model, tokenizer, embedding, inputs)
         device = self.text_model.streams[0].device.type
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"])
         self.progress = progress
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings too, and comes first
+    def __call__(
         self,
-        texts: str,
+        texts: str | tuple[str, ...],
         *,
         target: Target | None = ...,
         method: Any = ...,
@@ -98,31 +111,34 @@ class Explainer:
     @overload
     def __call__(
         self,
-        texts: Sequence[str],
+        texts: Sequence[Any],
         *,
         target: Target | None = ...,
         method: Any = ...,
         top_k: int = ...,
         overflow: Overflow = ...,
-    ) -> list[SaliencyMap]: ...
+    ) -> Any: ...
     def __call__(
         self,
-        texts: str | Sequence[str],
+        texts: Any,
         *,
         target: Target | None = None,
         method: Any = None,
         top_k: int = 3,
         overflow: Overflow = "error",
-    ) -> SaliencyMap | list[SaliencyMap]:
+    ) -> Any:
         """Explain a text, or several at once.
 
         Parameters
         ----------
         texts
-            A string, or a sequence of strings.
+            A string; a tuple of strings that belong together, such as ``(premise, hypothesis)`` or ``(prompt,
+            continuation)``; a conversation, which is a list of ``{"role": ..., "content": ...}``; or a sequence of
+            any of these.
         target
-            What to explain. By default the sweep of a masked language model: each token that is not special, its
-            position masked, the logit of the true token.
+            What to explain. By default what the model is for: each position of a masked language model masked in
+            turn; each next token of a causal one; the label that a classifier predicts, for the text or for each
+            token; what an encoder-decoder writes.
         method
             How: a method such as ``hs.gradient_norm()`` (the default), a Captum class, or a function from the
             score to a Captum attribution.
@@ -135,24 +151,24 @@ class Explainer:
 
         Returns
         -------
-        SaliencyMap
-            For a string; a list of them for a sequence.
+        SaliencyMap or list of SaliencyMap
+            One for a string, a tuple or a conversation; a list of them for a sequence.
 
         Raises
         ------
         SaliencyError
             If a text, the target or the method does not fit the model; nothing has been computed then.
         """
-        if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        single = _is_one(texts)
+        if not single and (isinstance(texts, bytes) or not isinstance(texts, Iterable)):
             raise SaliencyError(
                 f"a text must be a string, not {type(texts).__name__}: explainer('Some text.')."
             )
-        given = [texts] if isinstance(texts, str) else list(texts)
         if not isinstance(top_k, int) or top_k < 0:
             raise SaliencyError(f"top_k={top_k}: give the number of predictions to keep, 0 or more.")
         chosen = self._target(target)
         how = as_method(method)
-        encodings = [self.text_model.encode(text, overflow) for text in given]
+        encodings = [chosen.encode(one, self.text_model, overflow) for one in ([texts] if single else texts)]
         rows = [
             (number, row) for number, e in enumerate(encodings) for row in chosen.rows(e, self.text_model)
         ]
@@ -165,8 +181,9 @@ class Explainer:
         for encoding, own in zip(
             encodings, grouped, strict=True
         ):  # a loop, for warnings that name the caller
-            maps.append(saliency_map(encoding, own, chosen, how, self.text_model, self._provenance))
-        return maps[0] if isinstance(texts, str) else maps
+            unit = chosen.reading(self.text_model, len(encoding.parts)).unit
+            maps.append(saliency_map(encoding, own, chosen, unit, how, self.text_model, self._provenance))
+        return maps[0] if single else maps
 
     def encode(self, text: str, *, overflow: Overflow = "error") -> Encoding:
         """A text as the model reads it: token ids and places, for :meth:`SaliencyMap.from_attributions`.
@@ -225,10 +242,12 @@ class Explainer:
         torch.Size([1, 7, 512])
         """
         chosen, model = self._target(target), self.text_model
-        rows = chosen.rows(model.encode(text), model)
+        encoding = chosen.encode(text, model, "error")
+        rows = chosen.rows(encoding, model)
+        reading = chosen.reading(model, len(encoding.parts))
         with torch.inference_mode(False):
-            score = self._score(rows, chosen)
-            batch = self._batch(rows, score.names)
+            score = self._score(rows, reading)
+            batch = collate(model, rows, reading, score.names, trim=False)
             sink: list[Outcome] = []
             with torch.no_grad():
                 score(*batch.embeds, *batch.rows, sink)  # says which class is the most probable
@@ -244,50 +263,65 @@ class Explainer:
 
     def _target(self, target: Target | None) -> Target:
         if target is None:
-            return MaskedToken()
+            return default_target(self.text_model)
         if not isinstance(target, Target):
             raise SaliencyError(f"target={target!r}: give a target such as hs.MaskedToken('grammar').")
+        target.check(self.text_model)
         return target
 
     def _explain(self, rows: Sequence[Row], target: Target, method: Method, top_k: int) -> list[Found]:
         """Every row's scores, in the order given."""
-        if not rows:
-            return []
-        model = self.text_model
-        score = self._score(rows, target, top_k)
-        attribution = method.build(score, [Vocabulary(stream.module) for stream in model.streams])
         found: dict[int, Found] = {}
+        # Rows of as many sequences as each other share a score: but for multiple choice these are all.
+        groups: dict[int, list[int]] = {}
+        for i, row in enumerate(rows):
+            groups.setdefault(len(row.encoding.parts), []).append(i)
+        with tqdm(total=len(rows), unit="target", delay=2, leave=False, disable=not self.progress) as bar:
+            for parts, group in groups.items():
+                reading = target.reading(self.text_model, parts)
+                for count in self._sweep(group, rows, reading, method, top_k, found):
+                    bar.update(count)
+        return [found[i] for i in range(len(rows))]
+
+    def _sweep(
+        self,
+        group: Sequence[int],
+        rows: Sequence[Row],
+        reading: Reading,
+        method: Method,
+        top_k: int,
+        found: dict[int, Found],
+    ) -> Iterator[int]:
+        """Batch after batch of some rows; what is found joins ``found``."""
+        model, own = self.text_model, [rows[i] for i in group]
+        score = self._score(own, reading, top_k)
+        attribution = method.build(score, [Vocabulary(stream.module) for stream in score.streams])
 
         def step(batch: list[int], budget: int) -> None:
             score.batch_tokens = budget
-            inputs = self._batch([rows[i] for i in batch], score.names)
+            inputs = collate(model, [own[i] for i in batch], reading, score.names)
             done = attributed(attribution, method, score, model, inputs, budget)
-            found.update(zip(batch, done, strict=True))
+            found.update(zip((group[i] for i in batch), done, strict=True))
 
-        lengths = [min(len(row.encoding), model.max_tokens or len(row.encoding)) for row in rows]
+        lengths = [sum(map(len, seen(row, model))) for row in own]
+        texts = [id(row.encoding) for row in own] if shares(attribution, method, score, own) else None
         alone = method.draws(attribution)
-        with tqdm(total=len(rows), unit="target", delay=2, leave=False, disable=not self.progress) as bar:
-            for count in sweep(lengths, self.batch_tokens, model.pads, step, alone=alone):
-                bar.update(count)
-        return [found[i] for i in range(len(rows))]
+        return sweep(lengths, self.batch_tokens, model.pads, step, alone=alone, texts=texts)
 
-    def _score(self, rows: Sequence[Row], target: Target, top_k: int = 1) -> Score:
+    def _score(self, rows: Sequence[Row], reading: Reading, top_k: int = 1) -> Score:
         """The explained number as a function of embeddings."""
         model = self.text_model
-        row_names = names(model, rows)
+        row_names = names(model, rows, reading)
         return Score(
             model.model,
-            model.streams,
+            reading.layout.streams(model.streams),
             row_names,
-            target.read,
-            model_inputs=[name for name in row_names if name in model.known],
+            reading,
+            model_inputs=[name for name in row_names if name not in READ],
+            constants=model.inputs,
             top_k=top_k,
             batch_tokens=self.batch_tokens,
         )
-
-    def _batch(self, rows: Sequence[Row], row_names: Sequence[str]) -> Batch:
-        class_ids = [PREDICTED if row.class_id is None else row.class_id for row in rows]
-        return collate(self.text_model, rows, class_ids, row_names)
 
     @functools.cached_property
     def _provenance(self) -> dict[str, str]:
@@ -308,3 +342,12 @@ class Explainer:
             "hf-saliency": __version__,
             **versions,
         }
+
+
+def _is_one(texts: object) -> bool:
+    """Whether this is what one explanation is of: a string, a tuple of strings, a conversation."""
+    if isinstance(texts, tuple):
+        return bool(texts) and all(isinstance(text, str) for text in texts)
+    if isinstance(texts, list):
+        return bool(texts) and all(isinstance(message, dict) for message in texts)
+    return isinstance(texts, str)

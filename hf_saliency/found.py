@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from hf_saliency.attribution.method import Call, Method
 from hf_saliency.attribution.reductions import REDUCTIONS
 from hf_saliency.attribution.sampling import seeded
 from hf_saliency.errors import SaliencyError
+from hf_saliency.shared_passes import shared, shares
+from hf_saliency.terms import Feature
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Found:
         The scores of these.
     score
         What was explained, in the target's unit.
-    class_id
-        Whose score that is.
+    class_ids
+        Whose score that is, for each number that it is the sum of.
     predictions
-        The most probable classes and their probabilities, best first.
+        The most probable classes and their probabilities, best first; empty where there are several numbers.
     delta
         By how much the attribution misses the difference of scores that it should add up to, and that
         difference; None for a method without completeness.
@@ -48,7 +51,7 @@ class Found:
     columns: Sequence[int]
     values: np.ndarray
     score: float
-    class_id: int
+    class_ids: tuple[int, ...]
     predictions: tuple[tuple[int, float], ...]
     delta: tuple[float, float] | None = None
 
@@ -91,39 +94,44 @@ def attributed(
     if complete:
         arguments["return_convergence_delta"] = True
     draws = method.draws(attribution)
-    position = batch.targets[0].position
-    with seeded(method.seed or 0, position) if draws else contextlib.nullcontext():
+    position = batch.targets[0].position or 0
+    with contextlib.ExitStack() as stack:
+        if draws:
+            stack.enter_context(seeded(method.seed or 0, position))
+        if shares(attribution, method, score, batch.targets):
+            stack.enter_context(shared(attribution, score, batch))
         result = attribution.attribute(
             embeds if len(embeds) > 1 else embeds[0],
             additional_forward_args=(*rows, sink) if method.at_input else rows,
             **arguments,
         )
     result, delta = result if complete else (result, None)
-    raw = _one(result, method, batch)
-    deltas = [None] * len(raw) if delta is None else _deltas(raw, delta)
-    values = _reduced(raw, method, batch).detach()
-    values = values.cpu() if values.dtype == torch.float64 else values.float().cpu()
-    outcome = sink[-1]
-    return [
-        Found(
-            columns,
-            row[: len(columns)].numpy(),
-            value,
-            class_id,
-            tuple(zip(classes, chances, strict=True)),
-            d,
+    raw = _streams(result, method, batch)
+    deltas = [None] * len(raw[0]) if delta is None else _deltas(raw, delta)
+    values = [_reduced(one, method, batch).detach() for one in raw]
+    return _found(batch, values, sink[-1], deltas)
+
+
+def _found(
+    batch: Batch, values: Sequence[Tensor], outcome: Outcome, deltas: Sequence[tuple[float, float] | None]
+) -> list[Found]:
+    """What each row gave, the columns of its streams one after the other."""
+    arrays = [(one if one.dtype == torch.float64 else one.float()).cpu().numpy() for one in values]
+    classes, chances = outcome.classes.tolist(), outcome.probabilities.tolist()
+    found = []
+    for i, (row, own) in enumerate(zip(batch.targets, batch.columns, strict=True)):
+        single = len(row.reads) == 1
+        found.append(
+            Found(
+                [column for columns in own for column in columns],
+                np.concatenate([one[i, : len(columns)] for one, columns in zip(arrays, own, strict=True)]),
+                float(outcome.scores[i]),
+                tuple(outcome.class_ids[i, : len(row.reads)].tolist()),
+                tuple(zip(classes[i][0], chances[i][0], strict=True)) if single else (),
+                deltas[i],
+            )
         )
-        for columns, row, value, class_id, classes, chances, d in zip(
-            batch.columns,
-            values,
-            outcome.scores.tolist(),
-            outcome.class_ids.tolist(),
-            outcome.classes.tolist(),
-            outcome.probabilities.tolist(),
-            deltas,
-            strict=True,
-        )
-    ]
+    return found
 
 
 def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int) -> Call:
@@ -133,27 +141,27 @@ def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int) -
         embeds = Baseline.of(given, model).embeds(model, batch, kept())
         return embeds if len(embeds) > 1 else embeds[0]
 
-    count, tokens = batch.ids.shape
-    return Call(
-        attribution,
-        batch.embeds,
-        max(count, batch_tokens // tokens),
-        baselines,
-        lambda feature: features.feature_mask(batch, kept(), feature),
-    )
+    count = len(batch.targets)
+
+    def feature_mask(feature: Feature) -> Any:
+        numbers = features.feature_mask(batch, kept(), feature)
+        return numbers if len(numbers) > 1 else numbers[0]
+
+    return Call(attribution, batch.embeds, max(count, batch_tokens // batch.tokens), baselines, feature_mask)
 
 
-def _one(result: Any, method: Method, batch: Batch) -> Tensor:
-    """The attribution, (batch, tokens, width) or (batch, tokens)."""
-    (values,) = result if isinstance(result, (tuple, list)) and len(result) == 1 else (result,)
-    shape = tuple(batch.embeds[0].shape)
-    if not isinstance(values, Tensor) or tuple(values.shape) not in (shape, shape[:2]):
-        given = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise SaliencyError(
-            f"the method {method.name} gives {given} for embeddings of shape {shape}: expected the same shape, or "
-            f"{shape[:2]}."
-        )
-    return values.detach()
+def _streams(result: Any, method: Method, batch: Batch) -> list[Tensor]:
+    """The attribution of each stream, (batch, tokens, width) or (batch, tokens)."""
+    found = list(result) if isinstance(result, (tuple, list)) else [result]
+    for values, embeds in itertools.zip_longest(found, batch.embeds):
+        shape = () if embeds is None else tuple(embeds.shape)
+        if not isinstance(values, Tensor) or tuple(values.shape) not in (shape, shape[:2]):
+            given = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise SaliencyError(
+                f"the method {method.name} gives {given} for embeddings of shape {shape}: expected the same shape, or "
+                f"{shape[:2]}."
+            )
+    return [values.detach() for values in found]
 
 
 def _reduced(values: Tensor, method: Method, batch: Batch) -> Float[Tensor, "batch tokens"]:
@@ -167,8 +175,9 @@ def _reduced(values: Tensor, method: Method, batch: Batch) -> Float[Tensor, "bat
     return REDUCTIONS[method.reduction](values)
 
 
-def _deltas(raw: Tensor, delta: Tensor) -> list[tuple[float, float]]:
+def _deltas(raw: Sequence[Tensor], delta: Tensor) -> list[tuple[float, float]]:
     """Each row's delta, the mean where a method gives one a sample, and the difference that it is of."""
-    own = delta.detach().double().cpu().reshape(len(raw), -1).mean(dim=1)
-    total = raw.detach().double().cpu().reshape(len(raw), -1).sum(dim=1)
+    count = len(raw[0])
+    own = delta.detach().double().cpu().reshape(count, -1).mean(dim=1)
+    total = torch.stack([one.double().cpu().reshape(count, -1).sum(dim=1) for one in raw]).sum(dim=0)
     return list(zip(own.tolist(), (total - own).tolist(), strict=True))

@@ -9,11 +9,13 @@ import numpy as np
 
 from hf_saliency.adapter.baselines import Baseline
 from hf_saliency.adapter.encoding import Encoding
-from hf_saliency.adapter.targets import Row, Target
+from hf_saliency.adapter.rows import Row
+from hf_saliency.adapter.targets import Target
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.found import Found
 from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.terms import Unit
 
 # A convergence delta above this part of the difference of scores is worth a warning.
 DELTA = 0.05
@@ -23,6 +25,7 @@ def saliency_map(
     encoding: Encoding,
     found: Sequence[tuple[Row, Found]],
     target: Target,
+    unit: Unit,
     method: Method,
     model: TextModel,
     provenance: Mapping[str, str],
@@ -37,6 +40,8 @@ def saliency_map(
         Its rows and what was found for each.
     target
         What was explained.
+    unit
+        What its scores are measured in.
     method
         How.
     model
@@ -56,7 +61,7 @@ def saliency_map(
     made = SaliencyMap(
         texts=encoding.texts,
         tokens=encoding.tokens,
-        targets=tuple(_target_row(row, one, target, model) for row, one in found),
+        targets=tuple(_target_row(row, one, target, unit, model) for row, one in found),
         scores=scores,
         method=method.name,
         arguments=_arguments(method, model),
@@ -77,21 +82,21 @@ def _arguments(method: Method, model: TextModel) -> dict[str, object]:
     return arguments
 
 
-def _target_row(row: Row, found: Found, target: Target, model: TextModel) -> TargetRow:
-    name = model.class_name
-    token = row.encoding.tokens[row.position]
-    known = row.class_id != model.tokenizer.unk_token_id  # else its score is not the word's
-    true = known and row.class_id == row.encoding.ids[row.position]
-    own = row.encoding.texts[token.text][token.start : token.end] if true else ""
+def _target_row(row: Row, found: Found, target: Target, unit: Unit, model: TextModel) -> TargetRow:
+    def name(index: int) -> str:
+        return target.class_name(index, row, model)
+
+    single = len(found.class_ids) == 1
+    against = {None if read.against_id is None else name(read.against_id) for read in row.reads}
     return TargetRow(
-        label=own or name(found.class_id),
+        label=row.label or " ".join(map(name, found.class_ids)),
         position=row.position,
         score=found.score,
-        unit=target.unit,
-        masked=row.masked,
-        against=None if row.against_id is None else name(row.against_id),
+        unit=unit,
+        masked=bool(row.masked),
+        against=against.pop() if len(against) == 1 else None,
         predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
-        index=found.class_id,
+        index=found.class_ids[0] if single else None,
     )
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Unit = Literal["logit", "log_prob", "prob"]
-"""What a score is measured in: a logit, a log-probability in nats, a probability."""
+Scale = Literal["logit", "log_prob", "prob"]
+"""What a target may be asked for: a logit, a log-probability in nats, a probability."""
+
+SCALES: tuple[Scale, ...] = get_args(Scale)
+
+Unit = Literal["logit", "log_prob", "prob", "value"]
+"""What a score is measured in: one of these, or the measure of an output that is no logit (a regression's)."""
 
 UNITS: tuple[Unit, ...] = get_args(Unit)
 

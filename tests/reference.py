@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -65,3 +66,36 @@ def _table(model: nn.Module) -> torch.Tensor:
     embedding = model.get_input_embeddings()
     with torch.no_grad():
         return embedding.forward(torch.arange(embedding.num_embeddings)).detach()
+
+
+def dense(
+    streams: list[tuple[nn.Module, list[int]]], scalar: Callable[[], torch.Tensor], *, signed: bool = False
+) -> np.ndarray:
+    """(tokens of all streams,): the norm of a number's gradient in each token's dense one-hot vector.
+
+    ``scalar`` runs the model on the ids; each stream's embedding module is called once in it. With ``signed`` it is
+    the gradient times the embedding instead of the norm.
+    """
+    inputs, hooks = [], []
+    for module, ids in streams:
+        with torch.no_grad():
+            table = module.forward(torch.arange(module.num_embeddings)).detach()
+        one_hot = (
+            torch.nn.functional.one_hot(torch.tensor([ids]), len(table)).to(table.dtype).requires_grad_()
+        )
+        inputs.append(one_hot)
+        hooks.append(
+            module.register_forward_hook(
+                lambda module, arguments, output, x=one_hot, t=table: (x @ t).reshape(output.shape)
+            )
+        )
+    try:
+        gradients = torch.autograd.grad(scalar(), inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if signed:
+        parts = [(g * x).sum(dim=-1)[0] for g, x in zip(gradients, inputs, strict=True)]
+    else:
+        parts = [torch.linalg.vector_norm(g[0], dim=-1) for g in gradients]
+    return torch.cat(parts).detach().numpy()

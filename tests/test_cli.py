@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import tiny
 from typer.testing import CliRunner, Result
 
 import hf_saliency as hs
 from hf_saliency import cli
-from hf_saliency.adapter.targets import UNITS
 from hf_saliency.adapter.text_model import Overflow
 from hf_saliency.attribution.methods import METHODS
 from hf_saliency.cli import reading
+from hf_saliency.terms import SCALES
 
 TEXT = "Paris is the capital of France."
 MODEL = str(Path(hs.__file__).parent / "demo")
@@ -138,7 +139,7 @@ def test_the_mask_of_a_text_is_explained() -> None:
 
 
 def test_choices_are_the_librarys() -> None:
-    assert tuple(unit.value for unit in cli.Unit) == UNITS
+    assert tuple(unit.value for unit in cli.Unit) == SCALES
     assert tuple(way.value for way in cli.Overflow) == get_args(Overflow)
 
 
@@ -261,7 +262,7 @@ def test_usage(arguments: list[str], message: str) -> None:
         ([TEXT, "--against", "unbelievable"], "must be one token of this tokenizer"),
         (["word " * 600], "overflow='truncate'"),
         ([TEXT, "--device", "nowhere"], "cannot use the device 'nowhere'"),
-        ([TEXT, "--model", "./nowhere"], "cannot load './nowhere' as a masked language model: "),
+        ([TEXT, "--model", "./nowhere"], "cannot load './nowhere' as a language model: "),
     ],
 )
 def test_errors(arguments: list[str], message: str) -> None:
@@ -356,3 +357,33 @@ def test_demo() -> None:
 def test_demo_needs_a_folder() -> None:
     Path("file").touch()
     assert failure("demo", "--output", "file") == "cannot make the folder 'file': File exists."
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "labels"),
+    [
+        ("BertForSequenceClassification", (), None),
+        ("BertForSequenceClassification", ("--label", "LABEL_1", "--against", "LABEL_0"), ["LABEL_1"]),
+        ("BertForTokenClassification", ("--positions", "cat"), None),
+        ("GPT2LMHeadModel", (), ["cat", "sat"]),
+        ("GPT2LMHeadModel", ("--positions", "sat", "--unit", "prob"), ["sat"]),
+    ],
+)
+def test_the_head_of_a_model_says_what_is_explained(
+    name: str, options: tuple[str, ...], labels: list[str] | None, tmp_path: Path
+) -> None:
+    tiny.of_class(name).float().save_pretrained(tmp_path / "model")
+    tiny.tokenizer().save_pretrained(tmp_path / "model")
+    scores = tmp_path / "scores.json"
+    result = invoke(
+        "explain", "the cat sat", "--model", str(tmp_path / "model"), "--output", str(scores), *options
+    )
+    assert result.exit_code == 0, result.output
+    (heat,) = maps(str(scores))
+    found = [target.label for target in heat.targets]
+    assert labels is None or found[-len(labels) :] == labels
+    assert heat.provenance["class"] == name
+
+
+def test_an_option_that_a_target_does_not_have(tmp_path: Path) -> None:
+    assert "--label" in failure("explain", "the cat", "--label", "x", code=2)

@@ -443,4 +443,4 @@ def test_a_model_that_is_no_masked_language_model() -> None:
     config = transformers.BertConfig(**tiny.SIZES)
     model = transformers.BertForSequenceClassification(config).double()
     with pytest.raises(hs.SaliencyError, match="AutoModelForMaskedLM"):
-        hs.Explainer(model, tiny.tokenizer())(TEXT)
+        hs.Explainer(model, tiny.tokenizer())(TEXT, target=hs.MaskedToken())

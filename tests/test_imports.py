@@ -30,6 +30,7 @@ ROOMS_FOR = {
     "explainer": MEETING,
     "found": MEETING,
     "result": MEETING,
+    "shared_passes": MEETING,
     "cli": ROOMS,
     "terminal": ROOMS,
     "showing": {"render"},
@@ -41,8 +42,8 @@ ENTRANCES = {*ROOMS_FOR, *ROOMS}  # what the hall may not import
 
 HOMES = {
     "transformers": {"adapter", "demo"},
-    "torch": {"attribution", "adapter", "explainer", "found", "captum_views", "demo"},
-    "captum": {"attribution", "adapter", "explainer", "captum_views"},
+    "torch": {"attribution", "adapter", "explainer", "found", "captum_views", "shared_passes", "demo"},
+    "captum": {"attribution", "adapter", "explainer", "captum_views", "shared_passes"},
     "matplotlib": {"render"},
     "pypdf": {"carriers"},
     "textualheatmap": {"render"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import tiny_models
 import torch
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -24,70 +25,6 @@ SIZES: dict[str, Any] = {
     "intermediate_size": 24,
     "max_position_embeddings": 40,
 }
-
-_TOKENS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
-
-# What differs from SIZES in the masked language models of each family: the class and its arguments.
-MASKED_LMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "albert": ("AlbertForMaskedLM", {"embedding_size": 8}),
-    "bert": ("BertForMaskedLM", {}),
-    "big_bird": ("BigBirdForMaskedLM", {"attention_type": "original_full", "sep_token_id": 2}),
-    "camembert": ("CamembertForMaskedLM", {}),
-    "convbert": ("ConvBertForMaskedLM", {"embedding_size": 8, "num_attention_heads": 4, "head_ratio": 2}),
-    "data2vec-text": ("Data2VecTextForMaskedLM", {}),
-    "deberta": (
-        "DebertaForMaskedLM",
-        {"legacy": False, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
-    ),
-    "deberta-v2": ("DebertaV2ForMaskedLM", {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
-    "distilbert": ("DistilBertForMaskedLM", {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24}),
-    "electra": ("ElectraForMaskedLM", {"embedding_size": 8}),
-    "ernie": ("ErnieForMaskedLM", {}),
-    "esm": (
-        "EsmForMaskedLM",
-        {"pad_token_id": 1, "mask_token_id": 4, "token_dropout": True, "emb_layer_norm_before": True},
-    ),
-    "eurobert": ("EuroBertForMaskedLM", {"num_key_value_heads": 2, **_TOKENS}),
-    "flaubert": ("FlaubertWithLMHeadModel", {"emb_dim": 16, "n_layers": 2, "n_heads": 2}),
-    "fnet": ("FNetForMaskedLM", {}),
-    "gte": ("GteForMaskedLM", {}),
-    "jina_embeddings_v3": ("JinaEmbeddingsV3ForMaskedLM", {}),
-    "layoutlm": ("LayoutLMForMaskedLM", {}),
-    "longformer": ("LongformerForMaskedLM", {"attention_window": 4}),
-    "luke": ("LukeForMaskedLM", {"entity_vocab_size": 8, "entity_emb_size": 8}),
-    "megatron-bert": ("MegatronBertForMaskedLM", {}),
-    "mobilebert": (
-        "MobileBertForMaskedLM",
-        {
-            "embedding_size": 8,
-            "intra_bottleneck_size": 8,
-            "true_hidden_size": 8,
-            "num_feedforward_networks": 2,
-        },
-    ),
-    "modernbert": (
-        "ModernBertForMaskedLM",
-        {"global_attn_every_n_layers": 2, "local_attention": 8, **_TOKENS},
-    ),
-    "mpnet": ("MPNetForMaskedLM", {}),
-    "nomic_bert": ("NomicBertForMaskedLM", {}),
-    "nystromformer": ("NystromformerForMaskedLM", {"num_landmarks": 4, "segment_means_seq_len": 4}),
-    "rembert": ("RemBertForMaskedLM", {"input_embedding_size": 8, "output_embedding_size": 12, **_TOKENS}),
-    "roberta": ("RobertaForMaskedLM", {}),
-    "roberta-prelayernorm": ("RobertaPreLayerNormForMaskedLM", {}),
-    "roc_bert": ("RoCBertForMaskedLM", {"pronunciation_vocab_size": 48, "shape_vocab_size": 48}),
-    "roformer": ("RoFormerForMaskedLM", {"embedding_size": 8}),
-    "squeezebert": ("SqueezeBertForMaskedLM", {"embedding_size": 16}),
-    "tapas": ("TapasForMaskedLM", {}),
-    "ultrabert": ("UltrabertForMaskedLM", {}),
-    "xlm": ("XLMWithLMHeadModel", {"emb_dim": 16, "n_layers": 2, "n_heads": 2}),
-    "xlm-roberta": ("XLMRobertaForMaskedLM", {}),
-    "xlm-roberta-xl": ("XLMRobertaXLForMaskedLM", {}),
-    "yoso": ("YosoForMaskedLM", {"use_expectation": True}),
-}
-
-# Attention in float32 whatever the model's dtype, so that it does not run in float64.
-FLOAT32_ONLY = {"mra": ("MraForMaskedLM", {"max_position_embeddings": 64})}
 
 
 @functools.cache
@@ -118,15 +55,59 @@ def tokenizer(pad_id: int = 0) -> PreTrainedTokenizerFast:
 
 
 def masked_lm(family: str, *, seed: int = 0, **changes: Any) -> tuple[nn.Module, PreTrainedTokenizerFast]:
-    """A tiny masked language model of a family, and a tokenizer with the pad token where the family has it."""
-    name, given = {**MASKED_LMS, **FLOAT32_ONLY}[family]
+    """A tiny masked language model of a family, and its tokenizer."""
+    return model("masked", family, seed=seed, **changes)
+
+
+def model(
+    head: str, family: str, *, seed: int = 0, **changes: Any
+) -> tuple[nn.Module, PreTrainedTokenizerFast]:
+    """A tiny model, such as ("sequence_classification", "gpt2"), and a tokenizer whose pad token has its id.
+
+    Heads and families are those of :mod:`tiny_models`; changes are arguments of the configuration.
+    """
+    built = tiny_models.build(head, family, seed=seed, **changes)
+    return built, tokenizer(getattr(built.config, "pad_token_id", None) or 0)
+
+
+# The names of sizes in model classes whose configuration has names of its own for them.
+_OWN_SIZES: dict[str, dict[str, Any]] = {
+    "GPT2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40},
+    "Llama": {"num_key_value_heads": 2, "pad_token_id": None},
+    "T5": {
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 24,
+        "num_layers": 2,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+    },
+}
+_ENCODER_DECODER: dict[str, Any] = {
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 24,
+    "decoder_start_token_id": 3,
+    "forced_eos_token_id": None,
+}
+
+
+def of_class(name: str, *, seed: int = 0, **changes: Any) -> nn.Module:
+    """A tiny model of a class of transformers, in float64, that has no pad token unless one is given."""
     cls = getattr(transformers, name)
-    config = cls.config_class(**{**SIZES, **given, **changes})
+    family = next((family for family in _OWN_SIZES if name.startswith(family)), "")
+    given = {**SIZES, "bos_token_id": 2, "eos_token_id": 3, **_OWN_SIZES.get(family, {})}
+    if "ConditionalGeneration" in name or name == "MarianMTModel":
+        given = {**_ENCODER_DECODER, "pad_token_id": 0, **given}
     torch.manual_seed(seed)
-    model = cls(config).double().eval()
-    for parameter in model.parameters():  # of a size at which every part of the model matters
+    built = cls(cls.config_class(**{**given, **changes})).double().eval()
+    for parameter in built.parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.3)
         else:
             nn.init.normal_(parameter, mean=parameter.mean().item(), std=0.1)
-    return model, tokenizer(getattr(config, "pad_token_id", None) or 0)
+    return built

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,7 +145,7 @@ class Baseline:
 
     @torch.no_grad()
     def embeds(
-        self, model: TextModel, batch: Batch, kept: Bool[Tensor, "batch tokens"]
+        self, model: TextModel, batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]]
     ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
         """The baseline of each row, one tensor a stream; tokens that are kept are their own.
 
@@ -156,7 +156,7 @@ class Baseline:
         batch
             The rows.
         kept
-            Which tokens stay: special ones, masks and padding.
+            Which tokens of each stream stay: special ones, masks and padding.
 
         Returns
         -------
@@ -168,8 +168,8 @@ class Baseline:
             If the baseline does not have the shape of the text, or is not finite.
         """
         found = []
-        for stream, own in zip(model.streams, batch.embeds, strict=True):
-            vectors = self._vectors(stream.module, model, batch, own).detach().to(own)
+        for part, (stream, own) in enumerate(zip(batch.streams, batch.embeds, strict=True)):
+            vectors = self._vectors(stream.module, model, batch, part).detach().to(own)
             if not bool(vectors.isfinite().all()):
                 raise SaliencyError(f"the baseline {self.name!r} holds NaN or infinity.")
             try:
@@ -179,18 +179,19 @@ class Baseline:
                     f"the baseline {self.name!r} has the shape {tuple(vectors.shape)}, which does not fit the text's "
                     f"embeddings {tuple(own.shape[1:])} (tokens, width), special tokens included."
                 ) from error
-            found.append(torch.where(kept[..., None], own.detach(), filled))
+            found.append(torch.where(kept[part][..., None], own.detach(), filled))
         return tuple(found)
 
-    def _vectors(self, embedding: nn.Module, model: TextModel, batch: Batch, own: Tensor) -> Tensor:
+    def _vectors(self, embedding: nn.Module, model: TextModel, batch: Batch, part: int) -> Tensor:
+        own = batch.embeds[part]
         if isinstance(self.given, str):
             embedded: Tensor = embedding(self._ids(self.given, model, batch))
             return embedded
         if isinstance(self.given, Tensor):
-            return self._columns(self.given, batch, own)
+            return self._columns(self.given, batch, part)
         if not callable(self.given):
             return own.new_tensor(self.given)
-        vectors: Any = self.given(embedding, model.tokenizer, batch.ids)
+        vectors: Any = self.given(embedding, model.tokenizer, batch.ids[part])
         if not isinstance(vectors, Tensor):
             raise SaliencyError(
                 f"the baseline {self.name!r} returned {type(vectors).__name__}, not a tensor."
@@ -199,9 +200,14 @@ class Baseline:
 
     def _ids(self, text: str, model: TextModel, batch: Batch) -> Int[Tensor, "batch tokens"]:
         """The ids of the baseline's text, where each row sees its own text's."""
+        if any(len(row.encoding.texts) > 1 for row in batch.targets):
+            raise SaliencyError(
+                f"the baseline text {text!r} is one, and what is explained holds several: give a baseline such as "
+                "hs.mean_embedding."
+            )
         encoding = model.encode(text, "windows")
-        ids = batch.ids.clone()
-        for i, (row, columns) in enumerate(zip(batch.targets, batch.columns, strict=True)):
+        ids = batch.ids[0].clone()
+        for i, (row, (columns,)) in enumerate(zip(batch.targets, batch.columns, strict=True)):
             if len(encoding) != len(row.encoding):
                 raise SaliencyError(
                     f"the baseline text {text!r} has {len(encoding)} tokens, special ones included, but the text has "
@@ -211,8 +217,9 @@ class Baseline:
             ids[i, : len(columns)] = torch.tensor([encoding.ids[j] for j in columns], device=ids.device)
         return ids
 
-    def _columns(self, given: Tensor, batch: Batch, own: Tensor) -> Tensor:
+    def _columns(self, given: Tensor, batch: Batch, part: int) -> Tensor:
         """A tensor for the whole text, cut to what each row sees."""
+        own = batch.embeds[part]
         if given.dim() < 2 or given.shape[-2] == 1:
             return given
         if given.dim() > 2 or any(len(row.encoding) != len(given) for row in batch.targets):
@@ -223,5 +230,5 @@ class Baseline:
             )
         filled = own.new_zeros(*own.shape[:2], given.shape[-1])
         for i, columns in enumerate(batch.columns):
-            filled[i, : len(columns)] = given[list(columns)].to(own)
+            filled[i, : len(columns[part])] = given[list(columns[part])].to(own)
         return filled

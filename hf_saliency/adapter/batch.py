@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +11,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from hf_saliency.adapter.targets import Row
+from hf_saliency.adapter.embedding import Stream
+from hf_saliency.adapter.reading import Reading
+from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
-
-PREDICTED = -1  # stands for the most probable class among class ids
 
 
 @dataclass(frozen=True)
@@ -23,54 +24,169 @@ class Batch:
 
     Parameters
     ----------
+    streams
+        Where each sequence enters the model.
     embeds
         (batch, tokens, width), one a stream.
     rows
         Batch-first tensors in the order of the score's names.
     ids
-        (batch, tokens), what the model reads: masks in place, padded.
+        (batch, tokens) of each stream, what the model reads: masks in place, padded.
     targets
         Whose rows these are.
     columns
-        For each row, the tokens of its text that the model sees, in order; the rest of the row is padding.
+        For each row and stream, the tokens of its text that the model sees, in order; the rest of the row is
+        padding.
     """
 
+    streams: tuple[Stream, ...]
     embeds: tuple[Tensor, ...]
     rows: tuple[Tensor, ...]
-    ids: Int[Tensor, "batch tokens"]
+    ids: tuple[Int[Tensor, "batch tokens"], ...]
     targets: tuple[Row, ...]
-    columns: tuple[Sequence[int], ...]
+    columns: tuple[tuple[Sequence[int], ...], ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens a row has, padding included."""
+        return sum(one.shape[1] for one in self.ids)
+
+    def texts(self) -> tuple[Int[Tensor, " rows"], Int[Tensor, " texts"], Int[Tensor, " rows"]]:
+        """Rows that read the same text in one forward pass.
+
+        Returns
+        -------
+        text
+            Which text each row reads.
+        first
+            For each text, the row that shows most of it.
+        place
+            The row's number among those of its text.
+        """
+        longest: dict[int, int] = {}
+        for i, row in enumerate(self.targets):
+            best = longest.setdefault(id(row.encoding), i)
+            if sum(map(len, self.columns[i])) > sum(map(len, self.columns[best])):
+                longest[id(row.encoding)] = i
+        number = {key: n for n, key in enumerate(longest)}
+        seen: Counter[int] = Counter()
+        text, place = [], []
+        for row in self.targets:
+            text.append(number[id(row.encoding)])
+            place.append(seen[text[-1]])
+            seen[text[-1]] += 1
+        device = self.ids[0].device
+        found = (torch.tensor(one, device=device) for one in (text, list(longest.values()), place))
+        return tuple(found)  # type: ignore[return-value]
 
 
-def names(model: TextModel, rows: Sequence[Row]) -> tuple[str, ...]:
+def names(model: TextModel, rows: Sequence[Row], reading: Reading) -> tuple[str, ...]:
     """The names of the row tensors: what the model reads, then what the target reads."""
-    inputs = model.names(rows[0].encoding.inputs)
-    against = () if rows[0].against_id is None else ("against_id",)
-    return (*inputs, "position", "class_id", *against)
+    further = rows[0].encoding.inputs
+    layout = reading.layout
+    found = [name for part in range(layout.parts) for name in model.names(further, part, layout)]
+    found += ["position", "class_id"]
+    if any(read.against_id is not None for row in rows for read in row.reads):
+        found.append("against_id")
+    if reading.mask_id is not None or any(len(row.reads) > 1 for row in rows):
+        found.append("weight")
+    return tuple(found)
 
 
-def collate(model: TextModel, rows: Sequence[Row], class_ids: Sequence[int], names: Sequence[str]) -> Batch:
-    """Lay rows out as tensors: masks in place, cut to the model's window where the text is longer, padded."""
-    sequences, columns, positions = [], [], []
-    for row in rows:
-        seen = model.columns(row.encoding, row.position)
-        part = row.encoding if seen is None else row.encoding.columns(seen)
-        columns.append(range(len(part)) if seen is None else seen)
-        positions.append(row.position if seen is None else seen.index(row.position))
-        ids = list(part.ids)
-        if row.masked:
-            ids[positions[-1]] = model.mask_id()
-        given = {"input_ids": ids, "attention_mask": [1] * len(ids), **part.inputs}
-        sequences.append({name: given[name] for name in names if name in given})
-    device = model.streams[0].device
-    tensors = model.pad(sequences)
-    tensors["position"] = torch.tensor(positions, device=device)
-    tensors["class_id"] = torch.tensor(class_ids, device=device)
-    if "against_id" in names:
-        tensors["against_id"] = torch.tensor([row.against_id for row in rows], device=device)
-    shown = tensors["input_ids"]
-    embeds = tuple(stream.embed(shown) for stream in model.streams)
-    return Batch(embeds, tuple(tensors[name] for name in names), shown, tuple(rows), tuple(columns))
+def seen(row: Row, model: TextModel, *, trim: bool = True) -> tuple[Sequence[int], ...]:
+    """Which tokens of each sequence the model sees for a row: all, a beginning, or the window of a long text."""
+    encoding = row.encoding
+    found: list[Sequence[int]] = list(encoding.parts)
+    if trim and row.length is not None:
+        found[-1] = found[-1][: row.length]
+    limit = model.max_tokens
+    if len(found) == 1 and limit is not None and len(found[0]) > limit:
+        if row.length is not None:
+            found[0] = encoding.window_before(row.length, limit)
+        elif row.position is not None:
+            found[0] = encoding.window(row.position, limit)
+    return tuple(found)
+
+
+def collate(
+    model: TextModel, rows: Sequence[Row], reading: Reading, names: Sequence[str], *, trim: bool = True
+) -> Batch:
+    """Lay rows out as tensors: masks in place, cut to what the model sees of the text, padded.
+
+    Parameters
+    ----------
+    model
+        The model.
+    rows
+        The rows.
+    reading
+        What is read of them.
+    names
+        Which tensors are made.
+    trim
+        Whether tokens that a score cannot depend on are left out.
+
+    Returns
+    -------
+    Batch
+    """
+    columns = [seen(row, model, trim=trim) for row in rows]
+    streams = reading.layout.streams(model.streams)
+    tensors: dict[str, Tensor] = {}
+    ids = []
+    for part in range(len(streams)):
+        pairs = zip(rows, columns, strict=True)
+        sequences = [_sequence(row, own[part], part, model, reading, names) for row, own in pairs]
+        own_ids = model.pad([{"input_ids": one.pop("ids")} for one in sequences])["input_ids"]
+        if sequences[0]:
+            tensors.update(model.pad(sequences))
+        ids.append(own_ids)
+    tensors.update(_reads(rows, columns, reading, ids[0].device))
+    embeds = tuple(stream.embed(one) for stream, one in zip(streams, ids, strict=True))
+    return Batch(
+        streams, embeds, tuple(tensors[name] for name in names), tuple(ids), tuple(rows), tuple(columns)
+    )
+
+
+def _sequence(
+    row: Row, columns: Sequence[int], part: int, model: TextModel, reading: Reading, names: Sequence[str]
+) -> dict[str, Sequence[int]]:
+    """What the model reads of one sequence, by name, and its ids."""
+    encoding = row.encoding
+    masked = set(row.masked)
+    ids = [model.mask_id() if i in masked else encoding.ids[i] for i in columns]
+    given: dict[str, Sequence[int]] = {"input_ids": ids, "attention_mask": [1] * len(ids)}
+    for name, values in encoding.inputs.items():
+        given[name] = [values[i] for i in columns]
+    named = {reading.layout.name(part, base): value for base, value in given.items()}
+    return {"ids": ids, **{name: value for name, value in named.items() if name in names}}
+
+
+def _reads(
+    rows: Sequence[Row],
+    columns: Sequence[tuple[Sequence[int], ...]],
+    reading: Reading,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Where and which class each row reads, as many reads as the row with the most; the rest weighs nothing."""
+    count = max(len(row.reads) for row in rows)
+    found: dict[str, list[list[float]]] = {
+        name: [] for name in ("position", "class_id", "against_id", "weight")
+    }
+    for row, own in zip(rows, columns, strict=True):
+        reads = row.reads
+        places = [read.position for read in reads]
+        if reading.part is not None:
+            slots = {column: slot for slot, column in enumerate(own[reading.part])}
+            places = [slots[position] for position in places]
+        rest = count - len(reads)
+        found["position"].append([*places, *places[:1] * rest])
+        found["class_id"].append([*(read.class_id for read in reads), *[0] * rest])
+        found["against_id"].append([*(read.against_id or 0 for read in reads), *[0] * rest])
+        found["weight"].append([*[1 / len(reads) if row.mean else 1.0] * len(reads), *[0.0] * rest])
+    wide = torch.float32 if device.type == "mps" else torch.float64
+    kinds = {name: wide if name == "weight" else torch.long for name in found}
+    return {name: torch.tensor(values, dtype=kinds[name], device=device) for name, values in found.items()}
 
 
 def sweep(
@@ -80,6 +196,7 @@ def sweep(
     step: Callable[[list[int], int], None],
     *,
     alone: bool = False,
+    texts: Sequence[int] | None = None,
 ) -> Iterator[int]:
     """Do rows in batches of similar length; yields how many were done after each batch.
 
@@ -98,6 +215,8 @@ def sweep(
         Does the rows of the given numbers, with at most so many tokens in a pass.
     alone
         Whether each row is a batch of its own.
+    texts
+        Which text each row reads, where rows of one text share a forward pass; these stay together.
 
     Yields
     ------
@@ -110,20 +229,45 @@ def sweep(
         If a single row does not fit into memory.
     """
     waiting = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    if texts is not None:
+        longest: dict[int, int] = {}
+        for i in waiting:
+            longest.setdefault(texts[i], lengths[i])
+        waiting.sort(key=lambda i: (-longest[texts[i]], texts[i], -lengths[i]))
     while waiting:
-        longest = lengths[waiting[0]]
-        size = 1 if alone else max(1, budget // longest)
-        batch = [i for i in waiting[:size] if pads or lengths[i] == longest]
+        first = lengths[waiting[0]]
+        batch = waiting[:1] if alone else _batch(waiting, lengths, budget, pads, texts)
         if _fits(functools.partial(step, batch, budget)):
             del waiting[: len(batch)]
             yield len(batch)
-        elif budget < 2 * longest:
+        elif budget < 2 * first:
             raise SaliencyError(
-                f"a single row of {longest} tokens does not fit into memory: load the model in a smaller dtype "
+                f"a single row of {first} tokens does not fit into memory: load the model in a smaller dtype "
                 "(dtype=torch.bfloat16) or on a larger device, or shorten the text."
             )
         else:
             budget //= 2
+
+
+def _batch(
+    waiting: Sequence[int], lengths: Sequence[int], budget: int, pads: bool, texts: Sequence[int] | None
+) -> list[int]:
+    """The next rows that fit into the budget together."""
+    batch: list[int] = []
+    count: Counter[int] = Counter()
+    longest = 0
+    for i in waiting:
+        together = pads or not batch or lengths[i] == longest
+        if texts is not None:
+            together = together or texts[i] == texts[batch[0]]
+            count[texts[i]] += 1
+        longest = max(longest, lengths[i])
+        # Rows of one text have one gradient each, for all texts at once.
+        size = len(batch) + 1 if texts is None else len(count) * max(count.values())
+        if batch and (not together or size * longest > budget):
+            break
+        batch.append(i)
+    return batch
 
 
 def _fits(step: Callable[[], None]) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -14,11 +16,34 @@ from hf_saliency.errors import SaliencyError
 
 @dataclass(frozen=True)
 class Stream:
-    """One way into the model: the embedding module, which call of it in a forward pass, and of which text."""
+    """One way into the model: the embedding module, which call of it in a forward pass, and of which text.
+
+    Parameters
+    ----------
+    module
+        The embedding.
+    call
+        Which call of it, counted from 0.
+    text
+        Which of the texts that the model reads.
+    more
+        Whether later calls of it may look up something else.
+    echo
+        The embedding of a decoder that reads the text again, moved on by one, where no text of its own is given.
+    rotates
+        Whether the echo starts with the text's last token.
+    """
 
     module: nn.Module
     call: int = 0
     text: int = 0
+    more: bool = False
+    echo: nn.Module | None = None
+    rotates: bool = False
+
+    def heard_once(self) -> Stream:
+        """The stream without its echo."""
+        return dataclasses.replace(self, echo=None)
 
     @property
     def device(self) -> torch.device:
@@ -37,13 +62,21 @@ class Stream:
         return embeds.detach()
 
 
-def streams(model: nn.Module) -> tuple[Stream, ...]:
-    """The streams of a model by the general rule: its one input embedding, called once.
+def streams(
+    model: nn.Module, embedding: nn.Module | None = None, *, more: bool = False, rotates: bool = False
+) -> tuple[Stream, ...]:
+    """The streams of a model by the general rule: its input embedding; of an encoder-decoder one each.
 
     Parameters
     ----------
     model
-        A model with ``get_input_embeddings()``, as every model of transformers has it.
+        A model of transformers, or a module around one.
+    embedding
+        The embedding, where the rule does not find it.
+    more
+        As for :class:`Stream`.
+    rotates
+        As for :class:`Stream`.
 
     Returns
     -------
@@ -54,20 +87,58 @@ def streams(model: nn.Module) -> tuple[Stream, ...]:
     SaliencyError
         If the model has no embedding of token ids.
     """
-    name = type(model).__name__
+    if embedding is not None:
+        return (dataclasses.replace(_stream(embedding, model), more=more),)
+    inner = _inner(model)
+    if getattr(getattr(inner, "config", None), "is_encoder_decoder", False):
+        source, target = (_embedding_of(half(), model) for half in (inner.get_encoder, inner.get_decoder))
+        first = dataclasses.replace(_stream(source, model), more=more, echo=target, rotates=rotates)
+        # A table that both share is called by the encoder first.
+        return (first, Stream(target, call=int(source is target), text=1, more=more))
+    return (dataclasses.replace(_stream(_embedding_of(inner, model), model), more=more),)
+
+
+def _inner(model: nn.Module) -> Any:
+    """The outermost module that names its input embedding: the model itself, or the encoder within it."""
+    if hasattr(model, "get_input_embeddings"):
+        return model
+    found = [module for module in model.modules() if hasattr(module, "get_input_embeddings")]
+    outer = [
+        one for one in found if not any(one is not other and one in set(other.modules()) for other in found)
+    ]
+    if len(outer) == 1:
+        return outer[0]
+    tables = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
+    if not outer and len(tables) == 1:
+        return model
+    what = f"{len(outer)} models with one" if outer else f"the tables {', '.join(tables) or 'none'}"
+    raise SaliencyError(
+        f"{type(model).__name__} has no get_input_embeddings(), and holds {what}: say which module embeds the token "
+        "ids, Explainer(model, tokenizer, embedding=model.encoder.embed), or pass a text model of transformers, such "
+        "as AutoModelForMaskedLM.from_pretrained(name)."
+    )
+
+
+def _embedding_of(model: Any, outer: nn.Module) -> Any:
+    name = type(outer).__name__
+    if not hasattr(model, "get_input_embeddings"):
+        return next(module for module in model.modules() if isinstance(module, nn.Embedding))
     try:
-        module = model.get_input_embeddings()  # type: ignore[operator]
+        return model.get_input_embeddings()
     except (AttributeError, NotImplementedError) as error:
         raise SaliencyError(
             f"{name} has no get_input_embeddings(): pass a text model of transformers, such as "
             "AutoModelForMaskedLM.from_pretrained(name)."
         ) from error
+
+
+def _stream(module: Any, model: nn.Module) -> Stream:
     if not isinstance(module, nn.Embedding):
         raise SaliencyError(
-            f"{name} has no text embedding: get_input_embeddings() gives {type(module).__name__}, and one-hot "
-            "gradients exist for an nn.Embedding over token ids only."
+            f"{type(model).__name__} has no text embedding: get_input_embeddings() gives {type(module).__name__}, and "
+            "one-hot gradients exist for an nn.Embedding over token ids only."
         )
-    return (Stream(module),)
+    return Stream(module)
 
 
 def check_ids(stream: Stream, ids: Sequence[int], pieces: Sequence[str]) -> None:

@@ -1,15 +1,15 @@
-"""Encoding: a text as one model's tokens, each with its place in the text. The only tokenizer calls."""
+"""Encoding: texts as one model's tokens, each with its place in its text. The only tokenizer calls."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hf_saliency import spans
+from hf_saliency.adapter.alignment import align
 from hf_saliency.errors import SaliencyError
 from hf_saliency.spans import Span, Token
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoding:
-    """A text as a model reads it.
+    """Texts as a model reads them: the columns of a map.
 
     Parameters
     ----------
@@ -31,15 +31,24 @@ class Encoding:
         What each id stands for.
     inputs
         The tokenizer's further inputs with one value a token, such as ``token_type_ids``.
+    starts
+        Where each sequence that the model reads begins: one for most models, source and target for an
+        encoder-decoder, one for each text or choice where each is read on its own.
     """
 
     texts: tuple[str, ...]
     ids: tuple[int, ...]
     tokens: tuple[Token, ...]
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    starts: tuple[int, ...] = (0,)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def parts(self) -> tuple[range, ...]:
+        """The tokens of each sequence."""
+        return tuple(itertools.starmap(range, itertools.pairwise([*self.starts, len(self)])))
 
     @property
     def content(self) -> range:
@@ -55,12 +64,13 @@ class Encoding:
         return self.tokens[i].special and self.tokens[i].start == self.tokens[i].end
 
     def columns(self, columns: Sequence[int]) -> Encoding:
-        """The encoding of some tokens only, in the given order."""
+        """The encoding of some tokens only, in the given order, as one sequence."""
         return dataclasses.replace(
             self,
             ids=tuple(self.ids[i] for i in columns),
             tokens=tuple(self.tokens[i] for i in columns),
             inputs={name: tuple(values[i] for i in columns) for name, values in self.inputs.items()},
+            starts=(0,),
         )
 
     def window(self, center: int, length: int) -> list[int]:
@@ -70,6 +80,11 @@ class Encoding:
         start = max(content.start, min(center - room // 2, content.stop - room))
         inner = range(start, min(start + room, content.stop))
         return [*range(content.start), *inner, *range(content.stop, len(self))]
+
+    def window_before(self, end: int, length: int) -> list[int]:
+        """The columns of at most ``length`` tokens before one, with the special tokens of the beginning."""
+        begin = self.content.start
+        return [*range(begin), *range(max(begin, end - (length - begin)), end)]
 
     def truncated(self, length: int) -> Encoding:
         """The first tokens, and the text as far as they reach."""
@@ -83,8 +98,44 @@ class Encoding:
         return dataclasses.replace(kept, texts=(self.texts[0][:end], *self.texts[1:]), tokens=tokens)
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
-    """Tokenize one text, special tokens added, nothing cut.
+def joined(encodings: Sequence[Encoding]) -> Encoding:
+    """Sequences that a model reads apart, as the columns of one map.
+
+    Parameters
+    ----------
+    encodings
+        One a sequence. An input that only some of them have is filled up with zeros.
+
+    Returns
+    -------
+    Encoding
+    """
+    names = dict.fromkeys(name for one in encodings for name in one.inputs)
+    texts: list[str] = []
+    tokens: list[Token] = []
+    starts: list[int] = []
+    for one in encodings:
+        starts.append(len(tokens))
+        tokens += [dataclasses.replace(token, text=token.text + len(texts)) for token in one.tokens]
+        texts += one.texts
+    inputs = {
+        name: tuple(value for one in encodings for value in one.inputs.get(name, (0,) * len(one)))
+        for name in names
+    }
+    ids = tuple(i for one in encodings for i in one.ids)
+    return Encoding(tuple(texts), ids, tuple(tokens), inputs, tuple(starts))
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    pair: str | None = None,
+    *,
+    special: bool = True,
+    as_target: bool = False,
+    length: int | None = None,
+) -> Encoding:
+    """Tokenize a text, or two as one sequence; nothing is cut unless asked for.
 
     Parameters
     ----------
@@ -93,6 +144,14 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
         spell the words of the text.
     text
         Not empty.
+    pair
+        The second text of a pair.
+    special
+        Whether special tokens are added.
+    as_target
+        Whether the text is what an encoder-decoder is to write, which some tokenizers read another way.
+    length
+        Cut a pair to so many tokens, the longer text first.
 
     Returns
     -------
@@ -101,8 +160,36 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
     Raises
     ------
     SaliencyError
-        If the text is no string or is empty, or if the tokens cannot be placed in it exactly.
+        If a text is no string or is empty, or if the tokens cannot be placed in it exactly.
     """
+    texts = (text,) if pair is None else (text, pair)
+    for one in texts:
+        _check_text(one)
+    fast = getattr(tokenizer, "is_fast", False)
+    batch = tokenizer(
+        **{"text_target" if as_target else "text": text},
+        **({} if pair is None else {"text_pair": pair}),
+        **({"truncation": False} if length is None else {"truncation": True, "max_length": length}),
+        add_special_tokens=special,
+        padding=False,
+        verbose=False,  # the length is checked against the model, with an error and not with a warning
+        return_special_tokens_mask=True,
+        return_offsets_mapping=fast,
+    )
+    ids = tuple(int(i) for i in batch["input_ids"])
+    added = [bool(flag) for flag in batch["special_tokens_mask"]]
+    plain = [i for i, was_added in zip(ids, added, strict=True) if not was_added]
+    if fast:
+        sequences = [0] * len(ids) if pair is None else batch.sequence_ids(0)
+        numbers = [number or 0 for number in sequences]
+        places = [tuple(place) for place in batch["offset_mapping"]]
+    else:
+        numbers, places = _placed(tokenizer, texts, plain, added)
+    tokens = _tokens(tokenizer, texts, ids, added, numbers, places)
+    return Encoding(texts, ids, tokens, _further(batch, len(ids)))
+
+
+def _check_text(text: object) -> None:
     if not isinstance(text, str):
         raise SaliencyError(f"a text must be a string, not {type(text).__name__}: explainer('Some text.').")
     try:
@@ -111,45 +198,52 @@ def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
         raise SaliencyError(f"the text {text!r} is no valid Unicode: {error.reason}.") from error
     if not text.strip():
         raise SaliencyError(f"the text is empty ({text!r}): there is nothing to explain.")
-    fast = getattr(tokenizer, "is_fast", False)
-    batch = tokenizer(
-        text,
-        add_special_tokens=True,
-        truncation=False,
-        padding=False,
-        verbose=False,  # the length is checked against the model, with an error and not with a warning
-        return_special_tokens_mask=True,
-        return_offsets_mapping=fast,
-    )
-    ids = tuple(int(i) for i in batch["input_ids"])
-    added = [bool(flag) for flag in batch["special_tokens_mask"]]
-    places = batch["offset_mapping"] if fast else _align(tokenizer, text, ids, added)
-    return Encoding((text,), ids, _tokens(tokenizer, text, ids, added, places), _further(batch, len(ids)))
+
+
+def _placed(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], plain: Sequence[int], added: Sequence[bool]
+) -> tuple[list[int], list[Span]]:
+    """Text number and place of each token of a tokenizer without offsets; the texts follow each other."""
+    first = len(plain)
+    if len(texts) > 1:
+        first = len(tokenizer(texts[0], add_special_tokens=False, verbose=False)["input_ids"])
+    parts = [plain[:first], plain[first:]][: len(texts)]
+    found = [
+        (number, place)
+        for number, (text, ids) in enumerate(zip(texts, parts, strict=True))
+        for place in align(tokenizer, text, ids)
+    ]
+    rest = iter(found)
+    pairs = [(0, (0, 0)) if was_added else next(rest) for was_added in added]
+    return [number for number, _ in pairs], [place for _, place in pairs]
 
 
 def _tokens(
     tokenizer: PreTrainedTokenizerBase,
-    text: str,
+    texts: Sequence[str],
     ids: Sequence[int],
     added: Sequence[bool],
+    numbers: Sequence[int],
     places: Sequence[Span],
 ) -> tuple[Token, ...]:
     # A mask or unknown token in the text stands for a word; the other special tokens never do.
     special = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
     pieces = tokenizer.convert_ids_to_tokens(list(ids))
     tokens = []
-    end = 0
-    for i, piece, place, was_added in zip(ids, pieces, places, added, strict=True):
+    end = number = 0
+    for i, piece, place, was_added, own in zip(ids, pieces, places, added, numbers, strict=True):
         if was_added:
-            tokens.append(Token(str(piece), end, end, special=True))
+            tokens.append(Token(str(piece), end, end, number, special=True))
             continue
+        number = own
+        text = texts[number]
         if not 0 <= place[0] <= place[1] <= len(text):
             raise SaliencyError(
                 f"{type(tokenizer).__name__} places the token {piece!r} at characters {tuple(place)} of a text of "
                 f"{len(text)}: its offsets are wrong. Use another tokenizer for this model."
             )
         start, end = spans.trim(text, *place)
-        tokens.append(Token(str(piece), start, end, special=i in special))
+        tokens.append(Token(str(piece), start, end, number, special=i in special))
     return tuple(tokens)
 
 
@@ -164,63 +258,3 @@ def _further(batch: Mapping[str, Any], length: int) -> dict[str, tuple[int, ...]
         and len(values) == length
         and all(isinstance(value, int) for value in values)
     }
-
-
-def _align(
-    tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int], added: Sequence[bool]
-) -> list[Span]:
-    """Offsets for a tokenizer that has none: exact, or an error.
-
-    The words between white space are tokenized one by one, which must give the tokens of the whole text. In a
-    word of several tokens the decoded beginnings (one token, two, ...) must spell the beginnings of the word.
-    """
-    name = type(tokenizer).__name__
-    refusal = SaliencyError(
-        f"{name} reports no character offsets, and its tokens cannot be placed in this text exactly. Load a fast "
-        "tokenizer (AutoTokenizer.from_pretrained(...) gives one where it exists; for an own vocabulary "
-        "transformers.PreTrainedTokenizerFast(tokenizer_object=...))."
-    )
-    plain = [token for token, was_added in zip(ids, added, strict=True) if not was_added]
-    places: list[Span] = []
-    for start, end in _between_spaces(text):
-        word = tokenizer(text[start:end], add_special_tokens=False, verbose=False)["input_ids"]
-        if list(word) != plain[len(places) : len(places) + len(word)]:
-            raise refusal
-        ends = [start, *_ends(tokenizer, text[start:end], word, start, refusal)]
-        places += list(itertools.pairwise(ends))
-    if len(places) != len(plain):
-        raise refusal
-    rest = iter(places)
-    return [(0, 0) if was_added else next(rest) for was_added in added]
-
-
-def _ends(
-    tokenizer: PreTrainedTokenizerBase, word: str, ids: Sequence[int], start: int, refusal: SaliencyError
-) -> list[int]:
-    """Where each token of a word ends in the text."""
-    if len(ids) == 1:
-        return [start + len(word)]
-    pieces = list(tokenizer.convert_ids_to_tokens(list(ids)))
-    ends = []
-    for count in range(1, len(pieces) + 1):
-        spelled = tokenizer.convert_tokens_to_string(pieces[:count]).replace(" ", "")
-        if not spelled or _folded(spelled) != _folded(word[: len(spelled)]):
-            raise refusal
-        ends.append(start + len(spelled))
-    if ends[-1] != start + len(word) or sorted(set(ends)) != ends:
-        raise refusal
-    return ends
-
-
-def _between_spaces(text: str) -> list[Span]:
-    found, start = [], 0
-    for part in text.split():
-        start = text.index(part, start)
-        found.append((start, start + len(part)))
-        start += len(part)
-    return found
-
-
-def _folded(text: str) -> list[str]:
-    """Each character without case and accents, which tokenizers drop."""
-    return [unicodedata.normalize("NFD", character)[0].casefold() for character in text]

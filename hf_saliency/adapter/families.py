@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
+from torch import nn
+
 from hf_saliency.errors import SaliencyError
+
+GROUP = "hf_saliency.families"
 
 
 @dataclass(frozen=True)
 class Family:
     """What differs from the general rules in a family of models.
+
+    By the general rules a text enters through the module that ``get_input_embeddings()`` gives, of an
+    encoder-decoder through those of both halves, which is called once in a forward pass; and right padding,
+    masked, leaves a row's result unchanged.
 
     Parameters
     ----------
@@ -18,14 +30,32 @@ class Family:
         Whether right padding leaves the result of a row unchanged. Where it does not, only rows of equal
         length are batched.
     refused
-        Why the family cannot be explained; empty if it can.
+        Why the family cannot be explained, as a sentence that goes on after a colon; empty if it can. Or a
+        function that says so of a model, where it depends on the configuration.
     caution
         Given the model, a warning for its user, or None.
+    looks_up_more
+        Whether the word table is asked for more than the text, after it: for ``token_type_ids`` that the
+        tokenizer gives (GPT-2), or for padding that the model adds (LED).
+    rotates
+        Whether a decoder that reads the encoder's text again, moved on by one, starts with that text's last token
+        (mBART) and not with a token of its own (BART, T5).
+    embedding
+        Given the model, the module that embeds its token ids; None for the general rule.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.Family(refused="it reads bytes").refused
+    'it reads bytes'
     """
 
     pads: bool = True
-    refused: str = ""
-    caution: Any = None
+    refused: str | Callable[[Any], str | None] = ""
+    caution: Callable[[Any], str | None] | None = None
+    looks_up_more: bool = False
+    rotates: bool = False
+    embedding: Callable[[Any], nn.Module] | None = None
 
 
 def _legacy_head(model: Any) -> str | None:
@@ -38,32 +68,124 @@ def _legacy_head(model: Any) -> str | None:
     )
 
 
+def _second_table(name: str) -> str:
+    return (
+        f"its layers look the token ids up in a second table ({name}) as well, so that gradients of the first one "
+        "show a part of what depends on a token only"
+    )
+
+
+def _per_layer_inputs(model: Any) -> str | None:
+    there = model.config.get_text_config().hidden_size_per_layer_input
+    return _second_table("embed_tokens_per_layer") if there else None
+
+
+def _ngrams(model: Any) -> str | None:
+    return _second_table("ngram_embedding") if model.config.get_text_config().ple_layer_ids else None
+
+
+def _routed_by_id(model: Any) -> str | None:
+    if "hash_moe" not in model.config.mlp_layer_types:
+        return None
+    return (
+        "its first layers choose experts by the token id (hash_moe), not by the embedding, so that what depends on "
+        "a token is not in the gradient of its embedding, and removing an embedding does not remove the token"
+    )
+
+
 _UNPADDED = Family(pads=False)
-_TWO_STREAMS = Family(
-    refused="its text enters the encoder and, shifted, the decoder too, which the masked sweep does not cover yet"
-)
+_SEGMENTS = Family(looks_up_more=True)
+_ROTATES = Family(rotates=True)
+_ENCODER_ALONE = Family(embedding=lambda model: model.get_encoder().get_input_embeddings())
 
 # Keyed by the name of a class of transformers; subclasses inherit the entry of the nearest class.
 FAMILIES: dict[str, Family] = {
-    "BartPreTrainedModel": _TWO_STREAMS,
+    "BltPreTrainedModel": Family(refused="it reads bytes and hashes of n-grams of them, not tokens"),
+    "CTRLPreTrainedModel": _SEGMENTS,
+    "CaninePreTrainedModel": Family(
+        refused="it hashes characters into several tables, without an embedding of token ids"
+    ),
+    "CodeGenPreTrainedModel": _SEGMENTS,
     "ConvBertPreTrainedModel": _UNPADDED,  # convolution over neighbouring tokens
-    "FNetPreTrainedModel": _UNPADDED,  # Fourier transform over all tokens, without a mask
-    "LongformerPreTrainedModel": _UNPADDED,  # pads to whole windows itself
-    "MBartPreTrainedModel": _TWO_STREAMS,
-    "MobileBertPreTrainedModel": _UNPADDED,  # trigram input: the last token sees the first pad
-    "MvpPreTrainedModel": _TWO_STREAMS,
-    "NystromformerPreTrainedModel": _UNPADDED,  # landmarks are means over segments of the padded length
-    "YosoPreTrainedModel": _UNPADDED,
     "DebertaForMaskedLM": Family(caution=_legacy_head),
+    "DeepseekV4PreTrainedModel": Family(refused=_routed_by_id),
+    "FNetPreTrainedModel": _UNPADDED,  # Fourier transform over all tokens, without a mask
+    "FunnelPreTrainedModel": _UNPADDED,  # pools pairs of neighbouring tokens
+    "GPT2PreTrainedModel": _SEGMENTS,
+    "GPTBigCodePreTrainedModel": _SEGMENTS,
+    "GPTJPreTrainedModel": _SEGMENTS,
+    "GPTNeoPreTrainedModel": _SEGMENTS,
+    "Gemma3nPreTrainedModel": Family(refused=_per_layer_inputs),
+    "Gemma4PreTrainedModel": Family(refused=_per_layer_inputs),
     "IBertPreTrainedModel": Family(
         refused="its quantised embedding returns a pair, not one embedding a token"
     ),
+    "LEDPreTrainedModel": Family(pads=False, looks_up_more=True),  # pads to whole windows itself
+    "LongformerPreTrainedModel": _UNPADDED,  # pads to whole windows itself
+    "MBartPreTrainedModel": _ROTATES,
+    "MT5EncoderModel": _ENCODER_ALONE,
+    "MT5ForTokenClassification": _ENCODER_ALONE,
+    "MobileBertPreTrainedModel": _UNPADDED,  # trigram input: the last token sees the first pad
+    "NeoMMEPreTrainedModel": Family(refused=_second_table("value_embeddings")),
+    "NystromformerPreTrainedModel": _UNPADDED,  # landmarks are means over segments of the padded length
+    "OpenAIGPTPreTrainedModel": _SEGMENTS,
+    "PLBartPreTrainedModel": _ROTATES,
     "PerceiverPreTrainedModel": Family(refused="it reads bytes through a preprocessor, not an nn.Embedding"),
+    "ProphetNetPreTrainedModel": Family(
+        refused="its streams of several next tokens mix up positions in transformers, so that what it says at a token "
+        "depends on the tokens after it"
+    ),
+    "Qwen4ExpPreTrainedModel": Family(refused=_ngrams),
+    "ReformerPreTrainedModel": Family(
+        refused="its reversible layers have a backward pass in training mode only, with dropout"
+    ),
+    "RoFormerForMultipleChoice": _UNPADDED,  # reads the last token, padding or not
+    "T5EncoderModel": _ENCODER_ALONE,  # and a table that nobody calls, as its whole model has one
+    "T5ForTokenClassification": _ENCODER_ALONE,
+    "XLNetPreTrainedModel": Family(
+        refused="it embeds a batch as (tokens, batch, width), in which rows of a batch would be mixed up"
+    ),
+    "YosoPreTrainedModel": _UNPADDED,
 }
 
+_REGISTERED: dict[type[nn.Module], Family] = {}
 
-def family(model: object) -> Family:
-    """The entry of a model's class or of the nearest class that it inherits from; the general rules else.
+
+def register_family(cls: type[nn.Module], family: Family) -> None:
+    """Say what differs from the general rules in a class of models, and in all that inherit from it.
+
+    A package registers its classes without being imported first through an entry point of the group
+    ``hf_saliency.families``, which names a mapping from dotted class names to :class:`Family`:
+    ``{"my_package.modeling.MyModel": Family(pads=False)}``.
+
+    Parameters
+    ----------
+    cls
+        A class of models; an entry of this package's own is replaced.
+    family
+        What differs.
+
+    Raises
+    ------
+    SaliencyError
+        If the class is no ``nn.Module``, or the family is no :class:`Family`.
+
+    Examples
+    --------
+    >>> import torch, hf_saliency as hs
+    >>> class Convolutional(torch.nn.Module): ...
+    >>> hs.register_family(Convolutional, hs.Family(pads=False))
+    """
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)) or not isinstance(family, Family):
+        raise SaliencyError(
+            f"register_family({cls!r}, {family!r}): give a class of models and what differs in it, such as "
+            "register_family(MyModel, hs.Family(pads=False))."
+        )
+    _REGISTERED[cls] = family
+
+
+def family(model: nn.Module) -> Family:
+    """What differs in a model, and in the models that it wraps; the general rules else.
 
     Parameters
     ----------
@@ -77,12 +199,72 @@ def family(model: object) -> Family:
     Raises
     ------
     SaliencyError
-        If the family cannot be explained.
+        If the model cannot be explained.
     """
-    for cls in type(model).__mro__:
-        entry = FAMILIES.get(cls.__qualname__)
-        if entry is not None and cls.__module__.startswith("transformers."):
-            if entry.refused:
-                raise SaliencyError(f"{type(model).__name__} cannot be explained: {entry.refused}.")
-            return entry
-    return Family()
+    known = list(_entries(model))
+    for module, entry in known:
+        refused = entry.refused(module) if callable(entry.refused) else entry.refused
+        if refused:
+            inner = "" if module is model else f" ({type(module).__name__})"
+            raise SaliencyError(f"{type(model).__name__}{inner} cannot be explained: {refused}.")
+    if not known:
+        return Family()
+    return Family(
+        pads=all(entry.pads for _, entry in known),
+        caution=lambda _: next((e.caution(m) for m, e in known if e.caution and e.caution(m)), None),
+        looks_up_more=any(entry.looks_up_more for _, entry in known),
+        rotates=any(entry.rotates for _, entry in known),
+        embedding=next((functools.partial(_embedding, e, m) for m, e in known if e.embedding), None),
+    )
+
+
+def _embedding(entry: Family, module: nn.Module, model: nn.Module) -> nn.Module:
+    assert entry.embedding is not None
+    return entry.embedding(module)
+
+
+def _entries(model: nn.Module) -> Iterator[tuple[nn.Module, Family]]:
+    """The outermost module with each entry, in the order of the modules."""
+    seen: set[int] = set()
+    for module in model.modules():
+        for cls in type(module).__mro__:
+            entry = _entry(cls)
+            if entry is None:
+                continue
+            if id(entry) not in seen:
+                seen.add(id(entry))
+                yield module, entry
+            break
+
+
+def _entry(cls: type) -> Family | None:
+    if cls in _REGISTERED:
+        return _REGISTERED[cls]
+    installed = _installed().get(f"{cls.__module__}.{cls.__qualname__}")
+    if installed is not None or not cls.__module__.startswith("transformers."):
+        return installed
+    return FAMILIES.get(cls.__qualname__)
+
+
+@functools.cache
+def _installed() -> dict[str, Family]:
+    """What installed packages register, read once; one that fails is named in a warning and left out."""
+    found: dict[str, Family] = {}
+    for entry_point in metadata.entry_points(group=GROUP):
+        try:
+            given = entry_point.load()
+            if not isinstance(given, Mapping) or not all(
+                isinstance(name, str) and isinstance(value, Family) for name, value in given.items()
+            ):
+                raise TypeError(f"it is no mapping from class names to Family, but {given!r:.100}")
+        except Exception as error:
+            package = entry_point.dist.name if entry_point.dist else "a package"
+            warnings.warn(
+                f"the families that {package} registers ({entry_point.name} = {entry_point.value}) are left out, "
+                f"since they cannot be loaded: {type(error).__name__}: {error}.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            found.update(given)
+    return found

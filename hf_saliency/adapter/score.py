@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from hf_saliency.adapter import hooks, outputs
 from hf_saliency.adapter.embedding import Stream
-from hf_saliency.adapter.locks import lock_of
 from hf_saliency.adapter.pieces import in_pieces
-from hf_saliency.errors import SaliencyError
-
-Read = Callable[[Float[Tensor, "batch classes"], Mapping[str, Tensor]], Float[Tensor, " batch"]]
+from hf_saliency.adapter.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,13 @@ class Outcome:
     class_ids
         Whose score it is, also where the most probable class was asked for.
     classes, probabilities
-        The most probable classes, best first.
+        The most probable classes at each read, best first.
     """
 
-    scores: Float[Tensor, " batch"]
-    class_ids: Int[Tensor, " batch"]
-    classes: Int[Tensor, "batch k"]
-    probabilities: Float[Tensor, "batch k"]
+    scores: Float[Tensor, " rows"]
+    class_ids: Int[Tensor, "rows reads"]
+    classes: Int[Tensor, "rows reads k"]
+    probabilities: Float[Tensor, "rows reads k"]
 
     @classmethod
     def joined(cls, parts: Sequence[Outcome]) -> Outcome:
@@ -62,12 +59,16 @@ class Score(nn.Module):
     streams
         Where embeddings enter.
     names
-        Names of the row tensors. Those that the model's forward function knows go to it; ``position`` says where
-        its output is read, ``class_id`` which class (negative: the most probable one).
-    read
-        From the logits at the position, and the rows, to the score.
+        Names of the row tensors. Those that the model's forward function knows go to it; ``position`` (rows,
+        reads) says where its output is read, ``class_id`` which class (negative: the most probable one),
+        ``against_id`` which is subtracted, ``weight`` how much each read counts, 1 without it.
+    reading
+        From the model's output to the score.
     model_inputs
         Which of ``names`` the model takes.
+    constants
+        What else the model takes: the same in every call, a tensor of one row repeated for each; a function is
+        given the model's inputs.
     top_k
         How many predictions to note in the sink. A list given after the rows (Captum hands it through) is the
         sink: each call appends its :class:`Outcome`.
@@ -82,9 +83,10 @@ class Score(nn.Module):
         model: nn.Module,
         streams: Sequence[Stream],
         names: Sequence[str],
-        read: Read,
+        reading: Reading,
         *,
         model_inputs: Sequence[str],
+        constants: Mapping[str, Any] | None = None,
         top_k: int = 3,
         batch_tokens: int | None = None,
     ) -> None:
@@ -92,186 +94,184 @@ class Score(nn.Module):
         self._model = (model,)
         self.streams = tuple(streams)
         self.names = tuple(names)
-        self.read = read
+        self.reading = reading
         self.model_inputs = tuple(model_inputs)
+        self.constants = dict(constants or {})
         self.top_k = top_k
         self.batch_tokens = batch_tokens
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
+        self.shares = True
         self._projects_all = False
 
-    def forward(self, *arguments: Any) -> Float[Tensor, " batch"]:
+    def forward(self, *arguments: Any) -> Float[Tensor, " rows"]:
         """The score of each row; see the class."""
-        count = len(self.streams)
-        embeds = [site(value) for site, value in zip(self.sites, arguments[:count], strict=True)]
-        rows = arguments[count : count + len(self.names)]
-        sinks = arguments[count + len(self.names) :]
-        tokens = embeds[0].shape[1]
-        size = len(embeds[0]) if self.batch_tokens is None else max(1, self.batch_tokens // tokens)
-        if len(embeds[0]) <= size:
-            return self._scores(embeds, rows, sinks)
-        parts: list[Outcome] = []
-        own = (parts,) if sinks else ()
-        scores = in_pieces(lambda embeds, rows: self._scores(embeds, rows, own), embeds, rows, size)
-        for sink in sinks:
-            sink.append(Outcome.joined(parts))
-        return scores
+        embeds, tensors, sinks = self._split(arguments)
+        if self.reading.mask_id is not None:
+            return self._in_turn(embeds, tensors, sinks)
+        return self._in_pieces(embeds, tensors, sinks)
+
+    def targets(
+        self, text: Int[Tensor, " rows"], first: Int[Tensor, " texts"], *arguments: Any
+    ) -> tuple[Float[Tensor, " rows"], tuple[Tensor, ...]]:
+        """The scores of rows that read the same texts, from one forward pass for each text.
+
+        Only for rows whose inputs are those of the text that they share, or its beginning in a model that reads
+        from left to right.
+
+        Parameters
+        ----------
+        text
+            Which text each row reads.
+        first
+            A row that holds the whole of each text.
+        *arguments
+            As for a call.
+
+        Returns
+        -------
+        scores : Float[Tensor, " rows"]
+        embeds : tuple of Tensor
+            What to differentiate the scores in: (texts, tokens, width), one a stream.
+        """
+        embeds, tensors, sinks = self._split(arguments)
+        leaves = tuple(one[first].detach().requires_grad_() for one in embeds)
+        rows = dict(zip(self.names, tensors, strict=True))
+        shared = {name: rows[name][first] for name in self.model_inputs}
+        return self._scores(leaves, {**rows, **shared, "text": text}, sinks), leaves
 
     def same_as(self, other: object) -> bool:
         """Whether another score is the same function of embeddings and rows."""
         if not isinstance(other, Score):
             return False
-        # A bound method equals that of an equal target only if it is the very same object.
-        targets = [getattr(score.read, "__self__", score.read) for score in (self, other)]
         same = self._model[0] is other._model[0] and self.streams == other.streams
-        return same and self.names == other.names and targets[0] == targets[1]
+        return same and self.names == other.names and self.reading == other.reading
+
+    def _split(
+        self, arguments: Sequence[Any]
+    ) -> tuple[list[Tensor], Sequence[Tensor], Sequence[list[Outcome]]]:
+        """Embeddings, through the sites that Captum's layer methods hook; row tensors; sinks."""
+        count = len(self.streams)
+        embeds = [site(value) for site, value in zip(self.sites, arguments[:count], strict=True)]
+        return embeds, arguments[count : count + len(self.names)], arguments[count + len(self.names) :]
+
+    def _in_pieces(
+        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sequence[list[Outcome]]
+    ) -> Float[Tensor, " rows"]:
+        """The scores of rows, each on its own, in as many passes as the budget asks for."""
+        tokens = sum(one.shape[1] for one in embeds)
+        size = len(embeds[0]) if self.batch_tokens is None else max(1, self.batch_tokens // tokens)
+        parts: list[Outcome] = []
+
+        def scores(embeds: Sequence[Tensor], tensors: Sequence[Tensor]) -> Tensor:
+            rows = dict(zip(self.names, tensors, strict=True))
+            rows["text"] = torch.arange(len(embeds[0]), device=embeds[0].device)
+            return self._scores(embeds, rows, (parts,) if sinks else ())
+
+        whole = len(embeds[0]) <= size
+        found = scores(embeds, tensors) if whole else in_pieces(scores, embeds, tensors, size)
+        for sink in sinks:
+            sink.append(Outcome.joined(parts))
+        return found
+
+    def _in_turn(
+        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sequence[list[Outcome]]
+    ) -> Float[Tensor, " rows"]:
+        """The sum of a row's reads, each in a pass of its own with its token masked."""
+        (values,) = embeds
+        rows = dict(zip(self.names, tensors, strict=True))
+        read = rows["weight"] != 0
+        owner, place = read.nonzero(as_tuple=True)
+        here = torch.arange(len(owner), device=owner.device)
+        single = {name: one[owner] for name, one in rows.items()}
+        for name in ("position", "class_id", "against_id", "weight"):
+            if name in rows:
+                single[name] = rows[name][owner, place][:, None]
+        assert self.reading.mask_id is not None
+        mask = torch.full((1, 1), self.reading.mask_id, device=owner.device)
+        (ids,) = (name for name in self.model_inputs if name == "input_ids")
+        position = single["position"][:, 0]
+        single[ids] = single[ids].index_put((here, position), mask[0])
+        vector = self.streams[0].embed(mask)[0, 0].to(values.dtype)
+        copies = values[owner].index_put((here, position), vector)
+        inner: list[Outcome] = []
+        own = (inner,) if sinks else ()
+        each = self._in_pieces([copies], [single[name] for name in self.names], own)
+        scores = torch.zeros(len(values), dtype=each.dtype, device=each.device).index_add(0, owner, each)
+        for sink in sinks:
+            ids_found = rows["class_id"].index_put((owner, place), inner[0].class_ids[:, 0])
+            nothing = ids_found[..., None][..., :0]
+            sink.append(Outcome(scores.detach(), ids_found, nothing, nothing.to(scores.dtype)))
+        return scores
 
     def _scores(
-        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sequence[list[Outcome]]
-    ) -> Float[Tensor, " batch"]:
-        rows = dict(zip(self.names, tensors, strict=True))
+        self, embeds: Sequence[Tensor], rows: dict[str, Tensor], sinks: Sequence[list[Outcome]]
+    ) -> Float[Tensor, " rows"]:
         logits = self._logits(embeds, rows)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
+        rows = {name: rows[name].to(logits.device) for name in READ if name in rows}
         if sinks or bool((rows["class_id"] < 0).any()):
             top = logits.detach().topk(min(max(self.top_k, 1), logits.shape[-1]), dim=-1)
-            rows["class_id"] = torch.where(rows["class_id"] < 0, top.indices[:, 0], rows["class_id"])
-        scores = self.read(logits, rows)
+            rows["class_id"] = torch.where(rows["class_id"] < 0, top.indices[..., 0], rows["class_id"])
+        scores = self.reading.scores(logits, rows)
         for sink in sinks:
-            probabilities = logits.detach().softmax(dim=-1).gather(1, top.indices)
-            k = self.top_k
-            sink.append(Outcome(scores.detach(), rows["class_id"], top.indices[:, :k], probabilities[:, :k]))
+            probabilities = self.reading.probabilities(logits.detach()).gather(-1, top.indices)
+            k = self.top_k if self.reading.names else 0
+            sink.append(
+                Outcome(scores.detach(), rows["class_id"], top.indices[..., :k], probabilities[..., :k])
+            )
         return scores
 
-    def _logits(self, embeds: Sequence[Tensor], rows: Mapping[str, Tensor]) -> Float[Tensor, "batch classes"]:
-        """The logits at each row's position."""
+    def _logits(
+        self, embeds: Sequence[Tensor], rows: Mapping[str, Tensor]
+    ) -> Float[Tensor, "rows reads classes"]:
+        """The logits that each row reads."""
         (model,) = self._model
-        position = rows["position"]
-        inputs = {name: rows[name] for name in self.model_inputs}
-        with ExitStack() as stack:
-            stack.enter_context(borrowed(model))
-            calls = [stack.enter_context(_replaced(s, e)) for s, e in zip(self.streams, embeds, strict=True)]
+        reading, inputs = self.reading, {name: rows[name] for name in self.model_inputs}
+        head, shape = None, torch.Size()
+        if reading.part is not None:
+            shape = rows[reading.layout.name(reading.part, "input_ids")].shape
             head = None if self._projects_all else _output_embeddings(model)
-            fired = [] if head is None else stack.enter_context(_gathered(head, position, rows["input_ids"]))
-            logits = _logits_of(model(**inputs), model)
-        for stream, consumed in zip(self.streams, calls, strict=True):
-            _check_consumed(stream, consumed, model, self.streams)
-        if len(fired) == 1 and logits.shape[1] == 1:
-            return logits[:, 0]
-        if fired:  # the head has another shape than the rule expects: from now on leave it alone
-            self._projects_all = True
-            return self._logits(embeds, rows)
-        return logits[torch.arange(len(logits), device=logits.device), position.to(logits.device)]
+        with ExitStack() as stack:
+            stack.enter_context(hooks.borrowed(model))
+            fired = stack.enter_context(hooks.gathered(head, rows["text"], rows["position"], shape))
+            output = reading.layout.run(self._forward, self.streams, embeds, inputs)
+        if not fired:
+            return reading.logits(output, rows)
+        count, reads = rows["position"].shape
+        each = torch.arange(count, device=rows["text"].device)
+        at_once = {"text": each, "position": torch.arange(reads, device=each.device).expand(count, reads)}
+        logits = outputs.tensor(output, "logits", 3, "(batch, reads, classes)", "its head has another shape.")
+        if len(fired) == 1 and logits.shape[:2] == (count, reads):
+            return reading.logits(logits, {**rows, **at_once})
+        # The head has another shape than the rule expects: from now on leave it alone.
+        self._projects_all = True
+        return self._logits(embeds, rows)
+
+    def _forward(self, streams: Sequence[Stream], embeds: Sequence[Tensor], inputs: Mapping[str, Any]) -> Any:
+        """The model's output for given embeddings."""
+        (model,) = self._model
+        given = {**inputs, **self._constants(inputs, len(embeds[0]))}
+        with hooks.embedded(model, streams, embeds):
+            if self.reading.labels_at_end:
+                return hooks.last_token_logits(model, given, self.reading.labels_at_end)
+            return model(**given)
+
+    def _constants(self, inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
+        found = {}
+        for name, value in self.constants.items():
+            made = value(inputs) if callable(value) else value
+            if isinstance(made, Tensor) and made.dim() and len(made) == 1 != count:
+                made = made.expand(count, *made.shape[1:])
+            found[name] = made
+        return found
 
 
-@contextmanager
-def borrowed(model: nn.Module) -> Iterator[None]:
-    """One thread's use of a model in eval mode and with frozen weights; afterwards it is as it was.
-
-    Frozen weights keep the graph free of what only weight gradients need, so a row takes less memory and time.
-    """
-    with lock_of(model):
-        training = [module for module in model.modules() if module.training]
-        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        try:
-            for module in training:
-                module.training = False
-            for parameter in trainable:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for module in training:
-                module.training = True
-            for parameter in trainable:
-                parameter.requires_grad_(True)
-
-
-@contextmanager
-def _replaced(stream: Stream, embeds: Tensor) -> Iterator[list[bool]]:
-    """Put embeddings in the place of one call's output; yields, for each call, whether it was replaced."""
-    calls: list[bool] = []
-    owner = threading.get_ident()
-
-    def replace(module: nn.Module, arguments: Any, output: Any) -> Tensor | None:
-        if threading.get_ident() != owner:  # another explanation that looks tokens up meanwhile
-            return None
-        calls.append(len(calls) == stream.call)
-        if not calls[-1]:
-            return None
-        if not isinstance(output, Tensor) or not _holds(output, embeds):
-            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise SaliencyError(
-                f"the embedding module gives {shape} where the text has embeddings {tuple(embeds.shape)}: this "
-                "model reads its tokens in a way that is not supported."
-            )
-        given = embeds.to(output.dtype)
-        if output.numel() > embeds.numel():  # the model pads to whole windows itself (Longformer)
-            return torch.cat([given, output[:, embeds.shape[1] :]], dim=1)
-        # A clone, since some models scale or add to the embedding's output in place.
-        return given.reshape(output.shape).clone()
-
-    handle = stream.module.register_forward_hook(replace)
-    try:
-        yield calls
-    finally:
-        handle.remove()
-
-
-def _holds(output: Tensor, embeds: Tensor) -> bool:
-    """Whether a text's embeddings fit in the place of the module's output, which may have padding after them."""
-    if output.dim() == embeds.dim() == 3 and output.shape[::2] == embeds.shape[::2]:
-        return output.shape[1] >= embeds.shape[1]
-    return output.numel() == embeds.numel()
-
-
-@contextmanager
-def _gathered(head: nn.Module, position: Tensor, ids: Tensor) -> Iterator[list[bool]]:
-    """Hand the head the hidden state at each row's position alone; yields a value for each time it could."""
-    fired: list[bool] = []
-
-    def gather(module: nn.Module, arguments: Any) -> Any:
-        hidden = arguments[0] if arguments else None
-        if not (isinstance(hidden, Tensor) and hidden.dim() == 3 and hidden.shape[:2] == ids.shape):
-            return None
-        fired.append(True)
-        index = position.to(hidden.device)
-        picked = hidden[torch.arange(len(hidden), device=hidden.device), index].unsqueeze(1)
-        return (picked, *arguments[1:])
-
-    handle = head.register_forward_pre_hook(gather)
-    try:
-        yield fired
-    finally:
-        handle.remove()
-
-
-def _check_consumed(
-    stream: Stream, calls: Sequence[bool], model: nn.Module, streams: Sequence[Stream]
-) -> None:
-    expected = sum(other.module is stream.module for other in streams)
-    if sum(calls) != 1 or len(calls) != expected:
-        raise SaliencyError(
-            f"{type(model).__name__} called its text embedding {len(calls)} times in a forward pass instead of "
-            f"{expected}: its scores depend on the text in a way that the embedding alone does not show."
-        )
+# What a reading looks at; the rest of the row tensors is the model's.
+READ = ("text", "position", "class_id", "against_id", "weight")
 
 
 def _output_embeddings(model: nn.Module) -> nn.Module | None:
     get = getattr(model, "get_output_embeddings", None)
     head = get() if callable(get) else None
     return head if isinstance(head, nn.Module) else None
-
-
-def _logits_of(output: Any, model: nn.Module) -> Float[Tensor, "batch positions classes"]:
-    if isinstance(output, Tensor):
-        logits: Any = output
-    elif hasattr(output, "logits"):
-        logits = output.logits
-    else:
-        logits = output[0]
-    if not isinstance(logits, Tensor) or logits.dim() != 3:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise SaliencyError(
-            f"{type(model).__name__} gives {shape} where a masked language model gives logits of shape (batch, "
-            "tokens, vocabulary): load the model with AutoModelForMaskedLM.from_pretrained(name)."
-        )
-    return logits

@@ -5,15 +5,19 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from hf_saliency.adapter import embedding
+from hf_saliency.adapter.causality import reads_left_to_right
+from hf_saliency.adapter.embedding import Stream, check_ids, streams
 from hf_saliency.adapter.encoding import Encoding, encode
 from hf_saliency.adapter.families import family
+from hf_saliency.adapter.hooks import borrowed
+from hf_saliency.adapter.layouts import Layout, OneSequence
 from hf_saliency.adapter.locks import lock_of
+from hf_saliency.adapter.wrappers import unwrapped
 from hf_saliency.errors import SaliencyError
 
 if TYPE_CHECKING:
@@ -31,14 +35,23 @@ class TextModel:
     Parameters
     ----------
     model
-        The user's model; a compiled one is read through to the module underneath, since compiled code ignores
-        hooks that come later.
+        The user's model; what a compiler or PEFT put around it is taken off.
     tokenizer
         The tokenizer that belongs to it.
+    embedding
+        The module that embeds the token ids, where ``model.get_input_embeddings()`` does not say.
+    inputs
+        What the model needs beside the text, as in :class:`hf_saliency.Explainer`.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
-        model = getattr(model, "_orig_mod", model)
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        embedding: nn.Module | None = None,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        model = unwrapped(model)
         if not isinstance(model, nn.Module) or not callable(tokenizer):
             raise SaliencyError(
                 f"expected a model and its tokenizer, not {type(model).__name__} and {type(tokenizer).__name__}: "
@@ -48,45 +61,93 @@ class TextModel:
         self.tokenizer = tokenizer
         _check_differentiable(model)
         self.family = family(model)
-        self.streams = embedding.streams(model)
-        self.known = frozenset(inspect.signature(model.forward).parameters)
+        if embedding is None and self.family.embedding is not None:
+            embedding = self.family.embedding(model)
+        self.streams = streams(model, embedding, more=self.family.looks_up_more, rotates=self.family.rotates)
+        parameters = inspect.signature(model.forward).parameters
+        self.known = frozenset(parameters)
+        if "input_ids" not in self.known and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            raise SaliencyError(
+                f"{type(model).__name__}.forward takes {', '.join(parameters) or 'nothing'}, and no input_ids: give a "
+                "module whose forward function takes the token ids by that name, as models of transformers do."
+            )
+        self.takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+        self.inputs = self._checked(inputs or {})
         # Without a mask for it, padding would be read as text.
         self.pads = self.family.pads and "attention_mask" in self.known
         self.max_tokens = _max_tokens(model, self.streams, tokenizer)
+        self._trims: bool | None = None
         caution = self.family.caution(model) if self.family.caution else None
         if caution:
             warnings.warn(caution, UserWarning, stacklevel=3)
 
-    def encode(self, text: str, overflow: Overflow = "error") -> Encoding:
-        """A text as this model's tokens; see :func:`hf_saliency.adapter.encoding.encode`."""
+    def _checked(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        own = {"input_ids", "attention_mask"}
+        for name in inputs:
+            if name in own or not (name in self.known or self.takes_any):
+                raise SaliencyError(
+                    f"inputs={{{name!r}: ...}}: {type(self.model).__name__}.forward takes "
+                    f"{', '.join(sorted(self.known - own))}, and the tokenizer gives the rest."
+                )
+        # A cache of keys and values is of no use to a single pass.
+        return {**({"use_cache": False} if "use_cache" in self.known else {}), **inputs}
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration, of its text part where it has several; None for a plain module."""
+        config: Any = getattr(self.model, "config", None)
+        return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+
+    @property
+    def encoder_decoder(self) -> bool:
+        """Whether a source and a target enter the model."""
+        return len(self.streams) > 1
+
+    def encode(
+        self,
+        text: str,
+        overflow: Overflow = "error",
+        *,
+        pair: str | None = None,
+        special: bool = True,
+        as_target: bool = False,
+    ) -> Encoding:
+        """A text, or two, as this model's tokens; see :func:`hf_saliency.adapter.encoding.encode`."""
         if overflow not in OVERFLOWS:
             raise SaliencyError(f"overflow={overflow!r}: choose one of {', '.join(map(repr, OVERFLOWS))}.")
         with lock_of(self.tokenizer):  # fast tokenizers refuse two threads at once
-            encoding = encode(self.tokenizer, text)
-        embedding.check_ids(self.streams[0], encoding.ids, [token.piece for token in encoding.tokens])
-        limit = self.max_tokens
-        if limit is None or len(encoding) <= limit or overflow == "windows":
+            encoding = encode(self.tokenizer, text, pair, special=special, as_target=as_target)
+            limit = self.max_tokens
+            fits = limit is None or len(encoding) <= limit
+            if not fits and overflow == "truncate" and pair is not None:
+                encoding = encode(self.tokenizer, text, pair, length=limit)
+                fits = True
+        check_ids(
+            self.streams[-1 if as_target else 0], encoding.ids, [token.piece for token in encoding.tokens]
+        )
+        if fits or (overflow == "windows" and pair is None):
             return encoding
+        assert limit is not None
         if overflow == "truncate":
             return encoding.truncated(limit)
-        raise SaliencyError(
-            f"the text has {len(encoding)} tokens, special ones included, but the model reads at most {limit}. Pass "
-            "overflow='truncate' to explain its beginning, or overflow='windows' to explain each target within the "
-            "tokens around it."
+        raise self.too_long(len(encoding), windows=pair is None)
+
+    def too_long(self, count: int, *, windows: bool = False) -> SaliencyError:
+        """What to say of a text of so many tokens."""
+        remedy = "Pass overflow='truncate' to explain its beginning"
+        if windows:
+            remedy += ", or overflow='windows' to explain each target within the tokens around it"
+        return SaliencyError(
+            f"the text has {count} tokens, special ones included, but the model reads at most {self.max_tokens}. "
+            f"{remedy}."
         )
 
     @property
     def classes(self) -> int:
         """How many token ids the model knows."""
-        module = self.streams[0].module
+        module = self.streams[-1].module
         assert isinstance(module, nn.Embedding)
         return module.num_embeddings
-
-    def columns(self, encoding: Encoding, position: int) -> list[int] | None:
-        """Which tokens of a text the model sees for a target at a position; None for all of them."""
-        if self.max_tokens is None or len(encoding) <= self.max_tokens:
-            return None
-        return encoding.window(position, self.max_tokens)
 
     def mask_id(self) -> int:
         """The id of the mask token."""
@@ -99,25 +160,71 @@ class TextModel:
             )
         return int(mask)
 
+    @property
+    def pad_id(self) -> int:
+        """The id that fills rows up: the one that the model takes for padding, if it knows any."""
+        for known in (getattr(self.config, "pad_token_id", None), self.tokenizer.pad_token_id):
+            if isinstance(known, int) and 0 <= known < self.classes:
+                return known
+        return 0
+
     def class_name(self, index: int) -> str:
-        """What to show for a class: the token's text without white space, or its own name if it has none."""
+        """What to show for a token: its text without white space, or its own name if it has none."""
         name = self.tokenizer.decode([index], clean_up_tokenization_spaces=False)
         return str(name).strip() or str(self.tokenizer.convert_ids_to_tokens(index))
 
-    def names(self, inputs: Iterable[str]) -> tuple[str, ...]:
-        """Which of the tokenizer's inputs this model takes, in the order of its rows."""
-        return tuple(name for name in ("input_ids", "attention_mask", *inputs) if name in self.known)
+    def names(self, inputs: Iterable[str], part: int = 0, layout: Layout | None = None) -> tuple[str, ...]:
+        """Which of the tokenizer's inputs this model takes for a sequence, in the order of its rows."""
+        layout = layout or OneSequence()
+        known = [name for name in ("input_ids", "attention_mask", *inputs) if name not in self.inputs]
+        named = [layout.name(part, name) for name in known]
+        return tuple(
+            n for n in named if n.partition(".")[0] in self.known or self._taken(n.partition(".")[0])
+        )
+
+    def _taken(self, name: str) -> bool:
+        return self.takes_any and name in ("input_ids", "attention_mask")
 
     def pad(self, rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Tensor]:
         """Rows of unequal length as (batch, tokens) tensors, padded on the right."""
-        length = max(len(row["input_ids"]) for row in rows)
-        pad_id = self.tokenizer.pad_token_id or 0
+        length = max(len(next(iter(row.values()))) for row in rows)
         tensors = {}
         for name in rows[0]:
-            fill = pad_id if name == "input_ids" else 0
+            fill = self.pad_id if "input_ids" in name else 0
             padded = [[*row[name], *[fill] * (length - len(row[name]))] for row in rows]
             tensors[name] = torch.tensor(padded, device=self.streams[0].device)
         return tensors
+
+    def given(self, encoding: Encoding, layout: Layout) -> dict[str, Any]:
+        """The model's keyword arguments for one text, constants included."""
+        found: dict[str, Any] = {}
+        for part, columns in enumerate(encoding.parts):
+            one = encoding.columns(columns)
+            values = {"input_ids": one.ids, "attention_mask": (1,) * len(one), **one.inputs}
+            for base, value in values.items():
+                name = layout.name(part, base)
+                if name in self.names(one.inputs, part, layout):
+                    found[name] = torch.tensor([value], device=self.streams[0].device)
+        made = {name: value(found) if callable(value) else value for name, value in self.inputs.items()}
+        return {**found, **made}
+
+    def run(self, encoding: Encoding, layout: Layout | None = None) -> Any:
+        """The model's output for one text as it is, without gradients."""
+        with torch.inference_mode(False), torch.no_grad(), borrowed(self.model):
+            return self.model(**self.given(encoding, layout or OneSequence()))
+
+    def trims(self, encoding: Encoding, layout: Layout) -> bool:
+        """Whether logits at a token are the same without the tokens after it: tried out once, on a text."""
+        if self._trims is None:
+            part = len(encoding.parts) - 1
+            own = encoding.columns(encoding.parts[part])
+            if len(own) < 3:
+                return False
+            given = self.given(encoding, layout)
+            names = self.names(own.inputs, part, layout)
+            with torch.inference_mode(False):
+                self._trims = reads_left_to_right(self.model, given, names)
+        return self._trims
 
 
 def _check_differentiable(model: nn.Module) -> None:
@@ -131,7 +238,7 @@ def _check_differentiable(model: nn.Module) -> None:
 
 
 def _max_tokens(
-    model: nn.Module, streams: Sequence[embedding.Stream], tokenizer: PreTrainedTokenizerBase
+    model: nn.Module, streams: Sequence[Stream], tokenizer: PreTrainedTokenizerBase
 ) -> int | None:
     """How many tokens the model reads: the tokenizer's word, and the size of a table of learned positions."""
     limits = [getattr(tokenizer, "model_max_length", None)]

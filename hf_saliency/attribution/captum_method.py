@@ -223,11 +223,16 @@ def _filled(call: Call, baseline: Any, feature: Feature) -> dict[str, Any]:
     return filled
 
 
-def _wide_mask(call: Call, feature: Feature) -> Tensor:
+def _wide_mask(call: Call, feature: Feature) -> Tensor | tuple[Tensor, ...]:
     """The feature of every embedding dimension; tokens without a feature share one, whose baseline they are."""
-    mask = call.feature_mask(feature)
-    mask = torch.where(mask < 0, mask.amax() + 1, mask)
-    return mask[..., None].expand(*mask.shape, call.embeds[0].shape[-1]).contiguous()
+    given = call.feature_mask(feature)
+    masks = given if isinstance(given, tuple) else (given,)
+    rest = max(int(mask.amax()) for mask in masks) + 1
+    wide = [
+        torch.where(mask < 0, rest, mask)[..., None].expand(embeds.shape).contiguous()
+        for mask, embeds in zip(masks, call.embeds, strict=True)
+    ]
+    return tuple(wide) if isinstance(given, tuple) else wide[0]
 
 
 def _parameters(attribution: Any) -> Mapping[str, inspect.Parameter]:

@@ -46,14 +46,15 @@ class Call:
         From a baseline, as a user gives it, to the tensor that Captum takes as ``baselines``: shaped as the
         inputs, with special tokens, masks and padding as they are.
     feature_mask
-        From ``"token"`` or ``"word"`` to the number of each token's feature, -1 where it has none.
+        From ``"token"`` or ``"word"`` to the number of each token's feature, -1 where it has none; shaped as the
+        inputs, without the width.
     """
 
     attribution: Attribution
     embeds: tuple[Float[Tensor, "batch tokens width"], ...]
     rows_at_once: int
     baselines: Callable[[Any], Any]
-    feature_mask: Callable[[Feature], Int[Tensor, "batch tokens"]]
+    feature_mask: Callable[[Feature], Int[Tensor, "batch tokens"] | tuple[Int[Tensor, "batch _"], ...]]
 
     @property
     def copies_at_once(self) -> int:

@@ -27,6 +27,7 @@ from hf_saliency.cli.options import (
     Dtype,
     File,
     Kind,
+    Label,
     Lines,
     MarkAs,
     Method,
@@ -41,7 +42,7 @@ from hf_saliency.cli.options import (
     Unit,
     Width,
 )
-from hf_saliency.cli.reading import UsageError, method_of, texts_of, where_of
+from hf_saliency.cli.reading import UsageError, method_of, target_of, texts_of, where_of
 from hf_saliency.cli.redrawing import info, mark_of, redraw, show
 from hf_saliency.cli.reporting import reported
 from hf_saliency.cli.writing import say, writable, write
@@ -96,7 +97,8 @@ def explain(
     model: Model = None,
     method: Method = "gradient_norm",
     argument: Arguments = None,
-    target: Kind = "masked",
+    target: Kind = None,
+    label: Label = None,
     positions: Positions = None,
     unit: Annotated[Unit, typer.Option(help="Of the score that is explained.")] = Unit.logit,
     against: Against = None,
@@ -112,16 +114,20 @@ def explain(
     no_progress: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Explain the predictions of a masked language model for one or more texts.
+    """Explain the predictions of a language model or classifier for one or more texts.
 
     The text comes from TEXT, --file, or standard input. Prints the text with each token on the colour of its
     score (every target's text for up to 5 targets, else the first's), and a table of all targets: the model's
     predictions in percent, and the tokens that the score depends on most, in percent of the largest.
 
     \b
-    --target masked     each token in turn, its position masked (the default)
+    --target masked     each token in turn, its position masked
              unmasked   each token, nothing masked
-             WORD       this word of the text, masked: --positions WORD
+             next       each next token of a causal model
+             label      the label of a text, the predicted one or --label NAME
+             tokens     the label of each token
+             WORD       this word of the text: --positions WORD
+             The default is what the model's head is for.
     --positions 3,7-9   tokens by number, from 0, special ones counted: 3, 7, 8, 9
                 -2      the last token but one
                 study   a word or phrase of the text, at each of its places
@@ -137,10 +143,9 @@ def explain(
         outputs = writable(output or [], len(texts))
         how = method_of(method, argument or [])
         explainer = _explainer(model, device, dtype.value, batch_tokens, no_progress, debug)
-        kind = hs.UnmaskedToken if target == "unmasked" else hs.MaskedToken
         maps = explainer(
             texts,
-            target=kind(where, against=against, unit=unit.value),
+            target=target_of(explainer, target, where, label, against, unit.value),
             method=how,
             top_k=top_k,
             overflow=overflow.value,
@@ -194,9 +199,9 @@ def _explainer(
     if name is None:
         model, tokenizer = hs.load_demo()
     else:
-        from hf_saliency.adapter.pretrained import load_masked_lm
+        from hf_saliency.adapter.pretrained import load
 
-        model, tokenizer = load_masked_lm(name, quiet, debug)
+        model, tokenizer = load(name, quiet, debug)
     try:
         model = cast(
             Any,

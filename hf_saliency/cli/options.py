@@ -41,14 +41,20 @@ Arguments = Annotated[
     ),
 ]
 Kind = Annotated[
-    str, typer.Option("--target", metavar="masked|unmasked|WORD", help="What is explained; see above.")
+    str | None,
+    typer.Option(
+        "--target", metavar="masked|unmasked|next|label|tokens|WORD", help="What is explained; see above."
+    ),
+]
+Label = Annotated[
+    str | None, typer.Option("--label", metavar="NAME", help="The label to explain, of a classifier's.")
 ]
 Positions = Annotated[
     list[str] | None,
     typer.Option("--positions", metavar="WHERE", help="At which tokens; see above. Repeatable."),
 ]
 Against = Annotated[
-    str | None, typer.Option("--against", metavar="TOKEN", help="Subtract this token's score.")
+    str | None, typer.Option("--against", metavar="TOKEN", help="Subtract the score of this token or label.")
 ]
 Output = Annotated[
     list[Path] | None,

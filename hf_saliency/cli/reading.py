@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
@@ -49,9 +50,12 @@ def _decoded(data: bytes, name: str, lines: bool) -> list[str]:
     return texts
 
 
-def where_of(target: str, positions: Sequence[str]) -> list[int | str | slice] | None:
+_KINDS = ("masked", "unmasked", "next", "label", "tokens")
+
+
+def where_of(target: str | None, positions: Sequence[str]) -> list[int | str | slice] | None:
     """The places that ``--target`` and ``--positions`` name, as a target takes them."""
-    if target not in ("masked", "unmasked"):
+    if target is not None and target not in _KINDS:
         if positions:
             raise typer.BadParameter(
                 f"a word ({target!r}) is a place: name all of them by --positions.", param_hint="--target"
@@ -62,6 +66,31 @@ def where_of(target: str, positions: Sequence[str]) -> list[int | str | slice] |
         for place in [value] if value.startswith("word:") else value.split(","):
             found += _place(place.strip())
     return found or None
+
+
+def target_of(
+    explainer: Any,
+    kind: str | None,
+    where: Sequence[int | str | slice] | None,
+    label: str | None,
+    against: str | None,
+    unit: Any,
+) -> Any:
+    """The target that the options name; what the model's head is for, if they name none."""
+    import hf_saliency as hs
+    from hf_saliency.adapter.defaults import default_target
+
+    kinds = {"masked": hs.MaskedToken, "unmasked": hs.UnmaskedToken, "next": hs.NextToken}
+    kinds |= {"label": hs.Label, "tokens": hs.TokenLabel}
+    chosen: Any = kinds.get(kind or "") or type(default_target(explainer.text_model))
+    given = {"where": list(where) if where else None, "label": label, "against": against}
+    known = {one.name for one in dataclasses.fields(chosen)}
+    for name, value in given.items():
+        if value is not None and name not in known:
+            option = {"where": "positions"}.get(name, name)
+            raise typer.BadParameter(f"{chosen.__name__} has none.", param_hint=f"--{option}")
+    options = {name: value for name, value in given.items() if name in known}
+    return chosen(**options, **({"unit": unit} if "unit" in known else {}))
 
 
 def _place(place: str) -> Sequence[int | str | slice]:

@@ -21,7 +21,7 @@ _POSITIVE, _NEGATIVE = LIGHT.positive, LIGHT.negative
 
 _STEPS = 255  # of either arm
 
-_UNITS = {"logit": "logit", "log_prob": "log-probability (nats)", "prob": "probability"}
+_UNITS = {"logit": "logit", "log_prob": "log-probability (nats)", "prob": "probability", "value": "value"}
 _NORMALIZED = {
     ("row_max", False): "maximum",
     ("row_max", True): "maximum of magnitude",

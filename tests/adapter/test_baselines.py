@@ -14,8 +14,8 @@ import hf_saliency as hs
 from hf_saliency.adapter.baselines import Baseline
 from hf_saliency.adapter.batch import Batch, collate, names
 from hf_saliency.adapter.features import kept
-from hf_saliency.adapter.targets import MaskedToken
 from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.adapter.token_targets import MaskedToken
 
 TEXT = "the cat sat on a mat"
 
@@ -23,7 +23,8 @@ TEXT = "the cat sat on a mat"
 def model_and_batch(family: str = "bert", texts: tuple[str, ...] = (TEXT,)) -> tuple[TextModel, Batch]:
     model = hs.Explainer(*tiny.masked_lm(family)).text_model
     rows = [row for text in texts for row in MaskedToken().rows(model.encode(text), model)]
-    return model, collate(model, rows, [row.class_id for row in rows], names(model, rows))
+    reading = MaskedToken().reading(model)
+    return model, collate(model, rows, reading, names(model, rows, reading))
 
 
 def replaced(
@@ -33,7 +34,7 @@ def replaced(
     model, batch = model_and_batch(family, texts)
     keep = kept(model, batch)
     (baselines,) = Baseline.of(given, model).embeds(model, batch, keep)
-    return baselines, batch.embeds[0], keep
+    return baselines, batch.embeds[0], keep[0]
 
 
 def test_special_tokens_masks_and_padding_are_kept() -> None:
@@ -98,12 +99,13 @@ def test_a_tensor_and_a_text_in_windows() -> None:
     model = hs.Explainer(*tiny.masked_lm("bert")).text_model
     encoding = model.encode(text, "windows")
     rows = MaskedToken(50).rows(encoding, model)
-    batch = collate(model, rows, [row.class_id for row in rows], names(model, rows))
+    reading = MaskedToken().reading(model)
+    batch = collate(model, rows, reading, names(model, rows, reading))
     whole = torch.arange(len(encoding), dtype=torch.float64)[:, None].expand(-1, 16)
     keep = kept(model, batch)
     (baselines,) = Baseline.of(whole, model).embeds(model, batch, keep)
-    columns = torch.tensor(list(batch.columns[0]), dtype=torch.float64)
-    assert torch.equal(baselines[0, :, 0][~keep[0]], columns[~keep[0]])
+    columns = torch.tensor(list(batch.columns[0][0]), dtype=torch.float64)
+    assert torch.equal(baselines[0, :, 0][~keep[0][0]], columns[~keep[0][0]])
     (again,) = Baseline.of(text, model).embeds(model, batch, keep)
     assert torch.equal(again, batch.embeds[0])
 

@@ -8,7 +8,7 @@ import tiny
 import hf_saliency as hs
 from hf_saliency.adapter.batch import collate, names
 from hf_saliency.adapter.features import feature_mask, kept
-from hf_saliency.adapter.targets import MaskedToken
+from hf_saliency.adapter.token_targets import MaskedToken
 
 TEXT = "the cat learned it !"  # [CLS] the cat learn ##ed it ! [SEP]
 
@@ -16,8 +16,10 @@ TEXT = "the cat learned it !"  # [CLS] the cat learn ##ed it ! [SEP]
 def masks(feature: str, *texts: str) -> list[list[int]]:
     model = hs.Explainer(*tiny.masked_lm("bert")).text_model
     rows = [row for text in texts for row in MaskedToken().rows(model.encode(text), model)]
-    batch = collate(model, rows, [0 for _ in rows], names(model, rows))
-    return feature_mask(batch, kept(model, batch), feature).tolist()
+    reading = MaskedToken().reading(model)
+    batch = collate(model, rows, reading, names(model, rows, reading))
+    (found,) = feature_mask(batch, kept(model, batch), feature)
+    return found.tolist()
 
 
 def test_tokens() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import captum.attr
@@ -13,8 +15,10 @@ from torch import Tensor, nn
 import hf_saliency as hs
 from hf_saliency.adapter.batch import Batch, collate, names
 from hf_saliency.adapter.embedding import Stream
+from hf_saliency.adapter.layouts import OneSequence
+from hf_saliency.adapter.reading import Reading, token_logits
 from hf_saliency.adapter.score import Outcome, Score
-from hf_saliency.adapter.targets import MaskedToken
+from hf_saliency.adapter.token_targets import MaskedToken
 
 TEXT = "the cat sat on a mat"
 
@@ -23,10 +27,11 @@ def score_and_batch(family: str = "bert", where: Any = None) -> tuple[Score, Bat
     explainer = hs.Explainer(*tiny.masked_lm(family))
     model = explainer.text_model
     rows = MaskedToken(where).rows(model.encode(TEXT), model)
-    row_names = names(model, rows)
+    reading = MaskedToken().reading(model)
+    row_names = names(model, rows, reading)
     inputs = [name for name in row_names if name in model.known]
-    score = Score(model.model, model.streams, row_names, MaskedToken().read, model_inputs=inputs)
-    return score, collate(model, rows, [row.class_id for row in rows], row_names)
+    score = Score(model.model, model.streams, row_names, reading, model_inputs=inputs)
+    return score, collate(model, rows, reading, row_names)
 
 
 def test_captum_methods_take_it_as_it_is() -> None:
@@ -65,17 +70,17 @@ def test_the_outcome_comes_out_of_the_same_pass() -> None:
     scores = score(*batch.embeds, *batch.rows, sink)
     (outcome,) = sink
     assert torch.equal(outcome.scores, scores)
-    assert outcome.classes.shape == outcome.probabilities.shape == (6, 3)
-    assert (outcome.probabilities.diff(dim=1) <= 0).all()
+    assert outcome.classes.shape == outcome.probabilities.shape == (6, 1, 3)
+    assert (outcome.probabilities.diff(dim=2) <= 0).all()
 
 
 def test_a_negative_class_is_the_most_probable_one() -> None:
     score, batch = score_and_batch()
     rows = list(batch.rows)
-    rows[score.names.index("class_id")] = torch.full((6,), -1)
+    rows[score.names.index("class_id")] = torch.full((6, 1), -1)
     sink: list[Outcome] = []
     score(*batch.embeds, *rows, sink)
-    assert torch.equal(sink[0].class_ids, sink[0].classes[:, 0])
+    assert torch.equal(sink[0].class_ids, sink[0].classes[..., 0])
 
 
 @pytest.mark.parametrize("family", ["bert", "mobilebert", "deberta", "modernbert", "electra"])
@@ -97,6 +102,14 @@ def test_no_gradient_reaches_a_weight() -> None:
     assert batch.embeds[0].grad.abs().sum() > 0
 
 
+@dataclass(frozen=True)
+class Thrice(OneSequence):
+    """One text that enters a model in three places."""
+
+    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
+        return tuple(own)
+
+
 class TwoStreams(nn.Module):
     """A model that embeds its text in two places, once with a module that it calls twice."""
 
@@ -114,13 +127,12 @@ class TwoStreams(nn.Module):
 def test_several_streams_each_at_its_own_call() -> None:
     model = TwoStreams()
     streams = (Stream(model.first), Stream(model.second), Stream(model.first, call=1))
-    score = Score(
-        model, streams, ("input_ids", "position", "class_id"), MaskedToken().read, model_inputs=("input_ids",)
-    )
+    reading = Reading(token_logits, part=0, layout=Thrice())
+    score = Score(model, streams, ("input_ids", "position", "class_id"), reading, model_inputs=("input_ids",))
     ids = torch.tensor([[1, 2, 3], [4, 5, 6]])
-    rows = (ids, torch.tensor([0, 2]), torch.tensor([7, 8]))
+    rows = (ids, torch.tensor([[0], [2]]), torch.tensor([[7], [8]]))
     embeds = (model.first(ids), model.second(ids), model.first(ids.flip(1)))
-    expected = model(ids)[torch.arange(2), rows[1], rows[2]]
+    expected = model(ids)[torch.arange(2), rows[1][:, 0], rows[2][:, 0]]
     assert torch.equal(score(*embeds, *rows), expected)
     moved = (embeds[0], embeds[1], embeds[2] + 1.0)
     assert not torch.allclose(score(*moved, *rows), expected)
@@ -137,11 +149,11 @@ def test_a_stream_that_is_not_consumed_exactly_once_is_refused() -> None:
         model,
         (Stream(model.first),),
         ("input_ids", "position", "class_id"),
-        MaskedToken().read,
+        Reading(token_logits, part=0),
         model_inputs=("input_ids",),
     )
     ids = torch.tensor([[1, 2, 3]])
     with pytest.raises(
         hs.SaliencyError, match="called its text embedding 2 times in a forward pass instead of 1"
     ):
-        score(model.first(ids), ids, torch.tensor([0]), torch.tensor([1]))
+        score(model.first(ids), ids, torch.tensor([[0]]), torch.tensor([[1]]))

@@ -1,0 +1,78 @@
+"""Choice: the target of multiple choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hf_saliency.adapter import tasks
+from hf_saliency.adapter.encoding import Encoding, joined
+from hf_saliency.adapter.layouts import Stacked
+from hf_saliency.adapter.reading import Reading, text_logits
+from hf_saliency.adapter.rows import PREDICTED, Read, Row
+from hf_saliency.adapter.targets import Target, check_unit
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.errors import SaliencyError
+from hf_saliency.terms import Scale
+
+
+@dataclass(frozen=True)
+class Choice(Target):
+    """A multiple choice model's score of one of the choices; by default of the one that it predicts.
+
+    What is explained is a tuple ``(prompt, first choice, second choice, ...)``. The model reads the prompt with each
+    choice, so the map shows the prompt as often as there are choices.
+
+    Parameters
+    ----------
+    choice
+        The number of a choice, from 0, or its text. None for the most probable one.
+    against
+        A choice whose score is subtracted (a contrast).
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit. Explaining raises it if there is no such choice.
+    """
+
+    choice: int | str | None = None
+    against: int | str | None = None
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        check_unit(self.unit)
+
+    def check(self, model: TextModel) -> None:
+        tasks.check(model.model, tasks.CHOICE, "Choice")
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if not (isinstance(given, tuple) and len(given) > 2):
+            raise SaliencyError(
+                "Choice explains a prompt and two choices or more: explainer((prompt, 'one', 'another'))."
+            )
+        prompt, *choices = given
+        overflow = "error" if overflow == "windows" else overflow
+        return joined([model.encode(prompt, overflow, pair=one) for one in choices])
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        chosen = PREDICTED if self.choice is None else _number(self.choice, encoding)
+        against = None if self.against is None else _number(self.against, encoding)
+        return [Row(encoding, (Read(chosen, 0, against),))]
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        return Reading(text_logits, self.unit, layout=Stacked(parts))
+
+    def class_name(self, index: int, row: Row, model: TextModel) -> str:
+        return row.encoding.texts[2 * index + 1]
+
+
+def _number(choice: int | str, encoding: Encoding) -> int:
+    choices = encoding.texts[1::2]
+    if isinstance(choice, str) and choice in choices:
+        return choices.index(choice)
+    if type(choice) is int and 0 <= choice < len(choices):
+        return choice
+    raise SaliencyError(f"there is no choice {choice!r}: there are {', '.join(map(repr, choices))}.")

@@ -1,0 +1,52 @@
+"""The default target of a model: what its users would ask first."""
+
+from __future__ import annotations
+
+from hf_saliency.adapter import tasks
+from hf_saliency.adapter.answer_span import AnswerSpan
+from hf_saliency.adapter.choice import Choice
+from hf_saliency.adapter.label_targets import Label, TokenLabel
+from hf_saliency.adapter.next_token import Continuation, NextToken
+from hf_saliency.adapter.similarity import Similarity
+from hf_saliency.adapter.targets import Target
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.adapter.token_targets import MaskedToken
+from hf_saliency.errors import SaliencyError
+
+_DEFAULTS: dict[tasks.Task, type[Target]] = {
+    tasks.CLASSIFICATION: Label,
+    tasks.TOKENS: TokenLabel,
+    tasks.ANSWERS: AnswerSpan,
+    tasks.CHOICE: Choice,
+    tasks.SEQ2SEQ: Continuation,
+    tasks.MASKED: MaskedToken,
+    tasks.CAUSAL: NextToken,
+    tasks.ENCODING: Similarity,
+}
+
+
+def default_target(model: TextModel) -> Target:
+    """What is explained if nothing else is asked for; ``tasks.PRECEDENCE`` says which task of a model counts.
+
+    Parameters
+    ----------
+    model
+        A model.
+
+    Returns
+    -------
+    Target
+
+    Raises
+    ------
+    SaliencyError
+        If the model's class is none that transformers lists for a task.
+    """
+    for task in tasks.tasks_of(model.model):
+        if task in _DEFAULTS:
+            return _DEFAULTS[task]()
+    raise SaliencyError(
+        f"{type(model.model).__name__} is no class of transformers with a head, so say what is explained: "
+        "target=hs.Output(lambda output, rows: ...) for any number of its output, hs.Label() for labels of a text, "
+        "hs.MaskedToken() for a masked language model, hs.NextToken() for a causal one."
+    )

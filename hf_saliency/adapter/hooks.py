@@ -1,0 +1,188 @@
+"""What is done to a model for one forward pass, and undone: eval mode, embeddings put in place, heads cut short."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from hf_saliency.adapter.echoes import echoed
+from hf_saliency.adapter.embedding import Stream
+from hf_saliency.adapter.locks import lock_of
+from hf_saliency.adapter.wrappers import uncompiled
+from hf_saliency.errors import SaliencyError
+
+
+@contextmanager
+def borrowed(model: nn.Module) -> Iterator[None]:
+    """One thread's use of a model in eval mode and with frozen weights; afterwards it is as it was.
+
+    Frozen weights keep the graph free of what only weight gradients need, so a row takes less memory and time.
+    """
+    with lock_of(model), uncompiled(model):
+        training = [module for module in model.modules() if module.training]
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        try:
+            for module in training:
+                module.training = False
+            for parameter in trainable:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            for parameter in trainable:
+                parameter.requires_grad_(True)
+
+
+@contextmanager
+def embedded(model: nn.Module, streams: Sequence[Stream], embeds: Sequence[Tensor]) -> Iterator[None]:
+    """Put each stream's embeddings in the place of its module's output; refuses a model that reads them oddly."""
+    with ExitStack() as stack:
+        calls = [stack.enter_context(_replaced(s, e)) for s, e in zip(streams, embeds, strict=True)]
+        for stream, embed in zip(streams, embeds, strict=True):
+            if stream.echo is not None:
+                stack.enter_context(echoed(stream, embed))
+        yield
+    for stream, consumed in zip(streams, calls, strict=True):
+        expected = sum((other.module is stream.module) + (other.echo is stream.module) for other in streams)
+        fits = len(consumed) >= expected if stream.more else len(consumed) == expected
+        if sum(consumed) != 1 or not fits:
+            raise SaliencyError(
+                f"{type(model).__name__} called its text embedding {len(consumed)} times in a forward pass instead of "
+                f"{expected}: its scores depend on the text in a way that the embedding alone does not show."
+            )
+
+
+@contextmanager
+def _replaced(stream: Stream, embeds: Tensor) -> Iterator[list[bool]]:
+    """Put embeddings in the place of one call's output; yields, for each call, whether it was replaced."""
+    calls: list[bool] = []
+    owner = threading.get_ident()
+
+    def replace(module: nn.Module, arguments: Any, output: Any) -> Tensor | None:
+        if threading.get_ident() != owner:  # another explanation that looks tokens up meanwhile
+            return None
+        calls.append(len(calls) == stream.call)
+        if not calls[-1]:
+            return None
+        if not isinstance(output, Tensor) or not _holds(output, embeds):
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise SaliencyError(
+                f"the embedding module gives {shape} where the text has embeddings {tuple(embeds.shape)}: this "
+                "model reads its tokens in a way that is not supported."
+            )
+        given = embeds.to(output.dtype)
+        if output.numel() > embeds.numel():  # the model pads to whole windows itself (Longformer)
+            return torch.cat([given, output[:, embeds.shape[1] :]], dim=1)
+        # A clone, since some models scale or add to the embedding's output in place.
+        return given.reshape(output.shape).clone()
+
+    handle = stream.module.register_forward_hook(replace)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def _holds(output: Tensor, embeds: Tensor) -> bool:
+    """Whether a text's embeddings fit in the place of the module's output, which may have padding after them."""
+    if output.dim() == embeds.dim() == 3 and output.shape[::2] == embeds.shape[::2]:
+        return output.shape[1] >= embeds.shape[1]
+    return output.numel() == embeds.numel()
+
+
+@contextmanager
+def gathered(
+    head: nn.Module | None,
+    text: Int[Tensor, " rows"],
+    position: Int[Tensor, "rows reads"],
+    shape: torch.Size,
+) -> Iterator[list[bool]]:
+    """Hand the head the hidden states that are read alone; yields a value for each time it could.
+
+    Parameters
+    ----------
+    head
+        What makes logits of hidden states; None for none.
+    text
+        The row of the hidden states that each row reads.
+    position
+        At which tokens.
+    shape
+        (batch, tokens) of the hidden states.
+
+    Yields
+    ------
+    list[bool]
+    """
+    fired: list[bool] = []
+    if head is None:
+        yield fired
+        return
+
+    def gather(module: nn.Module, arguments: Any) -> Any:
+        hidden = arguments[0] if arguments else None
+        if not (isinstance(hidden, Tensor) and hidden.dim() == 3 and hidden.shape[:2] == shape):
+            return None
+        fired.append(True)
+        return (hidden[text.to(hidden.device)[:, None], position.to(hidden.device)], *arguments[1:])
+
+    handle = head.register_forward_pre_hook(gather)
+    try:
+        yield fired
+    finally:
+        handle.remove()
+
+
+def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) -> Any:
+    """What a classifier that scores each token gives at the last one that is no padding.
+
+    Such a classifier (GPT-2, Llama) looks for padding by its id, and refuses batches if it knows none; its head
+    has scored every token by then.
+
+    Parameters
+    ----------
+    model
+        A classifier whose configuration names no padding token.
+    inputs
+        Its keyword arguments.
+    labels
+        How many labels it has.
+
+    Returns
+    -------
+    Any
+        Logits (batch, labels); the model's own output for a classifier of another kind.
+    """
+    found: list[Tensor] = []
+
+    def note(module: nn.Module, arguments: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 3 and output.shape[-1] == labels:
+            found.append(output)
+
+    # PEFT trains a copy of the head, and puts both into one module.
+    heads = [one for one in model.children() if isinstance(getattr(one, "original_module", one), nn.Linear)]
+    handles = [head.register_forward_hook(note) for head in heads]
+    output = None
+    try:
+        output = model(**inputs)
+    except ValueError:
+        if len(found) != 1:
+            raise
+    finally:
+        for handle in handles:
+            handle.remove()
+    if len(found) != 1:
+        return output
+    (logits,) = found
+    mask = inputs.get("attention_mask")
+    if mask is None:
+        return logits[:, -1]
+    last = mask.to(logits.device).sum(dim=1) - 1
+    return logits[torch.arange(len(logits), device=logits.device), last]

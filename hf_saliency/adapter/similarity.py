@@ -1,0 +1,110 @@
+"""Similarity: the target of models that embed texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hf_saliency.adapter import outputs
+from hf_saliency.adapter.encoding import Encoding, joined
+from hf_saliency.adapter.layouts import InTurn
+from hf_saliency.adapter.reading import Reading, Rows
+from hf_saliency.adapter.rows import Read, Row
+from hf_saliency.adapter.targets import Target
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.errors import SaliencyError
+
+Pool = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, "batch width"]]
+Pooling = Literal["mean", "first", "last"]
+Metric = Literal["cosine", "dot"]
+
+
+@dataclass(frozen=True)
+class Similarity(Target):
+    """How similar a model finds two texts: the cosine of their embeddings, each read on its own.
+
+    What is explained is a tuple of two texts; the tokens of both are in the map. A model of sentence-transformers
+    pools itself.
+
+    Parameters
+    ----------
+    pooling
+        What makes an embedding of a text from the hidden states of its last layer: their ``"mean"``, the
+        ``"first"`` token's (``[CLS]``), the ``"last"`` token's, or a function from the model's output and the
+        tensors that it was called with to (batch, width). Not used where the model returns sentence embeddings.
+    metric
+        ``"cosine"`` or ``"dot"``.
+
+    Raises
+    ------
+    SaliencyError
+        For another pooling or metric. Explaining raises it for anything but two texts.
+
+    References
+    ----------
+    Reimers and Gurevych, Sentence-BERT, 2019, arXiv:1908.10084.
+    """
+
+    pooling: Pooling | Pool = "mean"
+    metric: Metric = "cosine"
+
+    def __post_init__(self) -> None:
+        if self.pooling not in ("mean", "first", "last") and not callable(self.pooling):
+            raise SaliencyError(
+                f"pooling={self.pooling!r}: choose 'mean', 'first', 'last' or give a function."
+            )
+        if self.metric not in ("cosine", "dot"):
+            raise SaliencyError(f"metric={self.metric!r}: choose 'cosine' or 'dot'.")
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if not (isinstance(given, tuple) and len(given) == 2):
+            raise SaliencyError("Similarity explains two texts: explainer((one, another)).")
+        overflow = "error" if overflow == "windows" else overflow
+        return joined([model.encode(one, overflow) for one in given])
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        return [Row(encoding, (Read(0),), label="similarity")]
+
+    def reading(self, model: TextModel, parts: int = 2) -> Reading:
+        return Reading(
+            _Similar(self.pooling, self.metric), "value", activation="none", layout=InTurn(2), names=False
+        )
+
+
+@dataclass(frozen=True)
+class _Similar:
+    """The similarity of two outputs, as logits of the one class that there is."""
+
+    pooling: Pooling | Pool
+    metric: Metric
+
+    def __call__(self, output: Any, rows: Rows) -> Float[Tensor, "rows 1 1"]:
+        first, second = (self._embedding(one, part, rows) for part, one in enumerate(output))
+        if self.metric == "dot":
+            return (first * second).sum(dim=-1)[:, None, None]
+        return torch.nn.functional.cosine_similarity(first, second, dim=-1)[:, None, None]
+
+    def _embedding(self, output: Any, part: int, rows: Rows) -> Float[Tensor, "batch width"]:
+        if isinstance(output, Mapping) and "sentence_embedding" in output:
+            found: Tensor = output["sentence_embedding"]
+            return found
+        own = {name.removesuffix(f".{part}"): one for name, one in rows.items() if name.endswith(f".{part}")}
+        if callable(self.pooling):
+            return self.pooling(output, own)
+        states = outputs.tensor(
+            output,
+            "last_hidden_state",
+            3,
+            "(batch, tokens, width)",
+            "load AutoModel.from_pretrained(name), or give pooling= a function of what the model returns.",
+        )
+        mask = own.get("attention_mask", torch.ones(states.shape[:2])).to(states)
+        if self.pooling == "mean":
+            return (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        last = mask.sum(dim=1).long() - 1 if self.pooling == "last" else torch.zeros(len(states)).long()
+        return states[torch.arange(len(states), device=states.device), last.to(states.device)]

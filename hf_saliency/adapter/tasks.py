@@ -1,0 +1,112 @@
+"""Tasks: what the head of a model is for, by the mappings of transformers' auto classes."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from hf_saliency.errors import SaliencyError
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a head can be asked.
+
+    Parameters
+    ----------
+    name
+        In words.
+    auto_class
+        The class of transformers that loads such a model.
+    mapping
+        Which of transformers' mappings lists the classes that have such a head.
+    """
+
+    name: str
+    auto_class: str
+    mapping: str
+
+
+CLASSIFICATION = Task(
+    "classifies a text",
+    "AutoModelForSequenceClassification",
+    "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+)
+TOKENS = Task(
+    "labels tokens", "AutoModelForTokenClassification", "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES"
+)
+ANSWERS = Task(
+    "finds answers in a text",
+    "AutoModelForQuestionAnswering",
+    "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES",
+)
+CHOICE = Task("chooses among texts", "AutoModelForMultipleChoice", "MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES")
+SEQ2SEQ = Task(
+    "writes a text for another",
+    "AutoModelForSeq2SeqLM",
+    "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+)
+MASKED = Task("fills masks", "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES")
+CAUSAL = Task("continues a text", "AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
+ENCODING = Task("embeds a text", "AutoModel", "MODEL_MAPPING_NAMES")
+
+# The default target follows the first task that the model's class is listed under: a head made for one task comes
+# before a language model's; BART and mBART, listed as masked and as sequence-to-sequence models, write texts;
+# XLM and FlauBERT, listed as masked and as causal ones, fill masks.
+PRECEDENCE = (CLASSIFICATION, TOKENS, ANSWERS, CHOICE, SEQ2SEQ, MASKED, CAUSAL, ENCODING)
+
+
+@functools.cache
+def _classes(task: Task) -> frozenset[str]:
+    from transformers.models.auto import modeling_auto
+
+    names: set[str] = set()
+    for value in getattr(modeling_auto, task.mapping).values():
+        names.update([value] if isinstance(value, str) else value)
+    return frozenset(names)
+
+
+def tasks_of(model: object) -> tuple[Task, ...]:
+    """The tasks of a model's class, or of the nearest class of transformers that it inherits from, by precedence.
+
+    Parameters
+    ----------
+    model
+        A model, or the name of a class.
+
+    Returns
+    -------
+    tuple of Task
+        Empty for a class that transformers does not list.
+    """
+    names = [model] if isinstance(model, str) else [cls.__name__ for cls in type(model).__mro__]
+    for name in names:
+        found = tuple(task for task in PRECEDENCE if name in _classes(task))
+        if found:
+            return found
+    return ()
+
+
+def check(model: object, wanted: Task, target: str) -> None:
+    """Refuse a target that a model's head is not made for; a class that transformers does not list may have it.
+
+    Parameters
+    ----------
+    model
+        A model.
+    wanted
+        What the head has to do.
+    target
+        The name of the target.
+
+    Raises
+    ------
+    SaliencyError
+        If its head does something else.
+    """
+    there = tasks_of(model)
+    if there and wanted not in there:
+        raise SaliencyError(
+            f"{target} explains a model that {wanted.name}, but {type(model).__name__} {there[0].name}: load the model "
+            f"with {wanted.auto_class}.from_pretrained(name), or leave target= out for what this one does."
+        )

@@ -1,0 +1,110 @@
+"""Targets that read the same text: one forward pass, and a batched vector-Jacobian product for their gradients."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from captum.attr import GradientAttribution, LayerAttribution
+from torch import Tensor
+
+from hf_saliency.adapter.batch import Batch
+from hf_saliency.adapter.rows import Row
+from hf_saliency.adapter.score import Score
+from hf_saliency.attribution.method import Method
+
+
+def shares(attribution: Any, method: Method, score: Score, rows: Sequence[Row]) -> bool:
+    """Whether rows of one text can share its forward pass: unmasked, and gradients at the text itself wanted.
+
+    Parameters
+    ----------
+    attribution
+        What the method built.
+    method
+        The method.
+    score
+        What is explained.
+    rows
+        The rows.
+
+    Returns
+    -------
+    bool
+    """
+    gradient = isinstance(attribution, GradientAttribution) and not isinstance(attribution, LayerAttribution)
+    if not (method.at_input and gradient and score.shares) or score.reading.mask_id is not None:
+        return False
+    # In half precision each row is scaled and may be repeated on its own.
+    dtype = next(score.streams[0].module.parameters()).dtype
+    autocast = torch.is_autocast_enabled(score.streams[0].device.type)
+    if dtype not in (torch.float32, torch.float64) or autocast:
+        return False
+    several = len({id(row.encoding) for row in rows}) < len(rows)
+    return several and not any(row.masked for row in rows)
+
+
+@contextlib.contextmanager
+def shared(attribution: Any, score: Score, batch: Batch) -> Iterator[None]:
+    """Let the rows of a batch share the forward passes of their texts, where they see the same of these.
+
+    Captum's gradient methods take their gradients from ``gradient_func``, which is another one in here.
+
+    Parameters
+    ----------
+    attribution
+        A gradient attribution built on the score.
+    score
+        What is explained.
+    batch
+        The rows.
+    """
+    text, first, place = batch.texts()
+    if len(first) == len(text) or not _nested(batch, text.tolist(), first.tolist()):
+        yield
+        return
+    given = attribution.gradient_func
+    attribution.gradient_func = _gradients(score, given, text, first, place)
+    try:
+        yield
+    finally:
+        attribution.gradient_func = given
+
+
+def _nested(batch: Batch, text: Sequence[int], first: Sequence[int]) -> bool:
+    """Whether each row sees the beginning of what the longest row of its text sees."""
+    for own, number in zip(batch.columns, text, strict=True):
+        longest = batch.columns[first[number]]
+        if any(list(part) != list(whole[: len(part)]) for part, whole in zip(own, longest, strict=True)):
+            return False
+    return True
+
+
+def _gradients(
+    score: Score, alone: Callable[..., Any], text: Tensor, first: Tensor, place: Tensor
+) -> Callable[..., tuple[Tensor, ...]]:
+    """A gradient function for Captum that evaluates each text once."""
+
+    def gradients(
+        forward: Any, inputs: tuple[Tensor, ...], target: Any = None, arguments: Any = None
+    ) -> tuple[Tensor, ...]:
+        sinks = [one for one in arguments if isinstance(one, list)]
+        counts = [len(sink) for sink in sinks]
+        with torch.enable_grad():
+            scores, leaves = score.targets(text, first, *inputs, *arguments)
+            outer = scores.new_zeros(int(place.max()) + 1, len(scores))
+            outer[place.to(outer.device), torch.arange(len(scores), device=outer.device)] = 1.0
+            try:
+                found = torch.autograd.grad(scores, leaves, outer, is_grads_batched=True)
+            except RuntimeError as error:
+                if "vmap" not in str(error) and "batching rule" not in str(error).lower():
+                    raise
+                score.shares = False  # an operation of this model has no batched derivative
+                for sink, count in zip(sinks, counts, strict=True):
+                    del sink[count:]
+                return tuple(alone(forward, inputs, target, arguments))
+        return tuple(one[place.to(one.device), text.to(one.device)] for one in found)
+
+    return gradients

@@ -1,0 +1,214 @@
+"""AnswerSpan, Choice and Similarity: targets of several texts, against plain calls and dense autograd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+import tiny
+import torch
+from torch import Tensor, nn
+
+import hf_saliency as hs
+
+QUESTION, CONTEXT = "who sat on a mat ?", "the cat sat on a mat and the dog ran"
+METHODS = ["gradient_norm", "integrated_gradients", "leave_one_out"]
+
+
+def answers() -> hs.Explainer:
+    return hs.Explainer(tiny.of_class("BertForQuestionAnswering"), tiny.tokenizer())
+
+
+def plain(on: hs.Explainer, *texts: str) -> Any:
+    given = on.text_model.tokenizer(*texts, return_tensors="pt")
+    known = on.text_model.known
+    return on.text_model.model(**{name: one for name, one in given.items() if name in known})
+
+
+@pytest.mark.parametrize("unit", ["logit", "log_prob", "prob"])
+@pytest.mark.parametrize("ends", ["start", "end", "both"])
+def test_a_given_answer(ends: Any, unit: Any) -> None:
+    on = answers()
+    heat = on((QUESTION, CONTEXT), target=hs.AnswerSpan("the cat", ends=ends, unit=unit))
+    ids = on.text_model.tokenizer(QUESTION, CONTEXT)["input_ids"]
+    first = list(ids).index(on.text_model.tokenizer.sep_token_id) + 1
+
+    def score() -> Tensor:
+        output = plain(on, QUESTION, CONTEXT)
+        start, end = (
+            {"logit": one, "log_prob": one.log_softmax(-1), "prob": one.softmax(-1)}[unit]
+            for one in (output.start_logits[0], output.end_logits[0])
+        )
+        return {"start": start[first], "end": end[first + 1], "both": start[first] + end[first + 1]}[ends]
+
+    assert heat.targets[0].score == pytest.approx(score().item(), rel=1e-10)
+    expected = reference.dense([(on.text_model.model.get_input_embeddings(), ids)], score)
+    assert (expected > 0).all()
+    np.testing.assert_allclose(heat.scores[0], expected, rtol=1e-10)
+    assert heat.targets[0].label == ("the cat" if ends == "both" else f"{ends} of the cat")
+    assert heat.texts == (QUESTION, CONTEXT)
+
+
+def test_the_predicted_answer_is_the_best_span_of_the_context() -> None:
+    on = answers()
+    heat = on((QUESTION, CONTEXT))
+    output = plain(on, QUESTION, CONTEXT)
+    own = [i for i, token in enumerate(heat.tokens) if token.text == 1 and not token.special]
+    sums = {
+        (i, j): (output.start_logits[0, i] + output.end_logits[0, j]).item()
+        for i in own
+        for j in own
+        if i <= j
+    }
+    (i, j), best = max(sums.items(), key=lambda one: one[1])
+    assert heat.targets[0].score == pytest.approx(best, rel=1e-12)
+    assert heat.targets[0].label == CONTEXT[heat.tokens[i].start : heat.tokens[j].end]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_answers_in_a_batch_equal_single_ones(method: str) -> None:
+    on = answers()
+    given = [(QUESTION, CONTEXT), ("who ran ?", "the dog ran")]
+    for one, heat in zip(given, on(given, method=method), strict=True):
+        np.testing.assert_allclose(heat.scores, on(one, method=method).scores, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "message"),
+    [
+        (hs.AnswerSpan("music"), (QUESTION, CONTEXT), "the answer 'music' is not in the context"),
+        (hs.AnswerSpan(slice(99, 120)), (QUESTION, CONTEXT), "is not in the context"),
+        (hs.AnswerSpan(), CONTEXT, "a question and its context"),
+        (hs.AnswerSpan(), (QUESTION, "the cat " * 30), "reads at most 36"),
+        (hs.Label(), CONTEXT, "AutoModelForSequenceClassification"),
+    ],
+)
+def test_no_answers(target: Any, given: Any, message: str) -> None:
+    with pytest.raises(hs.SaliencyError, match=message):
+        answers()(given, target=target)
+
+
+def chooser() -> hs.Explainer:
+    return hs.Explainer(tiny.of_class("BertForMultipleChoice", pad_token_id=0), tiny.tokenizer())
+
+
+CHOICES = ("the cat sat on", "a mat", "the formal study of music", "it")
+
+
+def chosen(on: hs.Explainer) -> Tensor:
+    """Each choice on its own: a model of multiple choice scores them apart."""
+    scores = []
+    for choice in CHOICES[1:]:
+        given = on.text_model.tokenizer(CHOICES[0], choice, return_tensors="pt")
+        known = {name: one[:, None] for name, one in given.items() if name in on.text_model.known}
+        scores.append(on.text_model.model(**known).logits[0, 0])
+    return torch.stack(scores)
+
+
+def test_every_choice_is_in_the_map() -> None:
+    on = chooser()
+    heat = on(CHOICES, target=hs.Choice("a mat", against=1))
+    assert len(heat.texts) == 6
+    assert heat.texts[1::2] == CHOICES[1:]
+    values = chosen(on)
+    assert heat.targets[0].score == pytest.approx((values[0] - values[1]).item(), rel=1e-10)
+    assert (heat.targets[0].label, heat.targets[0].against) == ("a mat", CHOICES[2])
+    tokenizer, module = on.text_model.tokenizer, on.text_model.model.get_input_embeddings()
+    expected = []
+    for index, choice in enumerate(CHOICES[1:]):
+        ids = tokenizer(CHOICES[0], choice)["input_ids"]
+        if index == 2:
+            expected.append(np.zeros(len(ids)))
+            continue
+        expected.append(reference.dense([(module, ids)], lambda at=index: _alone(on, at)))
+    np.testing.assert_allclose(heat.scores[0], np.concatenate(expected), rtol=1e-10, atol=1e-14)
+
+
+def _alone(on: hs.Explainer, index: int) -> Tensor:
+    given = on.text_model.tokenizer(CHOICES[0], CHOICES[1 + index], return_tensors="pt")
+    known = {name: one[:, None] for name, one in given.items() if name in on.text_model.known}
+    return on.text_model.model(**known).logits[0, 0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_choices_in_a_batch_equal_single_ones(method: str) -> None:
+    on = chooser()
+    given = [CHOICES, ("the dog", "ran", "sat on a mat"), ("it", "was", "not", "young")]
+    for one, heat in zip(given, on(given, method=method), strict=True):
+        alone = on(one, method=method)
+        assert alone.targets[0].label == heat.targets[0].label
+        np.testing.assert_allclose(heat.scores, alone.scores, rtol=1e-8, atol=1e-10)
+
+
+def test_no_choices() -> None:
+    with pytest.raises(hs.SaliencyError, match="a prompt and two choices"):
+        chooser()("the cat")
+    with pytest.raises(hs.SaliencyError, match="there is no choice 'x': there are 'a mat'"):
+        chooser()(CHOICES, target=hs.Choice("x"))
+
+
+PAIR = ("the cat sat on a mat", "a dog ran")
+
+
+def encoder() -> hs.Explainer:
+    return hs.Explainer(tiny.of_class("BertModel"), tiny.tokenizer())
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
+def test_two_texts_are_compared(pooling: Any, metric: Any) -> None:
+    on = encoder()
+
+    def pooled(text: str) -> Tensor:
+        states = plain(on, text).last_hidden_state[0]
+        return {"mean": states.mean(dim=0), "first": states[0], "last": states[-1]}[pooling]
+
+    def score(first: Tensor, second: Tensor) -> Tensor:
+        product = (first * second).sum()
+        return product if metric == "dot" else product / first.norm() / second.norm()
+
+    heat = on(PAIR, target=hs.Similarity(pooling, metric))
+    value = score(pooled(PAIR[0]), pooled(PAIR[1]))
+    assert heat.targets[0].score == pytest.approx(value.item(), rel=1e-10)
+    assert heat.targets[0].unit == "value"
+    assert [token.text for token in heat.tokens] == [0] * 8 + [1] * 5
+    module, tokenizer = on.text_model.model.get_input_embeddings(), on.text_model.tokenizer
+    fixed = [pooled(text).detach() for text in PAIR]
+    expected = [
+        reference.dense(
+            [(module, tokenizer(PAIR[0])["input_ids"])], lambda: score(pooled(PAIR[0]), fixed[1])
+        ),
+        reference.dense(
+            [(module, tokenizer(PAIR[1])["input_ids"])], lambda: score(fixed[0], pooled(PAIR[1]))
+        ),
+    ]
+    np.testing.assert_allclose(heat.scores[0], np.concatenate(expected), rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_similarities_in_a_batch_equal_single_ones(method: str) -> None:
+    on = encoder()
+    given = [PAIR, ("it was music", "the formal study of grammar")]
+    for one, heat in zip(given, on(given, method=method), strict=True):
+        np.testing.assert_allclose(heat.scores, on(one, method=method).scores, rtol=1e-7, atol=1e-9)
+
+
+class SentenceEncoder(nn.Sequential):
+    """The interface of a sentence-transformers model: a dict of features in, the same with an embedding out."""
+
+    def forward(self, input: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
+        states = self[0](**input).last_hidden_state
+        return {**input, "sentence_embedding": states.mean(dim=1)}
+
+
+def test_a_pooling_function_and_what_is_no_pair() -> None:
+    on = encoder()
+    mine = hs.Similarity(lambda output, rows: output.last_hidden_state[:, 0] * 2.0)
+    first = on(PAIR, target=hs.Similarity("first"))
+    np.testing.assert_allclose(on(PAIR, target=mine).scores, first.scores, rtol=1e-9)
+    with pytest.raises(hs.SaliencyError, match="explains two texts"):
+        on("the cat")
+    with pytest.raises(hs.SaliencyError, match="pooling='max'"):
+        hs.Similarity("max")  # type: ignore[arg-type]

@@ -1,0 +1,81 @@
+"""Configurations of encoders: what differs from the common sizes, for each model type of transformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_DEBERTA = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+_XLM = {"emb_dim": 16, "n_layers": 2, "n_heads": 2, "max_position_embeddings": 40}
+
+ENCODERS: dict[str, dict[str, Any]] = {
+    "albert": {},
+    "bert": {},
+    "bert-generation": {},
+    "big_bird": {"attention_type": "original_full", "sep_token_id": 2},
+    "camembert": {},
+    "convbert": {"num_attention_heads": 4, "head_ratio": 2},
+    "data2vec-text": {},
+    "deberta": {"legacy": False, **_DEBERTA},
+    "deberta-v2": _DEBERTA,
+    "distilbert": {"hidden_dim": 24},
+    "electra": {},
+    "ernie": {},
+    "esm": {"pad_token_id": 1, "mask_token_id": 4, "token_dropout": True, "emb_layer_norm_before": True},
+    "esmc": {},
+    "eurobert": {},
+    "flaubert": _XLM,
+    "fnet": {},
+    "funnel": {
+        "num_hidden_layers": ...,
+        "block_sizes": [1, 1],
+        "num_decoder_layers": 1,
+        "d_head": 8,
+        "d_inner": 24,
+    },
+    "gte": {},
+    "jina_embeddings_v3": {},
+    "layoutlm": {"max_2d_position_embeddings": 8},
+    "lilt": {"hidden_size": 24, "max_2d_position_embeddings": 8},
+    "longformer": {"attention_window": 4},
+    "luke": {"entity_vocab_size": 8, "entity_emb_size": 8},
+    "markuplm": {
+        "max_xpath_tag_unit_embeddings": 8,
+        "max_xpath_subs_unit_embeddings": 8,
+        "tag_pad_id": 7,
+        "subs_pad_id": 7,
+        "xpath_unit_hidden_size": 4,
+        "max_depth": 4,
+    },
+    "megatron-bert": {},
+    "mobilebert": {"intra_bottleneck_size": 8, "true_hidden_size": 8, "num_feedforward_networks": 2},
+    "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 8},
+    "mpnet": {},
+    "mra": {"max_position_embeddings": 64},
+    "nomic_bert": {},
+    "nystromformer": {"num_landmarks": 4, "segment_means_seq_len": 4},
+    "rembert": {"input_embedding_size": 8, "output_embedding_size": 12},
+    "roberta": {},
+    "roberta-prelayernorm": {},
+    "roc_bert": {
+        "pronunciation_vocab_size": 48,
+        "pronunciation_embed_dim": 8,
+        "shape_vocab_size": 48,
+        "shape_embed_dim": 8,
+    },
+    "roformer": {},
+    "squeezebert": {
+        "embedding_size": 16,
+        "q_groups": 2,
+        "k_groups": 2,
+        "v_groups": 2,
+        "intermediate_groups": 2,
+        "output_groups": 2,
+    },
+    "tapas": {"type_vocab_sizes": [3, 8, 8, 2, 8, 8, 2]},
+    "ultrabert": {},
+    "xlm": _XLM,
+    "xlm-roberta": {},
+    "xlm-roberta-xl": {},
+    "xmod": {"default_language": "en_XX"},
+    "yoso": {"use_expectation": True},
+}
