@@ -100,16 +100,31 @@ def attributed(
             stack.enter_context(seeded(method.seed or 0, position))
         if shares(attribution, method, score, batch.targets):
             stack.enter_context(shared(attribution, score, batch))
-        result = attribution.attribute(
-            embeds if len(embeds) > 1 else embeds[0],
-            additional_forward_args=(*rows, sink) if method.at_input else rows,
-            **arguments,
-        )
+        try:
+            result = attribution.attribute(
+                embeds if len(embeds) > 1 else embeds[0],
+                additional_forward_args=(*rows, sink) if method.at_input else rows,
+                **arguments,
+            )
+        except (AssertionError, TypeError, ValueError) as error:  # how Captum and scikit-learn refuse
+            raise _refusal(error, method) from error
     result, delta = result if complete else (result, None)
     raw = _streams(result, method, batch)
     deltas = [None] * len(raw[0]) if delta is None else _deltas(raw, delta)
     values = [_reduced(one, method, batch).detach() for one in raw]
     return _found(batch, values, sink[-1], deltas)
+
+
+def _refusal(error: Exception, method: Method) -> Exception:
+    """What to raise for it: errors of this package as they are, others with the method that they came from."""
+    if isinstance(error, SaliencyError):
+        return error
+    given = ", ".join(f"{key}={value!r}" for key, value in method.arguments.items())
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return SaliencyError(
+        f"{method.name}({given}) could not be computed: {reason[:300]} Check its arguments, and whether the model's "
+        "scores are finite."
+    )
 
 
 def _found(

@@ -17,8 +17,8 @@ from hf_saliency.found import Found
 from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
 from hf_saliency.terms import Unit
 
-# A convergence delta above this part of the difference of scores is worth a warning.
-DELTA = 0.05
+# Where tokens cancel to a smaller part of their magnitudes, a delta is relative to this part of them.
+_CANCELLED = 0.01
 
 
 def saliency_map(
@@ -77,8 +77,9 @@ def saliency_map(
 def _arguments(method: Method, model: TextModel) -> dict[str, object]:
     """The method's arguments, with the name of the baseline that it took by default."""
     arguments = dict(method.arguments)
-    if "baseline" in arguments and arguments["baseline"] is None:
-        arguments["baseline"] = Baseline.of(None, model).name
+    for key in ("baseline", "of_baseline"):
+        if key in arguments and arguments[key] is None:
+            arguments[key] = Baseline.of(None, model).name
     return arguments
 
 
@@ -102,11 +103,11 @@ def _target_row(row: Row, found: Found, target: Target, unit: Unit, model: TextM
 
 def _warn_of_non_finite(made: SaliencyMap) -> None:
     rows = zip(made.targets, made.scores, strict=True)
-    bad = [target.label for target, row in rows if not np.isfinite(row).all()]
+    bad = [target.label for target, row in rows if not np.isfinite([target.score, *row]).all()]
     if bad:
         warnings.warn(
             f"the scores of {len(bad)} targets are not finite ({', '.join(map(repr, bad[:5]))}): the model's "
-            "gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
+            "output or gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
             "dtype=torch.float32.",
             RuntimeWarning,
             stacklevel=4,
@@ -114,8 +115,17 @@ def _warn_of_non_finite(made: SaliencyMap) -> None:
 
 
 def _warn_of_delta(made: SaliencyMap, method: Method, deltas: Sequence[tuple[float, float]]) -> None:
-    parts = [abs(delta / total) if total else 0.0 for delta, total in deltas]
-    bad = [i for i, part in enumerate(parts) if part > DELTA]
+    if not deltas:
+        return
+    rounding = 100 * np.finfo(made.scores.dtype).eps
+    parts = []
+    for (delta, total), scores, target in zip(deltas, made.scores, made.targets, strict=True):
+        magnitude = np.abs(scores).sum(dtype=np.float64)
+        floor = rounding * (magnitude + abs(target.score))
+        # Where tokens cancel, the difference is no measure of how far they are off.
+        whole = max(abs(total), _CANCELLED * magnitude)
+        parts.append(np.inf if not np.isfinite(delta) else 0.0 if abs(delta) <= floor else abs(delta) / whole)
+    bad = [i for i, part in enumerate(parts) if part > method.tolerance]
     if not bad:
         return
     worst = max(bad, key=lambda i: parts[i])

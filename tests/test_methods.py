@@ -222,6 +222,48 @@ def test_explainers_in_threads(name: str) -> None:
         same(heat, expected, tolerance(name))
 
 
+@pytest.mark.filterwarnings("error")
+def test_squares_and_variances_have_no_delta() -> None:
+    for make in (hs.smooth_grad_squared, hs.var_grad):
+        heat = explainer()(TEXT, method=make(hs.integrated_gradients(2), n_samples=3))
+        assert heat.convergence_delta is None
+        assert heat.arguments["n_samples"] == 3
+        assert heat.arguments["of_n_steps"] == 2
+        assert heat.arguments["of_baseline"] == "mask_embedding"
+
+
+def test_noise_over_noise() -> None:
+    heat = explainer()(TEXT, method=hs.smooth_grad(hs.smooth_grad(n_samples=2), n_samples=3))
+    assert np.isfinite(heat.scores).all()
+    assert (heat.arguments["n_samples"], heat.arguments["of_n_samples"]) == (3, 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_rounding_is_no_missing_part() -> None:
+    for method in ("discretized_integrated_gradients", "integrated_gradients"):
+        assert np.abs(explainer()("cat", method=method).convergence_delta).max() < 1e-12
+
+
+@pytest.mark.filterwarnings("default:.*do not add up:RuntimeWarning")
+def test_a_tolerance_that_is_not_met_is_said_once_at_the_users_line() -> None:
+    with pytest.warns(RuntimeWarning, match=r"do not add up .* Give a larger tolerance") as seen:
+        explainer(16)([TEXT], method=hs.integrated_gradients(3, tolerance=1e-6))
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+
+
+def test_a_model_of_nan_is_named() -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    with torch.no_grad():
+        model.cls.predictions.bias.fill_(torch.nan)
+    one = hs.Explainer(model, tokenizer, progress=False)
+    for method in ("gradient_norm", "integrated_gradients", "leave_one_out"):
+        with pytest.warns(RuntimeWarning, match="not finite"):
+            one(TEXT, method=method)
+    with pytest.raises(hs.SaliencyError, match="kernel_shap.* could not be computed: .*NaN"):
+        one(TEXT, method="kernel_shap")
+
+
 def test_every_method_says_what_it_is() -> None:
     for name, make in METHODS.items():
         method = make()
@@ -274,5 +316,5 @@ def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for make in (hs.lime, hs.kernel_shap):
-        with pytest.raises(hs.SaliencyError, match=r"pip install 'hf-saliency\[surrogate\]'"):
+        with pytest.raises(hs.SaliencyError, match=r"pip install scikit-learn"):
             make()

@@ -140,15 +140,19 @@ class AdaptiveIntegratedGradients(GradientAttribution):  # type: ignore[misc]
             path = StraightPath.of(self.forward_func, inputs, baselines, target, additional_forward_args)
             found, delta, missed = _integrals(path, tolerance, max_steps, internal_batch_size)
         if len(missed):
-            warnings.warn(
-                f"{len(missed)} of {path.batch} rows did not reach tolerance={tolerance:g} in max_steps={max_steps} "
-                f"gradients each; their largest relative convergence delta is {float(missed.max()):.1e}. Raise "
-                "max_steps or tolerance, or use a model in float32 or float64 if it is in less.",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+            self.warn(missed, path.batch, tolerance, max_steps)
         attributions = _format_output(isinstance(inputs, tuple), path.streams_of(found))
         return (attributions, delta) if return_convergence_delta else attributions
+
+    def warn(self, missed: Float[Tensor, " missed"], batch: int, tolerance: float, max_steps: int) -> None:
+        """Say how many rows were not done, and how far they were off."""
+        warnings.warn(
+            f"{len(missed)} of {batch} rows did not reach tolerance={tolerance:g} in max_steps={max_steps} "
+            f"gradients each; their largest relative convergence delta is {float(missed.max()):.1e}. Raise "
+            "max_steps or tolerance, or use a model in float32 or float64 if it is in less.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
     def attribute_future(self) -> NoReturn:
         """Refused: gradients are computed at once."""

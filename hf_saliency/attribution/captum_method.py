@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
-from captum.attr import Attribution, LayerAttribution, PerturbationAttribution
+from captum.attr import (
+    Attribution,
+    FeatureAblation,
+    LayerAttribution,
+    NoiseTunnel,
+    PerturbationAttribution,
+    Saliency,
+)
 from torch import Tensor
 
-from hf_saliency.attribution.method import DRAWING, Call, Method, described
+from hf_saliency.attribution.method import DRAWING, Call, Method, described, keeps_sign
 from hf_saliency.attribution.removal_methods import check_feature
+from hf_saliency.attribution.token_norm import TokenNorm
 from hf_saliency.attribution.token_presence import TokenPresence
 from hf_saliency.errors import SaliencyError
 from hf_saliency.terms import Feature
@@ -20,10 +28,13 @@ _RULES = "needs a rule for each kind of module, and has none for embeddings, att
 _RELU = "changes the gradient of nn.ReLU modules, of which a transformer has none that Captum could find"
 _IMAGE = "needs the channels and the width and height of a convolution"
 _ROWS = "exchanges features between the rows of a batch, which are different targets here"
+_DEEP_LIFT = (
+    "another method: DeepLift's rules are for modules, and a transformer's nonlinearities are functions"
+)
 _DISTRIBUTION = "needs two or more baselines for a text: hs.gradient_shap() needs one"
 _LLM = "explains generated text itself: for the gradient norm there use hs.LLMGradientNormAttribution"
 
-# By the name of a class of Captum; classes that inherit from it share the reason.
+# By the name of a class of Captum or of this package; classes that inherit from it share the reason.
 _REFUSED = {
     "LRP": _RULES,
     "GuidedBackprop": _RELU,
@@ -38,6 +49,7 @@ _REFUSED = {
     "NoiseTunnel": "wraps another method: hs.smooth_grad(hs.integrated_gradients())",
     "NeuronAttribution": "explains a neuron of a layer, not the score of a target",
     "BaseLLMAttribution": _LLM,
+    "LayerGradientNorm": "reads token ids, and the score takes embeddings: give hs.gradient_norm()",
     "DataLoaderAttribution": "wraps FeatureAblation over a data set: give FeatureAblation, and a list of texts",
 }
 _ABSTRACT = ("Attribution", "GradientAttribution", "LayerAttribution", "PerturbationAttribution", "LimeBase")
@@ -57,7 +69,7 @@ def captum_method(
     attribution: Any,
     *,
     reduction: str | None = "total",
-    signed: bool = True,
+    signed: bool | None = None,
     baseline: Any = None,
     feature: Feature = "token",
     seed: int = 0,
@@ -79,7 +91,7 @@ def captum_method(
     reduction
         Over the width, where there is one: ``"total"``, ``"norm"``, ``"norm_1"``, ``"mean"`` or ``"max"``.
     signed
-        Whether the sign of a result has a meaning.
+        Whether the sign of a result has a meaning; None for what is known of the class, and else True.
     baseline
         As for :func:`hf_saliency.integrated_gradients`.
     feature
@@ -115,31 +127,39 @@ def captum_method(
             noted["seed"] = seed
         if issubclass(attribution, PerturbationAttribution):
             noted["feature"] = feature
-    on_tokens = _on_tokens(attribution)
+    elif baseline is not None:
+        noted["baseline"] = described(baseline)
+    options: dict[str, Any] = {"remedy": _DEEP_LIFT} if "DeepLift" in name else {}
+    return Method(
+        name,
+        lambda score, tables: _on_tokens(_built(attribution, score, tables), score),
+        noted,
+        call=lambda call: {**_filled(call, baseline, feature), **arguments},
+        reduction=reduction,
+        signed=_has_sign(attribution, arguments, reduction) if signed is None else signed,
+        seed=seed,
+        **options,
+    )
 
-    def build(score: Any, tables: Any) -> Attribution:
-        return TokenPresence(score, attribution) if on_tokens else _built(attribution, score)
 
-    def call(call: Call) -> Mapping[str, Any]:
-        if on_tokens:
-            filled: dict[str, Any] = {
-                "baselines": call.baselines(baseline),
-                "feature_mask": call.feature_mask(feature),
-            }
-            if "perturbations_per_eval" in _parameters(attribution):
-                filled["perturbations_per_eval"] = call.copies_at_once
-        else:
-            filled = _filled(call, baseline, feature)
-        return {**filled, **arguments}
+def _has_sign(attribution: Any, arguments: Mapping[str, Any], reduction: str | None) -> bool:
+    """Whether results are signed; those of a function of the score are taken to be."""
+    cls = attribution if inspect.isclass(attribution) else type(attribution)
+    if issubclass(cls, TokenNorm) or (issubclass(cls, Saliency) and arguments.get("abs", True)):
+        return False
+    return keeps_sign(reduction)
 
-    return Method(name, build, noted, call=call, reduction=reduction, signed=signed, seed=seed)
+
+def _check_suited(cls: type) -> None:
+    """Refuse a class that cannot explain a text."""
+    for ancestor in inspect.getmro(cls):
+        if ancestor.__module__.startswith(("captum.", "hf_saliency.")) and ancestor.__name__ in _REFUSED:
+            raise SaliencyError(f"{cls.__name__} cannot explain a text: it {_REFUSED[ancestor.__name__]}.")
 
 
 def _check_class(attribution: Any, name: str, arguments: Mapping[str, Any]) -> None:
     """Refuse a class that cannot explain a text, and arguments that it does not take or lacks."""
-    for ancestor in inspect.getmro(attribution):
-        if ancestor.__module__.startswith("captum.") and ancestor.__name__ in _REFUSED:
-            raise SaliencyError(f"{name} cannot explain a text: it {_REFUSED[ancestor.__name__]}.")
+    _check_suited(attribution)
     if not issubclass(attribution, Attribution) or name in _ABSTRACT:
         raise SaliencyError(
             f"{name} is no attribution method: give a class such as captum.attr.IntegratedGradients."
@@ -157,25 +177,46 @@ def _check_class(attribution: Any, name: str, arguments: Mapping[str, Any]) -> N
             raise SaliencyError(f"{name} needs {key}: hs.captum_method({name}, {key}=...).")
 
 
-def _on_tokens(attribution: Any) -> bool:
-    """Whether it is a class that removes features of the input, to be shown tokens in their place."""
-    if not inspect.isclass(attribution) or not issubclass(attribution, PerturbationAttribution):
-        return False
-    return not issubclass(attribution, (LayerAttribution, TokenPresence))
+def _on_tokens(built: Attribution, score: Any) -> Attribution:
+    """A perturbation method as one that removes tokens: of embedding dimensions each would count as a whole token."""
+    if isinstance(built, NoiseTunnel):
+        return NoiseTunnel(_on_tokens(built.attribution_method, score))
+    if not isinstance(built, PerturbationAttribution) or isinstance(built, TokenPresence):
+        return built
+    if isinstance(
+        built, LayerAttribution
+    ):  # at the layer of the embeddings, where tokens are the features too
+        return TokenPresence(score, FeatureAblation)
+
+    def on(forward: Callable[..., Tensor]) -> Attribution:
+        copied = copy.copy(built)
+        copied.forward_func = forward
+        return copied
+
+    return TokenPresence(score, on)
 
 
-def _built(attribution: Any, score: Any) -> Attribution:
+def _built(attribution: Any, score: Any, tables: Sequence[Any]) -> Attribution:
     """The instance that explains a score."""
     if isinstance(attribution, Attribution):
+        if not isinstance(attribution, NoiseTunnel):
+            _check_suited(type(attribution))
         return _on_this_score(attribution, score)
-    layer = inspect.isclass(attribution) and issubclass(attribution, LayerAttribution)
-    built = attribution(score, _layer(score)) if layer else attribution(score)
+    further: tuple[Any, ...] = ()
+    if inspect.isclass(attribution) and issubclass(attribution, LayerAttribution):
+        further = (_layer(score),)
+    elif inspect.isclass(attribution) and "table" in inspect.signature(attribution).parameters:
+        further = (tuple(tables),)
+    built = attribution(score, *further)
     if not isinstance(built, Attribution):
         name = getattr(attribution, "__name__", type(attribution).__name__)
         raise SaliencyError(
             f"method={name} returned {type(built).__name__}: a function must return a Captum attribution of the "
             "score that it is given, such as lambda score: captum.attr.IntegratedGradients(score)."
         )
+    if not isinstance(built, NoiseTunnel):
+        _check_suited(type(built))
+    _check_layer(getattr(built, "attribution_method", built), score)
     return built
 
 
@@ -189,15 +230,19 @@ def _on_this_score(attribution: Attribution, score: Any) -> Attribution:
             f"method={type(inner).__name__}, or build it on the score that explainer.captum(text, target=...) returns "
             "for the same target."
         )
+    _check_layer(inner, own)
+    return attribution
+
+
+def _check_layer(inner: Attribution, score: Any) -> None:
+    """Refuse a layer other than that of the embeddings."""
     layers = getattr(inner, "layer", None)
-    if layers is not None and any(
-        one not in list(own.sites) for one in (layers if isinstance(layers, list) else [layers])
-    ):
+    given = layers if isinstance(layers, list) else [] if layers is None else [layers]
+    if any(one not in list(score.sites) for one in given):
         raise SaliencyError(
             f"this {type(inner).__name__} explains another layer: build it with layer=score.sites[0], where the "
             "embeddings enter."
         )
-    return attribution
 
 
 def _layer(score: Any) -> Any:
@@ -206,33 +251,22 @@ def _layer(score: Any) -> Any:
 
 
 def _filled(call: Call, baseline: Any, feature: Feature) -> dict[str, Any]:
-    """What an attribution on embeddings takes beside the inputs."""
+    """What an attribution takes beside the inputs."""
     inner = getattr(call.attribution, "attribution_method", None)
-    parameters = _parameters(inner or call.attribution)
+    on_tokens = inner or call.attribution
+    if isinstance(on_tokens, TokenPresence):
+        parameters = _parameters(on_tokens.method(call.attribution.forward_func))
+        at_once = {"perturbations_per_eval": call.copies_at_once}
+        own = {"baselines": call.baselines(baseline), "feature_mask": call.feature_mask(feature)}
+        return {**own, **(at_once if "perturbations_per_eval" in parameters else {})}
+    parameters = _parameters(on_tokens)
     filled: dict[str, Any] = {}
     for key in ("baselines", "layer_baselines"):
         if key in parameters:
             filled[key] = call.baselines(baseline)
-    for key in ("feature_mask", "layer_mask"):
-        if key in parameters:
-            filled[key] = _wide_mask(call, feature)
-    if "perturbations_per_eval" in parameters:
-        filled["perturbations_per_eval"] = call.copies_at_once
     if "internal_batch_size" in parameters and inner is None:
         filled["internal_batch_size"] = call.rows_at_once
     return filled
-
-
-def _wide_mask(call: Call, feature: Feature) -> Tensor | tuple[Tensor, ...]:
-    """The feature of every embedding dimension; tokens without a feature share one, whose baseline they are."""
-    given = call.feature_mask(feature)
-    masks = given if isinstance(given, tuple) else (given,)
-    rest = max(int(mask.amax()) for mask in masks) + 1
-    wide = [
-        torch.where(mask < 0, rest, mask)[..., None].expand(embeds.shape).contiguous()
-        for mask, embeds in zip(masks, call.embeds, strict=True)
-    ]
-    return tuple(wide) if isinstance(given, tuple) else wide[0]
 
 
 def _parameters(attribution: Any) -> Mapping[str, inspect.Parameter]:

@@ -63,7 +63,8 @@ def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
         this.
     absolute
         Whether the gradient's absolute values are reduced, as Simonyan et al. and Captum have it; False for
-        the gradient itself, whose mean or total is signed.
+        the gradient itself, whose mean or total is signed, and zero but for rounding in a model whose
+        embeddings go through a layer norm, as BERT's do.
 
     Returns
     -------
@@ -230,13 +231,14 @@ def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level:
             **inner.call(_copied(call, n_samples)),
         }
 
-    each = inner.passes
+    # Squares have no convergence delta, whose passes the count of other methods contains.
+    each = inner.passes if smooth or inner.at_input else None
     return Method(
         name,
-        lambda score, tables: NoiseTunnel(inner.build(score, tables)),
+        lambda score, tables: (NoiseTunnel if smooth else _Spread)(inner.build(score, tables)),
         {
             "of": inner.name,
-            **inner.arguments,
+            **{f"of_{key}": value for key, value in inner.arguments.items()},
             "n_samples": n_samples,
             "noise_level": noise_level,
             "seed": seed,
@@ -251,10 +253,19 @@ def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level:
     )
 
 
+class _Spread(NoiseTunnel):  # type: ignore[misc]
+    """A NoiseTunnel of squares or variances, which do not add up to a difference of scores."""
+
+    def has_convergence_delta(self) -> bool:
+        return False
+
+
 def _copied(call: Call, copies: int) -> Call:
     """The call as a method sees it whose batch holds so many copies of each row."""
     return dataclasses.replace(
-        call, embeds=tuple(embeds.expand(copies * len(embeds), *embeds.shape[1:]) for embeds in call.embeds)
+        # Sampling methods run one row a call, so that every row is a copy of the first.
+        call,
+        embeds=tuple(one[:1].expand(copies * len(one), *one.shape[1:]) for one in call.embeds),
     )
 
 

@@ -103,6 +103,8 @@ class Method:
     passes
         From the number of tokens that can be removed to the forward and backward passes of a target, the
         prediction included; None where they depend on the text.
+    tolerance
+        A convergence delta above this part of the difference of scores is worth a warning.
     remedy
         What to give where the convergence delta is large.
     citation
@@ -119,6 +121,7 @@ class Method:
     seed: int | None = None
     unit: str = "score"
     passes: Callable[[int], tuple[int, int]] | None = None
+    tolerance: float = 0.05
     remedy: str = "another baseline, or more steps or samples (n_steps=, n_samples=)"
     citation: str = ""
 

@@ -109,7 +109,7 @@ def as_method(given: Any) -> Method:
         return given
     if isinstance(given, str):
         return named(given)
-    if given in METHODS.values():
+    if any(given is make for make in METHODS.values()):
         return as_method(given())
     if isinstance(given, Attribution) or callable(given):
         return captum_method(given)

@@ -94,7 +94,7 @@ def _adaptive(
         raise SaliencyError(f"n_steps={most}: a tolerance needs 3 points or more on the path.")
     return Method(
         "integrated_gradients",
-        lambda score, tables: AdaptiveIntegratedGradients(score),
+        lambda score, tables: _Silent(score),
         {
             "tolerance": tolerance,
             "n_steps": most,
@@ -109,8 +109,17 @@ def _adaptive(
         },
         reduction=reduction,
         signed=keeps_sign(reduction),
+        tolerance=tolerance,
+        remedy="a larger tolerance=, more points (n_steps=), another baseline, or a model in float32 or float64",
         citation=citation,
     )
+
+
+class _Silent(AdaptiveIntegratedGradients):
+    """Leaves the warning to the explainer, which knows the targets and the caller."""
+
+    def warn(self, *given: Any) -> None:
+        """Nothing."""
 
 
 def sequential_integrated_gradients(
@@ -163,6 +172,7 @@ def sequential_integrated_gradients(
         },
         reduction=reduction,
         signed=keeps_sign(reduction),
+        remedy="more steps (n_steps=), or another baseline",
         passes=lambda tokens: (n_steps * tokens + tokens + 2, n_steps * tokens),
         citation="Enguehard 2023, arXiv:2305.15853",
     )
@@ -237,7 +247,7 @@ def discretized_integrated_gradients(
         },
         reduction=reduction,
         signed=keeps_sign(reduction),
-        remedy="a larger factor, which halves the stretches of the path, or more words on it (factor=, n_steps=)",
+        remedy="a larger factor, such as factor=3, which halves the stretches of the path",
         passes=lambda tokens: (points + 2, points),
         citation="Sanyal and Ren 2021, arXiv:2108.13654",
     )

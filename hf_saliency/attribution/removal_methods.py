@@ -317,5 +317,6 @@ def check_feature(feature: object) -> None:
 def _require_sklearn(name: str) -> None:
     if importlib.util.find_spec("sklearn") is None:
         raise SaliencyError(
-            f"{name} needs scikit-learn, which Captum fits the surrogate with: pip install 'hf-saliency[surrogate]'."
+            f"{name} needs scikit-learn, which Captum fits the surrogate with: pip install scikit-learn, the extra "
+            "'surrogate' of this package."
         )

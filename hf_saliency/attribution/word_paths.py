@@ -16,6 +16,7 @@ Strategy = Literal["greedy", "maxcount"]
 # The most elements of a temporary: 16 MiB in float32.
 _TEMPORARY = 2**22
 _NO_WORD = -1
+_FAST = "use_mm_for_euclid_dist_if_necessary"
 
 
 @torch.no_grad()
@@ -119,13 +120,13 @@ def _monotonic(
 
 def _ids(table: nn.Embedding | Tensor, vectors: Float[Tensor, "n width"]) -> Int[Tensor, " n"]:
     """Which word each vector is; ``_NO_WORD`` where it is none."""
-    _, ids = _search(table, vectors, 1)
+    _, ids = _search(table, vectors, 1, "donot_use_mm_for_euclid_dist")  # whose zeros are zeros
     equal = (rows_of(table, ids[:, 0]).to(vectors) == vectors).all(1)
     return torch.where(equal, ids[:, 0], _NO_WORD)
 
 
 def _search(
-    table: nn.Embedding | Tensor, vectors: Float[Tensor, "n width"], count: int
+    table: nn.Embedding | Tensor, vectors: Float[Tensor, "n width"], count: int, mode: str = _FAST
 ) -> tuple[Float[Tensor, "n found"], Int[Tensor, "n found"]]:
     """The distances and ids of the nearest rows, the nearest first."""
     distances = vectors.new_empty(len(vectors), 0)
@@ -133,7 +134,7 @@ def _search(
     start = 0
     for rows in pieces(table, _TEMPORARY // max(*vectors.shape, 1)):
         here = torch.arange(start, start + len(rows), device=vectors.device).expand(len(vectors), -1)
-        distances = torch.cat([distances, torch.cdist(vectors, rows.to(vectors))], dim=1)
+        distances = torch.cat([distances, torch.cdist(vectors, rows.to(vectors), compute_mode=mode)], dim=1)
         distances, kept = distances.topk(min(count, distances.shape[1]), dim=1, largest=False)
         ids = torch.cat([ids, here], dim=1).gather(1, kept)
         start += len(rows)

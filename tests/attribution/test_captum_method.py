@@ -70,6 +70,7 @@ def test_every_other_class_says_why_not(name: str) -> None:
 
 
 def test_a_class_gives_what_the_named_method_gives() -> None:
+    score, _ = explainer().captum(TEXT, target=TARGET)
     pairs: list[tuple[Any, hs.Method]] = [
         (captum.attr.InputXGradient, hs.input_x_gradient()),
         (captum.attr.IntegratedGradients, hs.integrated_gradients()),
@@ -78,15 +79,22 @@ def test_a_class_gives_what_the_named_method_gives() -> None:
         (captum.attr.LayerFeatureAblation, hs.leave_one_out()),
         (captum.attr.ShapleyValueSampling, hs.shapley_sampling()),
         (lambda score: captum.attr.FeatureAblation(score), hs.leave_one_out()),
+        (lambda score: captum.attr.LayerFeatureAblation(score, score.sites[0]), hs.leave_one_out()),
+        (lambda score: captum.attr.ShapleyValueSampling(score), hs.shapley_sampling()),
+        (hs.captum_method(captum.attr.KernelShap(score), n_samples=50), hs.kernel_shap(50)),
+        (captum.attr.FeatureAblation(score), hs.leave_one_out()),
+        (
+            hs.captum_method(captum.attr.FeatureAblation(score), feature="word"),
+            hs.leave_one_out(feature="word"),
+        ),
+        (hs.DiscretizedIntegratedGradients, hs.discretized_integrated_gradients()),
+        (hs.GradientNorm, hs.gradient_norm()),
     ]
     for given, method in pairs:
         found = explainer()(TEXT, target=TARGET, method=given)
         expected = explainer()(TEXT, target=TARGET, method=method)
         scale = np.abs(expected.scores).max()
-        scores = found.scores
-        if found.scores.max() > 2 * scale:  # given to each of the 16 dimensions, and added up
-            scores = scores / 16
-        np.testing.assert_allclose(scores, expected.scores, rtol=0, atol=1e-6 * scale)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-6 * scale)
         if expected.convergence_delta is not None and given is not captum.attr.LayerIntegratedGradients:
             np.testing.assert_allclose(found.convergence_delta, expected.convergence_delta, atol=1e-9)
 
@@ -183,3 +191,48 @@ def test_a_function_that_builds_nothing() -> None:
         hs.SaliencyError, match="returned NoneType: a function must return a Captum attribution"
     ):
         explainer()(TEXT, method=lambda score: None)
+
+
+def test_noise_over_a_perturbation_instance_removes_tokens() -> None:
+    score, _ = explainer().captum(TEXT, target=TARGET)
+    tunnel = captum.attr.NoiseTunnel(captum.attr.FeatureAblation(score))
+    found = explainer()(TEXT, target=TARGET, method=hs.captum_method(tunnel, stdevs=1e-9, nt_samples=2))
+    expected = explainer()(TEXT, target=TARGET, method=hs.leave_one_out())
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (captum.attr.FeaturePermutation, "exchanges features between the rows"),
+        (captum.attr.LRP, "needs a rule for each kind of module"),
+        (captum.attr.DeepLiftShap, "needs two or more baselines"),
+    ],
+)
+def test_a_refused_class_is_refused_as_an_instance_and_from_a_function(given: Any, message: str) -> None:
+    score, _ = explainer().captum(TEXT, target=TARGET)
+    for method in (given(score), lambda score: given(score)):
+        with pytest.raises(hs.SaliencyError, match=message):
+            explainer()(TEXT, target=TARGET, method=method)
+
+
+def test_a_function_that_names_another_layer_is_refused() -> None:
+    embedding = explainer().text_model.streams[0].module
+    with pytest.raises(hs.SaliencyError, match=r"layer=score.sites\[0\]"):
+        explainer()(
+            TEXT, target=TARGET, method=lambda score: captum.attr.LayerIntegratedGradients(score, embedding)
+        )
+
+
+def test_what_captum_refuses_is_said_as_our_error() -> None:
+    method = hs.captum_method(captum.attr.Occlusion, sliding_window_shapes=(20,))
+    with pytest.raises(hs.SaliencyError, match="Occlusion"):
+        explainer()(TEXT, target=TARGET, method=method)
+
+
+def test_signs_are_known_of_classes_and_instances() -> None:
+    score, _ = explainer().captum(TEXT, target=TARGET)
+    for given in (captum.attr.Saliency, captum.attr.Saliency(score), hs.GradientNorm):
+        assert not explainer()(TEXT, target=TARGET, method=given).signed
+    signed = hs.captum_method(captum.attr.Saliency, abs=False)
+    assert explainer()(TEXT, target=TARGET, method=signed).signed
