@@ -28,15 +28,14 @@ Metric = Literal["cosine", "dot"]
 class Similarity(Target):
     """How similar a model finds two texts: the cosine of their embeddings, each read on its own.
 
-    What is explained is a tuple of two texts; the tokens of both are in the map. A model of sentence-transformers
-    pools itself.
+    What is explained is a tuple of two texts; the tokens of both are in the map.
 
     Parameters
     ----------
     pooling
         What makes an embedding of a text from the hidden states of its last layer: their ``"mean"``, the
         ``"first"`` token's (``[CLS]``), the ``"last"`` token's, or a function from the model's output and the
-        tensors that it was called with to (batch, width). Not used where the model returns sentence embeddings.
+        tensors that it was called with to (batch, width).
     metric
         ``"cosine"`` or ``"dot"``.
 
@@ -90,9 +89,6 @@ class _Similar:
         return torch.nn.functional.cosine_similarity(first, second, dim=-1)[:, None, None]
 
     def _embedding(self, output: Any, part: int, rows: Rows) -> Float[Tensor, "batch width"]:
-        if isinstance(output, Mapping) and "sentence_embedding" in output:
-            found: Tensor = output["sentence_embedding"]
-            return found
         own = {name.removesuffix(f".{part}"): one for name, one in rows.items() if name.endswith(f".{part}")}
         if callable(self.pooling):
             return self.pooling(output, own)

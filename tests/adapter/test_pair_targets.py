@@ -9,7 +9,7 @@ import pytest
 import reference
 import tiny
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import hf_saliency as hs
 
@@ -193,14 +193,6 @@ def test_similarities_in_a_batch_equal_single_ones(method: str) -> None:
     given = [PAIR, ("it was music", "the formal study of grammar")]
     for one, heat in zip(given, on(given, method=method), strict=True):
         np.testing.assert_allclose(heat.scores, on(one, method=method).scores, rtol=1e-7, atol=1e-9)
-
-
-class SentenceEncoder(nn.Sequential):
-    """The interface of a sentence-transformers model: a dict of features in, the same with an embedding out."""
-
-    def forward(self, input: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
-        states = self[0](**input).last_hidden_state
-        return {**input, "sentence_embedding": states.mean(dim=1)}
 
 
 def test_a_pooling_function_and_what_is_no_pair() -> None:
