@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from captum._utils.common import _format_output
-from captum.attr import GradientAttribution
 from captum.log import log_usage
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from hf_saliency.attribution.inputs import check_internal_batch_size
+from hf_saliency.attribution.path_attribution import PathAttribution
 from hf_saliency.attribution.straight_path import StraightPath
 from hf_saliency.attribution.token_norm import autograd
 from hf_saliency.errors import SaliencyError
@@ -23,7 +22,7 @@ from hf_saliency.errors import SaliencyError
 _CANCELLED = 0.01
 
 
-class AdaptiveIntegratedGradients(GradientAttribution):  # type: ignore[misc]
+class AdaptiveIntegratedGradients(PathAttribution):
     r"""Integrated gradients (Sundararajan et al., 2017) with as many steps as each row needs.
 
     .. math:: a_{ij} = (x_{ij} - \bar x_{ij}) \int_0^1
@@ -67,18 +66,6 @@ class AdaptiveIntegratedGradients(GradientAttribution):  # type: ignore[misc]
     >>> square.attribute(torch.tensor([[[2.0], [3.0]]]), baselines=1.0)[0, :, 0]
     tensor([3., 8.])
     """
-
-    def __init__(self, forward_func: Callable[..., Tensor]) -> None:
-        GradientAttribution.__init__(self, forward_func)
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        """True: gradients are multiplied by the difference of input and baseline."""
-        return True
-
-    def has_convergence_delta(self) -> bool:
-        """True: the sum of a row's attributions minus the difference of the scores of input and baseline."""
-        return True
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
     def attribute(
@@ -154,10 +141,6 @@ class AdaptiveIntegratedGradients(GradientAttribution):  # type: ignore[misc]
             stacklevel=4,
         )
 
-    def attribute_future(self) -> NoReturn:
-        """Refused: gradients are computed at once."""
-        raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
-
 
 def _integrals(
     path: StraightPath, tolerance: float, max_steps: int, size: int | None
@@ -208,8 +191,13 @@ def _ratio(part: Float[Tensor, " rows"], whole: Float[Tensor, " rows"]) -> Float
 
 
 def _check_options(tolerance: object, max_steps: object, internal_batch_size: object) -> None:
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
-        raise SaliencyError(f"tolerance={tolerance!r}: give a positive number, such as 1e-3.")
+    check_tolerance(tolerance)
     if type(max_steps) is not int or max_steps < 3:
         raise SaliencyError(f"max_steps={max_steps!r}: give a whole number, 3 or more, such as 1024.")
     check_internal_batch_size(internal_batch_size)
+
+
+def check_tolerance(tolerance: object) -> None:
+    """Refuse what is no part of a difference."""
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
+        raise SaliencyError(f"tolerance={tolerance!r}: give a positive number, such as 1e-3.")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, get_args
+from typing import Any
 
 import torch
 from captum._utils.common import _format_output
-from captum.attr import GradientAttribution
 from captum.log import log_usage
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,14 +16,15 @@ from torch import Tensor
 from hf_saliency.attribution.gradient_norm import Tables
 from hf_saliency.attribution.inputs import baselines_of, check_internal_batch_size, streams_of
 from hf_saliency.attribution.method import positive
+from hf_saliency.attribution.path_attribution import PathAttribution
 from hf_saliency.attribution.row_scores import RowScores
 from hf_saliency.attribution.token_norm import autograd
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.attribution.word_paths import Strategy, word_paths
+from hf_saliency.attribution.word_paths import Strategy, check_strategy, word_paths
 from hf_saliency.errors import SaliencyError
 
 
-class DiscretizedIntegratedGradients(GradientAttribution):  # type: ignore[misc]
+class DiscretizedIntegratedGradients(PathAttribution):
     r"""Integrated gradients on a path from word to word of the vocabulary (Sanyal and Ren, 2021).
 
     .. math:: a_i = \sum_k \frac{\partial F(x^k)}{\partial x_i} (x_i^{k+1} - x_i^k)
@@ -74,24 +74,14 @@ class DiscretizedIntegratedGradients(GradientAttribution):  # type: ignore[misc]
         strategy: Strategy = "greedy",
         n_neighbors: int = 500,
     ) -> None:
-        GradientAttribution.__init__(self, forward_func)
-        if strategy not in get_args(Strategy):
-            raise SaliencyError(f"strategy={strategy!r}: choose 'greedy' or 'maxcount'.")
+        PathAttribution.__init__(self, forward_func)
+        check_strategy(strategy)
         self.strategy: Strategy = strategy
         self.n_neighbors = positive(n_neighbors, "n_neighbors")
         given = table if isinstance(table, tuple) else (table,)
         self.tables = [one if isinstance(one, Vocabulary) else Vocabulary(one) for one in given]
         for one in self.tables:
             one.check()
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        """True: gradients are multiplied by differences of points."""
-        return True
-
-    def has_convergence_delta(self) -> bool:
-        """True: the sum of a row's attributions minus the difference of the scores of input and baseline."""
-        return True
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
     def attribute(
@@ -141,8 +131,7 @@ class DiscretizedIntegratedGradients(GradientAttribution):  # type: ignore[misc]
             the score does not depend on the inputs.
         """
         positive(n_steps, "n_steps")
-        if type(factor) is not int or factor < 0:
-            raise SaliencyError(f"factor={factor!r}: give how often to halve, 0 or more.")
+        check_factor(factor)
         check_internal_batch_size(internal_batch_size)
         with autograd():
             streams = streams_of(inputs)
@@ -173,10 +162,6 @@ class DiscretizedIntegratedGradients(GradientAttribution):  # type: ignore[misc]
             )
             for table, x, x0 in zip(self.tables, streams, baselines, strict=True)
         ]
-
-    def attribute_future(self) -> NoReturn:
-        """Refused: gradients are computed at once."""
-        raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
 
 
 @dataclass(frozen=True)
@@ -238,3 +223,9 @@ def _sums(
             moved = one.at(rows, step + 1) - point
             total.index_add_(0, rows.to(total.device), gradient.to(moved) * moved)
     return sums, starts
+
+
+def check_factor(factor: object) -> None:
+    """Refuse what is no number of times."""
+    if type(factor) is not int or factor < 0:
+        raise SaliencyError(f"factor={factor!r}: give how often to halve, 0 or more.")

@@ -8,12 +8,15 @@ from typing import Any, Literal, get_args
 
 from captum.attr import Attribution, GradientShap, IntegratedGradients
 
-from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
-from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
+from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients, check_tolerance
+from hf_saliency.attribution.discretized_integrated_gradients import (
+    DiscretizedIntegratedGradients,
+    check_factor,
+)
 from hf_saliency.attribution.method import Call, Method, Reduction, described, keeps_sign, positive
 from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.attribution.word_paths import Strategy
+from hf_saliency.attribution.word_paths import Strategy, check_strategy
 from hf_saliency.errors import SaliencyError
 
 Quadrature = Literal["gausslegendre", "riemann_trapezoid", "riemann_middle", "riemann_left", "riemann_right"]
@@ -87,8 +90,7 @@ def integrated_gradients(
 def _adaptive(
     n_steps: int | None, baseline: Any, tolerance: float, reduction: Reduction, citation: str
 ) -> Method:
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
-        raise SaliencyError(f"tolerance={tolerance!r}: give a positive number, such as 1e-3.")
+    check_tolerance(tolerance)
     most = positive(1024 if n_steps is None else n_steps, "n_steps")
     if most < 3:
         raise SaliencyError(f"n_steps={most}: a tolerance needs 3 points or more on the path.")
@@ -217,10 +219,8 @@ def discretized_integrated_gradients(
     """
     positive(n_steps, "n_steps")
     positive(n_neighbors, "n_neighbors")
-    if strategy not in get_args(Strategy):
-        raise SaliencyError(f"strategy={strategy!r}: choose 'greedy' or 'maxcount'.")
-    if type(factor) is not int or factor < 0:
-        raise SaliencyError(f"factor={factor!r}: give how often to halve, 0 or more.")
+    check_strategy(strategy)
+    check_factor(factor)
     points = (n_steps + 1) * 2**factor
 
     def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:

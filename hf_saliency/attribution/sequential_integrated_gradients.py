@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from captum._utils.common import _format_output
-from captum.attr import GradientAttribution, IntegratedGradients
+from captum.attr import IntegratedGradients
 from captum.attr._utils.approximation_methods import SUPPORTED_METHODS
 from captum.log import log_usage
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from hf_saliency.attribution.inputs import baselines_of, check_internal_batch_size, streams_of
+from hf_saliency.attribution.path_attribution import PathAttribution
 from hf_saliency.attribution.row_scores import RowScores
 from hf_saliency.attribution.token_norm import autograd
 from hf_saliency.errors import SaliencyError
 
 
-class SequentialIntegratedGradients(GradientAttribution):  # type: ignore[misc]
+class SequentialIntegratedGradients(PathAttribution):
     r"""Integrated gradients of one token at a time, the others as they are (Enguehard, 2023).
 
     .. math:: a_{ij} = (x_{ij} - \bar x_{ij}) \int_0^1
@@ -49,18 +50,6 @@ class SequentialIntegratedGradients(GradientAttribution):  # type: ignore[misc]
     >>> product.attribute(torch.tensor([[[2.0], [3.0], [4.0]]]), baselines=1.0)[0, :, 0]
     tensor([12., 16., 18.])
     """
-
-    def __init__(self, forward_func: Callable[..., Tensor]) -> None:
-        GradientAttribution.__init__(self, forward_func)
-
-    @property
-    def multiplies_by_inputs(self) -> bool:
-        """True: gradients are multiplied by the difference of input and baseline."""
-        return True
-
-    def has_convergence_delta(self) -> bool:
-        """True: see :meth:`compute_convergence_delta`."""
-        return True
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
     def attribute(
@@ -177,10 +166,6 @@ class SequentialIntegratedGradients(GradientAttribution):  # type: ignore[misc]
         with autograd():
             copies = _Copies.of(self.forward_func, end_point, start_point, target, additional_forward_args)
             return _delta(given, copies, len(copies.streams[0]))
-
-    def attribute_future(self) -> NoReturn:
-        """Refused: gradients are computed at once."""
-        raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
 
 
 @torch.no_grad()

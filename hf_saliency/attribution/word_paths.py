@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hf_saliency.attribution.table_rows import pieces, rows_of
+from hf_saliency.errors import SaliencyError
 
 Strategy = Literal["greedy", "maxcount"]
 
@@ -139,3 +140,9 @@ def _search(
         ids = torch.cat([ids, here], dim=1).gather(1, kept)
         start += len(rows)
     return distances, ids
+
+
+def check_strategy(strategy: object) -> None:
+    """Refuse a strategy that does not exist."""
+    if strategy not in get_args(Strategy):
+        raise SaliencyError(f"strategy={strategy!r}: choose 'greedy' or 'maxcount'.")
