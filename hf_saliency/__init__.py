@@ -6,20 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_saliency.adapter.answer_span import AnswerSpan
     from hf_saliency.adapter.baselines import mask_embedding, mean_embedding, pad_embedding, zero_embedding
-    from hf_saliency.adapter.choice import Choice
     from hf_saliency.adapter.families import Family, register_family
-    from hf_saliency.adapter.label_targets import Label, TokenLabel
-    from hf_saliency.adapter.next_token import Continuation, NextToken
-    from hf_saliency.adapter.output_targets import Output
-    from hf_saliency.adapter.similarity import Similarity
-    from hf_saliency.adapter.token_targets import (
-        MaskedSpan,
-        MaskedToken,
-        PseudoLogLikelihood,
-        UnmaskedToken,
-    )
+    from hf_saliency.adapter.targets.answer_span import AnswerSpan
+    from hf_saliency.adapter.targets.choice import Choice
+    from hf_saliency.adapter.targets.continuation import Continuation
+    from hf_saliency.adapter.targets.label import Label
+    from hf_saliency.adapter.targets.masked_span import MaskedSpan
+    from hf_saliency.adapter.targets.masked_token import MaskedToken, UnmaskedToken
+    from hf_saliency.adapter.targets.next_token import NextToken
+    from hf_saliency.adapter.targets.output import Output
+    from hf_saliency.adapter.targets.pseudo_log_likelihood import PseudoLogLikelihood
+    from hf_saliency.adapter.targets.similarity import Similarity
+    from hf_saliency.adapter.targets.token_label import TokenLabel
     from hf_saliency.alignment import aligned
     from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
     from hf_saliency.attribution.captum_method import captum_method
@@ -70,20 +69,20 @@ __version__ = "0.1.0"
 # Each public name is imported from its module on first use, so that `import hf_saliency` costs nothing.
 _HOME = {
     "Explainer": "explainer",
-    "AnswerSpan": "adapter.answer_span",
-    "Choice": "adapter.choice",
-    "Output": "adapter.output_targets",
-    "Similarity": "adapter.similarity",
+    "AnswerSpan": "adapter.targets.answer_span",
+    "Choice": "adapter.targets.choice",
+    "Output": "adapter.targets.output",
+    "Similarity": "adapter.targets.similarity",
     "Family": "adapter.families",
     "register_family": "adapter.families",
-    "Label": "adapter.label_targets",
-    "TokenLabel": "adapter.label_targets",
-    "Continuation": "adapter.next_token",
-    "NextToken": "adapter.next_token",
-    "MaskedSpan": "adapter.token_targets",
-    "MaskedToken": "adapter.token_targets",
-    "PseudoLogLikelihood": "adapter.token_targets",
-    "UnmaskedToken": "adapter.token_targets",
+    "Label": "adapter.targets.label",
+    "TokenLabel": "adapter.targets.token_label",
+    "Continuation": "adapter.targets.continuation",
+    "NextToken": "adapter.targets.next_token",
+    "MaskedSpan": "adapter.targets.masked_span",
+    "MaskedToken": "adapter.targets.masked_token",
+    "PseudoLogLikelihood": "adapter.targets.pseudo_log_likelihood",
+    "UnmaskedToken": "adapter.targets.masked_token",
     "GradientNorm": "attribution.gradient_norm",
     "LayerGradientNorm": "attribution.gradient_norm",
     "Agreement": "comparison",

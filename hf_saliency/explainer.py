@@ -14,13 +14,13 @@ from tqdm.auto import tqdm
 from hf_saliency import __version__
 from hf_saliency.adapter.baselines import Baseline
 from hf_saliency.adapter.batch import collate, names, seen, sweep
-from hf_saliency.adapter.defaults import default_target
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.features import kept
 from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.score import READ, Outcome, Score
-from hf_saliency.adapter.targets import Target
+from hf_saliency.adapter.targets.default import default_target
+from hf_saliency.adapter.targets.target import Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.methods import as_method

@@ -10,7 +10,7 @@ import numpy as np
 from hf_saliency.adapter.baselines import Baseline
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.rows import Row
-from hf_saliency.adapter.targets import Target
+from hf_saliency.adapter.targets.target import Target
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.found import Found

@@ -78,7 +78,7 @@ def target_of(
 ) -> Any:
     """The target that the options name; what the model's head is for, if they name none."""
     import hf_saliency as hs
-    from hf_saliency.adapter.defaults import default_target
+    from hf_saliency.adapter.targets.default import default_target
 
     kinds = {"masked": hs.MaskedToken, "unmasked": hs.UnmaskedToken, "next": hs.NextToken}
     kinds |= {"label": hs.Label, "tokens": hs.TokenLabel}

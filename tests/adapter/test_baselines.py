@@ -14,8 +14,8 @@ import hf_saliency as hs
 from hf_saliency.adapter.baselines import Baseline
 from hf_saliency.adapter.batch import Batch, collate, names
 from hf_saliency.adapter.features import kept
+from hf_saliency.adapter.targets.masked_token import MaskedToken
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.adapter.token_targets import MaskedToken
 
 TEXT = "the cat sat on a mat"
 

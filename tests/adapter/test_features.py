@@ -8,7 +8,7 @@ import tiny
 import hf_saliency as hs
 from hf_saliency.adapter.batch import collate, names
 from hf_saliency.adapter.features import feature_mask, kept
-from hf_saliency.adapter.token_targets import MaskedToken
+from hf_saliency.adapter.targets.masked_token import MaskedToken
 
 TEXT = "the cat learned it !"  # [CLS] the cat learn ##ed it ! [SEP]
 

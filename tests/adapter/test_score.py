@@ -18,7 +18,7 @@ from hf_saliency.adapter.embedding import Stream
 from hf_saliency.adapter.layouts import OneSequence
 from hf_saliency.adapter.reading import Reading, token_logits
 from hf_saliency.adapter.score import Outcome, Score
-from hf_saliency.adapter.token_targets import MaskedToken
+from hf_saliency.adapter.targets.masked_token import MaskedToken
 
 TEXT = "the cat sat on a mat"
 

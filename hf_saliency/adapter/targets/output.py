@@ -12,7 +12,7 @@ from torch import Tensor
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Reading, Rows
 from hf_saliency.adapter.rows import Read, Row
-from hf_saliency.adapter.targets import Target, only_text
+from hf_saliency.adapter.targets.target import Target, only_text
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.terms import UNITS, Unit

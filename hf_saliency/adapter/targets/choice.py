@@ -10,7 +10,7 @@ from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.layouts import Stacked
 from hf_saliency.adapter.reading import Reading, text_logits
 from hf_saliency.adapter.rows import PREDICTED, Read, Row
-from hf_saliency.adapter.targets import Target, check_unit
+from hf_saliency.adapter.targets.target import Target, check_unit
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.terms import Scale

@@ -159,3 +159,14 @@ def own_text(encoding: Encoding, position: int, class_id: int, model: TextModel)
     if class_id != encoding.ids[position] or class_id == model.tokenizer.unk_token_id:
         return ""
     return encoding.texts[token.text][token.start : token.end]
+
+
+def plain_tokens(encoding: Encoding, instead: str) -> list[int]:
+    """The tokens that are not special, at least one."""
+    plain = [i for i, token in enumerate(encoding.tokens) if not token.special]
+    if not plain:
+        raise SaliencyError(
+            f"the text {encoding.texts[0]!r} has special tokens only: there is nothing to explain. Give "
+            f"{instead} to explain one of them all the same."
+        )
+    return plain

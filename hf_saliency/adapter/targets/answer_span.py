@@ -12,7 +12,7 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Reading, span_logits
 from hf_saliency.adapter.rows import Read, Row
-from hf_saliency.adapter.targets import Target, check_unit
+from hf_saliency.adapter.targets.target import Target, check_unit
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.terms import Scale

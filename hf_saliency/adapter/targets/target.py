@@ -59,3 +59,9 @@ def check_unit(unit: object) -> None:
     """Refuse a unit that does not exist."""
     if unit not in SCALES:
         raise SaliencyError(f"unit={unit!r}: choose one of {', '.join(map(repr, SCALES))}.")
+
+
+def check_token(token: object, predicted: bool) -> None:
+    """Refuse a token that is given and predicted."""
+    if predicted and token is not None:
+        raise SaliencyError(f"token={token!r} and predicted=True exclude each other: give one of them.")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from hf_saliency.adapter import tasks
-from hf_saliency.adapter.answer_span import AnswerSpan
-from hf_saliency.adapter.choice import Choice
-from hf_saliency.adapter.label_targets import Label, TokenLabel
-from hf_saliency.adapter.next_token import Continuation, NextToken
-from hf_saliency.adapter.similarity import Similarity
-from hf_saliency.adapter.targets import Target
+from hf_saliency.adapter.targets.answer_span import AnswerSpan
+from hf_saliency.adapter.targets.choice import Choice
+from hf_saliency.adapter.targets.continuation import Continuation
+from hf_saliency.adapter.targets.label import Label
+from hf_saliency.adapter.targets.masked_token import MaskedToken
+from hf_saliency.adapter.targets.next_token import NextToken
+from hf_saliency.adapter.targets.similarity import Similarity
+from hf_saliency.adapter.targets.target import Target
+from hf_saliency.adapter.targets.token_label import TokenLabel
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.adapter.token_targets import MaskedToken
 from hf_saliency.errors import SaliencyError
 
 _DEFAULTS: dict[tasks.Task, type[Target]] = {

@@ -15,7 +15,7 @@ from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.layouts import InTurn
 from hf_saliency.adapter.reading import Reading, Rows
 from hf_saliency.adapter.rows import Read, Row
-from hf_saliency.adapter.targets import Target
+from hf_saliency.adapter.targets.target import Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 

@@ -1,0 +1,120 @@
+"""Continuation: what a model writes after a prompt, or for a source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_saliency.adapter import tasks
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.layouts import EncoderDecoder, Layout, OneSequence
+from hf_saliency.adapter.prompts import followed, rendered, translated, written
+from hf_saliency.adapter.reading import Reading, token_logits
+from hf_saliency.adapter.rows import Row
+from hf_saliency.adapter.targets.following import following_rows, prepare
+from hf_saliency.adapter.targets.places import Where, checked, positions
+from hf_saliency.adapter.targets.target import Target, only_text
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.errors import SaliencyError
+from hf_saliency.terms import Scale
+
+
+@dataclass(frozen=True)
+class Continuation(Target):
+    """What a model writes after a prompt, or for a source: the score of each of its tokens, given all before it.
+
+    The prompt is a string or a conversation (a list of ``{"role": ..., "content": ...}``, by the tokenizer's chat
+    template; if the assistant speaks last, that message is the continuation). A tuple ``(prompt, continuation)``
+    gives both. For an encoder-decoder they are source and target: the map then shows how the target's tokens
+    depend on the source and on the target's tokens before them.
+
+    Parameters
+    ----------
+    text
+        The continuation of each prompt, with the space that it begins with; None for the one in the tuple, or else
+        for what the model writes, greedily.
+    where
+        Which tokens of the continuation are explained, as for :class:`MaskedToken`; None for every one that is
+        not special.
+    token
+        The token whose score is explained in the place of each: a string that is one token there, or an id.
+    predicted
+        Explain the most probable token at each place instead.
+    against
+        A token whose score is subtracted (a contrast), given as for ``token``.
+    total
+        One target for all of them: the sum of their scores, with ``unit="log_prob"`` the log-probability of the
+        continuation.
+    max_new_tokens
+        Where the model stops at the latest.
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a prompt raises it if the
+        continuation is empty, the model ends at once, or both are longer than the model reads.
+    """
+
+    text: str | None = None
+    where: Where | Sequence[Where] | None = None
+    token: str | int | None = None
+    predicted: bool = False
+    against: str | int | None = None
+    total: bool = False
+    max_new_tokens: int = 20
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        prepare(self)
+        if type(self.max_new_tokens) is not int or self.max_new_tokens < 1:
+            raise SaliencyError(f"max_new_tokens={self.max_new_tokens!r}: give a whole number, 1 or more.")
+
+    def check(self, model: TextModel) -> None:
+        task = tasks.SEQ2SEQ if model.encoder_decoder else tasks.CAUSAL
+        tasks.check(model.model, task, "Continuation")
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        overflow = "error" if overflow == "windows" else overflow
+        prompt, text, special = self._split(given, model)
+        before = model.encode(prompt, overflow, special=special)
+        if model.encoder_decoder:
+            return translated(before, text, model, self.max_new_tokens)
+        if text is None:
+            return written(before, model, self.max_new_tokens)
+        return followed(before, text, model, special=special)
+
+    def _split(self, given: Any, model: TextModel) -> tuple[str, str | None, bool]:
+        """Prompt, continuation, and whether the tokenizer adds special tokens."""
+        if isinstance(given, list):
+            answered = self.text is None and given[-1].get("role") == "assistant"
+            text = given[-1]["content"] if answered else self.text
+            return rendered(given[:-1] if answered else given, model, answer=True), text, False
+        if isinstance(given, tuple) and len(given) == 2:
+            if self.text is not None:
+                raise SaliencyError(
+                    f"Continuation({self.text!r}) has its text, and the tuple {given!r} holds another: give one."
+                )
+            return given[0], given[1], True
+        return only_text(given, self), self.text, True
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        where = checked(self.where)
+        own = [i for i, token in enumerate(encoding.tokens) if token.text == 1]
+        if where is None:
+            chosen = [i for i in own if not encoding.tokens[i].special]
+        else:
+            chosen = positions(where, encoding, text=1)
+            if any(i not in own for i in chosen):
+                raise SaliencyError(
+                    f"where={self.where!r} is in the prompt: the continuation has the tokens {own[0]} to {own[-1]}."
+                )
+        return following_rows(self, chosen, encoding, model, self._layout(model))
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        return Reading(token_logits, self.unit, part=parts - 1, layout=self._layout(model))
+
+    def _layout(self, model: TextModel) -> Layout:
+        return EncoderDecoder() if model.encoder_decoder else OneSequence()

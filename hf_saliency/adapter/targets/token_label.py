@@ -1,0 +1,138 @@
+"""TokenLabel: the target of classifiers of tokens."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hf_saliency import spans
+from hf_saliency.adapter import outputs, tasks
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.reading import Reading, token_logits
+from hf_saliency.adapter.rows import PREDICTED, Read, Row
+from hf_saliency.adapter.targets.label import label_id, names
+from hf_saliency.adapter.targets.places import Where, checked, plain_tokens, positions
+from hf_saliency.adapter.targets.target import Target, check_unit
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError
+from hf_saliency.terms import Scale
+
+Aggregation = Literal["word", "entity"]
+
+
+@dataclass(frozen=True)
+class TokenLabel(Target):
+    """A token classifier's score of a label, for each token; by default of the label that it predicts.
+
+    Parameters
+    ----------
+    where
+        As for :class:`MaskedToken`. None for every token that is not special.
+    label
+        A name in ``model.config.id2label`` or an index. None for the most probable label of each token.
+    aggregation
+        None for one target a token; ``"word"`` for one a word, whose score is the mean of its tokens' scores;
+        ``"entity"`` for one an entity: neighbours predicted as one (``B-PER``, ``I-PER``), the mean of their
+        predicted labels' scores. Tokens predicted as no entity (``O``) are left out then.
+    against
+        A label whose score is subtracted (a contrast).
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit or aggregation, and if a label is given for entities, which have their own.
+    """
+
+    where: Where | Sequence[Where] | None = None
+    label: str | int | None = None
+    aggregation: Aggregation | None = None
+    against: str | int | None = None
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        check_unit(self.unit)
+        checked(self.where)
+        if isinstance(self.where, list):
+            object.__setattr__(self, "where", tuple(self.where))
+        if self.aggregation not in (None, "word", "entity"):
+            raise SaliencyError(f"aggregation={self.aggregation!r}: choose None, 'word' or 'entity'.")
+        if self.aggregation == "entity" and self.label is not None:
+            raise SaliencyError(
+                f"label={self.label!r} and aggregation='entity' exclude each other: an entity has the labels that "
+                "the model predicts."
+            )
+
+    def check(self, model: TextModel) -> None:
+        tasks.check(model.model, tasks.TOKENS, "TokenLabel")
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        return Reading(token_logits, self.unit, part=0)
+
+    def class_name(self, index: int, row: Row, model: TextModel) -> str:
+        return names(model).get(index, str(index))
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        labels = names(model)
+        against = None if self.against is None else label_id(self.against, labels)
+        given = None if self.label is None else label_id(self.label, labels)
+        where = checked(self.where)
+        chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
+        if self.aggregation is None:
+            each = PREDICTED if given is None else given
+            return [Row(encoding, (Read(each, i, against),), i) for i in chosen]
+        predicted = _predicted(encoding, model)
+        groups: list[tuple[list[int], int | None]]
+        if self.aggregation == "word":
+            groups = [
+                (group, given if given is not None else predicted[group[0]])
+                for whole in spans.word_groups(encoding.texts, encoding.tokens)
+                if (group := [i for i in whole if i in set(chosen)])
+            ]
+        else:
+            groups = [(group, None) for group in _entities(chosen, predicted, labels)]
+        if not groups:
+            raise SaliencyError("the model finds no entity in this text: give TokenLabel() for every token.")
+        rows = []
+        for group, class_id in groups:
+            reads = tuple(Read(predicted[i] if class_id is None else class_id, i, against) for i in group)
+            first, last = encoding.tokens[group[0]], encoding.tokens[group[-1]]
+            text = encoding.texts[first.text][first.start : last.end]
+            kind = _kind(labels.get(reads[0].class_id, str(reads[0].class_id)))[1]
+            rows.append(Row(encoding, reads, group[0], label=f"{text}: {kind}", mean=True))
+        return rows
+
+
+def _predicted(encoding: Encoding, model: TextModel) -> list[int]:
+    """The most probable label of each token."""
+    output = model.run(encoding)
+    logits = outputs.tensor(output, "logits", 3, "(batch, tokens, labels)", "load a token classifier.")
+    found: list[int] = logits[0].argmax(dim=-1).tolist()
+    return found
+
+
+def _kind(label: str) -> tuple[str, str]:
+    """The prefix of a label in the scheme of inside, beginning and end, and its entity."""
+    prefix, dash, entity = label.partition("-")
+    return (prefix, entity) if dash and prefix in ("B", "I", "E", "S", "L", "U") else ("", label)
+
+
+def _entities(chosen: Sequence[int], predicted: Sequence[int], labels: Mapping[int, str]) -> list[list[int]]:
+    """Neighbouring tokens of one entity; a beginning starts a new one."""
+    found: list[list[int]] = []
+    before = ""
+    for previous, i in itertools.pairwise([-2, *sorted(chosen)]):
+        prefix, entity = _kind(labels.get(predicted[i], str(predicted[i])))
+        if entity == "O":
+            before = ""
+            continue
+        goes_on = bool(found) and entity == before and previous == i - 1 and prefix not in ("B", "S", "U")
+        if goes_on:
+            found[-1].append(i)
+        else:
+            found.append([i])
+        before = entity
+    return found
