@@ -93,11 +93,11 @@ def _gradients(
         sinks = [one for one in arguments if isinstance(one, list)]
         counts = [len(sink) for sink in sinks]
         with torch.enable_grad():
-            scores, leaves = score.targets(text, first, *inputs, *arguments)
-            outer = scores.new_zeros(int(place.max()) + 1, len(scores))
-            outer[place.to(outer.device), torch.arange(len(scores), device=outer.device)] = 1.0
+            done = score.targets(text, first, *inputs, *arguments)
+            tokens = sum(one.shape[0] * one.shape[1] for one in done.leaves)
+            at_once = len(text) if score.batch_tokens is None else max(1, score.batch_tokens // tokens)
             try:
-                found = torch.autograd.grad(scores, leaves, outer, is_grads_batched=True)
+                return done.gradients(place, at_once)
             except RuntimeError as error:
                 if "vmap" not in str(error) and "batching rule" not in str(error).lower():
                     raise
@@ -105,6 +105,5 @@ def _gradients(
                 for sink, count in zip(sinks, counts, strict=True):
                     del sink[count:]
                 return tuple(alone(forward, inputs, target, arguments))
-        return tuple(one[place.to(one.device), text.to(one.device)] for one in found)
 
     return gradients

@@ -17,6 +17,11 @@ from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 
+# So many rows of a long text share its forward pass, whatever the budget of a backward pass; but not shorter rows,
+# which are cheaper on their own.
+SHARING = 32
+TRIMMED = 0.75
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -262,9 +267,13 @@ def _batch(
             together = together or texts[i] == texts[batch[0]]
             count[texts[i]] += 1
         longest = max(longest, lengths[i])
-        # Rows of one text have one gradient each, for all texts at once.
-        size = len(batch) + 1 if texts is None else len(count) * max(count.values())
-        if batch and (not together or size * longest > budget):
+        size = len(batch) + 1
+        few = False
+        if texts is not None:
+            # Rows of one text have one gradient each, for all texts at once.
+            size = len(count) * max(count.values())
+            few = len(count) == 1 and size <= SHARING and lengths[i] >= TRIMMED * longest
+        if batch and not (together and (few or size * longest <= budget)):
             break
         batch.append(i)
     return batch

@@ -32,6 +32,8 @@ class Stream:
         The embedding of a decoder that reads the text again, moved on by one, where no text of its own is given.
     rotates
         Whether the echo starts with the text's last token.
+    named
+        Whether a user named the module.
     """
 
     module: nn.Module
@@ -40,6 +42,7 @@ class Stream:
     more: bool = False
     echo: nn.Module | None = None
     rotates: bool = False
+    named: bool = False
 
     def heard_once(self) -> Stream:
         """The stream without its echo."""
@@ -88,7 +91,7 @@ def streams(
         If the model has no embedding of token ids.
     """
     if embedding is not None:
-        return (dataclasses.replace(_stream(embedding, model), more=more),)
+        return (dataclasses.replace(_stream(embedding, model), more=more, named=True),)
     inner = _inner(model)
     if getattr(getattr(inner, "config", None), "is_encoder_decoder", False):
         source, target = (_embedding_of(half(), model) for half in (inner.get_encoder, inner.get_decoder))

@@ -41,10 +41,30 @@ def borrowed(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def embedded(model: nn.Module, streams: Sequence[Stream], embeds: Sequence[Tensor]) -> Iterator[None]:
-    """Put each stream's embeddings in the place of its module's output; refuses a model that reads them oddly."""
+def embedded(
+    model: nn.Module, streams: Sequence[Stream], embeds: Sequence[Tensor], inputs: Mapping[str, Any]
+) -> Iterator[None]:
+    """Put each stream's embeddings in the place of its module's output; refuses a model that reads them oddly.
+
+    Parameters
+    ----------
+    model
+        The model.
+    streams
+        Where embeddings enter.
+    embeds
+        (batch, tokens, width), one a stream.
+    inputs
+        The model's keyword arguments.
+
+    Yields
+    ------
+    None
+    """
+    ids = [one for name, one in inputs.items() if name.endswith("input_ids") and isinstance(one, Tensor)]
     with ExitStack() as stack:
-        calls = [stack.enter_context(_replaced(s, e)) for s, e in zip(streams, embeds, strict=True)]
+        calls = [stack.enter_context(_replaced(s, e, ids)) for s, e in zip(streams, embeds, strict=True)]
+        stack.enter_context(_read_by_no_other(model, streams, ids))
         for stream, embed in zip(streams, embeds, strict=True):
             if stream.echo is not None:
                 stack.enter_context(echoed(stream, embed))
@@ -60,7 +80,7 @@ def embedded(model: nn.Module, streams: Sequence[Stream], embeds: Sequence[Tenso
 
 
 @contextmanager
-def _replaced(stream: Stream, embeds: Tensor) -> Iterator[list[bool]]:
+def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator[list[bool]]:
     """Put embeddings in the place of one call's output; yields, for each call, whether it was replaced."""
     calls: list[bool] = []
     owner = threading.get_ident()
@@ -78,6 +98,8 @@ def _replaced(stream: Stream, embeds: Tensor) -> Iterator[list[bool]]:
                 "model reads its tokens in a way that is not supported."
             )
         given = embeds.to(output.dtype)
+        if _tokens_first(stream, arguments, output, embeds, ids):
+            return given.transpose(0, 1).clone()
         if output.numel() > embeds.numel():  # the model pads to whole windows itself (Longformer)
             return torch.cat([given, output[:, embeds.shape[1] :]], dim=1)
         # A clone, since some models scale or add to the embedding's output in place.
@@ -88,6 +110,56 @@ def _replaced(stream: Stream, embeds: Tensor) -> Iterator[list[bool]]:
         yield calls
     finally:
         handle.remove()
+
+
+def _tokens_first(
+    stream: Stream, arguments: Any, output: Tensor, embeds: Tensor, ids: Sequence[Tensor]
+) -> bool:
+    """Whether the module looks a batch up as (tokens, batch); refuses one that looks up something else."""
+    if not arguments or not isinstance(arguments[0], Tensor):
+        return False
+    looked, batch = arguments[0], len(embeds) > 1
+    own = any(_equal(looked, one) for one in ids)
+    if batch and not own and any(_equal(looked, one.T) for one in ids if one.dim() == 2):
+        return True
+    other = batch and output.shape[:2] == embeds.shape[1::-1] != embeds.shape[:2]
+    flat = looked.flatten()
+    if other or (stream.named and not own and not any(_equal(flat, one.flatten()) for one in ids)):
+        raise SaliencyError(
+            "the embedding module does not look up the token ids that the model is called with: name the one that "
+            "does, Explainer(model, tokenizer, embedding=model.encoder.embed)."
+        )
+    return False
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool((one == other.to(one.device)).all())
+
+
+@contextmanager
+def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence[Tensor]) -> Iterator[None]:
+    """Refuse a model that looks the token ids up in another table as well."""
+    own = {module for stream in streams for module in (stream.module, stream.echo)}
+    owner = threading.get_ident()
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, arguments: Any) -> None:
+        # The same memory, since other numbers may be equal to the ids.
+        if threading.get_ident() == owner and arguments:
+            found.extend([module] * any(one.data_ptr() == arguments[0].data_ptr() for one in ids))
+
+    # Tables with a forward function of their own may take ids for their shape alone.
+    tables = [one for one in model.modules() if type(one).forward is nn.Embedding.forward and one not in own]
+    with ExitStack() as stack:
+        for table in tables:
+            stack.callback(table.register_forward_pre_hook(note).remove)
+        yield
+    if found:
+        name = next(name for name, one in model.named_modules() if one is found[0])
+        raise SaliencyError(
+            f"{type(model).__name__} looks the token ids up in a second table ({name}) as well, so that gradients of "
+            "the first one show a part of what depends on a token only."
+        )
 
 
 def _holds(output: Tensor, embeds: Tensor) -> bool:
@@ -103,8 +175,8 @@ def gathered(
     text: Int[Tensor, " rows"],
     position: Int[Tensor, "rows reads"],
     shape: torch.Size,
-) -> Iterator[list[bool]]:
-    """Hand the head the hidden states that are read alone; yields a value for each time it could.
+) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Hand the head the hidden states that are read alone; yields all of them and these, each time it could.
 
     Parameters
     ----------
@@ -119,9 +191,9 @@ def gathered(
 
     Yields
     ------
-    list[bool]
+    list[tuple[Tensor, Tensor]]
     """
-    fired: list[bool] = []
+    fired: list[tuple[Tensor, Tensor]] = []
     if head is None:
         yield fired
         return
@@ -130,8 +202,9 @@ def gathered(
         hidden = arguments[0] if arguments else None
         if not (isinstance(hidden, Tensor) and hidden.dim() == 3 and hidden.shape[:2] == shape):
             return None
-        fired.append(True)
-        return (hidden[text.to(hidden.device)[:, None], position.to(hidden.device)], *arguments[1:])
+        read = hidden[text.to(hidden.device)[:, None], position.to(hidden.device)]
+        fired.append((hidden, read))
+        return (read, *arguments[1:])
 
     handle = head.register_forward_pre_hook(gather)
     try:

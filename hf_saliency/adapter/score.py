@@ -16,6 +16,7 @@ from hf_saliency.adapter import hooks, outputs
 from hf_saliency.adapter.embedding import Stream
 from hf_saliency.adapter.pieces import in_pieces
 from hf_saliency.adapter.reading import Reading
+from hf_saliency.adapter.shared_pass import SharedPass
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Score(nn.Module):
 
     def targets(
         self, text: Int[Tensor, " rows"], first: Int[Tensor, " texts"], *arguments: Any
-    ) -> tuple[Float[Tensor, " rows"], tuple[Tensor, ...]]:
+    ) -> SharedPass:
         """The scores of rows that read the same texts, from one forward pass for each text.
 
         Only for rows whose inputs are those of the text that they share, or its beginning in a model that reads
@@ -129,15 +130,15 @@ class Score(nn.Module):
 
         Returns
         -------
-        scores : Float[Tensor, " rows"]
-        embeds : tuple of Tensor
-            What to differentiate the scores in: (texts, tokens, width), one a stream.
+        SharedPass
         """
         embeds, tensors, sinks = self._split(arguments)
         leaves = tuple(one[first].detach().requires_grad_() for one in embeds)
         rows = dict(zip(self.names, tensors, strict=True))
         shared = {name: rows[name][first] for name in self.model_inputs}
-        return self._scores(leaves, {**rows, **shared, "text": text}, sinks), leaves
+        heads: list[tuple[Tensor, Tensor]] = []
+        scores = self._scores(leaves, {**rows, **shared, "text": text}, sinks, heads)
+        return SharedPass(scores, leaves, text, rows["position"], heads[0] if heads else None)
 
     def same_as(self, other: object) -> bool:
         """Whether another score is the same function of embeddings and rows."""
@@ -204,9 +205,13 @@ class Score(nn.Module):
         return scores
 
     def _scores(
-        self, embeds: Sequence[Tensor], rows: dict[str, Tensor], sinks: Sequence[list[Outcome]]
+        self,
+        embeds: Sequence[Tensor],
+        rows: dict[str, Tensor],
+        sinks: Sequence[list[Outcome]],
+        heads: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Float[Tensor, " rows"]:
-        logits = self._logits(embeds, rows)
+        logits = self._logits(embeds, rows, heads)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
         rows = {name: rows[name].to(logits.device) for name in READ if name in rows}
@@ -223,9 +228,12 @@ class Score(nn.Module):
         return scores
 
     def _logits(
-        self, embeds: Sequence[Tensor], rows: Mapping[str, Tensor]
+        self,
+        embeds: Sequence[Tensor],
+        rows: Mapping[str, Tensor],
+        heads: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Float[Tensor, "rows reads classes"]:
-        """The logits that each row reads."""
+        """The logits that each row reads; ``heads`` gets the hidden states that the head was cut short to."""
         (model,) = self._model
         reading, inputs = self.reading, {name: rows[name] for name in self.model_inputs}
         head, shape = None, torch.Size()
@@ -243,16 +251,18 @@ class Score(nn.Module):
         at_once = {"text": each, "position": torch.arange(reads, device=each.device).expand(count, reads)}
         logits = outputs.tensor(output, "logits", 3, "(batch, reads, classes)", "its head has another shape.")
         if len(fired) == 1 and logits.shape[:2] == (count, reads):
+            if heads is not None:
+                heads.extend(fired)
             return reading.logits(logits, {**rows, **at_once})
         # The head has another shape than the rule expects: from now on leave it alone.
         self._projects_all = True
-        return self._logits(embeds, rows)
+        return self._logits(embeds, rows, heads)
 
     def _forward(self, streams: Sequence[Stream], embeds: Sequence[Tensor], inputs: Mapping[str, Any]) -> Any:
         """The model's output for given embeddings."""
         (model,) = self._model
         given = {**inputs, **self._constants(inputs, len(embeds[0]))}
-        with hooks.embedded(model, streams, embeds):
+        with hooks.embedded(model, streams, embeds, given):
             if self.reading.labels_at_end:
                 return hooks.last_token_logits(model, given, self.reading.labels_at_end)
             return model(**given)

@@ -156,7 +156,7 @@ def assert_hooked_is_plain(entry: Entry, explainer: hs.Explainer, inputs: dense.
     embeds = [stream.embed(ids) for stream, ids in zip(streams, texts, strict=True)]
     with torch.no_grad():
         plain = known.model(**inputs)
-        with borrowed(known.model), embedded(known.model, streams, embeds):
+        with borrowed(known.model), embedded(known.model, streams, embeds, inputs):
             hooked = known.model(**inputs)
     for name in ("start_logits", "end_logits") if entry.head == "question_answering" else ("logits",):
         assert torch.equal(hooked[name], plain[name]), name

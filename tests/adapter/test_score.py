@@ -147,13 +147,13 @@ def test_a_stream_that_is_not_consumed_exactly_once_is_refused() -> None:
     model = TwoStreams()
     score = Score(
         model,
-        (Stream(model.first),),
+        (Stream(model.first), Stream(model.second)),
         ("input_ids", "position", "class_id"),
-        Reading(token_logits, part=0),
+        Reading(token_logits, part=0, layout=Thrice()),
         model_inputs=("input_ids",),
     )
     ids = torch.tensor([[1, 2, 3]])
     with pytest.raises(
         hs.SaliencyError, match="called its text embedding 2 times in a forward pass instead of 1"
     ):
-        score(model.first(ids), ids, torch.tensor([[0]]), torch.tensor([[1]]))
+        score(model.first(ids), model.second(ids), ids, torch.tensor([[0]]), torch.tensor([[1]]))
