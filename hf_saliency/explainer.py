@@ -48,9 +48,9 @@ class Explainer:
     ----------
     model
         A text model of transformers, or any module around one: masked, causal and encoder-decoder language
-        models, classifiers of texts and tokens, and heads of one's own.
+        models, classifiers of texts and tokens, and heads of one's own; or a ``SentenceTransformer``.
     tokenizer
-        The tokenizer that belongs to it.
+        The tokenizer that belongs to it. A ``SentenceTransformer`` has its own.
     embedding
         The ``nn.Embedding`` that reads the token ids; only needed for a module in which there are several to
         choose from.
@@ -82,7 +82,7 @@ class Explainer:
     def __init__(
         self,
         model: nn.Module,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         embedding: nn.Module | None = None,
         inputs: Mapping[str, Any] | None = None,
@@ -138,7 +138,7 @@ class Explainer:
         target
             What to explain. By default what the model is for: each position of a masked language model masked in
             turn; each next token of a causal one; the label that a classifier predicts, for the text or for each
-            token; what an encoder-decoder writes.
+            token; what an encoder-decoder writes; how similar two texts are to a model that embeds texts.
         method
             How: a method such as ``hs.gradient_norm()`` (the default), a Captum class, or a function from the
             score to a Captum attribution.
