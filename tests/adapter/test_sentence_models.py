@@ -142,6 +142,16 @@ def test_rows_are_not_padded_for_a_layer_of_which_nothing_is_known(method: str, 
         np.testing.assert_allclose(heat.scores, on(one, method=method).scores, rtol=1e-9)
 
 
+def test_texts_as_baselines_have_the_prompt_too(build: Any) -> None:
+    model = build(prompts={"query": "it is music , "}, default_prompt_name="query")
+    texts = ("he ran it the to an", "she , it")
+    heat = hs.Explainer(model)(PAIR, method=hs.integrated_gradients(baseline=texts, tolerance=1e-4))
+    ends = [model.similarity(*torch.as_tensor(model.encode(list(pair)))).item() for pair in (PAIR, texts)]
+    assert heat.scores.sum() == pytest.approx(ends[0] - ends[1], rel=1e-3)
+    assert (heat.scores[0, 1:5] == 0).all()
+    assert (heat.scores[0, 5:11] != 0).all()
+
+
 @pytest.mark.filterwarnings("ignore:integrated_gradients")
 def test_the_model_is_left_as_it_was(build: Any) -> None:
     model = build("mean", layers().Normalize())
