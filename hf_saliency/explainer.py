@@ -12,7 +12,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from hf_saliency import __version__
-from hf_saliency.adapter.baselines import Baseline
+from hf_saliency.adapter.baselines import Baseline, Read
 from hf_saliency.adapter.batch import collate, names, seen, sweep
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.features import kept
@@ -48,9 +48,9 @@ class Explainer:
     ----------
     model
         A text model of transformers, or any module around one: masked, causal and encoder-decoder language
-        models, classifiers of texts and tokens, and heads of one's own.
+        models, classifiers of texts and tokens, and heads of one's own; or a ``SentenceTransformer``.
     tokenizer
-        The tokenizer that belongs to it.
+        The tokenizer that belongs to it. A ``SentenceTransformer`` has its own.
     embedding
         The ``nn.Embedding`` that reads the token ids; only needed for a module in which there are several to
         choose from.
@@ -82,7 +82,7 @@ class Explainer:
     def __init__(
         self,
         model: nn.Module,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         embedding: nn.Module | None = None,
         inputs: Mapping[str, Any] | None = None,
@@ -138,7 +138,7 @@ class Explainer:
         target
             What to explain. By default what the model is for: each position of a masked language model masked in
             turn; each next token of a causal one; the label that a classifier predicts, for the text or for each
-            token; what an encoder-decoder writes.
+            token; what an encoder-decoder writes; how similar two texts are to a model that embeds texts.
         method
             How: a method such as ``hs.gradient_norm()`` (the default), a Captum class, or a function from the
             score to a Captum attribution.
@@ -256,7 +256,8 @@ class Explainer:
             embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
             arguments: dict[str, Any] = {"inputs": embeds, "additional_forward_args": extra}
             if baseline is not None:
-                replaced = Baseline.of(baseline, model).embeds(model, batch, kept(model, batch))
+                of = Baseline.of(baseline, model)
+                replaced = of.embeds(model, batch, kept(model, batch), self._reader(chosen))
                 arguments["baselines"] = replaced
         single = {key: value[0] for key, value in arguments.items() if key != "additional_forward_args"}
         return score, arguments if len(embeds) > 1 else {**arguments, **single}
@@ -269,6 +270,10 @@ class Explainer:
         target.check(self.text_model)
         return target
 
+    def _reader(self, target: Target) -> Read:
+        """How a target encodes texts, for a baseline's."""
+        return lambda given: target.encode(given, self.text_model, "windows")
+
     def _explain(self, rows: Sequence[Row], target: Target, method: Method, top_k: int) -> list[Found]:
         """Every row's scores, in the order given."""
         found: dict[int, Found] = {}
@@ -279,7 +284,7 @@ class Explainer:
         with tqdm(total=len(rows), unit="target", delay=2, leave=False, disable=not self.progress) as bar:
             for parts, group in groups.items():
                 reading = target.reading(self.text_model, parts)
-                for count in self._sweep(group, rows, reading, method, top_k, found):
+                for count in self._sweep(group, rows, reading, self._reader(target), method, top_k, found):
                     bar.update(count)
         return [found[i] for i in range(len(rows))]
 
@@ -288,6 +293,7 @@ class Explainer:
         group: Sequence[int],
         rows: Sequence[Row],
         reading: Reading,
+        read: Read,
         method: Method,
         top_k: int,
         found: dict[int, Found],
@@ -300,7 +306,7 @@ class Explainer:
         def step(batch: list[int], budget: int) -> None:
             score.batch_tokens = budget
             inputs = collate(model, [own[i] for i in batch], reading, score.names)
-            done = attributed(attribution, method, score, model, inputs, budget)
+            done = attributed(attribution, method, score, model, inputs, budget, read)
             found.update(zip((group[i] for i in batch), done, strict=True))
 
         lengths = [sum(map(len, seen(row, model))) for row in own]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hf_saliency.adapter import features
-from hf_saliency.adapter.baselines import Baseline
+from hf_saliency.adapter.baselines import Baseline, Read
 from hf_saliency.adapter.batch import Batch
 from hf_saliency.adapter.score import Outcome, Score
 from hf_saliency.adapter.text_model import TextModel
@@ -57,7 +57,13 @@ class Found:
 
 
 def attributed(
-    attribution: Any, method: Method, score: Score, model: TextModel, batch: Batch, batch_tokens: int
+    attribution: Any,
+    method: Method,
+    score: Score,
+    model: TextModel,
+    batch: Batch,
+    batch_tokens: int,
+    read: Read,
 ) -> list[Found]:
     """One batch through Captum, and what each of its rows gave.
 
@@ -75,6 +81,8 @@ def attributed(
         The rows.
     batch_tokens
         How many tokens one pass may hold.
+    read
+        How the target encodes texts.
 
     Returns
     -------
@@ -89,7 +97,7 @@ def attributed(
         rows = (*rows[:class_id], sink[0].class_ids, *rows[class_id + 1 :])
     # Leaves that require a gradient, since Captum warns about others.
     embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
-    arguments = dict(method.call(_call(attribution, model, batch, batch_tokens)))
+    arguments = dict(method.call(_call(attribution, model, batch, batch_tokens, read)))
     complete = attribution.has_convergence_delta()
     if complete:
         arguments["return_convergence_delta"] = True
@@ -149,11 +157,11 @@ def _found(
     return found
 
 
-def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int) -> Call:
+def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, read: Read) -> Call:
     kept = functools.cache(lambda: features.kept(model, batch))
 
     def baselines(given: Any) -> Any:
-        embeds = Baseline.of(given, model).embeds(model, batch, kept())
+        embeds = Baseline.of(given, model).embeds(model, batch, kept(), read)
         return embeds if len(embeds) > 1 else embeds[0]
 
     count = len(batch.targets)

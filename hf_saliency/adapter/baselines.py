@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hf_saliency.adapter.batch import Batch
+from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 
@@ -90,6 +92,9 @@ def _token(embedding: nn.Module, tokenizer: Any, ids: Tensor, name: str) -> Floa
 
 
 Vectors = Callable[[nn.Module, Any, Tensor], Tensor]
+Read = Callable[
+    [Any], Encoding
+]  # from texts, given as those that are explained, to the tokens that the model reads
 
 
 @dataclass(frozen=True)
@@ -99,13 +104,13 @@ class Baseline:
     Parameters
     ----------
     given
-        A function such as :func:`mask_embedding`; a text of as many tokens; a tensor that can be broadcast to
-        the whole text's (tokens, width); a number.
+        A function such as :func:`mask_embedding`; a text of as many tokens, or a tuple of texts where what is
+        explained is one; a tensor that can be broadcast to the whole text's (tokens, width); a number.
     name
         What to note of it in a result.
     """
 
-    given: Vectors | str | Tensor | float
+    given: Vectors | str | tuple[str, ...] | Tensor | float
     name: str | float
 
     @classmethod
@@ -134,18 +139,20 @@ class Baseline:
             return cls(given.detach(), f"tensor {tuple(given.shape)}")
         if isinstance(given, str) or (isinstance(given, (int, float)) and not isinstance(given, bool)):
             return cls(given, given)
+        if isinstance(given, tuple) and given and all(isinstance(one, str) for one in given):
+            return cls(given, str(given))
         if callable(given):
             return cls(given, getattr(given, "__name__", type(given).__name__))
         shown = f"a {given.dtype} tensor" if isinstance(given, Tensor) else repr(given)
         raise SaliencyError(
             f"baseline={shown}: give hs.mask_embedding, hs.pad_embedding, hs.mean_embedding or hs.zero_embedding, a "
-            "text of as many tokens, a float tensor (tokens, width), or a function (embedding, tokenizer, ids) -> "
-            "tensor."
+            "text of as many tokens (a tuple of texts for a tuple), a float tensor (tokens, width), or a function "
+            "(embedding, tokenizer, ids) -> tensor."
         )
 
     @torch.no_grad()
     def embeds(
-        self, model: TextModel, batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]]
+        self, model: TextModel, batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]], read: Read
     ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
         """The baseline of each row, one tensor a stream; tokens that are kept are their own.
 
@@ -157,6 +164,8 @@ class Baseline:
             The rows.
         kept
             Which tokens of each stream stay: special ones, masks and padding.
+        read
+            How the target encodes texts.
 
         Returns
         -------
@@ -167,9 +176,13 @@ class Baseline:
         SaliencyError
             If the baseline does not have the shape of the text, or is not finite.
         """
+        words = self._words(batch, read) if isinstance(self.given, (str, tuple)) else None
         found = []
         for part, (stream, own) in enumerate(zip(batch.streams, batch.embeds, strict=True)):
-            vectors = self._vectors(stream.module, model, batch, part).detach().to(own)
+            if words is None:
+                vectors = self._vectors(stream.module, model, batch, part).detach().to(own)
+            else:
+                vectors = stream.embed(_columns_of(words, batch, part)).to(own)
             if not bool(vectors.isfinite().all()):
                 raise SaliencyError(f"the baseline {self.name!r} holds NaN or infinity.")
             try:
@@ -184,9 +197,6 @@ class Baseline:
 
     def _vectors(self, embedding: nn.Module, model: TextModel, batch: Batch, part: int) -> Tensor:
         own = batch.embeds[part]
-        if isinstance(self.given, str):
-            embedded: Tensor = embedding(self._ids(self.given, model, batch))
-            return embedded
         if isinstance(self.given, Tensor):
             return self._columns(self.given, batch, part)
         if not callable(self.given):
@@ -198,24 +208,27 @@ class Baseline:
             )
         return vectors
 
-    def _ids(self, text: str, model: TextModel, batch: Batch) -> Int[Tensor, "batch tokens"]:
-        """The ids of the baseline's text, where each row sees its own text's."""
-        if any(len(row.encoding.texts) > 1 for row in batch.targets):
+    def _words(self, batch: Batch, read: Read) -> Encoding:
+        """The baseline's texts, read as those that are explained."""
+        one = isinstance(self.given, str)
+        if one and any(len(row.encoding.texts) > 1 for row in batch.targets):
             raise SaliencyError(
-                f"the baseline text {text!r} is one, and what is explained holds several: give a baseline such as "
-                "hs.mean_embedding."
+                f"the baseline text {self.given!r} is one, and what is explained holds several: give a tuple of texts "
+                "like the one that is explained, or a baseline such as hs.mean_embedding."
             )
-        encoding = model.encode(text, "windows")
-        ids = batch.ids[0].clone()
-        for i, (row, (columns,)) in enumerate(zip(batch.targets, batch.columns, strict=True)):
-            if len(encoding) != len(row.encoding):
+        shown = f"the baseline {'text' if one else 'texts'} {self.given!r}"
+        try:
+            words = read(self.given)
+        except SaliencyError as error:
+            raise SaliencyError(f"{shown} cannot be read like what is explained: {error}") from error
+        for row in batch.targets:
+            there, own = _counts(words), _counts(row.encoding)
+            if there != own:
                 raise SaliencyError(
-                    f"the baseline text {text!r} has {len(encoding)} tokens, special ones included, but the text has "
-                    f"{len(row.encoding)}: give one of as many, or a baseline such as hs.mask_embedding (the function, "
-                    "not its name)."
+                    f"{shown} {'has' if one else 'have'} {there} tokens, special ones included, but what is explained "
+                    f"has {own}: give as many, or a baseline such as hs.mask_embedding (the function, not its name)."
                 )
-            ids[i, : len(columns)] = torch.tensor([encoding.ids[j] for j in columns], device=ids.device)
-        return ids
+        return words
 
     def _columns(self, given: Tensor, batch: Batch, part: int) -> Tensor:
         """A tensor for the whole text, cut to what each row sees."""
@@ -232,3 +245,18 @@ class Baseline:
         for i, columns in enumerate(batch.columns):
             filled[i, : len(columns[part])] = given[list(columns[part])].to(own)
         return filled
+
+
+def _counts(encoding: Encoding) -> str:
+    """How many tokens each text has."""
+    counts = Counter(token.text for token in encoding.tokens)
+    return " and ".join(str(counts[number]) for number in range(len(encoding.texts)))
+
+
+def _columns_of(words: Encoding, batch: Batch, part: int) -> Int[Tensor, "batch tokens"]:
+    """The ids of a baseline's texts, where each row sees its own text's."""
+    ids = batch.ids[part].clone()
+    for i, columns in enumerate(batch.columns):
+        own = columns[part]
+        ids[i, : len(own)] = torch.tensor([words.ids[j] for j in own], device=ids.device)
+    return ids

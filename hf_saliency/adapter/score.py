@@ -16,6 +16,7 @@ from hf_saliency.adapter import hooks, outputs
 from hf_saliency.adapter.embedding import Stream
 from hf_saliency.adapter.pieces import in_pieces
 from hf_saliency.adapter.reading import Reading
+from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.shared_pass import SharedPass
 
 
@@ -265,7 +266,7 @@ class Score(nn.Module):
         with hooks.embedded(model, streams, embeds, given):
             if self.reading.labels_at_end:
                 return hooks.last_token_logits(model, given, self.reading.labels_at_end)
-            return model(**given)
+            return call(model, given)
 
     def _constants(self, inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
         found = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+from hf_saliency.adapter.sentence_models import embeds_sentences
 from hf_saliency.errors import SaliencyError
 
 
@@ -79,6 +80,8 @@ def tasks_of(model: object) -> tuple[Task, ...]:
     tuple of Task
         Empty for a class that transformers does not list.
     """
+    if embeds_sentences(model):
+        return (ENCODING,)
     names = [model] if isinstance(model, str) else [cls.__name__ for cls in type(model).__mro__]
     for name in names:
         found = tuple(task for task in PRECEDENCE if name in _classes(task))

@@ -17,6 +17,7 @@ from hf_saliency.adapter.families import family
 from hf_saliency.adapter.hooks import borrowed
 from hf_saliency.adapter.layouts import Layout, OneSequence
 from hf_saliency.adapter.locks import lock_of
+from hf_saliency.adapter.sentence_models import SentenceModel, call
 from hf_saliency.adapter.wrappers import unwrapped
 from hf_saliency.errors import SaliencyError
 
@@ -37,7 +38,7 @@ class TextModel:
     model
         The user's model; what a compiler or PEFT put around it is taken off.
     tokenizer
-        The tokenizer that belongs to it.
+        The tokenizer that belongs to it; None for the one that the model holds itself.
     embedding
         The module that embeds the token ids, where ``model.get_input_embeddings()`` does not say.
     inputs
@@ -47,24 +48,28 @@ class TextModel:
     def __init__(
         self,
         model: nn.Module,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | None,
         embedding: nn.Module | None = None,
         inputs: Mapping[str, Any] | None = None,
     ) -> None:
         model = unwrapped(model)
-        if not isinstance(model, nn.Module) or not callable(tokenizer):
+        self.sentences = SentenceModel.of(model)
+        if tokenizer is None and self.sentences is not None:
+            tokenizer = self.sentences.layers.tokenizer
+        if not isinstance(model, nn.Module) or tokenizer is None or not callable(tokenizer):
             raise SaliencyError(
                 f"expected a model and its tokenizer, not {type(model).__name__} and {type(tokenizer).__name__}: "
                 "Explainer(AutoModelForMaskedLM.from_pretrained(name), AutoTokenizer.from_pretrained(name))."
             )
-        self.model = model
-        self.tokenizer = tokenizer
+        self.model: nn.Module = model
+        self.tokenizer: PreTrainedTokenizerBase = tokenizer
         _check_differentiable(model)
         self.family = family(model)
         if embedding is None and self.family.embedding is not None:
             embedding = self.family.embedding(model)
         self.streams = streams(model, embedding, more=self.family.looks_up_more, rotates=self.family.rotates)
-        parameters = inspect.signature(model.forward).parameters
+        reads = model if self.sentences is None else self.sentences.transformer
+        parameters = inspect.signature(reads.forward).parameters
         self.known = frozenset(parameters)
         if "input_ids" not in self.known and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             raise SaliencyError(
@@ -72,9 +77,12 @@ class TextModel:
                 "module whose forward function takes the token ids by that name, as models of transformers do."
             )
         self.takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
-        self.inputs = self._checked(inputs or {})
+        self.inputs: dict[str, Any] = self._checked(inputs or {})
         # Without a mask for it, padding would be read as text.
         self.pads = self.family.pads and "attention_mask" in self.known
+        if self.sentences is not None:
+            self.inputs = {**self.sentences.constants, **self.inputs}
+            self.pads = self.pads and self.sentences.pads
         self.max_tokens = _max_tokens(model, self.streams, tokenizer)
         self._trims: bool | None = None
         caution = self.family.caution(model) if self.family.caution else None
@@ -115,6 +123,7 @@ class TextModel:
         """A text, or two, as this model's tokens; see :func:`hf_saliency.adapter.encoding.encode`."""
         if overflow not in OVERFLOWS:
             raise SaliencyError(f"overflow={overflow!r}: choose one of {', '.join(map(repr, OVERFLOWS))}.")
+        given, text = text, text if self.sentences is None else self.sentences.prompted(text)
         with lock_of(self.tokenizer):  # fast tokenizers refuse two threads at once
             encoding = encode(self.tokenizer, text, pair, special=special, as_target=as_target)
             limit = self.max_tokens
@@ -125,12 +134,16 @@ class TextModel:
         check_ids(
             self.streams[-1 if as_target else 0], encoding.ids, [token.piece for token in encoding.tokens]
         )
-        if fits or (overflow == "windows" and pair is None):
-            return encoding
-        assert limit is not None
-        if overflow == "truncate":
-            return encoding.truncated(limit)
-        raise self.too_long(len(encoding), windows=pair is None)
+        if not fits:
+            if overflow == "windows" and pair is None:
+                return encoding
+            if overflow != "truncate":
+                raise self.too_long(len(encoding), windows=pair is None)
+            assert limit is not None
+            encoding = encoding.truncated(limit)
+        if self.sentences is not None:
+            self.sentences.check_ids(given, encoding.ids, self.tokenizer)
+        return encoding
 
     def too_long(self, count: int, *, windows: bool = False) -> SaliencyError:
         """What to say of a text of so many tokens."""
@@ -211,7 +224,7 @@ class TextModel:
     def run(self, encoding: Encoding, layout: Layout | None = None) -> Any:
         """The model's output for one text as it is, without gradients."""
         with torch.inference_mode(False), torch.no_grad(), borrowed(self.model):
-            return self.model(**self.given(encoding, layout or OneSequence()))
+            return call(self.model, self.given(encoding, layout or OneSequence()))
 
     def trims(self, encoding: Encoding, layout: Layout) -> bool:
         """Whether logits at a token are the same without the tokens after it: tried out once, on a text."""
@@ -240,8 +253,8 @@ def _check_differentiable(model: nn.Module) -> None:
 def _max_tokens(
     model: nn.Module, streams: Sequence[Stream], tokenizer: PreTrainedTokenizerBase
 ) -> int | None:
-    """How many tokens the model reads: the tokenizer's word, and the size of a table of learned positions."""
-    limits = [getattr(tokenizer, "model_max_length", None)]
+    """How many tokens the model reads: its tokenizer's word, its own, and the size of a table of positions."""
+    limits = [getattr(tokenizer, "model_max_length", None), getattr(model, "max_seq_length", None)]
     positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     for module in model.modules():
         is_text = any(module is stream.module for stream in streams)

@@ -153,9 +153,11 @@ def keeps_sign(reduction: str | None) -> bool:
 
 
 def described(baseline: Any) -> Any:
-    """A baseline as a JSON value: its text, its number or its function's name; None for the default."""
+    """A baseline as a JSON value: its text or texts, its number or its function's name; None for the default."""
     if baseline is None or (isinstance(baseline, (str, int, float)) and not isinstance(baseline, bool)):
         return baseline
     if isinstance(baseline, Tensor):
         return f"tensor {tuple(baseline.shape)}"
+    if isinstance(baseline, tuple):
+        return [described(one) for one in baseline]
     return getattr(baseline, "__name__", type(baseline).__name__)

@@ -39,9 +39,9 @@ def integrated_gradients(
         if nothing is given.
     baseline
         What the path starts from: ``hs.mask_embedding``, ``hs.pad_embedding``, ``hs.mean_embedding``,
-        ``hs.zero_embedding``, a text of as many tokens, a tensor (tokens, width), a number, or a function
-        (embedding, tokenizer, ids) -> tensor. Special tokens and masks stay. By default the mask embedding, and
-        the mean embedding for a model without a mask token.
+        ``hs.zero_embedding``, a text of as many tokens (a tuple of texts where one is explained), a tensor
+        (tokens, width), a number, or a function (embedding, tokenizer, ids) -> tensor. Special tokens and masks
+        stay. By default the mask embedding, and the mean embedding for a model without a mask token.
     tolerance
         Take as many points as each target needs for a convergence delta below this fraction of the difference
         of scores; ``quadrature`` is not used then.

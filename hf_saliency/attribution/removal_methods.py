@@ -23,9 +23,10 @@ def leave_one_out(*, baseline: Any = None, feature: Feature = "token") -> Method
     ----------
     baseline
         What replaces a token: ``hs.mask_embedding``, ``hs.pad_embedding``, ``hs.mean_embedding``,
-        ``hs.zero_embedding``, a text of as many tokens, a tensor (tokens, width), a number, or a function
-        (embedding, tokenizer, ids) -> tensor. Special tokens and masks are never replaced, and score zero. By
-        default the mask embedding, and the mean embedding for a model without a mask token.
+        ``hs.zero_embedding``, a text of as many tokens (a tuple of texts where one is explained), a tensor
+        (tokens, width), a number, or a function (embedding, tokenizer, ids) -> tensor. Special tokens and masks
+        are never replaced, and score zero. By default the mask embedding, and the mean embedding for a model
+        without a mask token.
     feature
         ``"token"``, or ``"word"``: the tokens of a word go together and share its score evenly.
 

@@ -11,13 +11,17 @@ import torch
 from torch import Tensor
 
 import hf_saliency as hs
-from hf_saliency.adapter.baselines import Baseline
+from hf_saliency.adapter.baselines import Baseline, Read
 from hf_saliency.adapter.batch import Batch, collate, names
 from hf_saliency.adapter.features import kept
 from hf_saliency.adapter.targets.masked_token import MaskedToken
 from hf_saliency.adapter.text_model import TextModel
 
 TEXT = "the cat sat on a mat"
+
+
+def read(model: TextModel) -> Read:
+    return lambda given: MaskedToken().encode(given, model, "windows")
 
 
 def model_and_batch(family: str = "bert", texts: tuple[str, ...] = (TEXT,)) -> tuple[TextModel, Batch]:
@@ -33,7 +37,7 @@ def replaced(
     """The baselines, the embeddings and which tokens are kept."""
     model, batch = model_and_batch(family, texts)
     keep = kept(model, batch)
-    (baselines,) = Baseline.of(given, model).embeds(model, batch, keep)
+    (baselines,) = Baseline.of(given, model).embeds(model, batch, keep, read(model))
     return baselines, batch.embeds[0], keep[0]
 
 
@@ -103,10 +107,10 @@ def test_a_tensor_and_a_text_in_windows() -> None:
     batch = collate(model, rows, reading, names(model, rows, reading))
     whole = torch.arange(len(encoding), dtype=torch.float64)[:, None].expand(-1, 16)
     keep = kept(model, batch)
-    (baselines,) = Baseline.of(whole, model).embeds(model, batch, keep)
+    (baselines,) = Baseline.of(whole, model).embeds(model, batch, keep, read(model))
     columns = torch.tensor(list(batch.columns[0][0]), dtype=torch.float64)
     assert torch.equal(baselines[0, :, 0][~keep[0][0]], columns[~keep[0][0]])
-    (again,) = Baseline.of(text, model).embeds(model, batch, keep)
+    (again,) = Baseline.of(text, model).embeds(model, batch, keep, read(model))
     assert torch.equal(again, batch.embeds[0])
 
 
@@ -146,8 +150,10 @@ def test_the_default_without_a_mask_token() -> None:
         ),
         (torch.full((16,), torch.nan), "holds NaN or infinity"),
         (lambda embedding, tokenizer, ids: "mask", "returned str, not a tensor"),
-        ("mask", "has 3 tokens, .* the text has 8: .* hs.mask_embedding"),
+        ("mask", "has 3 tokens, .* what is explained has 8: .* hs.mask_embedding"),
         ("", "empty"),
+        ((TEXT, TEXT), "cannot be read like what is explained: MaskedToken explains one text"),
+        ((TEXT, 1.0), "a tuple of texts for a tuple"),
     ],
 )
 def test_what_is_no_baseline(given: Any, message: str) -> None:

@@ -35,9 +35,11 @@ class Similarity(Target):
     pooling
         What makes an embedding of a text from the hidden states of its last layer: their ``"mean"``, the
         ``"first"`` token's (``[CLS]``), the ``"last"`` token's, or a function from the model's output and the
-        tensors that it was called with to (batch, width).
+        tensors that it was called with to (batch, width). By default the mean; of a ``SentenceTransformer`` what
+        its ``encode`` gives, by all of its layers.
     metric
-        ``"cosine"`` or ``"dot"``.
+        ``"cosine"`` or ``"dot"``. By default the cosine; of a ``SentenceTransformer`` its own
+        ``similarity_fn_name``.
 
     Raises
     ------
@@ -49,15 +51,15 @@ class Similarity(Target):
     Reimers and Gurevych, Sentence-BERT, 2019, arXiv:1908.10084.
     """
 
-    pooling: Pooling | Pool = "mean"
-    metric: Metric = "cosine"
+    pooling: Pooling | Pool | None = None
+    metric: Metric | None = None
 
     def __post_init__(self) -> None:
-        if self.pooling not in ("mean", "first", "last") and not callable(self.pooling):
+        if self.pooling not in ("mean", "first", "last", None) and not callable(self.pooling):
             raise SaliencyError(
                 f"pooling={self.pooling!r}: choose 'mean', 'first', 'last' or give a function."
             )
-        if self.metric not in ("cosine", "dot"):
+        if self.metric not in ("cosine", "dot", None):
             raise SaliencyError(f"metric={self.metric!r}: choose 'cosine' or 'dot'.")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
@@ -70,9 +72,32 @@ class Similarity(Target):
         return [Row(encoding, (Read(0),), label="similarity")]
 
     def reading(self, model: TextModel, parts: int = 2) -> Reading:
-        return Reading(
-            _Similar(self.pooling, self.metric), "value", activation="none", layout=InTurn(2), names=False
-        )
+        pooling, metric = self._own(model)
+        return Reading(_Similar(pooling, metric), "value", activation="none", layout=InTurn(2), names=False)
+
+    def _own(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
+        """What is compared and how, where the model has a word in it."""
+        if model.sentences is None:
+            return self.pooling or "mean", self.metric or "cosine"
+        if isinstance(self.pooling, str):
+            raise SaliencyError(
+                f"pooling={self.pooling!r}: {type(model.model).__name__} has a pooling of its own, so leave pooling= "
+                "out; for another one explain its transformer, hs.Explainer(model[0].auto_model, model.tokenizer), or "
+                "give a function of its features, pooling=lambda output, rows: output['token_embeddings'][:, 0]."
+            )
+        own = model.sentences.metric
+        if self.metric is None and own not in ("cosine", "dot"):
+            raise SaliencyError(
+                f"{type(model.model).__name__} compares texts by {own!r}, which Similarity does not: choose "
+                "metric='cosine' or metric='dot'."
+            )
+        return self.pooling or _sentence_embedding, self.metric or own
+
+
+def _sentence_embedding(output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
+    """What a SentenceTransformer embeds a text as."""
+    advice = "its layers end without a Pooling; give pooling= a function of what the model returns."
+    return outputs.tensor(output, "sentence_embedding", 2, "(batch, width)", advice)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,193 @@
+"""Sentence models: those of sentence-transformers, whose layers hand a dictionary of features on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from hf_saliency.adapter.locks import lock_of
+from hf_saliency.adapter.wrappers import unwrapped
+from hf_saliency.errors import SaliencyError
+
+_EXPLAINED = "SentenceTransformer"
+# The package's other models, and what to explain of them.
+_REFUSED_MODELS = {
+    "CrossEncoder": "explain the classifier in it, hs.Explainer(model.model, model.tokenizer)",
+    "MultiVectorEncoder": "it embeds a text as many vectors, and Similarity compares one of each text",
+    "SparseEncoder": "explain the language model in it, hs.Explainer(model[0].auto_model, model.tokenizer)",
+}
+_REFUSED_LAYERS = {
+    "Router": "it chooses layers by the task: explain a SentenceTransformer of the layers of one route",
+    "WordWeights": "it weights tokens by their ids, which is not in the gradients of their embeddings",
+}
+# Layers by which a padded row is embedded as a single one is; rows are not padded for any other.
+_ROW_WISE = {"Dense", "Dropout", "LayerNorm", "Normalize", "Pooling", "Transformer", "WeightedLayerPooling"}
+
+# Features that are the same for every text.
+_CONSTANT = ("modality", "prompt_length")
+
+
+def _kind(model: object) -> str | None:
+    """Which of the package's models it is, or inherits from."""
+    names = [cls.__name__ for cls in type(model).__mro__ if _theirs(cls)]
+    return next((name for name in names if name == _EXPLAINED or name in _REFUSED_MODELS), None)
+
+
+def _theirs(cls: type) -> bool:
+    return cls.__module__.startswith("sentence_transformers.")
+
+
+def embeds_sentences(model: object) -> bool:
+    """Whether this is a SentenceTransformer, whose output has the embedding of each text."""
+    return _kind(model) == _EXPLAINED
+
+
+def call(model: nn.Module, inputs: Mapping[str, Any]) -> Any:
+    """What a model makes of its inputs, which most take by name.
+
+    Parameters
+    ----------
+    model
+        Any model.
+    inputs
+        By name.
+
+    Returns
+    -------
+    object
+        Of a SentenceTransformer the features after its last layer, with the ``sentence_embedding`` that its
+        ``encode`` gives.
+    """
+    if not embeds_sentences(model):
+        return model(**inputs)
+    features: dict[str, Any] = model(dict(inputs))
+    embedding = features.get("sentence_embedding")
+    if isinstance(embedding, Tensor):
+        features["sentence_embedding"] = embedding[..., : model.truncate_dim]
+    return features
+
+
+@dataclass(frozen=True)
+class SentenceModel:
+    """How a SentenceTransformer reads a text.
+
+    Parameters
+    ----------
+    layers
+        The user's model.
+    prompt
+        What it puts before each text.
+    constants
+        Which features are the same for every text.
+    """
+
+    layers: Any
+    prompt: str
+    constants: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, model: Any) -> SentenceModel | None:
+        """What there is to know of a model, None if it is no SentenceTransformer.
+
+        Parameters
+        ----------
+        model
+            Any model.
+
+        Returns
+        -------
+        SentenceModel or None
+
+        Raises
+        ------
+        SaliencyError
+            If sentence-transformers made it, but it embeds texts in a way that cannot be explained.
+        """
+        kind = _kind(model)
+        if kind is None:
+            return None
+        name = type(model).__name__
+        if kind in _REFUSED_MODELS:
+            raise SaliencyError(f"{name} cannot be explained as it is: {_REFUSED_MODELS[kind]}.")
+        for layer in model.modules():
+            own = type(layer).__name__
+            if own in _REFUSED_LAYERS and _theirs(type(layer)):
+                raise SaliencyError(f"{name} ({own}) cannot be explained: {_REFUSED_LAYERS[own]}.")
+        if not isinstance(getattr(model[0], "auto_model", None), nn.Module):
+            raise SaliencyError(
+                f"{name} cannot be explained: its first layer is {type(model[0]).__name__}, and only a Transformer "
+                "with a PyTorch model embeds each token of a text."
+            )
+        prompt = model.prompts.get(model.default_prompt_name) or ""
+        features = _read(model, "a", prompt)
+        return cls(model, prompt, {name: features[name] for name in _CONSTANT if name in features})
+
+    @property
+    def transformer(self) -> nn.Module:
+        """The model of transformers that reads the token ids."""
+        found: nn.Module = unwrapped(self.layers[0].auto_model)
+        return found
+
+    @property
+    def metric(self) -> Any:
+        """How the model compares embeddings: "cosine", "dot", "euclidean" or "manhattan"."""
+        # Its property similarity_fn_name would set what is not set yet.
+        return self.layers._similarity_fn_name or "cosine"
+
+    @property
+    def pads(self) -> bool:
+        """Whether every layer leaves the padding of a row alone."""
+        return all(_theirs(type(one)) and type(one).__name__ in _ROW_WISE for one in self.layers)
+
+    def prompted(self, text: str) -> str:
+        """What is read of a text: the prompt and the text, unless there is none."""
+        return self.prompt + text if isinstance(text, str) and text.strip() else text
+
+    def check_ids(self, text: str, ids: Sequence[int], tokenizer: Any) -> None:
+        """Refuse ids of a text, without its prompt, that are not those that ``encode`` reads.
+
+        Parameters
+        ----------
+        text
+            A text.
+        ids
+            What is to be explained.
+        tokenizer
+            Whose ids they are.
+
+        Raises
+        ------
+        SaliencyError
+            If the model reads something else.
+        """
+        now = self.layers.prompts.get(self.layers.default_prompt_name) or ""
+        own = [int(i) for i in _read(self.layers, text, now)["input_ids"].flatten()]
+        if own != list(ids):
+            shown = [
+                " ".join(map(str, tokenizer.convert_ids_to_tokens(one)))[:200] for one in (own, list(ids))
+            ]
+            raise SaliencyError(
+                f"{type(self.layers).__name__}.encode reads {shown[0]!r}, but its tokenizer gives {shown[1]!r} for the "
+                "text: make the Explainer of the model alone, hs.Explainer(model), and again where its prompt or its "
+                "length has changed since."
+            )
+
+
+def _read(model: Any, text: str, prompt: str) -> dict[str, Any]:
+    """The features of a text that ``encode`` starts with."""
+    with lock_of(model.tokenizer):
+        if hasattr(model, "preprocess"):
+            return dict(model.preprocess([text], prompt=prompt or None))
+        _check_told(model, prompt)
+        return dict(model.tokenize([prompt + text]))
+
+
+def _check_told(model: Any, prompt: str) -> None:
+    if prompt and not all(getattr(layer, "include_prompt", True) for layer in model):
+        raise SaliencyError(
+            f"{type(model).__name__} leaves its prompt out of the embedding, which this version of "
+            "sentence-transformers does not tell: update it to one with SentenceTransformer.preprocess."
+        )
