@@ -87,6 +87,13 @@ def tasks_of(model: object) -> tuple[Task, ...]:
     return ()
 
 
+def is_listed(task: Task, model_type: str) -> bool:
+    """Whether transformers has a class with such a head for a model type, such as ``"bert"``."""
+    from transformers.models.auto import modeling_auto
+
+    return model_type in getattr(modeling_auto, task.mapping)
+
+
 def check(model: object, wanted: Task, target: str) -> None:
     """Refuse a target that a model's head is not made for; a class that transformers does not list may have it.
 
