@@ -35,6 +35,7 @@ bench: .venv
 
 gallery: .venv
 	$(BIN)/python examples/gallery.py
+	$(BIN)/python examples/tasks.py
 
 clean:
 	rm -rf .venv demo-output

@@ -123,7 +123,7 @@ def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[
 
 def chance(target: TargetRow) -> str:
     """The probability of what is explained in percent, or a bound if it is not among the predictions."""
-    if target.against is None and target.unit != "logit":
+    if target.against is None and target.unit in ("prob", "log_prob"):
         return percent(target.score if target.unit == "prob" else math.exp(target.score))
     for prediction in target.predictions:
         if prediction.index == target.index:
@@ -217,7 +217,8 @@ def _table(saliency_map: SaliencyMap, weights: np.ndarray, colored: bool) -> Tab
     table.add_column("target", overflow="fold")
     table.add_column(targets[0].unit if targets else "", justify="right")
     table.add_column("p %", justify="right")
-    table.add_column(f"top {most}, %", overflow="fold", ratio=1)
+    if most:
+        table.add_column(f"top {most}, %", overflow="fold", ratio=1)
     table.add_column("depends on, % of max", overflow="fold", ratio=1)
     for row, target in enumerate(targets):
         others = strongest(saliency_map, row, weights[row])
@@ -226,7 +227,7 @@ def _table(saliency_map: SaliencyMap, weights: np.ndarray, colored: bool) -> Tab
             Text(_name(target)),
             f"{target.score:.2f}",
             chance(target),
-            _predictions(target, colored),
+            *([_predictions(target, colored)] if most else []),
             _Items([Text(f"{label} {100 * weight:.0f}") for label, weight in others]),
         )
     return table

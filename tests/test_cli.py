@@ -17,7 +17,7 @@ import hf_saliency as hs
 from hf_saliency import cli
 from hf_saliency.adapter.text_model import Overflow
 from hf_saliency.attribution.methods import METHODS
-from hf_saliency.cli import reading
+from hf_saliency.cli import options, reading
 from hf_saliency.terms import SCALES
 
 TEXT = "Paris is the capital of France."
@@ -139,8 +139,8 @@ def test_the_mask_of_a_text_is_explained() -> None:
 
 
 def test_choices_are_the_librarys() -> None:
-    assert tuple(unit.value for unit in cli.Unit) == SCALES
-    assert tuple(way.value for way in cli.Overflow) == get_args(Overflow)
+    assert tuple(unit.value for unit in options.Unit) == SCALES
+    assert tuple(way.value for way in options.Overflow) == get_args(Overflow)
 
 
 # Texts
@@ -262,7 +262,7 @@ def test_usage(arguments: list[str], message: str) -> None:
         ([TEXT, "--against", "unbelievable"], "must be one token of this tokenizer"),
         (["word " * 600], "overflow='truncate'"),
         ([TEXT, "--device", "nowhere"], "cannot use the device 'nowhere'"),
-        ([TEXT, "--model", "./nowhere"], "cannot load './nowhere' as a language model: "),
+        ([TEXT, "--model", "./nowhere"], "cannot load './nowhere' as a text model: "),
     ],
 )
 def test_errors(arguments: list[str], message: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from hf_saliency.adapter.sentence_models import embeds_sentences
 from hf_saliency.errors import SaliencyError
 
 
@@ -80,14 +79,26 @@ def tasks_of(model: object) -> tuple[Task, ...]:
     tuple of Task
         Empty for a class that transformers does not list.
     """
-    if embeds_sentences(model):
-        return (ENCODING,)
-    names = [model] if isinstance(model, str) else [cls.__name__ for cls in type(model).__mro__]
+    if isinstance(model, str):
+        names = [model]
+    else:
+        from hf_saliency.adapter.sentence_models import embeds_sentences
+
+        if embeds_sentences(model):
+            return (ENCODING,)
+        names = [cls.__name__ for cls in type(model).__mro__]
     for name in names:
         found = tuple(task for task in PRECEDENCE if name in _classes(task))
         if found:
             return found
     return ()
+
+
+def is_listed(task: Task, model_type: str) -> bool:
+    """Whether transformers has a class with such a head for a model type, such as ``"bert"``."""
+    from transformers.models.auto import modeling_auto
+
+    return model_type in getattr(modeling_auto, task.mapping)
 
 
 def check(model: object, wanted: Task, target: str) -> None:

@@ -10,42 +10,20 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 import hf_saliency as hs
 from hf_saliency.cli.demo_run import SENTENCE, demo_files, demo_log
-from hf_saliency.cli.options import (
-    Against,
-    Arguments,
-    BatchTokens,
-    Carried,
-    Debug,
-    Device,
-    Dtype,
-    File,
-    Kind,
-    Label,
-    Lines,
-    MarkAs,
-    Method,
-    Model,
-    Output,
-    Overflow,
-    Positions,
-    Provenance,
-    Quiet,
-    Texts,
-    TopK,
-    Unit,
-    Width,
-)
-from hf_saliency.cli.reading import UsageError, method_of, target_of, texts_of, where_of
-from hf_saliency.cli.redrawing import info, mark_of, redraw, show
+from hf_saliency.cli.explaining import explain
+from hf_saliency.cli.loading import explainer_of
+from hf_saliency.cli.options import Debug, Quiet
+from hf_saliency.cli.reading import UsageError
+from hf_saliency.cli.redrawing import info, redraw, show
 from hf_saliency.cli.reporting import reported
-from hf_saliency.cli.writing import say, writable, write
+from hf_saliency.cli.writing import say, writable
 from hf_saliency.errors import SaliencyError
 
 
@@ -89,71 +67,7 @@ def _options(
     """
 
 
-@app.command()
-def explain(
-    text: Texts = None,
-    file: File = None,
-    lines: Lines = False,
-    model: Model = None,
-    method: Method = "gradient_norm",
-    argument: Arguments = None,
-    target: Kind = None,
-    label: Label = None,
-    positions: Positions = None,
-    unit: Annotated[Unit, typer.Option(help="Of the score that is explained.")] = Unit.logit,
-    against: Against = None,
-    top_k: TopK = 3,
-    overflow: Annotated[Overflow, typer.Option(help="What to do with a text too long.")] = Overflow.error,
-    mark: MarkAs = None,
-    width: Width = None,
-    output: Output = None,
-    provenance: Carried = Provenance.map,
-    device: Device = "cpu",
-    dtype: Annotated[Dtype, typer.Option(help="Of the model.")] = Dtype.float32,
-    batch_tokens: BatchTokens = None,
-    no_progress: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Explain the predictions of a language model or classifier for one or more texts.
-
-    The text comes from TEXT, --file, or standard input. Prints the text with each token on the colour of its
-    score (every target's text for up to 5 targets, else the first's), and a table of all targets: the model's
-    predictions in percent, and the tokens that the score depends on most, in percent of the largest.
-
-    \b
-    --target masked     each token in turn, its position masked
-             unmasked   each token, nothing masked
-             next       each next token of a causal model
-             label      the label of a text, the predicted one or --label NAME
-             tokens     the label of each token
-             WORD       this word of the text: --positions WORD
-             The default is what the model's head is for.
-    --positions 3,7-9   tokens by number, from 0, special ones counted: 3, 7, 8, 9
-                -2      the last token but one
-                study   a word or phrase of the text, at each of its places
-                word:7  the same for a word that looks like something else
-                chars:16:23   the characters text[16:23]
-
-    Places are separated by commas, except after a leading word:. Of several texts, --output FILE.json writes
-    FILE-1.json, FILE-2.json, ...; a figure shows all of them.
-    """
-    with reported(debug):
-        texts = texts_of(text or [], file, lines)
-        where = where_of(target, positions or [])
-        outputs = writable(output or [], len(texts))
-        how = method_of(method, argument or [])
-        explainer = _explainer(model, device, dtype.value, batch_tokens, no_progress, debug)
-        maps = explainer(
-            texts,
-            target=target_of(explainer, target, where, label, against, unit.value),
-            method=how,
-            top_k=top_k,
-            overflow=overflow.value,
-        )
-        _print(maps)
-        titles = [f"text {number}" for number in range(1, len(maps) + 1)] if len(maps) > 1 else None
-        drawing = {"mark": mark_of(mark, []), "width": width, "title": titles}
-        write(maps, outputs, drawing, provenance.value, rescue=True)
+app.command()(explain)
 
 
 @app.command()
@@ -170,7 +84,7 @@ def demo(
             raise SaliencyError(f"cannot make the folder {str(output)!r}: {error.strerror}.") from error
         writable([output / "scores.json"], 1)
         clock = [time.perf_counter()]
-        explainer = _explainer(None, "cpu", "float32", None, no_progress, debug)
+        explainer = explainer_of(None, None, quiet=no_progress, debug=debug)
         clock.append(time.perf_counter())
         heat = explainer(SENTENCE)
         clock.append(time.perf_counter())
@@ -191,34 +105,3 @@ def _echo(lines: Sequence[str]) -> None:
     from hf_saliency import terminal
 
     terminal.write(terminal.console(), *lines)
-
-
-def _explainer(
-    name: str | None, device: str, dtype: str, batch_tokens: int | None, quiet: bool, debug: bool
-) -> hs.Explainer:
-    if name is None:
-        model, tokenizer = hs.load_demo()
-    else:
-        from hf_saliency.adapter.pretrained import load
-
-        model, tokenizer = load(name, quiet, debug)
-    try:
-        model = cast(
-            Any,
-            getattr(model, {"float32": "float", "float16": "half", "float64": "double"}.get(dtype, dtype))(),
-        )
-        model = model.to(device)
-    except (AssertionError, RuntimeError) as error:
-        raise SaliencyError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
-    return hs.Explainer(
-        model, tokenizer, batch_tokens=batch_tokens, progress=not quiet and sys.stderr.isatty()
-    )
-
-
-def _print(maps: Sequence[hs.SaliencyMap]) -> None:
-    from hf_saliency import terminal
-
-    console = terminal.console()
-    for number, one in enumerate(maps, start=1):
-        title = [f"text {number} of {len(maps)}"] if len(maps) > 1 else []
-        terminal.write(console, *title, terminal.report(console, one), "")

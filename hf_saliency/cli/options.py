@@ -11,6 +11,8 @@ import typer
 Unit = enum.Enum("Unit", {"logit": "logit", "log_prob": "log_prob", "prob": "prob"})
 Overflow = enum.Enum("Overflow", {"error": "error", "truncate": "truncate", "windows": "windows"})
 Mark = enum.Enum("Mark", {"highlight": "highlight", "matrix": "matrix", "bars": "bars", "arcs": "arcs"})
+Aggregation = enum.Enum("Aggregation", {"word": "word", "entity": "entity"})
+Pooling = enum.Enum("Pooling", {"mean": "mean", "first": "first", "last": "last"})
 Normalized = enum.Enum("Normalized", {"row_max": "row_max", "row_sum": "row_sum", "none": "none"})
 Provenance = enum.Enum("Provenance", {"map": "map", "recipe": "recipe", "none": "none"})
 Dtype = enum.Enum(
@@ -20,6 +22,17 @@ Dtype = enum.Enum(
 Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="A text; - reads standard input.")]
 File = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Read the text from a file.")]
 Lines = Annotated[bool, typer.Option("--lines", help="Each line of the file or of standard input is a text.")]
+Columns = Annotated[
+    bool, typer.Option("--columns", help="As --lines, with texts that belong together parted by tabs.")
+]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("--pair", metavar="TEXT", help="What belongs to the TEXT; see above. Once for each TEXT."),
+]
+Choices = Annotated[
+    list[str] | None,
+    typer.Option("--choice", metavar="TEXT", help="One of the choices after the TEXT. Repeatable."),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -42,19 +55,49 @@ Arguments = Annotated[
 ]
 Kind = Annotated[
     str | None,
-    typer.Option(
-        "--target", metavar="masked|unmasked|next|label|tokens|WORD", help="What is explained; see above."
-    ),
+    typer.Option("--target", metavar="KIND|WORD", help="What is explained; see above."),
 ]
 Label = Annotated[
     str | None, typer.Option("--label", metavar="NAME", help="The label to explain, of a classifier's.")
+]
+AllLabels = Annotated[
+    bool, typer.Option("--all-labels", help="Explain every label of a classifier of texts.")
+]
+Answer = Annotated[
+    str | None,
+    typer.Option(
+        "--answer",
+        metavar="TEXT",
+        help="The answer to explain, a part of the context, or the choice. Default: the model's own.",
+    ),
+]
+Aggregate = Annotated[
+    Aggregation | None,
+    typer.Option("--aggregation", help="Explain the labels of whole words or entities, not of tokens."),
+]
+Pool = Annotated[
+    Pooling | None,
+    typer.Option("--pooling", help="What makes one embedding of a text's tokens. Default: mean."),
+]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-new-tokens", metavar="N", min=1, help="Where a model that writes stops. Default: 20."
+    ),
+]
+OfScore = Annotated[
+    Unit | None,
+    typer.Option(
+        "--unit", help="Of the explained score. Default: logit; log_prob for what is masked together."
+    ),
 ]
 Positions = Annotated[
     list[str] | None,
     typer.Option("--positions", metavar="WHERE", help="At which tokens; see above. Repeatable."),
 ]
 Against = Annotated[
-    str | None, typer.Option("--against", metavar="TOKEN", help="Subtract the score of this token or label.")
+    str | None,
+    typer.Option("--against", metavar="TOKEN", help="Subtract the score of this token, label or choice."),
 ]
 Output = Annotated[
     list[Path] | None,

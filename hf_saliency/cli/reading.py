@@ -1,10 +1,8 @@
-"""From the command line to texts and to places in them."""
+"""From the command line to texts, and to methods with their arguments."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,64 +48,26 @@ def _decoded(data: bytes, name: str, lines: bool) -> list[str]:
     return texts
 
 
-_KINDS = ("masked", "unmasked", "next", "label", "tokens")
-
-
-def where_of(target: str | None, positions: Sequence[str]) -> list[int | str | slice] | None:
-    """The places that ``--target`` and ``--positions`` name, as a target takes them."""
-    if target is not None and target not in _KINDS:
-        if positions:
-            raise typer.BadParameter(
-                f"a word ({target!r}) is a place: name all of them by --positions.", param_hint="--target"
-            )
-        return [target]
-    found: list[int | str | slice] = []
-    for value in positions:
-        for place in [value] if value.startswith("word:") else value.split(","):
-            found += _place(place.strip())
-    return found or None
-
-
-def target_of(
-    explainer: Any,
-    kind: str | None,
-    where: Sequence[int | str | slice] | None,
-    label: str | None,
-    against: str | None,
-    unit: Any,
-) -> Any:
-    """The target that the options name; what the model's head is for, if they name none."""
-    import hf_saliency as hs
-    from hf_saliency.adapter.targets.default import default_target
-
-    kinds = {"masked": hs.MaskedToken, "unmasked": hs.UnmaskedToken, "next": hs.NextToken}
-    kinds |= {"label": hs.Label, "tokens": hs.TokenLabel}
-    chosen: Any = kinds.get(kind or "") or type(default_target(explainer.text_model))
-    given = {"where": list(where) if where else None, "label": label, "against": against}
-    known = {one.name for one in dataclasses.fields(chosen)}
-    for name, value in given.items():
-        if value is not None and name not in known:
-            option = {"where": "positions"}.get(name, name)
-            raise typer.BadParameter(f"{chosen.__name__} has none.", param_hint=f"--{option}")
-    options = {name: value for name, value in given.items() if name in known}
-    return chosen(**options, **({"unit": unit} if "unit" in known else {}))
-
-
-def _place(place: str) -> Sequence[int | str | slice]:
-    if place.startswith("word:"):
-        return [place.removeprefix("word:")]
-    if re.fullmatch(r"-?[0-9]{1,6}", place):
-        return [int(place)]
-    pair = re.fullmatch(r"(?:[0-9]{1,6}-|chars:[0-9]+:)[0-9]{1,6}", place)
-    start, stop = (int(n) for n in re.findall(r"[0-9]+", place)) if pair else (0, 0)
-    if pair and start < stop:
-        return [slice(start, stop)] if place.startswith("chars:") else range(start, stop + 1)
-    if not place or pair or place.startswith("chars:"):
+def together(
+    texts: Sequence[str], columns: bool, pairs: Sequence[str], choices: Sequence[str]
+) -> list[str | tuple[str, ...]]:
+    """What each explanation is of: a text, or texts that belong together."""
+    hint = "--pair" if pairs else "--choice"
+    if (pairs or choices) and columns:
+        raise typer.BadParameter("the columns are the texts that belong together.", param_hint=hint)
+    if pairs and choices:
+        raise typer.BadParameter("give --pair or --choice, not both.", param_hint=hint)
+    if pairs and len(pairs) != len(texts):
         raise typer.BadParameter(
-            f"{place!r} is no place: give 3, 7-9, chars:16:23, or a word of the text.",
-            param_hint="--positions",
+            f"there are {len(pairs)} for {len(texts)} texts: give one for each TEXT, in their order, or "
+            "--columns for a file of them.",
+            param_hint=hint,
         )
-    return [place]
+    if columns:
+        return [tuple(line.split("\t")) for line in texts]
+    if pairs:
+        return list(zip(texts, pairs, strict=True))
+    return [(text, *choices) if choices else text for text in texts]
 
 
 def assignments(given: Sequence[str], option: str) -> dict[str, str]:
