@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import warnings
 from collections.abc import Iterator
@@ -120,6 +121,21 @@ def test_token_of_both_directions_has_a_box_for_each_stretch() -> None:
     assert len(boxes) == 5
 
 
+def test_control_that_stands_apart_from_its_sign_has_no_box() -> None:
+    text = "א\u200e1ב"
+    boxes = filled(panels(figure(of_spans(text, (0, 1), (1, 2), (2, 3), (3, 4)), width=3.25))[0])
+    assert len(boxes) == 4
+    assert min(box[2] for box, _ in boxes) > 1
+
+
+def test_emoji_modifier_is_on_the_level_of_what_it_stands_on() -> None:
+    need_fonts("\U0001f3fb")
+    text = "א12\U0001f3fb3ב"  # by itself, the modifier would run from right to left between two numbers
+    boxes = sorted(box for box, _ in filled(panels(figure(of_spans(text, (0, 3), (3, 6)), width=3.25))[0]))
+    for before, after in itertools.pairwise(boxes):
+        assert before[0] + before[2] == pytest.approx(after[0])
+
+
 def test_lines_are_broken_before_they_are_reordered() -> None:
     text = "אחת שתיים שלוש ארבע חמש שש שבע שמונה תשע עשר"
     boxes = filled(panels(figure(of_spans(text, *words(text)), Highlight(), width=1.5))[0])
@@ -157,6 +173,16 @@ def test_higher_letters_make_higher_lines() -> None:
     plain = figure(saliency_map("Zu ab", targets=[0], predictions=0), width=3.25)
     assert stacked.get_figheight() > plain.get_figheight()
     assert outside(stacked) == []
+
+
+def test_parts_of_a_letter_that_no_font_has_as_a_whole_are_drawn_in_several() -> None:
+    need_fonts("ำ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of Matplotlib: Thai fonts lack the sign for a missing character, too
+        warnings.simplefilter("ignore", MissingGlyphs)
+        fig = figure(of_spans("ำ\U0001f3fd", (0, 2)), Highlight(), width=3.25)
+        fig.draw_without_rendering()
+    assert strings(panels(fig)[0]) in (["ำ", "\U0001f3fd"], ["ำ", MISSING])
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from hf_saliency.render.colors import INK
 from hf_saliency.render.line import Line, line
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.points import Box
+from hf_saliency.render.signs import BIDI_CONTROLS
 from hf_saliency.render.typeface import Typeface
 from hf_saliency.render.wrap import wrap
 from hf_saliency.saliency_map import SaliencyMap
@@ -135,6 +136,8 @@ class Setting:
             i for i in range(len(inside) + 1) if (i and inside[i - 1]) != (i < len(inside) and inside[i])
         ]
         for a, b in zip(borders[::2], borders[1::2], strict=True):
+            if all(self._passage.text[first + i] in BIDI_CONTROLS for i in one.order[a:b]):
+                continue  # a control may stand apart from its sign, and takes no room
             edges = [one.edges[i] for i in one.order[a:b]]
             left = shift + self.typeface.scale * min(edge[0] for edge in edges)
             right = shift + self.typeface.scale * max(edge[1] for edge in edges)
