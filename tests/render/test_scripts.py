@@ -76,6 +76,21 @@ def test_first_token_stands_on_the_right_of_a_line_from_right_to_left() -> None:
     assert box[0] + box[2] == pytest.approx(3.25 * 72 - 2.0, abs=0.01)  # at the edge, less the margin
 
 
+def test_caption_of_a_block_from_the_right_begins_on_the_right() -> None:
+    target = "החיזוי" if SHAPES else "החיזוי"[::-1]
+    one = saliency_map("החיזוי של המודל", targets=[0], predictions=2)
+    fig = figure(one, Highlight(), width=3.25)
+    texts = panels(fig)[0].texts
+    below = [
+        text for text in texts if text.get_position()[1] > texts[0].get_position()[1] and text.get_text()
+    ]
+    read = sorted(below, key=lambda text: -text.get_position()[0])
+    words_read = [text.get_text().strip("\u200f ") for text in read]
+    assert [word for word in words_read if word] == [target, "←", "language", "0.60", "music", "0.30"]
+    right = read[0].get_window_extent().x1 * 72 / fig.dpi
+    assert right == pytest.approx(3.25 * 72 - 1.8, abs=1.0)
+
+
 def test_latin_words_and_numbers_keep_their_order_inside() -> None:
     text = "המודל BERT base גדול 12.5"
     hebrew, bert, base, big, number = lefts(text, *words(text))
