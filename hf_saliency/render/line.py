@@ -151,7 +151,9 @@ class _Segment:
 
 def _compose(text: str, span: Span, levels: Sequence[int], base: int, own: Fonts, *, apart: bool) -> Line:
     start, end = span
-    own_levels = bidi.line_levels(text, levels, span, base) if any(levels) or base else [0] * (end - start)
+    own_levels = [0] * (end - start)
+    if any(levels) or base:
+        own_levels = _whole(text[start:end], bidi.line_levels(text, levels, span, base))
     segments = list(_segments(text, span, own_levels, own, apart=apart))
     edges = [(0.0, 0.0)] * (end - start)
     pieces, x = [], 0.0
@@ -172,6 +174,15 @@ def _compose(text: str, span: Span, levels: Sequence[int], base: int, own: Fonts
     return Line(tuple(pieces), tuple(edges), tuple(bidi.visual_order(own_levels)), x)
 
 
+def _whole(text: str, levels: Sequence[int]) -> list[int]:
+    """Levels of a line where every visible character is on one: that of its first which is no control."""
+    found: list[int] = []
+    for a, b in clusters_of(text):
+        own = next((levels[i] for i in range(a, b) if text[i] not in BIDI_CONTROLS), levels[a])
+        found += [own] * (b - a)
+    return found
+
+
 def _segments(text: str, span: Span, levels: Sequence[int], own: Fonts, *, apart: bool) -> Iterator[_Segment]:
     start, end = span
     found: list[tuple[int, tuple[str, ...], int, Face, bool]] = []
@@ -179,37 +190,46 @@ def _segments(text: str, span: Span, levels: Sequence[int], own: Fonts, *, apart
     for a, b in clusters_of(text[start:end]):
         cluster = text[start + a : start + b]
         space = RUN.match(cluster) is None
-        face, parts = _cluster(cluster, own, face)
-        found.append((start + a, parts, levels[a], face, space and apart))
+        place = start + a
+        for one, parts in _cluster(cluster, own, face):
+            found.append((place, parts, levels[a], one, space and apart))
+            place += len(parts)
+        face = found[-1][3]
     for (level, face, space), group in groupby(found, key=lambda each: each[2:]):
         together = list(group)
         yield _Segment(together[0][0], tuple(p for each in together for p in each[1]), level, face, space)
 
 
-def _cluster(cluster: str, own: Fonts, before: Face) -> tuple[Face, tuple[str, ...]]:
-    """The face of a visible character, and what is drawn for each of its characters."""
+def _cluster(cluster: str, own: Fonts, before: Face) -> list[tuple[Face, tuple[str, ...]]]:
+    """A visible character in stretches of one face, mostly one, with what is drawn for each of its characters."""
     if cluster.isascii() and cluster.isprintable() and cluster != " ":
-        return own.base[0], tuple(cluster)
+        return [(own.base[0], tuple(cluster))]
     parts = tuple("" if c in BIDI_CONTROLS or c == "\n" else c for c in cluster)
     if all(ignorable(c) for c in cluster):
-        return before, parts
+        return [(before, parts)]
     if cluster.isspace():
         wide = own.face(cluster)
-        return (
-            (before, parts)
-            if before.covers(cluster)
-            else (wide or before, parts if wide else (" ",) * len(parts))
-        )
+        if before.covers(cluster) or wide is None:
+            return [(before, parts if before.covers(cluster) else (" ",) * len(parts))]
+        return [(wide, parts)]
     face = None if _invalid(cluster) else own.face(cluster)
     if face is not None:
-        return face, parts
-    face = own.base[0] if _invalid(cluster[0]) else own.face(cluster[0])
-    rest = tuple(
-        p if not p or (face or own.base[0]).covers(p) or ignorable(p) else MISSING for p in parts[1:]
-    )
-    return (
-        (own.base[0], (MISSING, *rest)) if face is None or _invalid(cluster[0]) else (face, (parts[0], *rest))
-    )
+        return [(face, parts)]
+    return [
+        (f, tuple(p for _, p in group)) for f, group in groupby(_apart(parts, own), key=lambda each: each[0])
+    ]
+
+
+def _apart(parts: Sequence[str], own: Fonts) -> Iterator[tuple[Face, str]]:
+    """Each character of a cluster that no face has as a whole: in the face of the first if that has it, or its own."""
+    blank = own.face(MISSING) or own.base[0]
+    main = (None if _invalid(parts[0]) else own.face(parts[0])) or blank
+    for part in parts:
+        if not part or ignorable(part) or main.covers(part):
+            yield main, part
+            continue
+        other = None if _invalid(part) else own.face(part)
+        yield (other, part) if other else (blank, MISSING)
 
 
 def _invalid(cluster: str) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from jaxtyping import TypeCheckError
 
@@ -13,3 +15,11 @@ def unchecked_types() -> None:
         ordinal(1.0)  # type: ignore[arg-type]
     except TypeCheckError:
         pytest.skip("annotations are checked, and refuse this argument first")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_shrinking() -> Iterator[None]:
+    """Figures are slow to draw: a failing example is made smaller for 20 seconds, not for five minutes."""
+    with pytest.MonkeyPatch.context() as patch:  # Hypothesis has no setting for it
+        patch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 20, raising=False)
+        yield

@@ -8,7 +8,7 @@ from typing import Literal
 
 import maps
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from hf_saliency.errors import SaliencyError
@@ -26,10 +26,15 @@ MARKS: list[Mark] = [
     Bars(vertical=True, values=True),
     Arcs(special=True),
 ]
+_PAGE = 6.0  # inches
 
 
 @pytest.mark.filterwarnings("ignore:Glyph", "ignore:no installed font")
-@settings(max_examples=150, deadline=None)
+@settings(
+    max_examples=150,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining draws far more figures
+    deadline=None,
+)
 @given(
     maps.maps(),
     st.sampled_from(MARKS),
@@ -42,10 +47,18 @@ def test_any_map_is_drawn_or_refused(
     signed = replace(one, signed=True)
     try:
         fig = figure(signed, mark, width=6.0, around=around, normalize=normalize)
-        pages = sheets(signed, mark, width=6.0, height=6.0, normalize=normalize)
+        high = figure(signed, mark, width=6.0, normalize=normalize).get_figheight()
         if isinstance(mark, Highlight):
             to_latex(signed, mark, around=around, normalize=normalize)
     except SaliencyError:
         return
     fig.savefig(io.BytesIO(), format="svg")
-    assert len(pages) == 1
+    (page,) = sheets(signed, mark, width=6.0, height=high, normalize=normalize)
+    assert page.get_figheight() == pytest.approx(high)
+    try:
+        pages = sheets(signed, mark, width=6.0, height=_PAGE, normalize=normalize)
+    except SaliencyError:
+        assert high > _PAGE
+        return
+    assert (len(pages) > 1) == (high > _PAGE)
+    assert all(each.get_figheight() <= _PAGE + 1e-9 for each in pages)

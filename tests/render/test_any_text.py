@@ -39,7 +39,7 @@ def maps(draw: st.DrawFn) -> SaliencyMap:
 
 @settings(
     max_examples=40,
-    phases=[Phase.explicit, Phase.generate],  # shrinking draws thousands of figures
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining draws far more figures
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import warnings
 from collections.abc import Iterator
@@ -75,6 +76,21 @@ def test_first_token_stands_on_the_right_of_a_line_from_right_to_left() -> None:
     assert box[0] + box[2] == pytest.approx(3.25 * 72 - 2.0, abs=0.01)  # at the edge, less the margin
 
 
+def test_caption_of_a_block_from_the_right_begins_on_the_right() -> None:
+    target = "החיזוי" if SHAPES else "החיזוי"[::-1]
+    one = saliency_map("החיזוי של המודל", targets=[0], predictions=2)
+    fig = figure(one, Highlight(), width=3.25)
+    texts = panels(fig)[0].texts
+    below = [
+        text for text in texts if text.get_position()[1] > texts[0].get_position()[1] and text.get_text()
+    ]
+    read = sorted(below, key=lambda text: -text.get_position()[0])
+    words_read = [text.get_text().strip("\u200f ") for text in read]
+    assert [word for word in words_read if word] == [target, "←", "language", "0.60", "music", "0.30"]
+    right = read[0].get_window_extent().x1 * 72 / fig.dpi
+    assert right == pytest.approx(3.25 * 72 - 1.8, abs=1.0)
+
+
 def test_latin_words_and_numbers_keep_their_order_inside() -> None:
     text = "המודל BERT base גדול 12.5"
     hebrew, bert, base, big, number = lefts(text, *words(text))
@@ -120,6 +136,21 @@ def test_token_of_both_directions_has_a_box_for_each_stretch() -> None:
     assert len(boxes) == 5
 
 
+def test_control_that_stands_apart_from_its_sign_has_no_box() -> None:
+    text = "א\u200e1ב"
+    boxes = filled(panels(figure(of_spans(text, (0, 1), (1, 2), (2, 3), (3, 4)), width=3.25))[0])
+    assert len(boxes) == 4
+    assert min(box[2] for box, _ in boxes) > 1
+
+
+def test_emoji_modifier_is_on_the_level_of_what_it_stands_on() -> None:
+    need_fonts("\U0001f3fb")
+    text = "א12\U0001f3fb3ב"  # by itself, the modifier would run from right to left between two numbers
+    boxes = sorted(box for box, _ in filled(panels(figure(of_spans(text, (0, 3), (3, 6)), width=3.25))[0]))
+    for before, after in itertools.pairwise(boxes):
+        assert before[0] + before[2] == pytest.approx(after[0])
+
+
 def test_lines_are_broken_before_they_are_reordered() -> None:
     text = "אחת שתיים שלוש ארבע חמש שש שבע שמונה תשע עשר"
     boxes = filled(panels(figure(of_spans(text, *words(text)), Highlight(), width=1.5))[0])
@@ -157,6 +188,16 @@ def test_higher_letters_make_higher_lines() -> None:
     plain = figure(saliency_map("Zu ab", targets=[0], predictions=0), width=3.25)
     assert stacked.get_figheight() > plain.get_figheight()
     assert outside(stacked) == []
+
+
+def test_parts_of_a_letter_that_no_font_has_as_a_whole_are_drawn_in_several() -> None:
+    need_fonts("ำ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of Matplotlib: Thai fonts lack the sign for a missing character, too
+        warnings.simplefilter("ignore", MissingGlyphs)
+        fig = figure(of_spans("ำ\U0001f3fd", (0, 2)), Highlight(), width=3.25)
+        fig.draw_without_rendering()
+    assert strings(panels(fig)[0]) in (["ำ", "\U0001f3fd"], ["ำ", MISSING])
 
 
 @pytest.fixture

@@ -73,6 +73,15 @@ def test_matrix_is_not_parted() -> None:
     assert len(sheets(short, Matrix(), width="acl", height=least)) == 1
 
 
+def test_standing_bars_are_not_parted_from_the_labels_below_them() -> None:
+    five, mark = saliency_map(targets=range(5)), Bars(vertical=True)
+    with pytest.raises(SaliencyError, match=r"a page of 3 in is too low .*the least height is") as error:
+        sheets(five, mark, width="acl-2col", height=3.0)
+    least = float(str(error.value).split("height=")[1].rstrip(")."))
+    (page,) = sheets(five, mark, width="acl-2col", height=least)
+    assert page.get_figheight() == pytest.approx(figure(five, mark, width="acl-2col").get_figheight())
+
+
 def test_height_is_that_of_the_venue() -> None:
     first = sheets(LONG, Bars(), targets=0, width="neurips")[0]
     assert 0.95 * VENUES["neurips"].height < first.get_figheight() <= VENUES["neurips"].height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cached_property, partial
 
 import numpy as np
@@ -32,12 +33,13 @@ class Columns(BarScale):
         for i, caption in enumerate(self._captions):
             if i:
                 found.append(Strip(_BETWEEN, None))
-            found.append(Strip(caption.height + GAP, partial(self._head, i), keep=True))
-            found.append(Strip(self._field, partial(self._bars, i), keep=i + 1 == len(self._captions)))
-        found.append(Strip(GAP + self._tokens.height, self._labels, keep=bool(self._note)))
+            found.append(Strip(caption.height + GAP, partial(self._head, i)))
+            found.append(Strip(self._field, partial(self._bars, i)))
+        found.append(Strip(GAP + self._tokens.height, self._labels))
         if self._note:
             found.append(Strip(GAP + self.small.line, self._write_note))
-        return found
+        # The labels below the last field belong to every field: no page may end before them.
+        return [dataclasses.replace(strip, keep=i + 1 < len(found)) for i, strip in enumerate(found)]
 
     def _check(self) -> None:
         least = _NARROWEST

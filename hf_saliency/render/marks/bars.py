@@ -121,7 +121,7 @@ class Bars:
         draw_strips(ax, self.strips(saliency_map, colors, points.size(ax)[0]))
 
     def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
-        """Header, bars and captions at a width in points; lying bars may be parted by a page."""
+        """Header, bars and captions at a width in points; only lying bars may be parted by a page."""
         part = self.shown(saliency_map)
         drawn = Columns if self.vertical else Rows
         return drawn(part, colors, width, self.fontsize, self.values, self.predictions).strips()

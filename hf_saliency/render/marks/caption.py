@@ -17,6 +17,7 @@ from hf_saliency.saliency_map import Prediction, TargetRow
 
 SMALLER = 1.2  # the text's size over that of the caption
 _SPACE = 5.0  # points between two items
+_MARK = "\u200f"  # what it begins runs from right to left
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,14 @@ class Caption:
         Of the caption.
     width
         In points.
+    backwards
+        Whether lines begin on the right.
     """
 
     items: Sequence[str]
     typeface: Typeface
     width: float
+    backwards: bool = False
 
     @property
     def height(self) -> float:
@@ -44,8 +48,9 @@ class Caption:
 
     def draw(self, ax: Axes, x: float, y: float) -> None:
         """Draw from an upper left corner in points."""
-        for item, (right, line) in zip(self._cut, self._places, strict=True):
+        for item, (along, line) in zip(self._cut, self._places, strict=True):
             baseline = y + self._gap + self.typeface.ascent + line * self.typeface.line
+            right = self.width - along - self.typeface.advance(item) if self.backwards else along
             points.write(ax, x + right, baseline, item, self.typeface)
 
     @cached_property
@@ -73,10 +78,19 @@ def answers(target: TargetRow, count: int) -> list[str]:
     return [f"{isolated(label)} {probability}" for label, probability in texts]
 
 
-def target_items(target: TargetRow, count: int) -> list[str]:
-    """The target, and what the model answers."""
+def target_items(target: TargetRow, count: int, *, backwards: bool = False) -> list[str]:
+    """The target, and what the model answers; each item is read from the right if asked."""
+    if backwards:
+        return _from_right(target, count)
     found = answers(target, count)
     return [f"{target_name(target)} →", *found] if found else [target_name(target)]
+
+
+def _from_right(target: TargetRow, count: int) -> list[str]:
+    texts = [prediction_text(p) for p in target.predictions[:count]]
+    # Isolates keep a Latin label from taking the number to its own right, and a "<" from being mirrored.
+    found = [f"{_MARK}\u2068{label}\u2069 \u2066{probability}\u2069" for label, probability in texts]
+    return [f"{_MARK}{target_name(target)}{' ←' * bool(found)}", *found]
 
 
 def prediction_text(prediction: Prediction) -> tuple[str, str]:

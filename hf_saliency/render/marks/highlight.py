@@ -115,7 +115,10 @@ class Highlight:
     ) -> Iterator[Strip]:
         text = lines[0].text
         below = Caption(
-            _items(target, self.predictions), Typeface(text.typeface.points / SMALLER), text.width - 2 * PAD
+            _items(target, self.predictions, backwards=text.backwards),
+            Typeface(text.typeface.points / SMALLER),
+            text.width - 2 * PAD,
+            backwards=text.backwards,
         )
         for i, line in enumerate(lines):
             left = len(lines) - i
@@ -156,7 +159,9 @@ def _lines(text: Setting) -> list[_Line]:
     return [_Line(text, i * text.pitch, boxes[i], runs[i]) for i in range(text.count)]
 
 
-def _items(target: TargetRow, count: int) -> list[str]:
+def _items(target: TargetRow, count: int, *, backwards: bool) -> list[str]:
     """What stands below a block: nothing where the frame has said it all."""
     silent = target.masked and target.position is not None and target.against is None
-    return [] if silent and not target.predictions[:count] else target_items(target, count)
+    return (
+        [] if silent and not target.predictions[:count] else target_items(target, count, backwards=backwards)
+    )

@@ -12,6 +12,7 @@ from hf_saliency.render.colors import INK
 from hf_saliency.render.line import Line, line
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.points import Box
+from hf_saliency.render.signs import BIDI_CONTROLS
 from hf_saliency.render.typeface import Typeface
 from hf_saliency.render.wrap import wrap
 from hf_saliency.saliency_map import SaliencyMap
@@ -89,20 +90,32 @@ class Setting:
     @cached_property
     def _set(self) -> list[tuple[Line, float]]:
         """Each line in the order in which it is read, and its left end; one that is read from the right ends there."""
-        text, found = self._passage.text, []
+        levels, bases = self._directions
+        found = []
+        for i, span in enumerate(self._lines):
+            base = bases[span[0]]
+            one = line(self._passage.text, span, levels, base, self.typeface.weight)
+            spare = self.width - 2 * PAD - self.typeface.scale * one.width
+            one = one.hanging(self._hanging(i), self.typeface.advance(" ") / self.typeface.scale, base)
+            found.append((one, PAD + (spare if base % 2 else 0.0)))
+        return found
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the last line is read from the right."""
+        return self._directions[1][self._lines[-1][0]] % 2 == 1
+
+    @cached_property
+    def _directions(self) -> tuple[list[int], list[int]]:
+        """The level of each character and of its paragraph, and of the end of the text."""
+        text = self._passage.text
         ends = [i for i, c in enumerate(text) if c == "\n"] + [len(text)]
         levels: list[int] = []
         bases: list[int] = []
         for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False):
             bases += [bidi.base_level(text[start:end])] * (end - start + 1)
             levels += [*bidi.levels(text[start:end], bases[-1]), bases[-1]]
-        for i, span in enumerate(self._lines):
-            base = bases[span[0]]
-            one = line(text, span, levels, base, self.typeface.weight)
-            spare = self.width - 2 * PAD - self.typeface.scale * one.width
-            one = one.hanging(self._hanging(i), self.typeface.advance(" ") / self.typeface.scale, base)
-            found.append((one, PAD + (spare if base % 2 else 0.0)))
-        return found
+        return levels, bases
 
     def runs(self) -> Iterator[tuple[float, float, str, str | None]]:
         """Visible characters up to the next space, as (x, baseline, text, ink).
@@ -135,6 +148,8 @@ class Setting:
             i for i in range(len(inside) + 1) if (i and inside[i - 1]) != (i < len(inside) and inside[i])
         ]
         for a, b in zip(borders[::2], borders[1::2], strict=True):
+            if all(self._passage.text[first + i] in BIDI_CONTROLS for i in one.order[a:b]):
+                continue  # a control may stand apart from its sign, and takes no room
             edges = [one.edges[i] for i in one.order[a:b]]
             left = shift + self.typeface.scale * min(edge[0] for edge in edges)
             right = shift + self.typeface.scale * max(edge[1] for edge in edges)
