@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from hf_saliency import __version__
 from hf_saliency.adapter.baselines import Baseline, Read
-from hf_saliency.adapter.batch import collate, names, seen, sweep
+from hf_saliency.adapter.batch import collate, names, sweep, tokens_read
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.features import kept
 from hf_saliency.adapter.reading import Reading
@@ -278,11 +278,12 @@ class Explainer:
         """Every row's scores, in the order given."""
         found: dict[int, Found] = {}
         # Rows of as many sequences as each other share a score: but for multiple choice these are all.
-        groups: dict[int, list[int]] = {}
+        groups: dict[tuple[int, int], list[int]] = {}
         for i, row in enumerate(rows):
-            groups.setdefault(len(row.encoding.parts), []).append(i)
+            kind = (len(row.encoding.parts), self.text_model.ends(row.encoding))
+            groups.setdefault(kind, []).append(i)
         with tqdm(total=len(rows), unit="target", delay=2, leave=False, disable=not self.progress) as bar:
-            for parts, group in groups.items():
+            for (parts, _), group in groups.items():
                 reading = target.reading(self.text_model, parts)
                 for count in self._sweep(group, rows, reading, self._reader(target), method, top_k, found):
                     bar.update(count)
@@ -309,7 +310,7 @@ class Explainer:
             done = attributed(attribution, method, score, model, inputs, budget, read)
             found.update(zip((group[i] for i in batch), done, strict=True))
 
-        lengths = [sum(map(len, seen(row, model))) for row in own]
+        lengths = [tokens_read(row, model, reading.layout) for row in own]
         texts = [id(row.encoding) for row in own] if shares(attribution, method, score, own) else None
         alone = method.draws(attribution)
         return sweep(lengths, self.batch_tokens, model.pads, step, alone=alone, texts=texts)

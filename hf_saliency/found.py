@@ -17,6 +17,7 @@ from torch import Tensor
 from hf_saliency.adapter import features
 from hf_saliency.adapter.baselines import Baseline, Read
 from hf_saliency.adapter.batch import Batch
+from hf_saliency.adapter.hooks import borrowed
 from hf_saliency.adapter.score import Outcome, Score
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Call, Method
@@ -104,6 +105,8 @@ def attributed(
     draws = method.draws(attribution)
     position = batch.targets[0].position or 0
     with contextlib.ExitStack() as stack:
+        # Over the backward pass as well, in which checkpointed layers are run again.
+        stack.enter_context(borrowed(model.model))
         if draws:
             stack.enter_context(seeded(method.seed or 0, position))
         if shares(attribution, method, score, batch.targets):

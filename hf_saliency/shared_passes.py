@@ -14,6 +14,7 @@ from hf_saliency.adapter.batch import Batch
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.score import Score
 from hf_saliency.attribution.method import Method
+from hf_saliency.errors import SaliencyError
 
 
 def shares(attribution: Any, method: Method, score: Score, rows: Sequence[Row]) -> bool:
@@ -66,11 +67,26 @@ def shared(attribution: Any, score: Score, batch: Batch) -> Iterator[None]:
         yield
         return
     given = attribution.gradient_func
-    attribution.gradient_func = _gradients(score, given, text, first, place)
+    attribution.gradient_func = _gradients(score, given, batch, text, first, place)
     try:
         yield
     finally:
         attribution.gradient_func = given
+
+
+def _check_causal(found: Sequence[Tensor], batch: Batch) -> None:
+    """Refuse to leave out tokens that a score depends on, which a model may do for one text and not for another."""
+    for part, gradients in enumerate(found):
+        size = gradients.detach().abs().amax(dim=-1)
+        pairs = zip(batch.targets, batch.columns, strict=True)
+        seen = [size.shape[1] if row.length is None else len(own[part]) for row, own in pairs]
+        lengths = torch.tensor(seen, device=size.device)
+        after = torch.arange(size.shape[1], device=size.device) >= lengths[:, None]
+        if bool((size.masked_fill(~after, 0.0).amax(dim=1) > 1e-6 * size.amax(dim=1)).any()):
+            raise SaliencyError(
+                "this model reads some texts from left to right and others, such as this one, both ways: explain this "
+                "text first, with an Explainer of its own."
+            )
 
 
 def _nested(batch: Batch, text: Sequence[int], first: Sequence[int]) -> bool:
@@ -83,7 +99,7 @@ def _nested(batch: Batch, text: Sequence[int], first: Sequence[int]) -> bool:
 
 
 def _gradients(
-    score: Score, alone: Callable[..., Any], text: Tensor, first: Tensor, place: Tensor
+    score: Score, alone: Callable[..., Any], batch: Batch, text: Tensor, first: Tensor, place: Tensor
 ) -> Callable[..., tuple[Tensor, ...]]:
     """A gradient function for Captum that evaluates each text once."""
 
@@ -97,7 +113,9 @@ def _gradients(
             tokens = sum(one.shape[0] * one.shape[1] for one in done.leaves)
             at_once = len(text) if score.batch_tokens is None else max(1, score.batch_tokens // tokens)
             try:
-                return done.gradients(place, at_once)
+                found = done.gradients(place, at_once)
+                _check_causal(found, batch)
+                return found
             except RuntimeError as error:
                 if "vmap" not in str(error) and "batching rule" not in str(error).lower():
                     raise

@@ -12,6 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from hf_saliency.adapter.embedding import Stream
+from hf_saliency.adapter.layouts import Layout
 from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.text_model import TextModel
@@ -113,6 +114,12 @@ def seen(row: Row, model: TextModel, *, trim: bool = True) -> tuple[Sequence[int
     return tuple(found)
 
 
+def tokens_read(row: Row, model: TextModel, layout: Layout) -> int:
+    """How many tokens a row has, where it is alone."""
+    own = [len(one) for one in seen(row, model)]
+    return len(own) * max(own) if layout.one_length else sum(own)
+
+
 def collate(
     model: TextModel, rows: Sequence[Row], reading: Reading, names: Sequence[str], *, trim: bool = True
 ) -> Batch:
@@ -139,12 +146,13 @@ def collate(
     streams = reading.layout.streams(model.streams)
     tensors: dict[str, Tensor] = {}
     ids = []
+    longest = max(len(one) for own in columns for one in own) if reading.layout.one_length else 0
     for part in range(len(streams)):
         pairs = zip(rows, columns, strict=True)
         sequences = [_sequence(row, own[part], part, model, reading, names) for row, own in pairs]
-        own_ids = model.pad([{"input_ids": one.pop("ids")} for one in sequences])["input_ids"]
+        own_ids = model.pad([{"input_ids": one.pop("ids")} for one in sequences], longest)["input_ids"]
         if sequences[0]:
-            tensors.update(model.pad(sequences))
+            tensors.update(model.pad(sequences, longest))
         ids.append(own_ids)
     tensors.update(_reads(rows, columns, reading, ids[0].device))
     embeds = tuple(stream.embed(one) for stream, one in zip(streams, ids, strict=True))

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from hf_saliency.adapter import outputs
 from hf_saliency.adapter.hooks import borrowed
 
 _TOKENS = 24  # of the text are enough to tell
-# Relative differences below these are rounding; a model that sees later tokens differs by more.
-_ROUNDING = {torch.float64: 1e-5, torch.float32: 1e-3}
+# Differences below these, of the spread of the logits, are rounding where later tokens are others, and where they are
+# missing, so that sums have another order.
+_ROUNDING = {torch.float64: (1e-9, 1e-5), torch.float32: (1e-5, 1e-3)}
+_HALF = (5e-3, 0.02)
+
+
+class Causality(NamedTuple):
+    """Whether logits at a token are the same with other tokens after it, and with none."""
+
+    ignores_later: bool
+    trims: bool
 
 
 @torch.no_grad()
-def reads_left_to_right(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...]) -> bool:
-    """Whether logits in the middle of a text are the same without the tokens after it.
+def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...]) -> Causality | None:
+    """What later tokens are to a model, tried out at several places of a text.
 
     Parameters
     ----------
@@ -27,30 +37,50 @@ def reads_left_to_right(model: nn.Module, inputs: Mapping[str, Any], names: tupl
     inputs
         Its keyword arguments for one text.
     names
-        Which of them hold one value a token of the text that is cut.
+        Which of them hold one value a token of the text that is cut, its ids first.
 
     Returns
     -------
-    bool
-        False as well where the text is too short to tell, and for positions that are scaled by the text's
-        length.
+    Causality or None
+        None where the text is too short to tell, or the model has no logits for each token. Positions that are
+        scaled by the text's length are not the same without later tokens.
     """
-    config = getattr(model, "config", None)
-    scaling = getattr(config, "rope_parameters", None) or {}
-    if isinstance(scaling, Mapping) and scaling.get("rope_type") in ("dynamic", "longrope"):
-        return False
     length = min(inputs[names[0]].shape[1], _TOKENS)
     if length < 3:
-        return False
-    whole, begun = ({**inputs, **_cut(inputs, names, end)} for end in (length, length // 2 + 1))
+        return None
+    trims = not _scales_positions(getattr(getattr(model, "config", None), "rope_parameters", None))
+    whole = {**inputs, **{name: inputs[name][:, :length] for name in names}}
     with borrowed(model):
-        logits, alone = (outputs.field(model(**given), "logits") for given in (whole, begun))
-    if not isinstance(logits, Tensor) or logits.dim() != 3:
+        logits = _logits(model, whole)
+        if logits is None:
+            return None
+        others, missing = _ROUNDING.get(logits.dtype, _HALF)
+        for end in sorted({length // 4 + 1, length // 2 + 1, length - 1}):
+            ids = whole[names[0]].clone()
+            ids[:, end:] = ids[:, end - 1 : end]  # a token of the text, since others may mean something
+            changed, cut = {names[0]: ids}, {name: whole[name][:, :end] for name in names}
+            if not _same(logits[:end], _logits(model, {**whole, **changed}), others):
+                return Causality(False, False)
+            trims = trims and _same(logits[:end], _logits(model, {**whole, **cut}), missing)
+    return Causality(True, trims)
+
+
+def _logits(model: nn.Module, inputs: Mapping[str, Any]) -> Float[Tensor, "tokens classes"] | None:
+    found = outputs.field(model(**inputs), "logits")
+    return found[0] if isinstance(found, Tensor) and found.dim() == 3 else None
+
+
+def _same(one: Tensor, other: Tensor | None, rounding: float) -> bool:
+    if other is None:
         return False
-    first, second = logits[0, length // 2], alone[0, length // 2]
-    rounding = _ROUNDING.get(first.dtype, 0.05)
-    return bool((first - second).abs().max() <= rounding * first.abs().max())
+    one, other = one.double(), other[: len(one)].double()
+    spread = (one - one.mean(dim=-1, keepdim=True)).abs().amax(dim=-1)
+    return bool(((one - other).abs().amax(dim=-1) <= rounding * spread).all())
 
 
-def _cut(inputs: Mapping[str, Any], names: tuple[str, ...], end: int) -> dict[str, Tensor]:
-    return {name: inputs[name][:, :end] for name in names}
+def _scales_positions(rope: object) -> bool:
+    """Whether rotary positions depend on the length of the text, in any kind of layer."""
+    if not isinstance(rope, Mapping):
+        return False
+    scaled = rope.get("rope_type") in ("dynamic", "longrope")
+    return scaled or any(_scales_positions(one) for one in rope.values())

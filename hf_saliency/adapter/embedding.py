@@ -136,6 +136,11 @@ def _embedding_of(model: Any, outer: nn.Module) -> Any:
 
 
 def _stream(module: Any, model: nn.Module) -> Stream:
+    if type(module).__module__.startswith("peft."):
+        raise SaliencyError(
+            f"the text embedding of {type(model).__name__} is adapted itself ({type(module).__name__} of PEFT), and no "
+            "table of it is known: merge the adapter into the weights first, model = model.merge_and_unload()."
+        )
     if not isinstance(module, nn.Embedding):
         raise SaliencyError(
             f"{type(model).__name__} has no text embedding: get_input_embeddings() gives {type(module).__name__}, and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ Forward = Callable[[Sequence[Stream], Sequence[Tensor], Mapping[str, Any]], Any]
 @dataclass(frozen=True)
 class Layout(ABC):
     """How many sequences a row has, what their tensors are called, and how the model is called with them."""
+
+    one_length: ClassVar[bool] = False  # whether all sequences are padded to the longest
 
     @property
     @abstractmethod
@@ -124,6 +126,8 @@ class InTurn(_Apart):
 class Stacked(_Apart):
     """One call with all sequences as (batch, sequences, tokens): the choices of multiple choice."""
 
+    one_length = True
+
     def run(
         self,
         forward: Forward,
@@ -131,17 +135,6 @@ class Stacked(_Apart):
         embeds: Sequence[Tensor],
         inputs: Mapping[str, Tensor],
     ) -> Any:
-        length = max(one.shape[1] for one in embeds)
         each = [self._inputs(part, inputs) for part in range(self.count)]
-        stacked = {base: torch.stack([_padded(one[base], length) for one in each], dim=1) for base in each[0]}
-        return forward(streams[:1], [torch.stack([_padded(one, length) for one in embeds], dim=1)], stacked)
-
-
-def _padded(tensor: Tensor, length: int) -> Tensor:
-    """Zeros to the right, up to a length."""
-    missing = length - tensor.shape[1]
-    return (
-        torch.cat([tensor, tensor.new_zeros(len(tensor), missing, *tensor.shape[2:])], dim=1)
-        if missing
-        else tensor
-    )
+        stacked = {base: torch.stack([one[base] for one in each], dim=1) for base in each[0]}
+        return forward(streams[:1], [torch.stack(list(embeds), dim=1)], stacked)

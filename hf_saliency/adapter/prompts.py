@@ -170,7 +170,7 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
     """
     if text is None:
         ids = _generated(source, model, max_new_tokens)
-        first = next((i for i, one in enumerate(ids) if not _special(one, model)), len(ids))
+        first = next((i for i, one in enumerate(ids) if i and not _special(one, model)), len(ids))
         spelled, plain = _spelled((), _content(ids[first:], model), model)
         head, tail = ids[:first], ids[first + len(plain) :]
         tokens = [*_named(head, 0, model), *plain, *_named(tail[:1], len(spelled), model)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from hf_saliency.adapter.causality import reads_left_to_right
+from hf_saliency.adapter.causality import causality
 from hf_saliency.adapter.embedding import Stream, check_ids, streams
 from hf_saliency.adapter.encoding import Encoding, encode
 from hf_saliency.adapter.families import family
@@ -186,6 +186,12 @@ class TextModel:
         name = self.tokenizer.decode([index], clean_up_tokenization_spaces=False)
         return str(name).strip() or str(self.tokenizer.convert_ids_to_tokens(index))
 
+    def ends(self, encoding: Encoding) -> int:
+        """How many tokens end a sequence: encoder-decoders read labels at the last, and ask rows for equal numbers."""
+        ends = getattr(self.config, "eos_token_id", None) if self.encoder_decoder else None
+        known = ends if isinstance(ends, list) else [ends]
+        return sum(one in known for one in encoding.ids)
+
     def names(self, inputs: Iterable[str], part: int = 0, layout: Layout | None = None) -> tuple[str, ...]:
         """Which of the tokenizer's inputs this model takes for a sequence, in the order of its rows."""
         layout = layout or OneSequence()
@@ -198,9 +204,9 @@ class TextModel:
     def _taken(self, name: str) -> bool:
         return self.takes_any and name in ("input_ids", "attention_mask")
 
-    def pad(self, rows: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Tensor]:
-        """Rows of unequal length as (batch, tokens) tensors, padded on the right."""
-        length = max(len(next(iter(row.values()))) for row in rows)
+    def pad(self, rows: Sequence[Mapping[str, Sequence[int]]], length: int = 0) -> dict[str, Tensor]:
+        """Rows of unequal length as (batch, tokens) tensors, padded on the right to the longest or a length."""
+        length = max(length, *(len(next(iter(row.values()))) for row in rows))
         tensors = {}
         for name in rows[0]:
             fill = self.pad_id if "input_ids" in name else 0
@@ -227,16 +233,26 @@ class TextModel:
             return call(self.model, self.given(encoding, layout or OneSequence()))
 
     def trims(self, encoding: Encoding, layout: Layout) -> bool:
-        """Whether logits at a token are the same without the tokens after it: tried out once, on a text."""
+        """Whether logits at a token are the same without the tokens after it: tried out once, on a text.
+
+        Warns of a model that predicts tokens which it has seen.
+        """
         if self._trims is None:
             part = len(encoding.parts) - 1
-            own = encoding.columns(encoding.parts[part])
-            if len(own) < 3:
-                return False
-            given = self.given(encoding, layout)
-            names = self.names(own.inputs, part, layout)
+            names = self.names(encoding.columns(encoding.parts[part]).inputs, part, layout)
             with torch.inference_mode(False):
-                self._trims = reads_left_to_right(self.model, given, names)
+                found = causality(self.model, self.given(encoding, layout), names)
+            if found is None:
+                return False
+            self._trims = found.trims
+            if not found.ignores_later:
+                warnings.warn(
+                    f"{type(self.model).__name__} does not read from left to right alone: what it says of the next "
+                    "token depends on that token and those after it. Load a model with is_decoder=True, or one made "
+                    "to continue texts, for explanations of predictions.",
+                    UserWarning,
+                    stacklevel=4,
+                )
         return self._trims
 
 

@@ -13,7 +13,7 @@ from hf_saliency.adapter.prompts import rendered
 from hf_saliency.adapter.reading import Reading, token_logits
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.targets.following import following_rows, prepare
-from hf_saliency.adapter.targets.places import Where, checked, positions
+from hf_saliency.adapter.targets.places import Where, checked, plain_tokens, positions
 from hf_saliency.adapter.targets.target import Target, only_text
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
@@ -83,7 +83,7 @@ class NextToken(Target):
         if where is not None:
             chosen = positions(where, encoding)
         else:
-            chosen = [i for i, token in enumerate(encoding.tokens) if i and not token.special]
+            chosen = [i for i in plain_tokens(encoding, "NextToken(index)") if i]
         return following_rows(self, chosen, encoding, model, OneSequence())
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:

@@ -81,6 +81,8 @@ class TokenLabel(Target):
         given = None if self.label is None else label_id(self.label, labels)
         where = checked(self.where)
         chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
+        if self.aggregation is not None and model.max_tokens is not None and len(encoding) > model.max_tokens:
+            raise model.too_long(len(encoding))  # no window holds all tokens of a target
         if self.aggregation is None:
             each = PREDICTED if given is None else given
             return [Row(encoding, (Read(each, i, against),), i) for i in chosen]
@@ -123,7 +125,7 @@ def _kind(label: str) -> tuple[str, str]:
 def _entities(chosen: Sequence[int], predicted: Sequence[int], labels: Mapping[int, str]) -> list[list[int]]:
     """Neighbouring tokens of one entity; a beginning starts a new one."""
     found: list[list[int]] = []
-    before = ""
+    before = ""  # the entity that may go on
     for previous, i in itertools.pairwise([-2, *sorted(chosen)]):
         prefix, entity = _kind(labels.get(predicted[i], str(predicted[i])))
         if entity == "O":
@@ -134,5 +136,5 @@ def _entities(chosen: Sequence[int], predicted: Sequence[int], labels: Mapping[i
             found[-1].append(i)
         else:
             found.append([i])
-        before = entity
+        before = "" if prefix in ("E", "L", "S", "U") else entity
     return found

@@ -9,8 +9,10 @@ import pytest
 import reference
 import tiny
 import torch
+from torch import nn
 
 import hf_saliency as hs
+from hf_saliency.adapter.targets import token_label
 
 TEXT = "the cat sat on a mat"
 PAIR = ("the cat sat", "it learned music , the dog")
@@ -237,3 +239,63 @@ def test_a_given_label_at_chosen_words() -> None:
         assert row.score == pytest.approx(
             (values[row.position, 2] - values[row.position, 1]).item(), rel=1e-10
         )
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        ("S-PER E-PER", [[0], [1]]),
+        ("U-PER I-PER L-PER", [[0], [1, 2]]),
+        ("B-PER E-PER I-PER E-PER", [[0, 1], [2, 3]]),
+        ("B-PER I-PER O I-PER", [[0, 1], [3]]),
+        ("B-PER I-LOC B-LOC", [[0], [1], [2]]),
+        ("PER PER LOC", [[0, 1], [2]]),
+    ],
+)
+def test_entities_begin_and_end_as_their_labels_say(names: str, groups: list[list[int]]) -> None:
+    labels = dict(enumerate(sorted(set(names.split()))))
+    predicted = [next(i for i, name in labels.items() if name == one) for one in names.split()]
+    assert token_label._entities(range(len(predicted)), predicted, labels) == groups
+
+
+class LatePooling(nn.Module):
+    """A classifier that scores each token and takes their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = tiny.of_class("BertModel")
+        self.config = self.inner.config
+        self.head = nn.Linear(16, 2).double()
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        states = self.inner(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask[..., None].to(states)
+        return {"logits": (self.head(states) * mask).sum(1) / mask.sum(1)}
+
+
+@pytest.mark.parametrize("made", [LatePooling, lambda: tiny.model("sequence_classification", "eurobert")[0]])
+def test_a_classifier_that_pools_what_it_scored_is_left_alone(made: Any) -> None:
+    model = made()
+    model.config.pad_token_id = None
+    explainer = hs.Explainer(model, tiny.tokenizer())
+    texts = [TEXT, "the dog"]
+    for heat, text in zip(explainer(texts, target=hs.Label(all_labels=True)), texts, strict=True):
+        given = tiny.tokenizer()(text, return_tensors="pt", return_token_type_ids=False)
+        with torch.no_grad():
+            output: Any = model(**given)
+        assert [row.score for row in heat.targets] == pytest.approx(output["logits"][0].tolist(), rel=1e-9)
+
+
+def test_rows_that_end_several_times_have_a_batch_of_their_own() -> None:
+    model, tokenizer = tiny.model("sequence_classification", "bart")
+    explainer = hs.Explainer(model, tokenizer)
+    texts = [TEXT, ("the cat", "a dog"), "the cat [SEP] sat", "the dog"]
+    together = explainer(texts, target=hs.Label(1))
+    for heat, text in zip(together, texts, strict=True):
+        np.testing.assert_allclose(heat.scores, explainer(text, target=hs.Label(1)).scores, rtol=1e-9)
+
+
+@pytest.mark.parametrize("aggregation", ["word", "entity"])
+def test_words_and_entities_of_a_text_too_long_for_the_model(aggregation: Any) -> None:
+    with pytest.raises(hs.SaliencyError, match="reads at most"):
+        tagger()(" ".join([NAMES] * 9), target=hs.TokenLabel(aggregation=aggregation), overflow="windows")

@@ -204,3 +204,18 @@ def test_a_pooling_function_and_what_is_no_pair() -> None:
         on("the cat")
     with pytest.raises(hs.SaliencyError, match="pooling='max'"):
         hs.Similarity("max")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("family", ["bert", "convbert", "fnet", "nystromformer", "yoso"])
+def test_choices_are_padded_as_the_tokenizer_pads_them(family: str) -> None:
+    model, tokenizer = tiny.model("multiple_choice", family)
+    texts = ("the cat", "sat on a mat", "a dog ran to it and she sat")
+    explainer = hs.Explainer(model, tokenizer)
+    given = tokenizer([texts[0]] * 2, list(texts[1:]), padding=True, return_tensors="pt")
+    with torch.no_grad():
+        plain = model(
+            **{name: one[None] for name, one in given.items() if name in explainer.text_model.known}
+        )
+    longer = ("the dog", "it sat on a mat and she ran to the cat", "a dog")
+    for heat in (explainer(texts), explainer([texts, longer])[0]):
+        assert heat.targets[0].score == pytest.approx(plain.logits[0].max().item(), rel=1e-9)
