@@ -23,6 +23,7 @@ class Entrance:
     ids: Tensor
     text: str
     moved: bool = False
+    turned: bool = False  # looked up as (tokens, batch)
 
     def hot(self, one_hot: Tensor) -> Tensor:
         """What enters here, from the one-hot vectors of the text's tokens."""
@@ -60,6 +61,10 @@ def entrances(model: nn.Module, inputs: Inputs) -> list[Entrance]:
         ids = arguments[0] if arguments else None
         if not isinstance(ids, Tensor) or ids.is_floating_point() or ids.dim() < 2:
             return
+        for name, text in texts.items():
+            if text.shape != ids.shape and torch.equal(ids.T, text) and _looks_up(module, text):
+                found.append(Entrance(module, ids, name, turned=True))
+                return
         ids = ids.flatten(0, -2)
         for name, text in texts.items():
             length = text.shape[-1]
@@ -113,6 +118,10 @@ def one_hot_norms(model: nn.Module, inputs: Inputs, score: Callable[[Any], Tenso
 def _entered(module: nn.Module, places: Sequence[Entrance], vectors: Mapping[str, Tensor]) -> Iterator[None]:
     def dense(module: nn.Module, arguments: Any, output: Tensor) -> Tensor | None:
         for place in places:
+            if place.turned:
+                if torch.equal(arguments[0], place.ids):
+                    return (place.hot(vectors[place.text]) @ table(module)).transpose(0, 1)
+                continue
             if torch.equal(arguments[0].flatten(0, -2), place.ids):
                 embeds = place.hot(vectors[place.text]) @ table(module)
                 rest = output.flatten(0, -3)[:, embeds.shape[1] :]  # padding that the model adds itself

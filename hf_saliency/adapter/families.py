@@ -142,9 +142,11 @@ FAMILIES: dict[str, Family] = {
     "RoFormerForMultipleChoice": _UNPADDED,  # reads the last token, padding or not
     "T5EncoderModel": _ENCODER_ALONE,  # and a table that nobody calls, as its whole model has one
     "T5ForTokenClassification": _ENCODER_ALONE,
-    "XLNetPreTrainedModel": Family(
-        refused="it embeds a batch as (tokens, batch, width), in which rows of a batch would be mixed up"
+    "XLNetLMHeadModel": Family(
+        refused="it predicts the tokens that perm_mask and target_mapping name, which no target of this package gives; "
+        "XLNet's classifiers can be explained"
     ),
+    "XLNetPreTrainedModel": _UNPADDED,  # memory and padding share its relative positions
     "YosoPreTrainedModel": _UNPADDED,
 }
 

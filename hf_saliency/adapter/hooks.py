@@ -100,7 +100,7 @@ def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator
             )
         given = embeds.to(output.dtype)
         if _tokens_first(stream, arguments, output, embeds, ids):
-            return given.transpose(0, 1).clone()
+            return given.flatten(0, -3).transpose(0, 1).clone()
         if output.numel() > embeds.numel():  # the model pads to whole windows itself (Longformer)
             return torch.cat([given, output[:, embeds.shape[1] :]], dim=1)
         # A clone, since some models scale or add to the embedding's output in place.
@@ -119,12 +119,12 @@ def _tokens_first(
     """Whether the module looks a batch up as (tokens, batch); refuses one that looks up something else."""
     if not arguments or not isinstance(arguments[0], Tensor):
         return False
-    looked, batch = arguments[0], len(embeds) > 1
-    own = any(_equal(looked, one) for one in ids)
-    if batch and not own and any(_equal(looked, one.T) for one in ids if one.dim() == 2):
-        return True
-    other = batch and output.shape[:2] == embeds.shape[1::-1] != embeds.shape[:2]
+    looked, rows = arguments[0], embeds.flatten(0, -3)
     flat = looked.flatten()
+    own = any(_equal(looked, one.flatten(0, -2)) for one in ids)
+    if len(rows) > 1 and not own and any(_equal(looked, one.flatten(0, -2).T) for one in ids):
+        return True
+    other = len(rows) > 1 and output.shape[:2] == rows.shape[1::-1] != rows.shape[:2]
     if other or (stream.named and not own and not any(_equal(flat, one.flatten()) for one in ids)):
         raise SaliencyError(
             "the embedding module does not look up the token ids that the model is called with: name the one that "

@@ -147,7 +147,7 @@ def without_weights(name: str, **changes: Any) -> nn.Module:
         ("PerceiverForMaskedLM", "it reads bytes"),
         ("ProphetNetForCausalLM", "mix up positions"),
         ("ReformerForMaskedLM", "in training mode only"),
-        ("XLNetLMHeadModel", "(tokens, batch, width)"),
+        ("XLNetLMHeadModel", "perm_mask and target_mapping"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(name: str, reason: str) -> None:

@@ -77,5 +77,6 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "xlm-roberta": {},
     "xlm-roberta-xl": {},
     "xmod": {"default_language": "en_XX"},
+    "xlnet": {"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 24},
     "yoso": {"use_expectation": True},
 }
