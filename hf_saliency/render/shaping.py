@@ -96,7 +96,8 @@ def _clusters(text: str, face: Face, right_to_left: bool) -> tuple[list[tuple[fl
     found = _places(whole, [g for g in (glyphs[::-1] if right_to_left else glyphs) if g[1]])
     width = max((left for first, last, left in found if whole[first:last] == stop), default=0.0)
     visual = found[::-1] if right_to_left else found
-    lefts = [min(left, width) for _, _, left in visual] + [width]
+    # A mark may be placed before its letter, and before the piece; boxes stay inside and in order.
+    lefts = [*accumulate((min(max(left, 0.0), width) for _, _, left in visual), max), width]
     edges = [(0.0, 0.0)] * len(whole)
     for (first, last, _), left, right in zip(visual, lefts, lefts[1:], strict=False):
         share = (max(right, left) - left) / (last - first)

@@ -136,6 +136,11 @@ def test_token_of_both_directions_has_a_box_for_each_stretch() -> None:
     assert len(boxes) == 5
 
 
+def test_mark_that_reaches_before_its_letter_does_not_widen_the_box() -> None:
+    (first, _), *rest = filled(panels(figure(of_spans("aגָb", (0, 1), (1, 3), (3, 4)), width=3.25))[0])
+    assert rest[0][0][0] == pytest.approx(first[0] + first[2])
+
+
 def test_control_that_stands_apart_from_its_sign_has_no_box() -> None:
     text = "א\u200e1ב"
     boxes = filled(panels(figure(of_spans(text, (0, 1), (1, 2), (2, 3), (3, 4)), width=3.25))[0])
