@@ -54,8 +54,9 @@ def test_pages_are_no_higher_than_asked_and_nothing_overlaps() -> None:
 
 
 def test_caption_and_title_stay_with_their_text() -> None:
+    one = saliency_map(" ".join([SENTENCE] * 2), targets=[30, 50])
     for height in np.arange(1.2, 2.2, 0.05):
-        for page in sheets(LONG, title="A title", width="acl", height=height):
+        for page in sheets(one, title="A title", width="acl", height=height):
             drawn = strings(page)[: -legend_texts(page)]
             assert not drawn[0].endswith("→")
             assert drawn[-1] != "A title"
