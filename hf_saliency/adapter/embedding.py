@@ -114,7 +114,13 @@ def _inner(model: nn.Module) -> Any:
     tables = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
     if not outer and len(tables) == 1:
         return model
-    what = f"{len(outer)} models with one" if outer else f"the tables {', '.join(tables) or 'none'}"
+    what = (
+        f"{len(outer)} models with one"
+        if outer
+        else f"the tables {', '.join(tables)}"
+        if tables
+        else "no table"
+    )
     raise SaliencyError(
         f"{type(model).__name__} has no get_input_embeddings(), and holds {what}: say which module embeds the token "
         "ids, Explainer(model, tokenizer, embedding=model.encoder.embed), or pass a text model of transformers, such "

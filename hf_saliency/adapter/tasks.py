@@ -20,40 +20,54 @@ class Task:
         The class of transformers that loads such a model.
     mapping
         Which of transformers' mappings lists the classes that have such a head.
+    target
+        What is explained of it.
     """
 
     name: str
     auto_class: str
     mapping: str
+    target: str
 
 
 CLASSIFICATION = Task(
     "classifies a text",
     "AutoModelForSequenceClassification",
     "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+    "Label",
 )
 TOKENS = Task(
-    "labels tokens", "AutoModelForTokenClassification", "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES"
+    "labels tokens",
+    "AutoModelForTokenClassification",
+    "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES",
+    "TokenLabel",
 )
 ANSWERS = Task(
     "finds answers in a text",
     "AutoModelForQuestionAnswering",
     "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES",
+    "AnswerSpan",
 )
-CHOICE = Task("chooses among texts", "AutoModelForMultipleChoice", "MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES")
+CHOICE = Task(
+    "chooses among texts", "AutoModelForMultipleChoice", "MODEL_FOR_MULTIPLE_CHOICE_MAPPING_NAMES", "Choice"
+)
 SEQ2SEQ = Task(
     "writes a text for another",
     "AutoModelForSeq2SeqLM",
     "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+    "Continuation",
 )
-MASKED = Task("fills masks", "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES")
-CAUSAL = Task("continues a text", "AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
-ENCODING = Task("embeds a text", "AutoModel", "MODEL_MAPPING_NAMES")
+MASKED = Task("fills masks", "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES", "MaskedToken")
+CAUSAL = Task("continues a text", "AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "NextToken")
+ENCODING = Task("embeds a text", "AutoModel", "MODEL_MAPPING_NAMES", "Similarity")
+TEXT_ENCODING = Task(
+    "embeds a text", "AutoModelForTextEncoding", "MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES", "Similarity"
+)
 
 # The default target follows the first task that the model's class is listed under: a head made for one task comes
 # before a language model's; BART and mBART, listed as masked and as sequence-to-sequence models, write texts;
 # XLM and FlauBERT, listed as masked and as causal ones, fill masks.
-PRECEDENCE = (CLASSIFICATION, TOKENS, ANSWERS, CHOICE, SEQ2SEQ, MASKED, CAUSAL, ENCODING)
+PRECEDENCE = (CLASSIFICATION, TOKENS, ANSWERS, CHOICE, SEQ2SEQ, MASKED, CAUSAL, ENCODING, TEXT_ENCODING)
 
 
 @functools.cache
@@ -121,6 +135,6 @@ def check(model: object, wanted: Task, target: str) -> None:
     there = tasks_of(model)
     if there and wanted not in there:
         raise SaliencyError(
-            f"{target} explains a model that {wanted.name}, but {type(model).__name__} {there[0].name}: load the model "
-            f"with {wanted.auto_class}.from_pretrained(name), or leave target= out for what this one does."
+            f"{target} explains a model that {wanted.name}, but {type(model).__name__} {there[0].name}: explain "
+            f"that with target=hs.{there[0].target}(), or load a model with {wanted.auto_class}.from_pretrained(name)."
         )

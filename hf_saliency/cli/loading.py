@@ -27,7 +27,7 @@ def explainer_of(
     heads = KINDS[kind].heads if kind else ()
     model: Any
     if name is None:
-        if not set(heads) <= {tasks.MASKED, tasks.ENCODING}:
+        if not set(heads) <= {tasks.MASKED, tasks.ENCODING, tasks.TEXT_ENCODING}:
             raise typer.BadParameter(
                 f"--target {kind} needs a model that {heads[0].name}: give its --model (the bundled one "
                 f"{tasks.MASKED.name}).",

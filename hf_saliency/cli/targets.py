@@ -61,7 +61,9 @@ KINDS = {
         _MANY,
         "a text and two choices or more: TEXT --choice ONE --choice OTHER",
     ),
-    "similarity": Kind("Similarity", (tasks.ENCODING,), 2, 2, "two texts: TEXT --pair OTHER"),
+    "similarity": Kind(
+        "Similarity", (tasks.ENCODING, tasks.TEXT_ENCODING), 2, 2, "two texts: TEXT --pair OTHER"
+    ),
 }
 
 # Options whose field has another name.

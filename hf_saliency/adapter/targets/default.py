@@ -15,15 +15,9 @@ from hf_saliency.adapter.targets.token_label import TokenLabel
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 
-_DEFAULTS: dict[tasks.Task, type[Target]] = {
-    tasks.CLASSIFICATION: Label,
-    tasks.TOKENS: TokenLabel,
-    tasks.ANSWERS: AnswerSpan,
-    tasks.CHOICE: Choice,
-    tasks.SEQ2SEQ: Continuation,
-    tasks.MASKED: MaskedToken,
-    tasks.CAUSAL: NextToken,
-    tasks.ENCODING: Similarity,
+_DEFAULTS: dict[str, type[Target]] = {
+    target.__name__: target
+    for target in (Label, TokenLabel, AnswerSpan, Choice, Continuation, MaskedToken, NextToken, Similarity)
 }
 
 
@@ -45,11 +39,19 @@ def default_target(model: TextModel) -> Target:
         If the model's class is none that transformers lists for a task.
     """
     for task in tasks.tasks_of(model.model):
-        if task in _DEFAULTS:
-            return _DEFAULTS[task]()
+        return _DEFAULTS[task.target]()
     raise SaliencyError(
         f"{type(model.model).__name__} is no class of transformers with a head, so say what is explained: "
         "target=hs.Output(lambda output, rows: ...) for any number of its output, hs.Label() for labels of a text, "
         "hs.TokenLabel() for labels of tokens, hs.MaskedToken() for a masked language model, hs.NextToken() for a "
-        "causal one."
+        "causal one, hs.Similarity() for an encoder."
     )
+
+
+def example(model: TextModel, given: object) -> str:
+    """How a target of this model is written, with the word that a user gave in its place."""
+    name = next((task.target for task in tasks.tasks_of(model.model)), "Label")
+    word = repr(given) if isinstance(given, str) else ""
+    if name == "Similarity" or not word:
+        return f"hs.{name}()"
+    return f"hs.{name}({'label=' if name == 'TokenLabel' else ''}{word})"
