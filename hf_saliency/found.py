@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from hf_saliency.adapter import features
 from hf_saliency.adapter.baselines import Baseline, Read
@@ -24,6 +25,7 @@ from hf_saliency.attribution.method import Call, Method
 from hf_saliency.attribution.reductions import REDUCTIONS
 from hf_saliency.attribution.sampling import seeded
 from hf_saliency.errors import SaliencyError
+from hf_saliency.given import described, out_of_memory
 from hf_saliency.shared_passes import shared, shares
 from hf_saliency.terms import Feature
 
@@ -117,8 +119,11 @@ def attributed(
                 additional_forward_args=(*rows, sink) if method.at_input else rows,
                 **arguments,
             )
-        except (AssertionError, TypeError, ValueError) as error:  # how Captum and scikit-learn refuse
-            raise _refusal(error, method) from error
+        except Exception as error:
+            refusal = _refusal(error, method, model)
+            if refusal is None:
+                raise
+            raise refusal from error
     result, delta = result if complete else (result, None)
     raw = _streams(result, method, batch)
     deltas = [None] * len(raw[0]) if delta is None else _deltas(raw, delta)
@@ -126,16 +131,35 @@ def attributed(
     return _found(batch, values, sink[-1], deltas)
 
 
-def _refusal(error: Exception, method: Method) -> Exception:
-    """What to raise for it: errors of this package as they are, others with the method that they came from."""
-    if isinstance(error, SaliencyError):
-        return error
+def _refusal(error: Exception, method: Method, model: TextModel) -> SaliencyError | None:
+    """What to raise in the place of an error, which says where it came from; None to leave it as it is."""
+    if isinstance(error, SaliencyError) or out_of_memory(error):
+        return None
+    refuses = isinstance(error, (AssertionError, TypeError, ValueError))  # as Captum and scikit-learn do
+    own = ", ".join(name for name in model.inputs if name != "use_cache")
+    if _within(error, model.model) and (refuses or own):
+        return SaliencyError(
+            f"{type(model.model).__name__}.forward raised {described(error)} Check that the target fits this model"
+            + (f", and inputs= ({own})." if own else ".")
+        )
+    if isinstance(error, RuntimeError) and "does not require grad" in str(error):
+        return SaliencyError(
+            "the score does not depend on the embeddings: compute it from the model's output without detach(), "
+            "no_grad() or indices."
+        )
+    if not refuses:
+        return None
     given = ", ".join(f"{key}={value!r}" for key, value in method.arguments.items())
     reason = " ".join(str(error).split()) or type(error).__name__
     return SaliencyError(
         f"{method.name}({given}) could not be computed: {reason[:300]} Check its arguments, and whether the model's "
         "scores are finite."
     )
+
+
+def _within(error: Exception, module: nn.Module) -> bool:
+    """Whether an error was raised in a call of a module."""
+    return any(frame.f_locals.get("self") is module for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _found(

@@ -19,7 +19,7 @@ ROOMS = {"attribution", "adapter", "render"}
 # What each part may import of the others. The hall is every module at the top but the ones named here.
 HALL_FOR = {
     "attribution": {"errors", "terms"},
-    "adapter": {"errors", "spans", "terms"},
+    "adapter": {"errors", "given", "spans", "terms"},
     "render": {
         *("alignment", "comparison", "errors", "palette", "record", "row_selection", "saliency_map", "spans"),
         *("storage", "textual_heatmap", "word_columns"),

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hf_saliency.adapter.batch import Batch
+from hf_saliency.adapter.embedding import Stream, check_ids
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
@@ -88,6 +89,8 @@ def _token(embedding: nn.Module, tokenizer: Any, ids: Tensor, name: str) -> Floa
             f"{type(tokenizer).__name__} has no {name} token: choose another baseline, such as "
             "baseline=hs.mean_embedding."
         )
+    if isinstance(embedding, nn.Embedding):
+        check_ids(Stream(embedding), [index], [getattr(tokenizer, f"{name}_token")])
     return _embedded(embedding, torch.tensor([index], device=ids.device))
 
 

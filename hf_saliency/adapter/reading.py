@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hf_saliency.adapter import outputs
 from hf_saliency.adapter.layouts import ONE_SEQUENCE, Layout
+from hf_saliency.errors import SaliencyError
 from hf_saliency.terms import Unit
 
 Activation = Literal["softmax", "sigmoid", "none"]
@@ -62,7 +63,13 @@ class Reading:
         return logits.sigmoid() if self.activation == "sigmoid" else logits.softmax(dim=-1)
 
     def scores(self, logits: Float[Tensor, "rows reads classes"], rows: Rows) -> Float[Tensor, " rows"]:
-        """The sum of what is read, in the reading's unit, with contrasts subtracted."""
+        """The sum of what is read, in the reading's unit, with contrasts subtracted; refuses classes beyond them."""
+        for name in ("class_id", "against_id"):
+            if name in rows and (largest := int(rows[name].max())) >= logits.shape[-1]:
+                raise SaliencyError(
+                    f"the model gives {logits.shape[-1]} logits, numbered from 0, where this target reads number "
+                    f"{largest}: give a class that it has, or the target that its head is for."
+                )
         values = logits
         if self.activation == "none":
             pass

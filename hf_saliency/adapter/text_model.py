@@ -14,6 +14,7 @@ from hf_saliency.adapter.causality import causality
 from hf_saliency.adapter.embedding import Stream, check_ids, streams
 from hf_saliency.adapter.encoding import Encoding, encode
 from hf_saliency.adapter.families import family
+from hf_saliency.adapter.further_inputs import further_inputs
 from hf_saliency.adapter.hooks import borrowed
 from hf_saliency.adapter.layouts import Layout, OneSequence
 from hf_saliency.adapter.locks import lock_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Overflow = Literal["error", "truncate", "windows"]
 OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
+_TRUNCATE = "Pass overflow='truncate' to explain its beginning"
 _UNLIMITED = 10**6  # tokenizers without a limit report 10^30
 
 
@@ -77,7 +79,7 @@ class TextModel:
                 "module whose forward function takes the token ids by that name, as models of transformers do."
             )
         self.takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
-        self.inputs: dict[str, Any] = self._checked(inputs or {})
+        self.inputs: dict[str, Any] = further_inputs(reads, tokenizer, inputs)
         # Without a mask for it, padding would be read as text.
         self.pads = self.family.pads and "attention_mask" in self.known
         if self.sentences is not None:
@@ -88,17 +90,6 @@ class TextModel:
         caution = self.family.caution(model) if self.family.caution else None
         if caution:
             warnings.warn(caution, UserWarning, stacklevel=3)
-
-    def _checked(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        own = {"input_ids", "attention_mask"}
-        for name in inputs:
-            if name in own or not (name in self.known or self.takes_any):
-                raise SaliencyError(
-                    f"inputs={{{name!r}: ...}}: {type(self.model).__name__}.forward takes "
-                    f"{', '.join(sorted(self.known - own))}, and the tokenizer gives the rest."
-                )
-        # A cache of keys and values is of no use to a single pass.
-        return {**({"use_cache": False} if "use_cache" in self.known else {}), **inputs}
 
     @property
     def config(self) -> Any:
@@ -119,8 +110,12 @@ class TextModel:
         pair: str | None = None,
         special: bool = True,
         as_target: bool = False,
+        whole: bool = False,
     ) -> Encoding:
-        """A text, or two, as this model's tokens; see :func:`hf_saliency.adapter.encoding.encode`."""
+        """A text, or two, as this model's tokens; see :func:`hf_saliency.adapter.encoding.encode`.
+
+        Of a text that is needed whole, as two always are, no window is enough.
+        """
         if overflow not in OVERFLOWS:
             raise SaliencyError(f"overflow={overflow!r}: choose one of {', '.join(map(repr, OVERFLOWS))}.")
         given, text = text, text if self.sentences is None else self.sentences.prompted(text)
@@ -135,24 +130,23 @@ class TextModel:
             self.streams[-1 if as_target else 0], encoding.ids, [token.piece for token in encoding.tokens]
         )
         if not fits:
-            if overflow == "windows" and pair is None:
+            whole = whole or pair is not None
+            if overflow == "windows" and not whole:
                 return encoding
             if overflow != "truncate":
-                raise self.too_long(len(encoding), windows=pair is None)
+                windows = ", or overflow='windows' to explain each target within the tokens around it"
+                raise self.too_long(len(encoding), f"{_TRUNCATE}{'' if whole else windows}.")
             assert limit is not None
             encoding = encoding.truncated(limit)
         if self.sentences is not None:
             self.sentences.check_ids(given, encoding.ids, self.tokenizer)
         return encoding
 
-    def too_long(self, count: int, *, windows: bool = False) -> SaliencyError:
+    def too_long(self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text") -> SaliencyError:
         """What to say of a text of so many tokens."""
-        remedy = "Pass overflow='truncate' to explain its beginning"
-        if windows:
-            remedy += ", or overflow='windows' to explain each target within the tokens around it"
         return SaliencyError(
-            f"the text has {count} tokens, special ones included, but the model reads at most {self.max_tokens}. "
-            f"{remedy}."
+            f"the {what} has {count} tokens, special ones included, but the model reads at most {self.max_tokens}. "
+            f"{remedy}"
         )
 
     @property
@@ -171,6 +165,7 @@ class TextModel:
                 "tokenizer.mask_token to the one that the model was trained with, or explain the text as it is "
                 "with target=hs.UnmaskedToken()."
             )
+        check_ids(self.streams[0], [mask], [self.tokenizer.mask_token])
         return int(mask)
 
     @property
@@ -182,9 +177,12 @@ class TextModel:
         return 0
 
     def class_name(self, index: int) -> str:
-        """What to show for a token: its text without white space, or its own name if it has none."""
+        """What to show for a token: its text without white space, its own name if it has none, or its id."""
+        piece: Any = self.tokenizer.convert_ids_to_tokens(index)
+        if piece is None:  # a row of a vocabulary that was padded
+            return f"id {index}"
         name = self.tokenizer.decode([index], clean_up_tokenization_spaces=False)
-        return str(name).strip() or str(self.tokenizer.convert_ids_to_tokens(index))
+        return str(name).strip() or str(piece)
 
     def ends(self, encoding: Encoding) -> int:
         """How many tokens end a sequence: encoder-decoders read labels at the last, and ask rows for equal numbers."""
@@ -274,7 +272,11 @@ def _max_tokens(
     positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     for module in model.modules():
         is_text = any(module is stream.module for stream in streams)
-        if isinstance(module, nn.Embedding) and module.num_embeddings == positions and not is_text:
+        if not isinstance(module, nn.Embedding) or is_text:
+            continue
+        if (
+            module.num_embeddings - getattr(module, "offset", 0) == positions
+        ):  # BART's and OPT's tables have some more
             # Positions that start after the padding index (RoBERTa's) leave that many fewer.
             limits.append(positions - (0 if module.padding_idx is None else module.padding_idx + 1))
     known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < _UNLIMITED]

@@ -12,6 +12,7 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Reading, span_logits
 from hf_saliency.adapter.rows import Read, Row
+from hf_saliency.adapter.targets.places import is_range
 from hf_saliency.adapter.targets.target import Target, check_unit
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
@@ -50,6 +51,13 @@ class AnswerSpan(Target):
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
+        answer = self.answer
+        if not (
+            answer is None or isinstance(answer, str) or (isinstance(answer, slice) and is_range(answer))
+        ):
+            raise SaliencyError(
+                f"answer={answer!r}: give a string of the context, or a slice of its characters, slice(16, 23)."
+            )
         if self.ends not in ("both", "start", "end"):
             raise SaliencyError(f"ends={self.ends!r}: choose 'both', 'start' or 'end'.")
 
@@ -61,7 +69,7 @@ class AnswerSpan(Target):
             raise SaliencyError(
                 "AnswerSpan explains a question and its context: explainer((question, context))."
             )
-        return model.encode(given[0], "error" if overflow == "windows" else overflow, pair=given[1])
+        return model.encode(given[0], overflow, pair=given[1])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         first, last = self._predicted(encoding, model) if self.answer is None else self._given(encoding)

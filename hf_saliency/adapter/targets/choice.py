@@ -13,6 +13,7 @@ from hf_saliency.adapter.rows import PREDICTED, Read, Row
 from hf_saliency.adapter.targets.target import Target, check_unit
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
+from hf_saliency.given import integer
 from hf_saliency.terms import Scale
 
 
@@ -54,7 +55,6 @@ class Choice(Target):
                 "Choice explains a prompt and two choices or more: explainer((prompt, 'one', 'another'))."
             )
         prompt, *choices = given
-        overflow = "error" if overflow == "windows" else overflow
         return joined([model.encode(prompt, overflow, pair=one) for one in choices])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
@@ -73,6 +73,7 @@ def _number(choice: int | str, encoding: Encoding) -> int:
     choices = encoding.texts[1::2]
     if isinstance(choice, str) and choice in choices:
         return choices.index(choice)
-    if type(choice) is int and 0 <= choice < len(choices):
-        return choice
+    number = integer(choice)
+    if number is not None and 0 <= number < len(choices):
+        return number
     raise SaliencyError(f"there is no choice {choice!r}: there are {', '.join(map(repr, choices))}.")

@@ -15,6 +15,7 @@ from hf_saliency.adapter.rows import Read, Row
 from hf_saliency.adapter.targets.target import Target, only_text
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
+from hf_saliency.given import called
 from hf_saliency.terms import UNITS, Unit
 
 ScoreOf = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, " batch"]]
@@ -68,10 +69,9 @@ class Output(Target):
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         """A text, or a pair of texts as one sequence."""
-        overflow = "error" if overflow == "windows" else overflow
         if isinstance(given, tuple) and len(given) == 2:
             return model.encode(given[0], overflow, pair=given[1])
-        return model.encode(only_text(given, self), overflow)
+        return model.encode(only_text(given, self), overflow, whole=True)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         return [Row(encoding, (Read(0),), label=self.label)]
@@ -89,11 +89,17 @@ class _Number:
 
     def __call__(self, output: Any, rows: Rows) -> Float[Tensor, "rows 1 1"]:
         count = len(rows["text"])
-        found: Any = self.score(output, rows)
+        advice = "It is called with the model's output and inputs: lambda output, rows: output.logits[:, 2]."
+        found: Any = called(self.score, "the function of hs.Output", advice, output, rows)
         if not isinstance(found, Tensor) or found.shape != (count,):
             given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise SaliencyError(
                 f"the function of hs.Output returned {given} for a batch of {count}: it must return a tensor of shape "
                 f"({count},), one number a row."
+            )
+        if not found.is_floating_point():
+            raise SaliencyError(
+                f"the function of hs.Output returned {found.dtype}, which has no gradient: it must return "
+                "floating-point numbers, such as a logit, and not a comparison or an index."
             )
         return found[:, None, None]

@@ -9,6 +9,7 @@ from hf_saliency import spans
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
+from hf_saliency.given import integer
 
 Where = int | str | slice
 
@@ -32,13 +33,26 @@ def checked(where: object) -> tuple[Where, ...] | None:
     """
     if where is None:
         return None
-    places = tuple(where) if isinstance(where, (list, tuple)) else (where,)
-    if not places or not all(isinstance(place, (int, str, slice)) for place in places):
+    given = tuple(where) if isinstance(where, (list, tuple)) else (where,)
+    places = tuple(one for place in given if (one := _place(place)) is not None)
+    if not given or len(places) < len(given):
         raise SaliencyError(
-            f"where={where!r}{' is empty' * (not places)}: give a token's index, a word of the text, a slice "
+            f"where={where!r}{' is empty' * (not given)}: give a token's index, a word of the text, a slice "
             "of characters, or a list of these."
         )
     return places
+
+
+def _place(place: object) -> Where | None:
+    if isinstance(place, slice):
+        return place if is_range(place) else None
+    return place if isinstance(place, str) else integer(place)
+
+
+def is_range(characters: slice) -> bool:
+    """Whether a slice is one of characters: from and to whole numbers, without a step."""
+    ends = (characters.start, characters.stop)
+    return characters.step is None and all(end is None or integer(end) is not None for end in ends)
 
 
 def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
@@ -129,9 +143,10 @@ def one_token(
         If it is not one token.
     """
     if not isinstance(value, str):
-        if not 0 <= value < model.classes:
-            raise SaliencyError(f"{name}={value}: the model has the token ids 0 to {model.classes - 1}.")
-        return value
+        index = integer(value)
+        if index is None or not 0 <= index < model.classes:
+            raise SaliencyError(f"{name}={value!r}: the model has the token ids 0 to {model.classes - 1}.")
+        return index
     place = encoding.tokens[position]
     text = encoding.texts[place.text]
     start = len(before) + place.start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from hf_saliency.adapter.rows import Read, Row
 from hf_saliency.adapter.targets.target import Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
+from hf_saliency.given import called
 
 Pool = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, "batch width"]]
 Pooling = Literal["mean", "first", "last"]
@@ -65,10 +67,17 @@ class Similarity(Target):
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if not (isinstance(given, tuple) and len(given) == 2):
             raise SaliencyError("Similarity explains two texts: explainer((one, another)).")
-        overflow = "error" if overflow == "windows" else overflow
-        return joined([model.encode(one, overflow) for one in given])
+        return joined([model.encode(one, overflow, whole=True) for one in given])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        first, second = (encoding.columns(part).ids for part in encoding.parts)
+        if first == second and self._own(model)[1] == "cosine":
+            warnings.warn(
+                "both texts have the same tokens, so that their cosine is 1, its largest value: the gradient there "
+                "is zero, and scores from it are rounding alone. Give two texts that differ, or method='occlusion'.",
+                UserWarning,
+                stacklevel=4,
+            )
         return [Row(encoding, (Read(0),), label="similarity")]
 
     def reading(self, model: TextModel, parts: int = 2) -> Reading:
@@ -116,7 +125,7 @@ class _Similar:
     def _embedding(self, output: Any, part: int, rows: Rows) -> Float[Tensor, "batch width"]:
         own = {name.removesuffix(f".{part}"): one for name, one in rows.items() if name.endswith(f".{part}")}
         if callable(self.pooling):
-            return self.pooling(output, own)
+            return _pooled(self.pooling, output, own)
         states = outputs.tensor(
             output,
             "last_hidden_state",
@@ -129,3 +138,14 @@ class _Similar:
             return (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         last = mask.sum(dim=1).long() - 1 if self.pooling == "last" else torch.zeros(len(states)).long()
         return states[torch.arange(len(states), device=states.device), last.to(states.device)]
+
+
+def _pooled(pooling: Pool, output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
+    """What a function of the user's makes of a text."""
+    advice = "It is called with the model's output and its inputs by name, and returns (batch, width)."
+    found: Any = called(pooling, "the function of pooling=", advice, output, rows)
+    count = len(rows["input_ids"])
+    if isinstance(found, Tensor) and found.dim() == 2 and len(found) == count and found.is_floating_point():
+        return found
+    given = f"{tuple(found.shape)} {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+    raise SaliencyError(f"the function of pooling= returned {given} for a batch of {count}. {advice}")

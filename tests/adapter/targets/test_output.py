@@ -110,6 +110,40 @@ def test_a_function_that_is_none() -> None:
         hs.Explainer(Recurrent(), tiny.tokenizer(), embedding=Recurrent().embed, inputs={"sense_labels": 0})
 
 
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (
+            lambda output: output.logits[:, 0, 0],
+            "hs.Output raised TypeError.*takes 1 positional.*lambda output, rows",
+        ),
+        (lambda output, rows: output.scores, "hs.Output raised AttributeError: .*'scores'"),
+        (lambda output, rows: output.logits[:, 0, 0] > 0, "returned torch.bool, which has no gradient"),
+        (lambda output, rows: output.logits[:, 0, 0] * 1j, "returned torch.complex128"),
+        (lambda output, rows: output.logits[:, 0, 0].detach(), "does not depend on the embeddings"),
+    ],
+)
+@pytest.mark.parametrize("method", ["gradient_norm", "integrated_gradients"])
+def test_a_function_that_fails(score: Any, message: str, method: str) -> None:
+    on = hs.Explainer(*tiny.masked_lm("bert"))
+    with pytest.raises(hs.SaliencyError, match=message):
+        on(TEXT, target=hs.Output(score), method=method)
+
+
+def test_a_module_without_a_table() -> None:
+    with pytest.raises(hs.SaliencyError, match="and holds no table: say which module"):
+        hs.Explainer(Tableless(), tiny.tokenizer())
+
+
+class Tableless(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        return self.head(input_ids)
+
+
 def test_a_module_without_a_target_of_its_own() -> None:
     model = Recurrent()
     on = hs.Explainer(model, tiny.tokenizer(), embedding=model.embed)

@@ -90,6 +90,12 @@ def test_no_answers(target: Any, given: Any, message: str) -> None:
         answers()(given, target=target)
 
 
+@pytest.mark.parametrize("answer", [5, True, ["cat"], slice("a", "b")])
+def test_what_is_no_answer(answer: Any) -> None:
+    with pytest.raises(hs.SaliencyError, match=r"answer=.*a slice of its characters, slice\(16, 23\)"):
+        hs.AnswerSpan(answer)
+
+
 def chooser() -> hs.Explainer:
     return hs.Explainer(tiny.of_class("BertForMultipleChoice", pad_token_id=0), tiny.tokenizer())
 
@@ -147,6 +153,9 @@ def test_no_choices() -> None:
         chooser()("the cat")
     with pytest.raises(hs.SaliencyError, match="there is no choice 'x': there are 'a mat'"):
         chooser()(CHOICES, target=hs.Choice("x"))
+    with pytest.raises(hs.SaliencyError, match="there is no choice True"):
+        chooser()(CHOICES, target=hs.Choice(True))
+    assert chooser()(CHOICES, target=hs.Choice(np.int64(1))).targets[0].label == CHOICES[2]
 
 
 PAIR = ("the cat sat on a mat", "a dog ran")
@@ -219,3 +228,32 @@ def test_choices_are_padded_as_the_tokenizer_pads_them(family: str) -> None:
     longer = ("the dog", "it sat on a mat and she ran to the cat", "a dog")
     for heat in (explainer(texts), explainer([texts, longer])[0]):
         assert heat.targets[0].score == pytest.approx(plain.logits[0].max().item(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "message"),
+    [
+        (
+            lambda output, rows: output.last_hidden_state,
+            r"returned \(1, 8, 16\) torch.float64 for a batch of 1",
+        ),
+        (lambda output, rows: None, "returned NoneType"),
+        (lambda output: output, "the function of pooling= raised TypeError"),
+    ],
+)
+def test_a_pooling_function_that_pools_nothing(pooling: Any, message: str) -> None:
+    with pytest.raises(hs.SaliencyError, match=message):
+        encoder()(PAIR, target=hs.Similarity(pooling))
+
+
+def test_a_text_compared_with_itself_warns() -> None:
+    with pytest.warns(UserWarning, match="their cosine is 1, its largest value") as caught:
+        heat = encoder()((PAIR[0], PAIR[0].upper()))
+    assert np.abs(heat.scores).max() < 1e-12
+    assert caught[0].filename == __file__
+    assert encoder()((PAIR[0], PAIR[0]), target=hs.Similarity(metric="dot")).scores.any()
+
+
+def test_an_encoder_without_a_decoder() -> None:
+    heat = hs.Explainer(tiny.of_class("T5EncoderModel"), tiny.tokenizer())(PAIR)
+    assert heat.targets[0].label == "similarity"
