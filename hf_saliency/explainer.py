@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,7 +19,7 @@ from hf_saliency.adapter.features import kept
 from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.score import READ, Outcome, Score
-from hf_saliency.adapter.targets.default import default_target
+from hf_saliency.adapter.targets.default import default_target, example
 from hf_saliency.adapter.targets.target import Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
@@ -27,6 +27,7 @@ from hf_saliency.attribution.methods import as_method
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 from hf_saliency.found import Found, attributed
+from hf_saliency.given import integer, is_one, listed
 from hf_saliency.result import saliency_map
 from hf_saliency.saliency_map import SaliencyMap
 from hf_saliency.shared_passes import shares
@@ -89,9 +90,9 @@ class Explainer:
         batch_tokens: int | None = None,
         progress: bool = True,
     ) -> None:
-        if batch_tokens is not None and batch_tokens < 1:
+        if batch_tokens is not None and (integer(batch_tokens) or 0) < 1:
             raise SaliencyError(
-                f"batch_tokens={batch_tokens}: give a positive number of tokens, such as 1024."
+                f"batch_tokens={batch_tokens!r}: give a positive number of tokens, such as 1024."
             )
         self.text_model = TextModel(model, tokenizer, embedding, inputs)
         device = self.text_model.streams[0].device.type
@@ -133,8 +134,8 @@ class Explainer:
         ----------
         texts
             A string; a tuple of strings that belong together, such as ``(premise, hypothesis)`` or ``(prompt,
-            continuation)``; a conversation, which is a list of ``{"role": ..., "content": ...}``; or a sequence of
-            any of these.
+            continuation)``; a conversation, which is a list of ``{"role": ..., "content": ...}`` and may be the
+            prompt of such a tuple; or a sequence of any of these.
         target
             What to explain. By default what the model is for: each position of a masked language model masked in
             turn; each next token of a causal one; the label that a classifier predicts, for the text or for each
@@ -159,30 +160,35 @@ class Explainer:
         SaliencyError
             If a text, the target or the method does not fit the model; nothing has been computed then.
         """
-        single = _is_one(texts)
-        if not single and (isinstance(texts, bytes) or not isinstance(texts, Iterable)):
-            raise SaliencyError(
-                f"a text must be a string, not {type(texts).__name__}: explainer('Some text.')."
-            )
-        if not isinstance(top_k, int) or top_k < 0:
-            raise SaliencyError(f"top_k={top_k}: give the number of predictions to keep, 0 or more.")
+        single = is_one(texts)
+        given = [texts] if single else listed(texts)
+        kept = integer(top_k)
+        if kept is None or kept < 0:
+            raise SaliencyError(f"top_k={top_k!r}: give the number of predictions to keep, 0 or more.")
         chosen = self._target(target)
         how = as_method(method)
-        encodings = [chosen.encode(one, self.text_model, overflow) for one in ([texts] if single else texts)]
-        rows = [
-            (number, row) for number, e in enumerate(encodings) for row in chosen.rows(e, self.text_model)
-        ]
+        encodings = []
+        rows: list[tuple[int, Row]] = []
+        for number, one in enumerate(given):
+            try:
+                encoding, own = self._rows(one, chosen, overflow)
+            except SaliencyError as error:
+                if single:
+                    raise
+                raise SaliencyError(f"texts[{number}]: {error}") from error
+            encodings.append(encoding)
+            rows += [(number, row) for row in own]
         with torch.inference_mode(False):  # whose tensors autograd could not save
-            found = self._explain([row for _, row in rows], chosen, how, top_k)
+            found = self._explain([row for _, row in rows], chosen, how, kept)
         grouped: list[list[tuple[Row, Found]]] = [[] for _ in encodings]
-        for (number, row), one in zip(rows, found, strict=True):
-            grouped[number].append((row, one))
+        for (number, row), what in zip(rows, found, strict=True):
+            grouped[number].append((row, what))
         maps = []
-        for encoding, own in zip(
+        for encoding, done in zip(
             encodings, grouped, strict=True
         ):  # a loop, for warnings that name the caller
             unit = chosen.reading(self.text_model, len(encoding.parts)).unit
-            maps.append(saliency_map(encoding, own, chosen, unit, how, self.text_model, self._provenance))
+            maps.append(saliency_map(encoding, done, chosen, unit, how, self.text_model, self._provenance))
         return maps[0] if single else maps
 
     def encode(self, text: str, *, overflow: Overflow = "error") -> Encoding:
@@ -242,8 +248,7 @@ class Explainer:
         torch.Size([1, 7, 512])
         """
         chosen, model = self._target(target), self.text_model
-        encoding = chosen.encode(text, model, "error")
-        rows = chosen.rows(encoding, model)
+        encoding, rows = self._rows(text, chosen, "error")
         reading = chosen.reading(model, len(encoding.parts))
         with torch.inference_mode(False):
             score = self._score(rows, reading)
@@ -262,11 +267,24 @@ class Explainer:
         single = {key: value[0] for key, value in arguments.items() if key != "additional_forward_args"}
         return score, arguments if len(embeds) > 1 else {**arguments, **single}
 
+    def _rows(self, given: Any, target: Target, overflow: Overflow) -> tuple[Encoding, list[Row]]:
+        """A text as the model reads it, and its rows."""
+        encoding = target.encode(given, self.text_model, overflow)
+        rows = target.rows(encoding, self.text_model)
+        if rows and all(row.against_itself for row in rows):
+            raise SaliencyError(
+                "against= names the very class that is explained, and its score less itself is always zero: give "
+                "another one, or leave against= out."
+            )
+        return encoding, rows
+
     def _target(self, target: Target | None) -> Target:
         if target is None:
             return default_target(self.text_model)
         if not isinstance(target, Target):
-            raise SaliencyError(f"target={target!r}: give a target such as hs.MaskedToken('grammar').")
+            raise SaliencyError(
+                f"target={target!r}: give a target such as {example(self.text_model, target)}."
+            )
         target.check(self.text_model)
         return target
 
@@ -349,12 +367,3 @@ class Explainer:
             "hf-saliency": __version__,
             **versions,
         }
-
-
-def _is_one(texts: object) -> bool:
-    """Whether this is what one explanation is of: a string, a tuple of strings, a conversation."""
-    if isinstance(texts, tuple):
-        return bool(texts) and all(isinstance(text, str) for text in texts)
-    if isinstance(texts, list):
-        return bool(texts) and all(isinstance(message, dict) for message in texts)
-    return isinstance(texts, str)

@@ -69,6 +69,7 @@ def saliency_map(
         convergence_delta=np.array(deltas) if deltas else None,
         provenance=provenance,
     )
+    _warn_of_against(made, found)
     _warn_of_non_finite(made)
     _warn_of_delta(made, method, [one.delta for _, one in found if one.delta is not None])
     return made
@@ -99,6 +100,21 @@ def _target_row(row: Row, found: Found, target: Target, unit: Unit, model: TextM
         predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
         index=found.class_ids[0] if single else None,
     )
+
+
+def _warn_of_against(made: SaliencyMap, found: Sequence[tuple[Row, Found]]) -> None:
+    same = [
+        target.label
+        for target, (row, one) in zip(made.targets, found, strict=True)
+        if one.class_ids == tuple(read.against_id for read in row.reads)
+    ]
+    if same:
+        warnings.warn(
+            f"against= names the very class that {len(same)} targets explain ({', '.join(map(repr, same[:5]))}): its "
+            "score less itself is zero, and so is their row. Give another one for these.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _warn_of_non_finite(made: SaliencyMap) -> None:

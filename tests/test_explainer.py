@@ -332,10 +332,26 @@ def test_bad_text(explainer: hs.Explainer, text: Any, message: str) -> None:
         explainer([text])
 
 
-@pytest.mark.parametrize("texts", [None, 5, b"the cat"])
+@pytest.mark.parametrize("texts", [None, 5, b"the cat", {"text": "the cat"}, {"the cat"}])
 def test_what_is_no_text_at_all(explainer: hs.Explainer, texts: Any) -> None:
     with pytest.raises(hs.SaliencyError, match="must be a string, not"):
         explainer(texts)
+
+
+def test_the_encoding_of_a_text_is_not_read_as_its_keys(explainer: hs.Explainer) -> None:
+    with pytest.raises(hs.SaliencyError, match="a text must be a string, not BatchEncoding"):
+        explainer(explainer.text_model.tokenizer(TEXT))
+
+
+def test_a_bad_text_of_a_list_is_numbered(explainer: hs.Explainer) -> None:
+    with pytest.raises(hs.SaliencyError, match=r"texts\[2\]: the word 'cat' is not in the text"):
+        explainer(["the cat", "cat", "the dog"], target=hs.MaskedToken("cat"))
+
+
+@pytest.mark.parametrize("batch_tokens", [0, -1, 1.5, "x", True])
+def test_a_budget_that_is_no_number_of_tokens(explainer: hs.Explainer, batch_tokens: Any) -> None:
+    with pytest.raises(hs.SaliencyError, match=f"batch_tokens={batch_tokens!r}: give"):
+        hs.Explainer(explainer.text_model.model, explainer.text_model.tokenizer, batch_tokens=batch_tokens)
 
 
 def test_an_unknown_word_is_labelled_as_what_is_scored(explainer: hs.Explainer) -> None:
@@ -355,6 +371,7 @@ def test_an_unknown_word_is_labelled_as_what_is_scored(explainer: hs.Explainer) 
         ),
         ({"top_k": -1}, "top_k=-1"),
         ({"top_k": 1.5}, "top_k=1.5"),
+        ({"top_k": True}, "top_k=True"),
         ({"overflow": "cut"}, "overflow='cut'"),
         ({"method": captum.attr.LRP}, "LRP"),
     ],
@@ -362,6 +379,34 @@ def test_an_unknown_word_is_labelled_as_what_is_scored(explainer: hs.Explainer) 
 def test_bad_arguments(explainer: hs.Explainer, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(hs.SaliencyError, match=message):
         explainer(TEXT, **arguments)
+
+
+def added_mask() -> tuple[nn.Module, PreTrainedTokenizerFast]:
+    """A model without a row for the mask token, which was added to its tokenizer later."""
+    tokenizer = tiny.tokenizer.__wrapped__()
+    model = tiny.of_class("BertForMaskedLM", vocab_size=len(tokenizer))
+    tokenizer.add_special_tokens({"mask_token": "<blank>"})
+    return model, tokenizer
+
+
+def test_a_mask_token_outside_the_models_table() -> None:
+    message = (
+        r"the token '<blank>' the id \d+, but the model's embedding has \d+ rows.*resize_token_embeddings"
+    )
+    model, tokenizer = added_mask()
+    with pytest.raises(hs.SaliencyError, match=message):
+        hs.Explainer(model, tokenizer)(TEXT)
+    for method in ("occlusion", hs.integrated_gradients(baseline=hs.mask_embedding)):
+        with pytest.raises(hs.SaliencyError, match=message):
+            hs.Explainer(model, tokenizer)("the cat", target=hs.UnmaskedToken(), method=method)
+
+
+def test_a_class_that_the_tokenizer_does_not_know() -> None:
+    model = tiny.of_class("BertForMaskedLM", vocab_size=60)
+    heat = hs.Explainer(model, tiny.tokenizer())("the cat", target=hs.MaskedToken("cat", token=55), top_k=60)
+    assert heat.targets[0].label == "id 55"
+    unknown = {one.label for one in heat.targets[0].predictions if one.index >= len(tiny.tokenizer())}
+    assert unknown == {f"id {i}" for i in range(len(tiny.tokenizer()), 60)}
 
 
 def test_ids_outside_the_models_table() -> None:

@@ -9,7 +9,7 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.layouts import Layout
 from hf_saliency.adapter.rows import PREDICTED, Read, Row
 from hf_saliency.adapter.targets.places import checked, one_token, own_text
-from hf_saliency.adapter.targets.target import check_token, check_unit
+from hf_saliency.adapter.targets.target import check_tokens, check_unit
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def prepare(target: NextToken | Continuation) -> None:
     check_unit(target.unit)
-    check_token(target.token, target.predicted)
+    check_tokens(target.token, target.predicted, target.against)
     checked(target.where)
     if isinstance(target.where, list):
         object.__setattr__(target, "where", tuple(target.where))
@@ -35,7 +35,12 @@ def following_rows(
 ) -> list[Row]:
     """A row for each chosen token, read at the token before it; or one for all of them."""
     begin = encoding.starts[-1]
-    if begin in chosen or not chosen:
+    if not chosen:
+        raise SaliencyError(
+            f"the text {encoding.texts[-1]!r} has only special tokens and a first one to explain: give a longer "
+            "text, or where= for one of the special tokens."
+        )
+    if begin in chosen:
         raise SaliencyError(
             f"{encoding.tokens[begin].piece!r} is the first token that the model reads, so nothing predicts it: "
             "explain a later one."

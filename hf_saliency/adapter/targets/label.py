@@ -13,6 +13,7 @@ from hf_saliency.adapter.rows import PREDICTED, Read, Row
 from hf_saliency.adapter.targets.target import Target, check_unit, only_text
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
+from hf_saliency.given import integer
 from hf_saliency.terms import Scale
 
 
@@ -52,6 +53,8 @@ class Label(Target):
         check_unit(self.unit)
         if self.all_labels and self.label is not None:
             raise SaliencyError(f"label={self.label!r} and all_labels=True exclude each other.")
+        if isinstance(self.label, (list, tuple)) and not self.label:
+            raise SaliencyError("label=[] is empty: give a label, a list of some, or all_labels=True.")
         if isinstance(self.label, list):
             object.__setattr__(self, "label", tuple(self.label))
 
@@ -66,17 +69,18 @@ class Label(Target):
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if isinstance(given, tuple) and len(given) == 2:
             return model.encode(given[0], overflow, pair=given[1])
-        encoding = model.encode(only_text(given, self), overflow)
-        if model.max_tokens is not None and len(encoding) > model.max_tokens:
-            raise model.too_long(len(encoding))  # no window holds what the label depends on
-        return encoding
+        return model.encode(only_text(given, self), overflow, whole=True)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)
         against = None if self.against is None else label_id(self.against, labels)
         wanted: Sequence[Any]
         if self.all_labels:
-            wanted = sorted(labels) or range(model.config.num_labels)
+            wanted = sorted(labels)
+            if not wanted:
+                raise SaliencyError(
+                    f"{type(model.model).__name__} does not name its labels: give their indices, Label([0, 1])."
+                )
         elif self.label is None:
             wanted = [0] if _regression(model) else [PREDICTED]
         else:
@@ -127,13 +131,18 @@ def label_id(label: str | int, labels: Mapping[int, str]) -> int:
     SaliencyError
         If it is none of these.
     """
-    found = [i for i, name in labels.items() if label in (i, name) and not isinstance(label, bool)]
-    if not found and isinstance(label, str):
-        found = [i for i, name in labels.items() if name.casefold() == label.casefold()]
+    index = integer(label)
+    if index is not None and (index in labels or (not labels and index >= 0)):
+        return index
+    text = label if isinstance(label, str) else ""
+    found = [i for i, name in labels.items() if text and name == text]
+    found = found or [i for i, name in labels.items() if text and name.casefold() == text.casefold()]
     if len(found) == 1:
         return found[0]
-    if not labels and type(label) is int and label >= 0:
-        return label
+    if found:
+        raise SaliencyError(
+            f"the labels {', '.join(map(str, found))} are all called {label!r}: give an index."
+        )
     there = ", ".join(f"{i}: {name!r}" for i, name in sorted(labels.items())) or "none by name: give an index"
     raise SaliencyError(f"label {label!r} is not one of the model's labels. It has {there}.")
 

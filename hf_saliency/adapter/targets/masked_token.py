@@ -18,7 +18,7 @@ from hf_saliency.adapter.targets.places import (
     plain_tokens,
     positions,
 )
-from hf_saliency.adapter.targets.target import Target, check_token, check_unit
+from hf_saliency.adapter.targets.target import Target, check_tokens, check_unit
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.terms import Scale
 
@@ -37,7 +37,7 @@ class _TokenTarget(Target):
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
-        check_token(self.token, self.predicted)
+        check_tokens(self.token, self.predicted, self.against)
         checked(self.where)
         if isinstance(self.where, list):
             object.__setattr__(self, "where", tuple(self.where))

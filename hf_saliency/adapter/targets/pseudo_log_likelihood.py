@@ -8,11 +8,10 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Reading, token_logits
 from hf_saliency.adapter.rows import Read, Row
-from hf_saliency.adapter.targets.places import (
-    plain_tokens,
-)
+from hf_saliency.adapter.targets.places import plain_tokens
 from hf_saliency.adapter.targets.target import Target, check_unit
 from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError
 from hf_saliency.terms import Scale
 
 
@@ -56,5 +55,10 @@ class PseudoLogLikelihood(Target):
         if model.max_tokens is not None and len(encoding) > model.max_tokens:
             raise model.too_long(len(encoding))
         plain = plain_tokens(encoding, "MaskedToken(index)")
+        if model.mask_id() in encoding.ids:
+            raise SaliencyError(
+                f"the text {encoding.texts[0]!r} holds mask tokens, which have no likelihood: give the whole text, "
+                "whose tokens are masked in turn, or explain its masks with target=hs.MaskedToken()."
+            )
         reads = tuple(Read(encoding.ids[i], i) for i in plain)
         return [Row(encoding, reads, label="pseudo-log-likelihood")]

@@ -11,6 +11,7 @@ from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
+from hf_saliency.given import integer
 from hf_saliency.terms import SCALES
 
 # What one explanation is of: a text; a tuple of texts that belong together; a conversation.
@@ -61,7 +62,12 @@ def check_unit(unit: object) -> None:
         raise SaliencyError(f"unit={unit!r}: choose one of {', '.join(map(repr, SCALES))}.")
 
 
-def check_token(token: object, predicted: bool) -> None:
-    """Refuse a token that is given and predicted."""
+def check_tokens(token: object, predicted: bool, against: object) -> None:
+    """Refuse a token that is given and predicted, and what is neither a string nor an id."""
+    for name, value in (("token", token), ("against", against)):
+        if not (value is None or isinstance(value, str) or integer(value) is not None):
+            raise SaliencyError(
+                f"{name}={value!r}: give one token, as a string or as a whole number, its id."
+            )
     if predicted and token is not None:
         raise SaliencyError(f"token={token!r} and predicted=True exclude each other: give one of them.")

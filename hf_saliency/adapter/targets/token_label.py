@@ -97,7 +97,9 @@ class TokenLabel(Target):
         else:
             groups = [(group, None) for group in _entities(chosen, predicted, labels)]
         if not groups:
-            raise SaliencyError("the model finds no entity in this text: give TokenLabel() for every token.")
+            raise SaliencyError(
+                "the model finds no entity in this text: give TokenLabel() for every token, or leave the text out."
+            )
         rows = []
         for group, class_id in groups:
             reads = tuple(Read(predicted[i] if class_id is None else class_id, i, against) for i in group)

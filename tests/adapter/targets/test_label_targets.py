@@ -155,10 +155,17 @@ def test_a_regression_head_has_a_value() -> None:
         (hs.Label(against="maybe"), TEXT, "label 'maybe' is not one"),
         (hs.Label(), ("a", "b", "c"), "Label explains one text, but a tuple of 3"),
         (hs.Label(), ("the cat", ""), "the text is empty"),
-        (hs.TokenLabel(), TEXT, "AutoModelForTokenClassification.from_pretrained"),
+        (hs.Label(0, against="contradiction"), TEXT, "against= names the very class"),
+        ("entailment", TEXT, r"such as hs.Label\('entailment'\)"),
+        (hs.Label, TEXT, r"such as hs.Label\(\)"),
+        (hs.TokenLabel(), TEXT, r"target=hs.Label\(\), or.*AutoModelForTokenClassification.from_pretrained"),
         (hs.MaskedToken(), TEXT, "AutoModelForMaskedLM.from_pretrained"),
         (hs.NextToken(), TEXT, "AutoModelForCausalLM.from_pretrained"),
-        (None, "the cat " * 40, "the model reads at most 36"),
+        (
+            None,
+            "the cat " * 40,
+            r"the model reads at most 36. Pass overflow='truncate' to explain its beginning\.$",
+        ),
     ],
 )
 def test_what_a_classifier_has_not(target: Any, given: Any, message: str) -> None:
@@ -166,7 +173,70 @@ def test_what_a_classifier_has_not(target: Any, given: Any, message: str) -> Non
         classifier()(given, target=target)
 
 
+def test_a_contrast_with_the_predicted_label_warns() -> None:
+    on = classifier()
+    predicted = on(TEXT).targets[0].label
+    with pytest.warns(UserWarning, match=f"the very class that 1 targets explain \\('{predicted}'\\)"):
+        assert not on(TEXT, target=hs.Label(against=predicted)).scores.any()
+    tokens = tagger()
+    there = tokens(TEXT, target=hs.TokenLabel(1)).targets[0].label
+    with pytest.warns(UserWarning, match="the very class that 1 targets explain"):
+        tokens(TEXT, target=hs.TokenLabel(1, against=there))
+
+
+def test_two_labels_of_one_name() -> None:
+    model = tiny.of_class("BertForSequenceClassification", num_labels=3, id2label={0: "a", 1: "b", 2: "a"})
+    on = hs.Explainer(model, tiny.tokenizer())
+    with pytest.raises(hs.SaliencyError, match="the labels 0, 2 are all called 'a': give an index"):
+        on(TEXT, target=hs.Label("a"))
+    assert on(TEXT, target=hs.Label(np.int64(2))).targets[0].index == 2
+
+
+class Bare(nn.Module):
+    """A classifier without a configuration."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.model = tiny.of_class(name, num_labels=3)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.model(input_ids, attention_mask=attention_mask).logits
+
+
+@pytest.mark.filterwarnings("ignore:Bare does not read from left to right")  # that is not the point here
+@pytest.mark.parametrize(
+    ("name", "target", "message"),
+    [
+        ("BertForSequenceClassification", hs.Label(3), "gives 3 logits, numbered from 0, .* reads number 3"),
+        ("BertForSequenceClassification", hs.Label(1, against=9), "reads number 9"),
+        (
+            "BertForSequenceClassification",
+            hs.Label(all_labels=True),
+            r"give their indices, Label\(\[0, 1\]\)",
+        ),
+        ("BertForSequenceClassification", hs.Choice(), "Bare.forward raised"),
+        ("BertForTokenClassification", hs.TokenLabel(label=5), "reads number 5"),
+        ("BertForTokenClassification", hs.MaskedToken(), "gives 3 logits"),
+        ("BertForTokenClassification", hs.NextToken(), "gives 3 logits"),
+    ],
+)
+def test_classes_that_a_plain_module_has_not(name: str, target: Any, message: str) -> None:
+    given: Any = (TEXT, "a", "b") if isinstance(target, hs.Choice) else TEXT
+    with pytest.raises(hs.SaliencyError, match=message):
+        hs.Explainer(Bare(name), tiny.tokenizer())(given, target=target)
+
+
+def test_a_text_without_an_entity_is_numbered() -> None:
+    on = tagger()
+    with torch.no_grad():
+        on.text_model.model.classifier.bias.copy_(torch.tensor([0.0, 0.0, 99.0]))
+    with pytest.raises(hs.SaliencyError, match=r"texts\[0\]: the model finds no entity.*leave the text out"):
+        on([TEXT, TEXT], target=hs.TokenLabel(aggregation="entity"))
+
+
 def test_impossible_labels() -> None:
+    with pytest.raises(hs.SaliencyError, match=r"label=\[\] is empty"):
+        hs.Label([])
     with pytest.raises(hs.SaliencyError, match="exclude each other"):
         hs.Label("a", all_labels=True)
     with pytest.raises(hs.SaliencyError, match="unit='bits'"):

@@ -90,3 +90,8 @@ def test_the_pieces_of_a_pseudo_log_likelihood_bound_a_pass() -> None:
 def test_integrated_gradients_add_up(target: object) -> None:
     heat = explainer("bert")(TEXT, target=target, method=hs.integrated_gradients(tolerance=1e-5))
     assert np.abs(heat.convergence_delta).max() < 1e-4 * np.abs(heat.scores).sum()
+
+
+def test_a_text_with_masks_has_no_likelihood() -> None:
+    with pytest.raises(hs.SaliencyError, match="holds mask tokens.*give the whole text"):
+        explainer("bert")("the [MASK] sat", target=hs.PseudoLogLikelihood())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import reference
@@ -74,6 +76,8 @@ def test_positions_words_and_characters(explainer: hs.Explainer, where: object, 
         (slice(3, 4), "no token stands at"),
         (slice(70, 90), "no token stands at"),
         (1.5, "where=1.5"),
+        (True, "where=True"),
+        (slice("a", "b"), "where=slice"),
         ([], "where=.* is empty"),
     ],
 )
@@ -143,6 +147,8 @@ def test_the_gradient_of_a_contrast_is_that_of_the_difference(explainer: hs.Expl
         (hs.MaskedToken("sat", token="xyzzy"), "token='xyzzy' must be one token"),
         (hs.MaskedToken("sat", token=48), "token ids 0 to 47"),
         (hs.MaskedToken("sat", against=-1), "token ids 0 to 47"),
+        (hs.MaskedToken("sat", against="sat"), "against= names the very class that is explained"),
+        (hs.MaskedToken("sat", token="ran", against="ran"), "against= names the very class"),
     ],
 )
 def test_tokens_that_are_not_one_token(explainer: hs.Explainer, target: hs.MaskedToken, message: str) -> None:
@@ -155,6 +161,26 @@ def test_impossible_targets() -> None:
         hs.MaskedToken(unit="bits")
     with pytest.raises(hs.SaliencyError, match="exclude each other"):
         hs.MaskedToken(token="cat", predicted=True)
+
+
+@pytest.mark.parametrize("value", [1.5, True, [1]])
+def test_what_is_no_token(value: Any) -> None:
+    with pytest.raises(hs.SaliencyError, match="token=.*give one token"):
+        hs.MaskedToken(token=value)
+    with pytest.raises(hs.SaliencyError, match="against=.*give one token"):
+        hs.NextToken(against=value)
+
+
+def test_whole_numbers_of_numpy(explainer: hs.Explainer) -> None:
+    expected = explainer(TEXT, target=hs.MaskedToken(3, token=9, against=8)).scores
+    found = explainer(TEXT, target=hs.MaskedToken(np.int64(3), token=np.int64(9), against=np.int64(8))).scores
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_sweep_that_meets_its_contrast_warns_of_it(explainer: hs.Explainer) -> None:
+    with pytest.warns(UserWarning, match=r"the very class that 1 targets explain \('sat'\)"):
+        heat = explainer(TEXT, target=hs.MaskedToken(against="sat"))
+    assert [row.score == 0 for row in heat.targets].count(True) == 1
 
 
 def test_a_text_with_masks_is_explained_at_these(explainer: hs.Explainer) -> None:
