@@ -19,41 +19,6 @@ from hf_saliency.spans import Token, trim
 _CONTEXT = 8  # tokens before a generated one that its spelling may depend on
 
 
-def rendered(messages: Sequence[dict[str, str]], model: TextModel, *, answer: bool) -> str:
-    """A conversation as the model's chat template writes it.
-
-    Parameters
-    ----------
-    messages
-        With ``role`` and ``content``.
-    model
-        Whose tokenizer has the template.
-    answer
-        Whether the beginning of the assistant's next message is added.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    SaliencyError
-        If the tokenizer has no template, or it does not take these messages.
-    """
-    if not getattr(model.tokenizer, "chat_template", None):
-        raise SaliencyError(
-            f"{type(model.tokenizer).__name__} has no chat template, which a conversation needs: give the prompt as a "
-            "string, or set tokenizer.chat_template."
-        )
-    try:
-        text = model.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=answer
-        )
-    except Exception as error:  # whatever the template raises
-        raise SaliencyError(f"the chat template does not take this conversation: {error}") from error
-    return str(text)
-
-
 def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) -> Encoding:
     """A prompt and the text that follows it, without a space between them, tokenized as one.
 
@@ -108,7 +73,7 @@ def written(prompt: Encoding, model: TextModel, max_new_tokens: int) -> Encoding
     model
         The model.
     max_new_tokens
-        Where it stops at the latest.
+        Where it stops at the latest, unless the model reads no more tokens.
 
     Returns
     -------
@@ -118,10 +83,15 @@ def written(prompt: Encoding, model: TextModel, max_new_tokens: int) -> Encoding
     Raises
     ------
     SaliencyError
-        If the model cannot generate, or ends at once.
+        If the model cannot generate, has no room for a token, or ends at once.
     """
     end = prompt.content.stop
-    ids = _generated(prompt.columns(range(end)), model, max_new_tokens)[end:]
+    room = max_new_tokens if model.max_tokens is None else min(max_new_tokens, model.max_tokens - end)
+    if room < 1:
+        raise model.too_long(
+            end, "That leaves no token for the continuation: give a shorter prompt.", "prompt"
+        )
+    ids = _generated(prompt.columns(range(end)), model, room)[end:]
     text, tokens = _spelled(prompt.ids[:end], _content(ids, model), model)
     return _extended(prompt, text, ids[: len(tokens)], tokens, model)
 
@@ -131,7 +101,11 @@ def _extended(
 ) -> Encoding:
     end = prompt.content.stop
     if model.max_tokens is not None and end + len(ids) > model.max_tokens:
-        raise model.too_long(end + len(ids))
+        raise model.too_long(
+            end + len(ids),
+            f"The prompt has {end} of them: shorten it or the continuation.",
+            "text with its prompt",
+        )
     return Encoding(
         (*prompt.texts, text),
         (*prompt.ids[:end], *ids),
@@ -155,7 +129,7 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
     model
         The model.
     max_new_tokens
-        Where it stops at the latest.
+        Where it stops at the latest, unless the model reads no more tokens.
 
     Returns
     -------
@@ -166,10 +140,11 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
     Raises
     ------
     SaliencyError
-        If the text is empty, or the model ends at once.
+        If the text is empty or longer than the model reads, or the model ends at once.
     """
     if text is None:
-        ids = _generated(source, model, max_new_tokens)
+        limit = max_new_tokens if model.max_tokens is None else min(max_new_tokens, model.max_tokens)
+        ids = _generated(source, model, limit)
         first = next((i for i, one in enumerate(ids) if i and not _special(one, model)), len(ids))
         spelled, plain = _spelled((), _content(ids[first:], model), model)
         head, tail = ids[:first], ids[first + len(plain) :]
@@ -178,7 +153,11 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
     else:
         if not isinstance(text, str) or not text.strip():
             raise SaliencyError(f"the target text is empty ({text!r}): there is nothing to explain.")
-        labels = model.encode(text, as_target=True)
+        labels = model.encode(text, "windows", as_target=True)
+        if model.max_tokens is not None and len(labels) > model.max_tokens:
+            raise model.too_long(
+                len(labels), "Give a shorter one: overflow= is for the source alone.", "target"
+            )
         shifted = _shifted(labels.ids, model)
         head = shifted[: len(shifted) - (len(labels) - 1)]
         target = dataclasses.replace(

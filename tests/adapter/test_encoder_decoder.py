@@ -99,3 +99,24 @@ def test_the_log_probability_of_the_target_completes() -> None:
 def test_an_empty_target() -> None:
     with pytest.raises(hs.SaliencyError, match="the target text is empty"):
         explainer("BartForConditionalGeneration")((SOURCE, " "))
+
+
+def test_a_target_that_is_too_long() -> None:
+    with pytest.raises(hs.SaliencyError, match="the target has 62 tokens.*overflow= is for the source alone"):
+        explainer("BartForConditionalGeneration")((SOURCE, "dog " * 60), overflow="truncate")
+
+
+def test_the_table_of_positions_ends_a_text() -> None:
+    tokenizer = tiny.tokenizer.__wrapped__()
+    tokenizer.model_max_length = int(1e30)
+    on = hs.Explainer(tiny.of_class("BartForConditionalGeneration"), tokenizer)
+    assert on.text_model.max_tokens == 40
+    heat = on(SOURCE, target=hs.Continuation(max_new_tokens=60))
+    assert len(heat.tokens) <= len(tokenizer(SOURCE)["input_ids"]) + 41
+
+
+def test_the_target_of_a_causal_model() -> None:
+    with pytest.raises(
+        hs.SaliencyError, match=r"writes a text for another: explain that with target=hs.Continuation\(\)"
+    ):
+        explainer("BartForConditionalGeneration")(SOURCE, target=hs.NextToken())

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_saliency.adapter import tasks
+from hf_saliency.adapter.conversations import messages, rendered, reply
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.layouts import EncoderDecoder, Layout, OneSequence
-from hf_saliency.adapter.prompts import followed, rendered, translated, written
+from hf_saliency.adapter.prompts import followed, translated, written
 from hf_saliency.adapter.reading import Reading, token_logits
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.targets.following import following_rows, prepare
 from hf_saliency.adapter.targets.places import Where, checked, positions
 from hf_saliency.adapter.targets.target import Target, only_text
-from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
 from hf_saliency.errors import SaliencyError
+from hf_saliency.given import integer
 from hf_saliency.terms import Scale
 
 
@@ -47,7 +49,7 @@ class Continuation(Target):
         One target for all of them: the sum of their scores, with ``unit="log_prob"`` the log-probability of the
         continuation.
     max_new_tokens
-        Where the model stops at the latest.
+        Where the model stops at the latest; it stops earlier where it reads no more tokens.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
@@ -69,7 +71,11 @@ class Continuation(Target):
 
     def __post_init__(self) -> None:
         prepare(self)
-        if type(self.max_new_tokens) is not int or self.max_new_tokens < 1:
+        if not (self.text is None or isinstance(self.text, str)):
+            raise SaliencyError(
+                f"text={self.text!r}: give the continuation as a string, Continuation(' ...')."
+            )
+        if (integer(self.max_new_tokens) or 0) < 1:
             raise SaliencyError(f"max_new_tokens={self.max_new_tokens!r}: give a whole number, 1 or more.")
 
     def check(self, model: TextModel) -> None:
@@ -77,28 +83,33 @@ class Continuation(Target):
         tasks.check(model.model, task, "Continuation")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        overflow = "error" if overflow == "windows" else overflow
         prompt, text, special = self._split(given, model)
-        before = model.encode(prompt, overflow, special=special)
         if model.encoder_decoder:
-            return translated(before, text, model, self.max_new_tokens)
+            source = model.encode(prompt, overflow, special=special, whole=True)
+            return translated(source, text, model, self.max_new_tokens)
+        # A prompt that fills the model leaves no room for what follows it, cut or not.
+        overflow = "windows" if overflow in OVERFLOWS else overflow
+        before = model.encode(prompt, overflow, special=special)
         if text is None:
             return written(before, model, self.max_new_tokens)
         return followed(before, text, model, special=special)
 
     def _split(self, given: Any, model: TextModel) -> tuple[str, str | None, bool]:
         """Prompt, continuation, and whether the tokenizer adds special tokens."""
-        if isinstance(given, list):
-            answered = self.text is None and given[-1].get("role") == "assistant"
-            text = given[-1]["content"] if answered else self.text
-            return rendered(given[:-1] if answered else given, model, answer=True), text, False
-        if isinstance(given, tuple) and len(given) == 2:
-            if self.text is not None:
+        prompt, text, paired = given, self.text, isinstance(given, tuple) and len(given) == 2
+        if paired:
+            if text is not None:
                 raise SaliencyError(
-                    f"Continuation({self.text!r}) has its text, and the tuple {given!r} holds another: give one."
+                    f"Continuation({text!r}) has its text, and the tuple {given!r} holds another: give one."
                 )
-            return given[0], given[1], True
-        return only_text(given, self), self.text, True
+            prompt, text = given
+        if not isinstance(prompt, list):
+            return prompt if paired else only_text(prompt, self), text, True
+        asked = messages(prompt)
+        if text is None and asked[-1]["role"] == "assistant":
+            *asked, last = asked
+            text = reply(last)
+        return rendered(asked, model, answer=True), text, False
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         where = checked(self.where)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_saliency.adapter import tasks
+from hf_saliency.adapter.conversations import messages, rendered
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.layouts import OneSequence
-from hf_saliency.adapter.prompts import rendered
 from hf_saliency.adapter.reading import Reading, token_logits
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.targets.following import following_rows, prepare
@@ -71,7 +71,7 @@ class NextToken(Target):
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if isinstance(given, list):
-            return model.encode(rendered(given, model, answer=False), overflow, special=False)
+            return model.encode(rendered(messages(given), model, answer=False), overflow, special=False)
         if isinstance(given, tuple) and len(given) == 2:
             raise SaliencyError(
                 "NextToken explains one text; a prompt and what follows it are explained by target=hs.Continuation()."

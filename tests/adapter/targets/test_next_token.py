@@ -222,6 +222,20 @@ def test_what_cannot_be_continued(target: Any, given: Any, message: str) -> None
         explainer()(given, target=target)
 
 
+def test_a_generation_ends_where_the_model_reads_no_more() -> None:
+    for name in ("GPT2LMHeadModel", "LlamaForCausalLM"):
+        on = hs.Explainer(tiny.of_class(name), tiny.tokenizer())
+        heat = on("the cat " * 5, target=hs.Continuation(max_new_tokens=10**6))
+        assert len(heat.tokens) == 36
+        with pytest.raises(hs.SaliencyError, match="at most 36. That leaves no token for the continuation"):
+            on("cat " * 35, target=hs.Continuation(), overflow="truncate")
+
+
+def test_a_continuation_that_is_no_text() -> None:
+    with pytest.raises(hs.SaliencyError, match="text=3: give the continuation as a string"):
+        hs.Continuation(3)  # type: ignore[arg-type]
+
+
 def test_a_generation_that_stops_at_once() -> None:
     on = explainer()
     on.text_model.model.generation_config.eos_token_id = list(range(48))
