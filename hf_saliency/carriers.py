@@ -40,6 +40,7 @@ def read_maps(path: str | Path) -> list[SaliencyMap]:
     Examples
     --------
     >>> import hf_saliency as hs
+    >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
     >>> hs.figure(heat, width=3.25).savefig("figure.pdf")
     >>> hs.read_maps("figure.pdf") == [heat]
     True

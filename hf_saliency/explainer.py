@@ -77,7 +77,7 @@ class Explainer:
     >>> heat.scores.shape
     (11, 13)
     >>> heat.targets[4].label, heat.targets[4].predictions[0].label
-    ('grammar', 'mathematics')
+    ('grammar', 'education')
     """
 
     def __init__(
@@ -245,7 +245,7 @@ class Explainer:
         >>> explainer = hs.Explainer(*hs.load_demo())
         >>> score, arguments = explainer.captum("She drank hot tea.", target=hs.MaskedToken("tea"))
         >>> captum.attr.IntegratedGradients(score).attribute(**arguments, n_steps=20).shape
-        torch.Size([1, 7, 512])
+        torch.Size([1, 9, 384])
         """
         chosen, model = self._target(target), self.text_model
         encoding, rows = self._rows(text, chosen, "error")

@@ -48,7 +48,10 @@ def show(
     --------
     >>> import hf_saliency as hs
     >>> explainer = hs.Explainer(*hs.load_demo())
-    >>> hs.show(explainer("Paris is the capital of France."), select="capital")
+    >>> hs.show(explainer("Paris is the capital of France."), select="capital")  # doctest: +ELLIPSIS
+    capital (token 4, masked, logit ...)
+    Paris is the [capital] of France.
+    ...
     """
     from hf_saliency.render.html.page import as_list, titles_of
 

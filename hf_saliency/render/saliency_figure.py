@@ -84,6 +84,7 @@ class SaliencyFigure(Figure):
         Examples
         --------
         >>> import hf_saliency as hs
+        >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
         >>> hs.figure(heat, width=3.25).savefig("figure.pdf")
         >>> hs.figure(heat, width=3.25).savefig("anonymous.pdf", provenance="recipe")
         """

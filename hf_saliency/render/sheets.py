@@ -77,6 +77,7 @@ class Sheets(Sequence[SaliencyFigure]):
         Examples
         --------
         >>> import hf_saliency as hs
+        >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
         >>> hs.sheets(heat, hs.Highlight(), width="acl-2col").savefig("appendix.pdf")
         """
         kind = kwargs.pop("format", None)
@@ -151,6 +152,7 @@ def sheets(
     Examples
     --------
     >>> import hf_saliency as hs
+    >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
     >>> hs.sheets(heat, hs.Highlight(), width=6.5, height=9).savefig("appendix.pdf")
     """
     chosen = selected(maps, targets)

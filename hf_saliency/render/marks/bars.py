@@ -47,6 +47,7 @@ class Bars:
     Examples
     --------
     >>> import hf_saliency as hs
+    >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
     >>> hs.figure(heat, mark=hs.Bars(top=8), targets="grammar", width=3.25).savefig("figure.pdf")
     """
 

@@ -43,6 +43,7 @@ class Highlight:
     Examples
     --------
     >>> import hf_saliency as hs
+    >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
     >>> hs.figure(heat, mark=hs.Highlight(predictions=1), targets="grammar").savefig("figure.pdf")
     """
 

@@ -45,6 +45,7 @@ class Matrix:
     Examples
     --------
     >>> import hf_saliency as hs
+    >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
     >>> hs.figure(heat, mark=hs.Matrix(predictions=1), width=6.75).savefig("figure.pdf")
     """
 
