@@ -17,7 +17,7 @@ _TEXTS = ("input_ids", "decoder_input_ids")
 
 @dataclass(frozen=True)
 class Entrance:
-    """A call of a table with the ids of a text, or with these moved on by one (a decoder that reads it again)."""
+    """A call of a table with the ids of a text, or with these shifted right by one (a decoder that reads it again)."""
 
     module: nn.Module
     ids: Tensor

@@ -32,7 +32,12 @@ def test_snippets_run_one_after_the_other(name: str, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     snippets = re.findall(r"^```python\n(.*?)^```", page(name), flags=re.DOTALL | re.MULTILINE)
     assert len(snippets) >= 2
-    names: dict[str, Any] = {}
+    labels = {0: "entailment", 1: "contradiction"}
+    names: dict[str, Any] = {  # what a page may take for given
+        "causal_lm": tiny.of_class("GPT2LMHeadModel"),
+        "classifier": tiny.of_class("BertForSequenceClassification", id2label=labels),
+        "tokenizer": tiny.tokenizer(),
+    }
     for snippet in snippets:
         exec(compile(snippet, name, "exec"), names)
 

@@ -1,4 +1,4 @@
-"""Echoes: a decoder that reads the encoder's text again, moved on by one, as BART's and T5's classifiers do."""
+"""Echoes: a decoder that reads the encoder's text again, shifted right by one, as BART's and T5's classifiers do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf_saliency.errors import SaliencyError
 
 @contextmanager
 def echoed(stream: Stream, embeds: Tensor) -> Iterator[None]:
-    """Put a stream's embeddings, moved on by one, in the place of what its echo looks up.
+    """Put a stream's embeddings, shifted right by one, in the place of what its echo looks up.
 
     A token's embedding then counts for both of its places, as its one-hot vector does.
 

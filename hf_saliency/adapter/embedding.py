@@ -29,7 +29,7 @@ class Stream:
     more
         Whether later calls of it may look up something else.
     echo
-        The embedding of a decoder that reads the text again, moved on by one, where no text of its own is given.
+        The embedding of a decoder that reads the text again, shifted right by one, where no text of its own is given.
     rotates
         Whether the echo starts with the text's last token.
     named

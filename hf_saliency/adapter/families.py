@@ -38,7 +38,7 @@ class Family:
         Whether the word table is asked for more than the text, after it: for ``token_type_ids`` that the
         tokenizer gives (GPT-2), or for padding that the model adds (LED).
     rotates
-        Whether a decoder that reads the encoder's text again, moved on by one, starts with that text's last token
+        Whether a decoder that reads the encoder's text again, shifted right by one, starts with that text's last token
         (mBART) and not with a token of its own (BART, T5).
     embedding
         Given the model, the module that embeds its token ids; None for the general rule.
