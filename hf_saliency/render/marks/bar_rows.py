@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from hf_saliency.render import points
 from hf_saliency.render.marks.bar_scale import GAP, THICK, BarScale
 from hf_saliency.render.marks.caption import answers, target_name
-from hf_saliency.render.marks.mark import Strip
+from hf_saliency.render.marks.mark import PART, Strip, breaks
 from hf_saliency.render.wrap import TooNarrow
 
 _SHARE = 0.4  # of the width, for the longest label
@@ -28,10 +28,14 @@ class Rows(BarScale):
             raise TooNarrow("bars that can be read", fixed + len(self.part.targets) * _LEAST, self.width)
         line = self.typeface.line
         last = len(self.labels) - 1
-        body = [Strip(line, partial(self._row, i), keep=i in (0, last - 1)) for i in range(last + 1)]
+        body = []
+        for i in range(last + 1):
+            if i in breaks(self.part):
+                body.append(Strip(PART, self._parting, keep=True))
+            body.append(Strip(line, partial(self._row, i), keep=i in (0, last - 1)))
         found = [Strip(line + GAP, self._head), *body, *self._tail()]
         # A page must not begin with what belongs to the last bar, nor end with the names of the targets.
-        whole = [0, *range(last + 1, len(found) - 1)]
+        whole = [0, *range(len(body), len(found) - 1)]
         return [dataclasses.replace(s, keep=s.keep or i in whole) for i, s in enumerate(found)]
 
     def _tail(self) -> list[Strip]:
@@ -86,12 +90,16 @@ class Rows(BarScale):
             self.fill(ax, [box], self.values[i, [column]])
             zero = x + self.below * self._field
             points.rule(ax, (zero, y), (zero, y + face.line))
-            if target.position == column:
+            if column in target.positions:
                 points.outline(ax, (x, y + 0.5, self._field, face.line - 1), dashed=not target.masked)
             if self.printed:
                 text = self.texts[i, column]
                 right = x + self._field + self._number
                 points.write(ax, right - face.advance(text), baseline, text, face)
+
+    def _parting(self, ax: Axes, y: float) -> None:
+        """Between two texts."""
+        points.rule(ax, (0.0, y + PART / 2), (self.width, y + PART / 2), gid="part")
 
     def _axis(self, ax: Axes, y: float) -> None:
         for i in range(len(self.part.targets)):

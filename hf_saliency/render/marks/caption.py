@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,9 +68,10 @@ class Caption:
 
 
 def target_name(target: TargetRow) -> str:
-    """What is explained, and against what."""
+    """What is explained, and against what; a value that is no logit has no predictions and stands here."""
     against = "" if target.against is None else f" against {isolated(name(target.against))}"
-    return isolated(name(target.label)) + against
+    value = f" = {decimals(target.score)}" if target.unit == "value" and math.isfinite(target.score) else ""
+    return isolated(name(target.label)) + against + value
 
 
 def answers(target: TargetRow, count: int) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from hf_saliency.render.marks.mark import PART
 from hf_saliency.render.typeface import SMALLEST, Typeface
 
 GAP = 2.0  # points between cells and labels
@@ -30,6 +32,8 @@ class Grid:
         Texts to the right of each row.
     width
         Of the whole.
+    breaks
+        Columns before which there is a gap: another text begins there.
     """
 
     typeface: Typeface
@@ -37,6 +41,7 @@ class Grid:
     columns: tuple[str, ...]
     answers: tuple[tuple[str, ...], ...]
     width: float
+    breaks: tuple[int, ...] = ()
 
     @cached_property
     def left(self) -> float:
@@ -67,7 +72,7 @@ class Grid:
 
     @cached_property
     def cell_width(self) -> float:
-        return (self.width - self.left - self.right) / len(self.columns)
+        return (self.width - self.left - self.right - PART * len(self.breaks)) / len(self.columns)
 
     @cached_property
     def cell_height(self) -> float:
@@ -103,18 +108,19 @@ class Grid:
         return max(self.typeface.advance(label) for label in self.columns)
 
     @property
-    def frame(self) -> tuple[float, float, float, float]:
-        """Around all cells."""
-        return (
-            self.left,
-            self.top,
-            self.cell_width * len(self.columns),
-            self.cell_height * len(self.rows),
-        )
+    def parts(self) -> list[range]:
+        """The columns of each text."""
+        return [range(a, b) for a, b in itertools.pairwise([0, *self.breaks, len(self.columns)])]
+
+    def frame(self, part: range) -> tuple[float, float, float, float]:
+        """Around all cells of a text."""
+        x, y, width, height = self.box(0, part.start)
+        return x, y, width * len(part), height * len(self.rows)
 
     def box(self, row: int, column: int) -> tuple[float, float, float, float]:
         width, height = self.cell_width, self.cell_height
-        return self.left + column * width, self.top + row * height, width, height
+        x = self.left + column * width + PART * sum(start <= column for start in self.breaks)
+        return x, self.top + row * height, width, height
 
 
 def fit(
@@ -123,6 +129,7 @@ def fit(
     answers: list[tuple[str, ...]],
     width: float,
     fontsize: float | str,
+    breaks: tuple[int, ...] = (),
 ) -> Grid:
     """The grid with the largest labels, up to a size, that all have room; else with the smallest."""
     largest = Typeface(fontsize).points
@@ -136,6 +143,7 @@ def fit(
             tuple(typeface.elide(label, cut) for label in columns),
             tuple(answers),
             width,
+            breaks,
         )
         if grid.cell_width > 0 and grid.column_step == grid.row_step == 1:
             break
