@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.marks.bar_scale import GAP, THICK, BarScale
-from hf_saliency.render.marks.caption import answers, target_name
+from hf_saliency.render.marks.caption import answers, folded, target_name
 from hf_saliency.render.marks.mark import PART, Strip, breaks
 from hf_saliency.render.wrap import TooNarrow
 
@@ -33,7 +33,7 @@ class Rows(BarScale):
             if i in breaks(self.part):
                 body.append(Strip(PART, self._parting, keep=True))
             body.append(Strip(line, partial(self._row, i), keep=i in (0, last - 1)))
-        found = [Strip(line + GAP, self._head), *body, *self._tail()]
+        found = [Strip(line * max(map(len, self._heads)) + GAP, self._head), *body, *self._tail()]
         # A page must not begin with what belongs to the last bar, nor end with the names of the targets.
         whole = [0, *range(len(body), len(found) - 1)]
         return [dataclasses.replace(s, keep=s.keep or i in whole) for i, s in enumerate(found)]
@@ -41,13 +41,28 @@ class Rows(BarScale):
     def _tail(self) -> list[Strip]:
         """The axis, the model's answers, and what was left out."""
         tail = [Strip(self.small.line + GAP, self._axis)] if self.ticks else []
-        count = max(len(answers(t, self.predictions)) for t in self.part.targets)
+        count = max(len(lines) for lines in self._answers)
         if count:
             tail.append(Strip(GAP, None))
         tail += [Strip(self.small.line, partial(self._answer, i)) for i in range(count)]
         if self.note:
             tail.append(Strip(self.small.line + GAP, self._note))
         return tail
+
+    @cached_property
+    def _answers(self) -> list[list[str]]:
+        """Lines below the bars of each target."""
+        wide = self._field + self._number
+        return [
+            [line for text in answers(target, self.predictions) for line in folded(text, self.small, wide)]
+            for target in self.part.targets
+        ]
+
+    @cached_property
+    def _heads(self) -> list[list[str]]:
+        """Lines above the bars of each target."""
+        wide = self._field + self._number
+        return [folded(target_name(target), self.typeface, wide) for target in self.part.targets]
 
     @cached_property
     def _cut(self) -> list[str]:
@@ -73,9 +88,11 @@ class Rows(BarScale):
         return self._left + target * (self._field + self._number + _BETWEEN)
 
     def _head(self, ax: Axes, y: float) -> None:
-        for i, target in enumerate(self.part.targets):
-            text = self.typeface.elide(target_name(target), self._field + self._number)
-            points.write(ax, self._x(i), y + self.typeface.ascent, text, self.typeface)
+        most = max(map(len, self._heads))
+        for i, lines in enumerate(self._heads):
+            for k, text in enumerate(lines, start=most - len(lines)):
+                baseline = y + k * self.typeface.line + self.typeface.ascent
+                points.write(ax, self._x(i), baseline, text, self.typeface)
 
     def _row(self, column: int, ax: Axes, y: float) -> None:
         face, label = self.typeface, self._cut[column]
@@ -111,11 +128,9 @@ class Rows(BarScale):
                 points.write(ax, left, y + GAP + self.small.ascent, text, self.small)
 
     def _answer(self, number: int, ax: Axes, y: float) -> None:
-        for i, target in enumerate(self.part.targets):
-            found = answers(target, self.predictions)
-            if number < len(found):
-                text = self.small.elide(found[number], self._field + self._number)
-                points.write(ax, self._x(i), y + self.small.ascent, text, self.small)
+        for i, lines in enumerate(self._answers):
+            if number < len(lines):
+                points.write(ax, self._x(i), y + self.small.ascent, lines[number], self.small)
 
     def _note(self, ax: Axes, y: float) -> None:
         text = self.small.elide(self.note, self.width)

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hf_saliency.render.marks.caption import folded
 from hf_saliency.render.marks.mark import PART
 from hf_saliency.render.typeface import SMALLEST, Typeface
 
@@ -26,7 +27,9 @@ class Grid:
     ----------
     typeface
         Of all labels.
-    rows, columns
+    rows
+        Labels on up to three lines, cut where that is too short.
+    columns
         Labels, cut to their longest length.
     answers
         Texts to the right of each row.
@@ -37,7 +40,7 @@ class Grid:
     """
 
     typeface: Typeface
-    rows: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
     columns: tuple[str, ...]
     answers: tuple[tuple[str, ...], ...]
     width: float
@@ -45,7 +48,7 @@ class Grid:
 
     @cached_property
     def left(self) -> float:
-        return max((self.typeface.advance(label) for label in self.rows), default=0.0) + GAP
+        return max((self.typeface.advance(line) for label in self.rows for line in label), default=0.0) + GAP
 
     @cached_property
     def right(self) -> float:
@@ -78,7 +81,7 @@ class Grid:
     def cell_height(self) -> float:
         """Square cells, but no higher than two lines, and no lower than a label needs if the page allows it."""
         square = min(self.cell_width, 2 * Typeface("small").line)
-        labelled = max(square, self.typeface.ink)
+        labelled = max(square, self._row_label)
         return labelled if self.column_step == 1 or labelled * len(self.rows) <= self.width else square
 
     @cached_property
@@ -92,8 +95,13 @@ class Grid:
         return 1 if self.level else max(1, math.ceil(self.typeface.ink / max(self.cell_width, 0.01) - 1e-9))
 
     @cached_property
+    def _row_label(self) -> float:
+        """Height of the highest label of a row."""
+        return self.typeface.ink * max((len(label) for label in self.rows), default=1)
+
+    @cached_property
     def row_step(self) -> int:
-        return max(1, math.ceil(self.typeface.ink / self.cell_height - 1e-9))
+        return max(1, math.ceil(self._row_label / self.cell_height - 1e-9))
 
     @cached_property
     def top(self) -> float:
@@ -139,7 +147,7 @@ def fit(
         cut = min(_LABEL * size, _SHARE * width)
         grid = Grid(
             typeface,
-            tuple(typeface.elide(label, cut) for label in rows),
+            tuple(tuple(folded(label, typeface, cut, most=3)) for label in rows),
             tuple(typeface.elide(label, cut) for label in columns),
             tuple(answers),
             width,

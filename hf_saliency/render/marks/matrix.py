@@ -167,8 +167,9 @@ def _labels(ax: Axes, grid: Grid) -> None:
     for i in range(0, len(grid.rows), grid.row_step):
         _, y, _, height = grid.box(i, 0)
         baseline = y + height / 2 + half
-        label = grid.rows[i]
-        points.write(ax, grid.left - GAP - typeface.advance(label), baseline, label, typeface)
+        for k, label in enumerate(grid.rows[i]):
+            down = (k - (len(grid.rows[i]) - 1) / 2) * typeface.ink
+            points.write(ax, grid.left - GAP - typeface.advance(label), baseline + down, label, typeface)
         for text, x in zip(grid.answers[i], grid.answer_places, strict=False):
             points.write(ax, x, baseline, text, typeface)
 
