@@ -179,7 +179,7 @@ def test_a_contrast_with_the_predicted_label_warns() -> None:
     with pytest.warns(UserWarning, match=f"the very class that 1 targets explain \\('{predicted}'\\)"):
         assert not on(TEXT, target=hs.Label(against=predicted)).scores.any()
     tokens = tagger()
-    there = tokens(TEXT, target=hs.TokenLabel(1)).targets[0].label
+    there = tokens(TEXT, target=hs.TokenLabel(1)).targets[0].label.split(": ")[1]
     with pytest.warns(UserWarning, match="the very class that 1 targets explain"):
         tokens(TEXT, target=hs.TokenLabel(1, against=there))
 
