@@ -81,7 +81,7 @@ def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequenc
         if not (inside and 0 <= token.start <= token.end <= len(texts[token.text])):
             raise SaliencyError(f"{token} lies outside the texts given.")
     for target in targets:
-        if target.position is not None and not 0 <= target.position < len(tokens):
+        if not all(0 <= each < len(tokens) for each in target.positions):
             raise SaliencyError(f"{target} is read at a token that is not there: there are {len(tokens)}.")
 
 

@@ -91,8 +91,9 @@ def _target_row(row: Row, found: Found, target: Target, unit: Unit, model: TextM
     single = len(found.class_ids) == 1
     against = {None if read.against_id is None else name(read.against_id) for read in row.reads}
     return TargetRow(
-        label=row.label or " ".join(map(name, found.class_ids)),
+        label=target.label_of(row, " ".join(map(name, found.class_ids))),
         position=row.position,
+        positions=row.positions,
         score=found.score,
         unit=unit,
         masked=bool(row.masked),

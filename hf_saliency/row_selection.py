@@ -37,7 +37,7 @@ def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
         own = [(t.start, t.end) if t.text == number else (0, 0) for t in saliency_map.tokens]
         for start, end in spans.occurrences(text, word):
             columns.update(spans.overlapping(own, start, end))
-    rows = [i for i, target in enumerate(saliency_map.targets) if target.position in columns]
+    rows = [i for i, target in enumerate(saliency_map.targets) if not columns.isdisjoint(target.positions)]
     if not rows:
         named = [repr(target.label) for target in saliency_map.targets]
         there = ", ".join(named[:20]) + (", ..." if len(named) > 20 else "")

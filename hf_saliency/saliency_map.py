@@ -141,7 +141,11 @@ class SaliencyMap:
     def drop_special(self) -> SaliencyMap:
         """The map without the columns of special tokens, and without the rows that are read at one."""
         columns = [i for i, token in enumerate(self.tokens) if not token.special]
-        rows = [i for i, t in enumerate(self.targets) if t.position is None or t.position in columns]
+        rows = [
+            i
+            for i, t in enumerate(self.targets)
+            if t.position is None or not set(columns).isdisjoint(t.positions)
+        ]
         return self.part(rows, columns)
 
     def part(self, rows: Sequence[int], columns: Sequence[int]) -> SaliencyMap:

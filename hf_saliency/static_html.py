@@ -68,7 +68,7 @@ def _text(m: SaliencyMap, row: int) -> str:
         token = m.tokens[i]
         for c in range(token.start, token.end):
             painted[token.text][c] = float(strengths[i])
-            if i == m.targets[row].position:
+            if i in m.targets[row].positions:
                 own.add((token.text, c))
     end = m.tokens[_TOKENS] if len(m.tokens) > _TOKENS else None
     lines = []

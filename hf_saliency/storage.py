@@ -46,7 +46,7 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
         {
             "texts": saliency_map.texts,
             "tokens": [dataclasses.asdict(token) for token in saliency_map.tokens],
-            "targets": [dataclasses.asdict(target) for target in saliency_map.targets],
+            "targets": [_target(target) for target in saliency_map.targets],
             "method": saliency_map.method,
             "arguments": saliency_map.arguments,
             "signed": saliency_map.signed,
@@ -54,6 +54,14 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
         }
     )
     assert isinstance(found, dict)
+    return found
+
+
+def _target(target: TargetRow) -> dict[str, Any]:
+    """A target's fields; its positions only where they are several, so that other files stay what they were."""
+    found = dataclasses.asdict(target)
+    if len(target.positions) < 2:
+        del found["positions"]
     return found
 
 

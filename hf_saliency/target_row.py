@@ -35,7 +35,8 @@ class TargetRow:
     label
         What was scored: the token's text, say.
     position
-        The column at which the model was read, or None where the score belongs to no token.
+        The column at which the target stands: the token that is masked, labelled or predicted (which a causal
+        model reads one token earlier). None where the score belongs to no token.
     score
         The value explained, in ``unit``: logit, log-probability in nats or probability.
     unit
@@ -48,6 +49,9 @@ class TargetRow:
         The model's best answers at this target, best first.
     index
         The class id whose score it is, as in the predictions; None where it is not known.
+    positions
+        All columns at which the target stands, where there are several (the tokens of an entity, a masked phrase or
+        an answer). Left out, it is ``position`` alone.
     """
 
     label: str
@@ -58,6 +62,7 @@ class TargetRow:
     against: str | None = None
     predictions: tuple[Prediction, ...] = ()
     index: int | None = None
+    positions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
@@ -67,6 +72,10 @@ class TargetRow:
             object.__setattr__(self, "against", string(self.against, "against"))
         if self.position is not None:
             object.__setattr__(self, "position", operator.index(self.position))
+        stands = tuple(operator.index(each) for each in self.positions)
+        if self.position not in stands:  # another position was given, by dataclasses.replace say
+            stands = () if self.position is None else (self.position,)
+        object.__setattr__(self, "positions", stands)
         if self.index is not None:
             object.__setattr__(self, "index", operator.index(self.index))
         object.__setattr__(self, "score", float(self.score))
@@ -74,5 +83,7 @@ class TargetRow:
         object.__setattr__(self, "predictions", tuple_of(Prediction, self.predictions, "predictions"))
 
     def moved(self, new: Mapping[int, int]) -> TargetRow:
-        """The same target after its column got a new number; it is read at none if that column has none."""
-        return self if self.position is None else dataclasses.replace(self, position=new.get(self.position))
+        """The same target after its columns got new numbers; it stands at none if no column has one."""
+        kept = tuple(dict.fromkeys(new[each] for each in self.positions if each in new))
+        own = None if self.position is None else new.get(self.position, kept[0] if kept else None)
+        return dataclasses.replace(self, position=own, positions=kept)

@@ -114,8 +114,8 @@ def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[
     labels = saliency_map.labels
     often = Counter(labels)
     order = np.argsort(-np.abs(weights), kind="stable").tolist()
-    own = saliency_map.targets[row].position
-    chosen = [i for i in order if i != own and weights[i] != 0][:_STRONGEST]
+    own = saliency_map.targets[row].positions
+    chosen = [i for i in order if i not in own and weights[i] != 0][:_STRONGEST]
     return [
         (visible(labels[i]) + (f"#{i}" if often[labels[i]] > 1 else ""), float(weights[i])) for i in chosen
     ]
@@ -170,7 +170,7 @@ def _name(target: TargetRow) -> str:
 
 def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str) -> Text:
     text = Text(visible("\n".join(saliency_map.texts)))
-    own = saliency_map.targets[row].position
+    own = [_place(saliency_map, each) for each in saliency_map.targets[row].positions]
     order = np.argsort(np.abs(weights), kind="stable").tolist()
     for i in order if system in _SHADES else []:  # the strongest last: it is seen where tokens overlap
         start, end = _place(saliency_map, i)
@@ -178,7 +178,7 @@ def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str)
             text.stylize(_style(weights[i], system), start, end)
         if not np.isfinite(saliency_map.scores[row, i]):
             text.stylize("strike", start, end)
-    start, end = (0, 0) if own is None else _place(saliency_map, own)
+    start, end = (min(a for a, _ in own), max(b for _, b in own)) if own else (0, 0)
     if start < end and system in _SHADES:
         text.stylize("bold underline", start, end)
     elif start < end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -212,3 +213,12 @@ def test_maps_without_rows_or_columns_come_back() -> None:
             ("ab",), (Token("a", 0, 1),) * tokens, (target("x", None),) * rows, np.ones((rows, tokens)), "own"
         )
         assert storage.loads(storage.dumps(heat)).scores.shape == (rows, tokens)
+
+
+def test_a_target_at_several_tokens_keeps_them_all() -> None:
+    heat = sweep()
+    several = dataclasses.replace(heat.targets[0], positions=(1, 2))
+    found = dataclasses.replace(heat, targets=(several, *heat.targets[1:]))
+    content = json.loads(storage.dumps(found))["map"]["targets"]
+    assert (content[0]["positions"], "positions" in content[1]) == ([1, 2], False)
+    assert storage.loads(storage.dumps(found)) == found != heat

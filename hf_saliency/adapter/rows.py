@@ -50,6 +50,8 @@ class Row:
         What to show for the target; empty for the name of its class.
     mean
         Whether the reads are averaged.
+    positions
+        All columns at which the target stands, where there are several.
     """
 
     encoding: Encoding
@@ -59,6 +61,7 @@ class Row:
     length: int | None = None
     label: str = ""
     mean: bool = False
+    positions: tuple[int, ...] = ()
 
     @property
     def against_itself(self) -> bool:

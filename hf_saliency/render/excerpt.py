@@ -35,17 +35,17 @@ def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
         If that is no number, or a target is read at no token.
     """
     distance = _distance(around)
-    places = [target.position for target in saliency_map.targets]
+    places = [place for target in saliency_map.targets for place in target.positions]
     unread = [t.label for t in saliency_map.targets if t.position is None]
     if unread:
         raise SaliencyError(
             f"around={around} needs targets that are read at a token that is drawn; {unread[0]!r} is read at none. "
             "Leave around= out, or show special tokens."
         )
-    near = {p + step for p in places if p is not None for step in range(-distance, distance + 1)}
+    near = {p + step for p in places for step in range(-distance, distance + 1)}
     groups = spans.word_groups(saliency_map.texts, saliency_map.tokens)
     columns = sorted(i for group in groups if not near.isdisjoint(group) for i in group)
-    part = saliency_map.part(range(len(places)), columns)
+    part = saliency_map.part(range(len(saliency_map.targets)), columns)
     cut = [_cut(part, number) for number in range(len(part.texts))]
     return dataclasses.replace(
         part,

@@ -141,7 +141,7 @@ def _pieces(
         for i, line in enumerate(text.text[start:end].split("\n")):
             yield "\\par\n" * (i > 0)
             if line:
-                yield _box(escape(line), score, _html(fills[column]), column == target.position)
+                yield _box(escape(line), score, _html(fills[column]), column in target.positions)
         place = end
     yield _between(text.text, place, len(text.text))
 

@@ -125,10 +125,10 @@ class Legend:
 
 
 MASKED = "masked"
-READ = "read here"
+TARGET = "target"
 
 
 def frames_of(maps: Sequence[SaliencyMap]) -> tuple[str, ...]:
-    """What the frames in some drawn maps stand for: a target that was masked, or one read where it stands."""
+    """What the frames in some drawn maps stand for: a target that was masked, or one that was not."""
     masked = {t.masked for one in maps for t in one.targets if t.position is not None}
-    return tuple(text for text, kind in ((MASKED, True), (READ, False)) if kind in masked)
+    return tuple(text for text, kind in ((MASKED, True), (TARGET, False)) if kind in masked)

@@ -99,7 +99,11 @@ def passage(saliency_map: SaliencyMap) -> Passage:
                 pieces.append(before + name + after)
                 placed[column] = (length + len(before), length + len(before) + len(name))
                 length += len(pieces[-1])
-            if c < len(text):
+            if number and c < len(text) - len(text.lstrip(" ")) and c not in covered:
+                places.append(
+                    (length, length)
+                )  # the space that a continuation begins with: a line of its own does
+            elif c < len(text):
                 pieces.append(_set(text, c, shown[c], c in covered))
                 places.append((length, length + len(pieces[-1])))
                 length += len(pieces[-1])

@@ -20,6 +20,8 @@ from hf_saliency.render.colors import Colors
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Matrix
 from hf_saliency.render.typeface import Typeface
+from hf_saliency.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.spans import Token
 
 BODY = Typeface("small")
 WIDTH = 3.25 * 72
@@ -112,3 +114,15 @@ def test_predictions_stand_beside_their_rows() -> None:
     assert drawn.count("music") == 2
     assert "music" not in strings(figure(one, Matrix(predictions=1), width=6.75))
     assert "language" not in strings(figure(one, Matrix(), width=6.75))
+
+
+def test_texts_of_a_pair_are_apart_and_all_tokens_of_a_target_have_frames() -> None:
+    tokens = (Token("a", 0, 1), Token("b", 2, 3), Token("c", 0, 1, 1))
+    row = TargetRow("a b", 0, 1.0, against="other words", positions=(0, 1))
+    pair = SaliencyMap(("a b", "c"), tokens, (row,), np.array([[0.2, 0.6, 1.0]]), "saliency")
+    drawn = figure(pair, Matrix(), width=3.25)
+    first, second, third = (box for box, _ in filled(panels(drawn)[0]))
+    assert first[0] + first[2] == pytest.approx(second[0])
+    assert third[0] - (second[0] + second[2]) == pytest.approx(5.0)
+    assert len(frames(panels(drawn)[0])) == 2
+    assert "against" in " ".join(strings(drawn))

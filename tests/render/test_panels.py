@@ -99,10 +99,10 @@ def test_agreement_of_other_tokenizers_is_over_words() -> None:
 def test_legend_names_the_frames() -> None:
     both = replace(ONE, targets=(replace(ONE.targets[0], masked=False),))
     assert "masked" in strings(figure(ONE, width=3.25))
-    assert "read here" in strings(figure(both, width=3.25))
-    assert {"masked", "read here"} <= set(strings(figure([ONE, both], width=6.75)))
+    assert "target" in strings(figure(both, width=3.25))
+    assert {"masked", "target"} <= set(strings(figure([ONE, both], width=6.75)))
     nowhere = replace(ONE, targets=(hs.TargetRow("yes", None, 1.0),))
-    assert not {"masked", "read here"} & set(strings(figure(nowhere, width=3.25)))
+    assert not {"masked", "target"} & set(strings(figure(nowhere, width=3.25)))
 
 
 @pytest.mark.parametrize("name", VENUES)

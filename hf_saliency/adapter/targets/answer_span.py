@@ -78,7 +78,8 @@ class AnswerSpan(Target):
         text = encoding.texts[1][encoding.tokens[first].start : encoding.tokens[last].end]
         label = text if self.ends == "both" else f"{self.ends} of {text}"
         position = last if self.ends == "end" else first
-        return [Row(encoding, chosen, position, label=label)]
+        stands = tuple(range(first, last + 1)) if self.ends == "both" else ()
+        return [Row(encoding, chosen, position, label=label, positions=stands)]
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(span_logits, self.unit)

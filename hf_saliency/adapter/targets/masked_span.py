@@ -84,7 +84,7 @@ class MaskedSpan(Target):
             first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
             known = all(own_text(encoding, read.position, read.class_id, model) for read in reads)
             label = encoding.texts[0][first.start : last.end] if known else ""
-            rows.append(Row(encoding, reads, span[0], tuple(span), label=label))
+            rows.append(Row(encoding, reads, span[0], tuple(span), label=label, positions=tuple(span)))
         return rows
 
 

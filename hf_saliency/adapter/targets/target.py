@@ -40,6 +40,10 @@ class Target(ABC):
         """What to show for a class."""
         return model.class_name(index)
 
+    def label_of(self, row: Row, classes: str) -> str:
+        """What to show for a row whose classes are known."""
+        return row.label or classes
+
 
 def only_text(given: Any, target: object) -> str:
     """The one text that a target explains; refuses several."""

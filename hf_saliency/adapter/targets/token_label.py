@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -75,6 +76,14 @@ class TokenLabel(Target):
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
         return names(model).get(index, str(index))
 
+    def label_of(self, row: Row, classes: str) -> str:
+        """The token and its label."""
+        if row.label or row.position is None:
+            return row.label or classes
+        token = row.encoding.tokens[row.position]
+        text = row.encoding.texts[token.text][token.start : token.end] or token.piece
+        return f"{_quoted(text)}: {classes}"
+
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)
         against = None if self.against is None else label_id(self.against, labels)
@@ -106,8 +115,14 @@ class TokenLabel(Target):
             first, last = encoding.tokens[group[0]], encoding.tokens[group[-1]]
             text = encoding.texts[first.text][first.start : last.end]
             kind = _kind(labels.get(reads[0].class_id, str(reads[0].class_id)))[1]
-            rows.append(Row(encoding, reads, group[0], label=f"{text}: {kind}", mean=True))
+            label = f"{_quoted(text)}: {kind}"
+            rows.append(Row(encoding, reads, group[0], label=label, mean=True, positions=tuple(group)))
         return rows
+
+
+def _quoted(text: str) -> str:
+    """A text that ends with punctuation in quotes, so that no colon follows it."""
+    return f"“{text}”" if unicodedata.category(text[-1])[0] in "PS" else text
 
 
 def _predicted(encoding: Encoding, model: TextModel) -> list[int]:

@@ -147,11 +147,11 @@ def _static(facet: Facet, chosen: dict[str, int | None]) -> str:
 
 
 def _block(facet: Facet, row: int) -> str:
-    heat, own = facet.heat[row], facet.units[row]
+    heat, own = facet.heat[row], facet.own(row)
     spans = [
         f"<span>{escaped(text)}</span>"
         if unit is None
-        else f'<span class="{shade(heat[unit])}{" selected" if unit == own else ""}">{escaped(text)}</span>'
+        else f'<span class="{shade(heat[unit])}{" selected" if unit in own else ""}">{escaped(text)}</span>'
         for text, unit in facet.pieces
     ]
     meta = "".join(

@@ -23,7 +23,7 @@ from hf_saliency.word_columns import merged, reduced
 LEVELS = 64  # shades of either arm
 _DIGITS = 3  # of a score, as a part of the largest
 
-_UNITS = {"logit": "logit", "log_prob": "log-probability", "prob": "probability"}
+_UNITS = {"logit": "logit", "log_prob": "log-probability", "prob": "probability", "value": "value"}
 
 
 def shade(score: float | str) -> str:
@@ -99,6 +99,11 @@ class Facet:
         of = {column: unit for unit, column in enumerate(self._columns)}
         return [None if t.position is None else of[t.position] for t in self.saliency_map.targets]
 
+    def own(self, row: int) -> list[int]:
+        """All units that a target stands at."""
+        columns = self.saliency_map.targets[row].positions
+        return [unit for unit, column in enumerate(self._columns) if column in columns]
+
     def selection(self, row: int) -> dict[str, int | None]:
         """A target by its unit, or by its number among those at none."""
         free = None if self.units[row] is not None else self.units[:row].count(None)
@@ -129,6 +134,8 @@ class Facet:
             }
             if chosen["unit"] is None or chosen["unit"] in self.units[:row]:
                 more["heat"] = self.heat[row]
+            if len(self.own(row)) > 1:
+                more["own"] = self.own(row)
             found.append({**chosen, **more})
         return found
 
@@ -153,7 +160,7 @@ class Facet:
         """The units of largest magnitude but the target's own, with their numbers."""
         heat = self.heat[row]
         known = [(abs(v), -i, i) for i, v in enumerate(heat) if not isinstance(v, str) and v]
-        order = [i for _, _, i in sorted(known, reverse=True) if i != self.units[row]]
+        order = [i for _, _, i in sorted(known, reverse=True) if i not in self.own(row)]
         limit = self.colors.limit
         written = decimals if limit < 10 else number
         return [(self.labels[i], written(float(heat[i]) * limit)) for i in order[:count]]

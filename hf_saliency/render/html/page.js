@@ -68,7 +68,7 @@
         this.shades[unit] = shade(score);
         span.classList.add(this.shades[unit]);
         span.title = row ? (typeof score === "number" ? this.group.number(score) : score) : "";
-        const chosen = unit === selection.unit;
+        const chosen = unit === selection.unit || Boolean(row && row.own && row.own.includes(unit));
         span.classList.toggle("selected", chosen);
         if (this.group.selectable[unit]) {
           span.setAttribute("aria-selected", String(chosen));

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.marks.mark import name, shown
+from hf_saliency.render.marks.mark import breaks, name, shown
 from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.typeface import Typeface
 from hf_saliency.render.wrap import TooNarrow
@@ -29,7 +29,7 @@ class Arcs:
     """Tokens on a line, and above it an arrow from each target's strongest tokens to the target.
 
     An arrow has the colour of its score and is the thicker the stronger it is. A target's own token has no
-    arrow, and a score that is not finite none either. The tokens that targets are read at have frames.
+    arrow, and a score that is not finite none either. The tokens of the targets have frames.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Arcs:
                 head=_HEAD,
             )
         axis.draw(ax, foot + _GAP)
-        for column, masked in sorted({(t.position or 0, t.masked) for t in part.targets}):
+        for column, masked in sorted({(place, t.masked) for t in part.targets for place in t.positions}):
             if column % axis.step == 0:
                 points.outline(ax, axis.box(column, foot + _GAP), linewidth=0.4, dashed=not masked)
         if axis.note:
@@ -152,15 +152,14 @@ class Arcs:
         labels = [name(label) for label in part.labels]
         if width / len(labels) < _NARROWEST:
             raise TooNarrow(f"{len(labels)} tokens on a line", len(labels) * _NARROWEST, width)
-        return TokenAxis(labels, Typeface(self.fontsize), 1.0, width - 2.0, even=False)
+        return TokenAxis(labels, Typeface(self.fontsize), 1.0, width - 2.0, even=False, breaks=breaks(part))
 
     def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:
         """Rows with the columns of their strongest tokens."""
         strength = np.abs(np.nan_to_num(colors.values(part)))
         found = []
         for row, target in enumerate(part.targets):
-            if target.position is not None:
-                strength[row, target.position] = 0
+            strength[row, list(target.positions)] = 0
             strongest = np.argsort(-strength[row], kind="stable")[: self.links]
             found += [(row, column) for column in strongest.tolist() if strength[row, column] > 0]
         return found

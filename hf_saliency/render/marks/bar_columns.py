@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from hf_saliency.render import points
 from hf_saliency.render.marks.bar_scale import GAP, BarScale
 from hf_saliency.render.marks.caption import Caption, target_items
-from hf_saliency.render.marks.mark import Strip
+from hf_saliency.render.marks.mark import PART, Strip, breaks
 from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeface import SMALLEST, Typeface
@@ -48,7 +48,7 @@ class Columns(BarScale):
             least = max(smallest.advance(text) for text in self.texts.flat) + 1.0
         if self._pitch < least:
             what = "numbers above them" if self.printed else "room to be seen"
-            needed = self._left + least * len(self.labels)
+            needed = self._left + least * len(self.labels) + PART * len(breaks(self.part))
             raise TooNarrow(f"{len(self.labels)} standing bars with {what}", needed, self.width)
 
     @cached_property
@@ -58,7 +58,9 @@ class Columns(BarScale):
 
     @cached_property
     def _tokens(self) -> TokenAxis:
-        return TokenAxis(self.labels, self.typeface, self._left, self.width - self._left)
+        return TokenAxis(
+            self.labels, self.typeface, self._left, self.width - self._left, breaks=breaks(self.part)
+        )
 
     @property
     def _pitch(self) -> float:
@@ -121,8 +123,8 @@ class Columns(BarScale):
         if self.printed:
             for box, value, text in zip(boxes, values, self.texts[number], strict=True):
                 self._print(ax, box, text, below=bool(value < 0))
-        if target.position is not None:
-            left = self._left + target.position * self._pitch
+        for column in target.positions:
+            left = self._tokens.start(column)
             thin = min(0.8, 0.1 * self._pitch)
             box = (left, y, self._pitch, self._field)
             points.outline(ax, box, linewidth=thin, dashed=not target.masked)
@@ -143,7 +145,7 @@ class Columns(BarScale):
         return [value for value in (-1, 0, 1) if self.ticks and (value >= 0 or self.below)]
 
     def _box(self, column: int, zero: float, length: float) -> Box:
-        x = self._left + (column + (1 - _THICK) / 2) * self._pitch
+        x = self._tokens.start(column) + (1 - _THICK) / 2 * self._pitch
         return x, zero - max(length, 0.0), _THICK * self._pitch, abs(length)
 
     def _print(self, ax: Axes, box: Box, text: str, *, below: bool) -> None:

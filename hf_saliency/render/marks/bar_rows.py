@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.marks.bar_scale import GAP, THICK, BarScale
-from hf_saliency.render.marks.caption import answers, target_name
-from hf_saliency.render.marks.mark import Strip
+from hf_saliency.render.marks.caption import answers, folded, target_name
+from hf_saliency.render.marks.mark import PART, Strip, breaks
 from hf_saliency.render.wrap import TooNarrow
 
 _SHARE = 0.4  # of the width, for the longest label
@@ -28,22 +28,41 @@ class Rows(BarScale):
             raise TooNarrow("bars that can be read", fixed + len(self.part.targets) * _LEAST, self.width)
         line = self.typeface.line
         last = len(self.labels) - 1
-        body = [Strip(line, partial(self._row, i), keep=i in (0, last - 1)) for i in range(last + 1)]
-        found = [Strip(line + GAP, self._head), *body, *self._tail()]
+        body = []
+        for i in range(last + 1):
+            if i in breaks(self.part):
+                body.append(Strip(PART, self._parting, keep=True))
+            body.append(Strip(line, partial(self._row, i), keep=i in (0, last - 1)))
+        found = [Strip(line * max(map(len, self._heads)) + GAP, self._head), *body, *self._tail()]
         # A page must not begin with what belongs to the last bar, nor end with the names of the targets.
-        whole = [0, *range(last + 1, len(found) - 1)]
+        whole = [0, *range(len(body), len(found) - 1)]
         return [dataclasses.replace(s, keep=s.keep or i in whole) for i, s in enumerate(found)]
 
     def _tail(self) -> list[Strip]:
         """The axis, the model's answers, and what was left out."""
         tail = [Strip(self.small.line + GAP, self._axis)] if self.ticks else []
-        count = max(len(answers(t, self.predictions)) for t in self.part.targets)
+        count = max(len(lines) for lines in self._answers)
         if count:
             tail.append(Strip(GAP, None))
         tail += [Strip(self.small.line, partial(self._answer, i)) for i in range(count)]
         if self.note:
             tail.append(Strip(self.small.line + GAP, self._note))
         return tail
+
+    @cached_property
+    def _answers(self) -> list[list[str]]:
+        """Lines below the bars of each target."""
+        wide = self._field + self._number
+        return [
+            [line for text in answers(target, self.predictions) for line in folded(text, self.small, wide)]
+            for target in self.part.targets
+        ]
+
+    @cached_property
+    def _heads(self) -> list[list[str]]:
+        """Lines above the bars of each target."""
+        wide = self._field + self._number
+        return [folded(target_name(target), self.typeface, wide) for target in self.part.targets]
 
     @cached_property
     def _cut(self) -> list[str]:
@@ -69,9 +88,11 @@ class Rows(BarScale):
         return self._left + target * (self._field + self._number + _BETWEEN)
 
     def _head(self, ax: Axes, y: float) -> None:
-        for i, target in enumerate(self.part.targets):
-            text = self.typeface.elide(target_name(target), self._field + self._number)
-            points.write(ax, self._x(i), y + self.typeface.ascent, text, self.typeface)
+        most = max(map(len, self._heads))
+        for i, lines in enumerate(self._heads):
+            for k, text in enumerate(lines, start=most - len(lines)):
+                baseline = y + k * self.typeface.line + self.typeface.ascent
+                points.write(ax, self._x(i), baseline, text, self.typeface)
 
     def _row(self, column: int, ax: Axes, y: float) -> None:
         face, label = self.typeface, self._cut[column]
@@ -86,12 +107,16 @@ class Rows(BarScale):
             self.fill(ax, [box], self.values[i, [column]])
             zero = x + self.below * self._field
             points.rule(ax, (zero, y), (zero, y + face.line))
-            if target.position == column:
+            if column in target.positions:
                 points.outline(ax, (x, y + 0.5, self._field, face.line - 1), dashed=not target.masked)
             if self.printed:
                 text = self.texts[i, column]
                 right = x + self._field + self._number
                 points.write(ax, right - face.advance(text), baseline, text, face)
+
+    def _parting(self, ax: Axes, y: float) -> None:
+        """Between two texts."""
+        points.rule(ax, (0.0, y + PART / 2), (self.width, y + PART / 2), gid="part")
 
     def _axis(self, ax: Axes, y: float) -> None:
         for i in range(len(self.part.targets)):
@@ -103,11 +128,9 @@ class Rows(BarScale):
                 points.write(ax, left, y + GAP + self.small.ascent, text, self.small)
 
     def _answer(self, number: int, ax: Axes, y: float) -> None:
-        for i, target in enumerate(self.part.targets):
-            found = answers(target, self.predictions)
-            if number < len(found):
-                text = self.small.elide(found[number], self._field + self._number)
-                points.write(ax, self._x(i), y + self.small.ascent, text, self.small)
+        for i, lines in enumerate(self._answers):
+            if number < len(lines):
+                points.write(ax, self._x(i), y + self.small.ascent, lines[number], self.small)
 
     def _note(self, ax: Axes, y: float) -> None:
         text = self.small.elide(self.note, self.width)

@@ -23,7 +23,7 @@ class Bars:
     """A bar for each token in reading order, as long as its score and in its colour.
 
     The bars of several targets stand side by side, on one scale. A bar of full length is at the limit of the
-    colour scale; a score that is not finite is a hatched box. The token that a target is read at has a frame.
+    colour scale; a score that is not finite is a hatched box. A target's own token has a frame.
 
     Parameters
     ----------

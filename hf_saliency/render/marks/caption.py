@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +18,8 @@ from hf_saliency.render.typeface import Typeface
 from hf_saliency.saliency_map import Prediction, TargetRow
 
 SMALLER = 1.2  # the text's size over that of the caption
+# A label that runs both ways is one word: its marks of direction belong together.
+_WORD = re.compile(r"\u2068[^\u2069]*\u2069\S*|\S+")
 _SPACE = 5.0  # points between two items
 _MARK = "\u200f"  # what it begins runs from right to left
 
@@ -67,15 +71,28 @@ class Caption:
 
 
 def target_name(target: TargetRow) -> str:
-    """What is explained, and against what."""
+    """What is explained, and against what; a value that is no logit has no predictions and stands here."""
     against = "" if target.against is None else f" against {isolated(name(target.against))}"
-    return isolated(name(target.label)) + against
+    value = f" = {decimals(target.score)}" if target.unit == "value" and math.isfinite(target.score) else ""
+    return isolated(name(target.label)) + against + value
 
 
 def answers(target: TargetRow, count: int) -> list[str]:
     """The model's best answers with their probabilities."""
     texts = [prediction_text(p) for p in target.predictions[:count]]
     return [f"{isolated(label)} {probability}" for label, probability in texts]
+
+
+def folded(text: str, typeface: Typeface, width: float, most: int = 2) -> list[str]:
+    """A text on as many lines as it needs, up to ``most``: broken between words, and cut only where it has to be."""
+    lines: list[str] = []
+    for word in _WORD.findall(text):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and (len(lines) == most or typeface.advance(longer) <= width):
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [typeface.elide(line, width) for line in lines] or [""]
 
 
 def target_items(target: TargetRow, count: int, *, backwards: bool = False) -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from hf_saliency.render.marks.caption import folded
+from hf_saliency.render.marks.mark import PART
 from hf_saliency.render.typeface import SMALLEST, Typeface
 
 GAP = 2.0  # points between cells and labels
@@ -24,23 +27,28 @@ class Grid:
     ----------
     typeface
         Of all labels.
-    rows, columns
+    rows
+        Labels on up to three lines, cut where that is too short.
+    columns
         Labels, cut to their longest length.
     answers
         Texts to the right of each row.
     width
         Of the whole.
+    breaks
+        Columns before which there is a gap: another text begins there.
     """
 
     typeface: Typeface
-    rows: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
     columns: tuple[str, ...]
     answers: tuple[tuple[str, ...], ...]
     width: float
+    breaks: tuple[int, ...] = ()
 
     @cached_property
     def left(self) -> float:
-        return max((self.typeface.advance(label) for label in self.rows), default=0.0) + GAP
+        return max((self.typeface.advance(line) for label in self.rows for line in label), default=0.0) + GAP
 
     @cached_property
     def right(self) -> float:
@@ -67,13 +75,13 @@ class Grid:
 
     @cached_property
     def cell_width(self) -> float:
-        return (self.width - self.left - self.right) / len(self.columns)
+        return (self.width - self.left - self.right - PART * len(self.breaks)) / len(self.columns)
 
     @cached_property
     def cell_height(self) -> float:
         """Square cells, but no higher than two lines, and no lower than a label needs if the page allows it."""
         square = min(self.cell_width, 2 * Typeface("small").line)
-        labelled = max(square, self.typeface.ink)
+        labelled = max(square, self._row_label)
         return labelled if self.column_step == 1 or labelled * len(self.rows) <= self.width else square
 
     @cached_property
@@ -87,8 +95,13 @@ class Grid:
         return 1 if self.level else max(1, math.ceil(self.typeface.ink / max(self.cell_width, 0.01) - 1e-9))
 
     @cached_property
+    def _row_label(self) -> float:
+        """Height of the highest label of a row."""
+        return self.typeface.ink * max((len(label) for label in self.rows), default=1)
+
+    @cached_property
     def row_step(self) -> int:
-        return max(1, math.ceil(self.typeface.ink / self.cell_height - 1e-9))
+        return max(1, math.ceil(self._row_label / self.cell_height - 1e-9))
 
     @cached_property
     def top(self) -> float:
@@ -103,18 +116,19 @@ class Grid:
         return max(self.typeface.advance(label) for label in self.columns)
 
     @property
-    def frame(self) -> tuple[float, float, float, float]:
-        """Around all cells."""
-        return (
-            self.left,
-            self.top,
-            self.cell_width * len(self.columns),
-            self.cell_height * len(self.rows),
-        )
+    def parts(self) -> list[range]:
+        """The columns of each text."""
+        return [range(a, b) for a, b in itertools.pairwise([0, *self.breaks, len(self.columns)])]
+
+    def frame(self, part: range) -> tuple[float, float, float, float]:
+        """Around all cells of a text."""
+        x, y, width, height = self.box(0, part.start)
+        return x, y, width * len(part), height * len(self.rows)
 
     def box(self, row: int, column: int) -> tuple[float, float, float, float]:
         width, height = self.cell_width, self.cell_height
-        return self.left + column * width, self.top + row * height, width, height
+        x = self.left + column * width + PART * sum(start <= column for start in self.breaks)
+        return x, self.top + row * height, width, height
 
 
 def fit(
@@ -123,6 +137,7 @@ def fit(
     answers: list[tuple[str, ...]],
     width: float,
     fontsize: float | str,
+    breaks: tuple[int, ...] = (),
 ) -> Grid:
     """The grid with the largest labels, up to a size, that all have room; else with the smallest."""
     largest = Typeface(fontsize).points
@@ -132,10 +147,11 @@ def fit(
         cut = min(_LABEL * size, _SHARE * width)
         grid = Grid(
             typeface,
-            tuple(typeface.elide(label, cut) for label in rows),
+            tuple(tuple(folded(label, typeface, cut, most=3)) for label in rows),
             tuple(typeface.elide(label, cut) for label in columns),
             tuple(answers),
             width,
+            breaks,
         )
         if grid.cell_width > 0 and grid.column_step == grid.row_step == 1:
             break

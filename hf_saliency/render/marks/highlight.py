@@ -25,7 +25,7 @@ _GAP = 6.0  # points between two blocks
 class Highlight:
     """The text in running lines with each token on its colour, one block for each target.
 
-    The token that the target is read at has a frame, and the model's best answers stand below the block.
+    The target's own token has a frame, and the model's best answers stand below the block.
     Lines break between words; text that no token covers stands on no colour. Tokens that share characters
     share their box, side by side.
 
@@ -143,7 +143,7 @@ class _Line:
         y -= self.top
         boxes = [(x, y + top, width, height) for (x, top, width, height), _ in self.boxes]
         points.cells(ax, boxes, values[[column for _, column in self.boxes]], colors)
-        for x, top, width, height in self.text.frames(target.position):
+        for x, top, width, height in self.text.frames(target.positions):
             if top == self.top:
                 points.outline(ax, (x, y + top, width, height), dashed=not target.masked)
         for x, baseline, run, ink in self.runs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -12,6 +13,8 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.passage import visible
 from hf_saliency.saliency_map import SaliencyMap
+
+PART = 5.0  # points between two texts of a map
 
 
 @runtime_checkable
@@ -68,6 +71,12 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyM
             "figure(..., mark=Highlight(special=True))."
         )
     return whole.part(range(len(whole.targets)), columns)
+
+
+def breaks(part: SaliencyMap) -> tuple[int, ...]:
+    """The columns at which another text begins."""
+    pairs = enumerate(itertools.pairwise(part.tokens), start=1)
+    return tuple(i for i, (before, token) in pairs if before.text != token.text)
 
 
 def name(label: str) -> str:

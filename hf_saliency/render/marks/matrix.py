@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.colors import INK, Colors
-from hf_saliency.render.marks.caption import prediction_text
+from hf_saliency.render.marks.caption import prediction_text, target_name
 from hf_saliency.render.marks.grid import GAP, Grid, fit
-from hf_saliency.render.marks.mark import name, shown
+from hf_saliency.render.marks.mark import breaks, shown
 from hf_saliency.render.numerals import decimals, number, ordinal
 from hf_saliency.render.passage import token_labels
 from hf_saliency.render.typeface import SMALLEST, Typeface
@@ -24,7 +24,7 @@ _NOTE = 2.0  # points between cells and the note below them
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows are targets, columns are tokens; each row's frame is at the token that its target is read at.
+    """Rows are targets, columns are tokens; each row's frame is at its target's own token.
 
     Labels get as small as needed, down to 4.75 points; where even that is too large for every label, only
     every second, third, ... has one, and a line below the matrix says so.
@@ -105,13 +105,14 @@ class Matrix:
         part = self.shown(saliency_map)
         grid = self._grid(part, colors, points.size(ax)[0])
         values = colors.values(part)
-        boxes = [grid.box(i, j) for i in range(len(grid.rows)) for j in range(len(grid.columns))]
-        points.cells(ax, boxes, values.ravel(), colors, joined=True)
         thin = min(0.7, 0.1 * min(grid.cell_width, grid.cell_height))
-        points.outline(ax, grid.frame, linewidth=0.3, gid="frame")
+        for text in grid.parts:
+            boxes = [grid.box(i, j) for i in range(len(grid.rows)) for j in text]
+            points.cells(ax, boxes, values[:, text].ravel(), colors, joined=True)
+            points.outline(ax, grid.frame(text), linewidth=0.3, gid="frame")
         for row, target in enumerate(part.targets):
-            if target.position is not None:
-                points.outline(ax, grid.box(row, target.position), linewidth=thin, dashed=not target.masked)
+            for column in target.positions:
+                points.outline(ax, grid.box(row, column), linewidth=thin, dashed=not target.masked)
         _labels(ax, grid)
         if self.values:
             self._values(ax, grid, _printed(part, colors))
@@ -123,7 +124,7 @@ class Matrix:
         return Typeface("x-small")
 
     def _grid(self, part: SaliencyMap, colors: Colors, width: float) -> Grid:
-        rows = [name(target.label) for target in part.targets]
+        rows = [target_name(target) for target in part.targets]
         columns = token_labels(part)
         answers = [
             tuple(text for p in target.predictions[: self.predictions] for text in prediction_text(p))
@@ -133,13 +134,13 @@ class Matrix:
         if self.values:
             smallest = Typeface(min(SMALLEST, Typeface(self.fontsize).points))
             least = max(smallest.advance(text) for text in _printed(part, colors).flat) + GAP
-        grid = fit(rows, columns, answers, width, self.fontsize)
+        grid = fit(rows, columns, answers, width, self.fontsize, breaks(part))
         if grid.cell_width >= least:
             return grid
         wide = grid
         while wide.cell_width < least:
             wider = wide.width + max(1.0, (least - wide.cell_width) * len(columns))
-            wide = fit(rows, columns, answers, wider, self.fontsize)
+            wide = fit(rows, columns, answers, wider, self.fontsize, breaks(part))
         what = "values in its cells" if self.values else "cells that can be seen"
         raise TooNarrow(f"a matrix of {len(columns)} columns with {what}", wide.width, width)
 
@@ -166,8 +167,9 @@ def _labels(ax: Axes, grid: Grid) -> None:
     for i in range(0, len(grid.rows), grid.row_step):
         _, y, _, height = grid.box(i, 0)
         baseline = y + height / 2 + half
-        label = grid.rows[i]
-        points.write(ax, grid.left - GAP - typeface.advance(label), baseline, label, typeface)
+        for k, label in enumerate(grid.rows[i]):
+            down = (k - (len(grid.rows[i]) - 1) / 2) * typeface.ink
+            points.write(ax, grid.left - GAP - typeface.advance(label), baseline + down, label, typeface)
         for text, x in zip(grid.answers[i], grid.answer_places, strict=False):
             points.write(ax, x, baseline, text, typeface)
 

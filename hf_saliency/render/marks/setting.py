@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -177,13 +177,13 @@ class Setting:
             if columns:
                 yield start, end, columns
 
-    def frames(self, column: int | None) -> list[Box]:
-        """The boxes of one token, made one where they touch on a line."""
+    def frames(self, columns: Sequence[int]) -> list[Box]:
+        """The boxes of some tokens, made one where they touch on a line or only a space lies between them."""
         joined: list[Box] = []
-        own = [box for box, each in self.boxes if each == column]
+        own = [box for box, each in self.boxes if each in columns]
         for x, y, width, height in sorted(own, key=lambda box: (box[1], box[0])):
-            if joined and joined[-1][1] == y and abs(sum(joined[-1][::2]) - x) < 1e-6:
+            if joined and joined[-1][1] == y and x - sum(joined[-1][::2]) < self.typeface.advance(" "):
                 before = joined.pop()
-                x, width = before[0], before[2] + width
+                x, width = before[0], x + width - before[0]
             joined.append((x, y, width, height))
         return joined

@@ -11,6 +11,7 @@ from functools import cached_property
 from matplotlib.axes import Axes
 
 from hf_saliency.render import points
+from hf_saliency.render.marks.mark import PART
 from hf_saliency.render.numerals import ordinal
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeface import SMALLEST, Typeface
@@ -36,6 +37,8 @@ class TokenAxis:
         Of all places, in points.
     even
         Whether all places have one width. Else level labels have as much as they need, as in running text.
+    breaks
+        Columns before which there is a gap: another text begins there.
     """
 
     labels: Sequence[str]
@@ -43,11 +46,12 @@ class TokenAxis:
     left: float
     width: float
     even: bool = True
+    breaks: tuple[int, ...] = ()
 
     @cached_property
     def pitch(self) -> float:
         """Width of a place, where all have one."""
-        return self.width / len(self.labels)
+        return self._room / len(self.labels)
 
     @cached_property
     def height(self) -> float:
@@ -64,9 +68,17 @@ class TokenAxis:
         """What the reader is told where labels were left out."""
         return f"every {ordinal(self.step)} token is labelled" if self.step > 1 else ""
 
+    @property
+    def _room(self) -> float:
+        return self.width - PART * len(self.breaks)
+
+    def start(self, column: int) -> float:
+        """Left end of a token's place, where all have one width."""
+        return self.middle(column) - self.pitch / 2
+
     def middle(self, column: int) -> float:
         """Of a token's place."""
-        return self._middles[column]
+        return self._middles[column] + PART * sum(start <= column for start in self.breaks)
 
     def draw(self, ax: Axes, y: float) -> None:
         """Draw the labels, their upper edge at a distance in points from that of the Axes."""
@@ -93,7 +105,7 @@ class TokenAxis:
         if self.even or not self._level:
             return [self.left + (column + 0.5) * self.pitch for column in range(len(self.labels))]
         widths = [self._type.advance(label) for label in self.labels]
-        spare = (self.width - sum(widths)) / len(widths)
+        spare = (self._room - sum(widths)) / len(widths)
         gap = min(spare, _WIDEST * self._type.points)
         ends = itertools.accumulate(width + gap for width in widths)
         return [self.left + end - (width + gap) / 2 for end, width in zip(ends, widths, strict=True)]
@@ -102,7 +114,7 @@ class TokenAxis:
     def _level(self) -> bool:
         widths = [self.typeface.advance(label) for label in self.labels]
         needed = max(widths) * len(widths) if self.even else sum(widths)
-        return needed + _GAP * len(widths) <= self.width
+        return needed + _GAP * len(widths) <= self._room
 
     @cached_property
     def _type(self) -> Typeface:

@@ -179,7 +179,7 @@ def test_a_contrast_with_the_predicted_label_warns() -> None:
     with pytest.warns(UserWarning, match=f"the very class that 1 targets explain \\('{predicted}'\\)"):
         assert not on(TEXT, target=hs.Label(against=predicted)).scores.any()
     tokens = tagger()
-    there = tokens(TEXT, target=hs.TokenLabel(1)).targets[0].label
+    there = tokens(TEXT, target=hs.TokenLabel(1)).targets[0].label.split(": ")[1]
     with pytest.warns(UserWarning, match="the very class that 1 targets explain"):
         tokens(TEXT, target=hs.TokenLabel(1, against=there))
 
@@ -304,7 +304,7 @@ def test_a_given_label_at_chosen_words() -> None:
     heat = explainer(NAMES, target=hs.TokenLabel(["cat", -2], label="O", against="I-PER", unit="log_prob"))
     values = logits(explainer, NAMES).log_softmax(-1)
     assert [row.position for row in heat.targets] == [2, 12]
-    assert [row.label for row in heat.targets] == ["O", "O"]
+    assert [row.label for row in heat.targets] == ["cat: O", "mat: O"]
     for row in heat.targets:
         assert row.score == pytest.approx(
             (values[row.position, 2] - values[row.position, 1]).item(), rel=1e-10
