@@ -34,12 +34,7 @@ if TYPE_CHECKING:
     from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm
     from hf_saliency.attribution.llm_gradient_norm import LLMGradientNormAttribution
     from hf_saliency.attribution.method import Method
-    from hf_saliency.attribution.path_methods import (
-        discretized_integrated_gradients,
-        gradient_shap,
-        integrated_gradients,
-        sequential_integrated_gradients,
-    )
+    from hf_saliency.attribution.path_methods import gradient_shap, integrated_gradients
     from hf_saliency.attribution.random_baseline import random_baseline
     from hf_saliency.attribution.removal_methods import (
         kernel_shap,
@@ -49,6 +44,10 @@ if TYPE_CHECKING:
         shapley_sampling,
     )
     from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
+    from hf_saliency.attribution.word_path_methods import (
+        discretized_integrated_gradients,
+        sequential_integrated_gradients,
+    )
     from hf_saliency.captum_views import captum_records, llm_attribution_result
     from hf_saliency.carriers import read_maps
     from hf_saliency.comparison import Agreement, agreement
@@ -104,10 +103,10 @@ _HOME = {
     "smooth_grad_squared": "attribution.gradient_methods",
     "var_grad": "attribution.gradient_methods",
     "Method": "attribution.method",
-    "discretized_integrated_gradients": "attribution.path_methods",
+    "discretized_integrated_gradients": "attribution.word_path_methods",
     "gradient_shap": "attribution.path_methods",
     "integrated_gradients": "attribution.path_methods",
-    "sequential_integrated_gradients": "attribution.path_methods",
+    "sequential_integrated_gradients": "attribution.word_path_methods",
     "random_baseline": "attribution.random_baseline",
     "kernel_shap": "attribution.removal_methods",
     "leave_one_out": "attribution.removal_methods",

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
-from hf_saliency import __version__
-from hf_saliency.adapter.baselines import Baseline, Read
-from hf_saliency.adapter.batch import collate, names, sweep, tokens_read
+from hf_saliency.adapter.baselines import Baseline
+from hf_saliency.adapter.batch import collate
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.features import kept
-from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.rows import Row
-from hf_saliency.adapter.score import READ, Outcome, Score
+from hf_saliency.adapter.score import Score
 from hf_saliency.adapter.targets.default import default_target, example
 from hf_saliency.adapter.targets.target import Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.methods import as_method
-from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
-from hf_saliency.found import Found, attributed
+from hf_saliency.explanation import Explanation, score_of
+from hf_saliency.found import Found
 from hf_saliency.given import integer, is_one, listed
+from hf_saliency.provenance import provenance
 from hf_saliency.result import saliency_map
 from hf_saliency.saliency_map import SaliencyMap
-from hf_saliency.shared_passes import shares
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -162,8 +157,8 @@ class Explainer:
         """
         single = is_one(texts)
         given = [texts] if single else listed(texts)
-        kept = integer(top_k)
-        if kept is None or kept < 0:
+        number_kept = integer(top_k)
+        if number_kept is None or number_kept < 0:
             raise SaliencyError(f"top_k={top_k!r}: give the number of predictions to keep, 0 or more.")
         chosen = self._target(target)
         how = as_method(method)
@@ -179,7 +174,8 @@ class Explainer:
             encodings.append(encoding)
             rows += [(number, row) for row in own]
         with torch.inference_mode(False):  # whose tensors autograd could not save
-            found = self._explain([row for _, row in rows], chosen, how, kept)
+            run = Explanation(self.text_model, chosen, how, number_kept, self.batch_tokens, self.progress)
+            found = run.found([row for _, row in rows])
         grouped: list[list[tuple[Row, Found]]] = [[] for _ in encodings]
         for (number, row), what in zip(rows, found, strict=True):
             grouped[number].append((row, what))
@@ -251,18 +247,14 @@ class Explainer:
         encoding, rows = self._rows(text, chosen, "error")
         reading = chosen.reading(model, len(encoding.parts))
         with torch.inference_mode(False):
-            score = self._score(rows, reading)
+            score = score_of(model, rows, reading, self.batch_tokens)
             batch = collate(model, rows, reading, score.names, trim=False)
-            sink: list[Outcome] = []
-            with torch.no_grad():
-                score(*batch.embeds, *batch.rows, sink)  # says which class is the most probable
-            class_id = score.names.index("class_id")
-            extra = (*batch.rows[:class_id], sink[0].class_ids, *batch.rows[class_id + 1 :])
+            extra, _ = score.with_classes(batch.embeds, batch.tensors)
             embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
             arguments: dict[str, Any] = {"inputs": embeds, "additional_forward_args": extra}
             if baseline is not None:
                 of = Baseline.of(baseline, model)
-                replaced = of.embeds(model, batch, kept(model, batch), self._reader(chosen))
+                replaced = of.embeds(model, batch, kept(model, batch), chosen.reader(model))
                 arguments["baselines"] = replaced
         single = {key: value[0] for key, value in arguments.items() if key != "additional_forward_args"}
         return score, arguments if len(embeds) > 1 else {**arguments, **single}
@@ -288,82 +280,6 @@ class Explainer:
         target.check(self.text_model)
         return target
 
-    def _reader(self, target: Target) -> Read:
-        """How a target encodes texts, for a baseline's."""
-        return lambda given: target.encode(given, self.text_model, "windows")
-
-    def _explain(self, rows: Sequence[Row], target: Target, method: Method, top_k: int) -> list[Found]:
-        """Every row's scores, in the order given."""
-        found: dict[int, Found] = {}
-        # Rows of as many sequences as each other share a score: but for multiple choice these are all.
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, row in enumerate(rows):
-            kind = (len(row.encoding.parts), self.text_model.ends(row.encoding))
-            groups.setdefault(kind, []).append(i)
-        with tqdm(total=len(rows), unit="target", delay=2, leave=False, disable=not self.progress) as bar:
-            for (parts, _), group in groups.items():
-                reading = target.reading(self.text_model, parts)
-                for count in self._sweep(group, rows, reading, self._reader(target), method, top_k, found):
-                    bar.update(count)
-        return [found[i] for i in range(len(rows))]
-
-    def _sweep(
-        self,
-        group: Sequence[int],
-        rows: Sequence[Row],
-        reading: Reading,
-        read: Read,
-        method: Method,
-        top_k: int,
-        found: dict[int, Found],
-    ) -> Iterator[int]:
-        """Batch after batch of some rows; what is found joins ``found``."""
-        model, own = self.text_model, [rows[i] for i in group]
-        score = self._score(own, reading, top_k)
-        attribution = method.build(score, [Vocabulary(stream.module) for stream in score.streams])
-
-        def step(batch: list[int], budget: int) -> None:
-            score.batch_tokens = budget
-            inputs = collate(model, [own[i] for i in batch], reading, score.names)
-            done = attributed(attribution, method, score, model, inputs, budget, read)
-            found.update(zip((group[i] for i in batch), done, strict=True))
-
-        lengths = [tokens_read(row, model, reading.layout) for row in own]
-        texts = [id(row.encoding) for row in own] if shares(attribution, method, score, own) else None
-        alone = method.draws(attribution)
-        return sweep(lengths, self.batch_tokens, model.pads, step, alone=alone, texts=texts)
-
-    def _score(self, rows: Sequence[Row], reading: Reading, top_k: int = 1) -> Score:
-        """The explained number as a function of embeddings."""
-        model = self.text_model
-        row_names = names(model, rows, reading)
-        return Score(
-            model.model,
-            reading.layout.streams(model.streams),
-            row_names,
-            reading,
-            model_inputs=[name for name in row_names if name not in READ],
-            constants=model.inputs,
-            top_k=top_k,
-            batch_tokens=self.batch_tokens,
-        )
-
     @functools.cached_property
     def _provenance(self) -> dict[str, str]:
-        model = self.text_model.model
-        config = getattr(model, "config", None)
-        quantization = getattr(config, "quantization_config", None)
-        details = {
-            "model": getattr(config, "name_or_path", "") or type(model).__name__,
-            "class": type(model).__name__,
-            "revision": getattr(config, "_commit_hash", None) or "",
-            "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-            "quantization": str(getattr(quantization, "quant_method", quantization) or ""),
-            "tokenizer": type(self.text_model.tokenizer).__name__,
-        }
-        versions = {package: metadata.version(package) for package in ("captum", "torch", "transformers")}
-        return {
-            **{key: value for key, value in details.items() if value},
-            "hf-saliency": __version__,
-            **versions,
-        }
+        return provenance(self.text_model)

@@ -19,14 +19,15 @@ from hf_saliency.adapter import features
 from hf_saliency.adapter.baselines import Baseline, Read
 from hf_saliency.adapter.batch import Batch
 from hf_saliency.adapter.hooks import borrowed
-from hf_saliency.adapter.score import Outcome, Score
+from hf_saliency.adapter.outcome import Outcome
+from hf_saliency.adapter.score import Score
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Call, Method
 from hf_saliency.attribution.reductions import REDUCTIONS
 from hf_saliency.attribution.sampling import seeded
 from hf_saliency.errors import SaliencyError
-from hf_saliency.given import described, out_of_memory
-from hf_saliency.shared_passes import shared, shares
+from hf_saliency.failures import described, out_of_memory
+from hf_saliency.shared_gradients import shared
 from hf_saliency.terms import Feature
 
 
@@ -67,6 +68,8 @@ def attributed(
     batch: Batch,
     batch_tokens: int,
     read: Read,
+    *,
+    share: bool,
 ) -> list[Found]:
     """One batch through Captum, and what each of its rows gave.
 
@@ -86,18 +89,18 @@ def attributed(
         How many tokens one pass may hold.
     read
         How the target encodes texts.
+    share
+        Whether rows of a text may share its forward pass.
 
     Returns
     -------
     list of Found
     """
     sink: list[Outcome] = []
-    rows = batch.rows
+    tensors = batch.tensors
     if not method.at_input:  # the score is evaluated elsewhere too, so the class must be known before
-        with torch.no_grad():
-            score(*batch.embeds, *rows, sink)
-        class_id = score.names.index("class_id")
-        rows = (*rows[:class_id], sink[0].class_ids, *rows[class_id + 1 :])
+        tensors, outcome = score.with_classes(batch.embeds, tensors)
+        sink.append(outcome)
     # Leaves that require a gradient, since Captum warns about others.
     embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
     arguments = dict(method.call(_call(attribution, model, batch, batch_tokens, read)))
@@ -105,18 +108,18 @@ def attributed(
     if complete:
         arguments["return_convergence_delta"] = True
     draws = method.draws(attribution)
-    position = batch.targets[0].position or 0
+    position = batch.rows[0].position or 0
     with contextlib.ExitStack() as stack:
         # Over the backward pass as well, in which checkpointed layers are run again.
         stack.enter_context(borrowed(model.model))
         if draws:
             stack.enter_context(seeded(method.seed or 0, position))
-        if shares(attribution, method, score, batch.targets):
+        if share and score.batched_derivatives:
             stack.enter_context(shared(attribution, score, batch))
         try:
             result = attribution.attribute(
                 embeds if len(embeds) > 1 else embeds[0],
-                additional_forward_args=(*rows, sink) if method.at_input else rows,
+                additional_forward_args=(*tensors, sink) if method.at_input else tensors,
                 **arguments,
             )
         except Exception as error:
@@ -127,7 +130,7 @@ def attributed(
     result, delta = result if complete else (result, None)
     raw = _streams(result, method, batch)
     deltas = [None] * len(raw[0]) if delta is None else _deltas(raw, delta)
-    values = [_reduced(one, method, batch).detach() for one in raw]
+    values = [_reduced(one, method).detach() for one in raw]
     return _found(batch, values, sink[-1], deltas)
 
 
@@ -169,7 +172,7 @@ def _found(
     arrays = [(one if one.dtype == torch.float64 else one.float()).cpu().numpy() for one in values]
     classes, chances = outcome.classes.tolist(), outcome.probabilities.tolist()
     found = []
-    for i, (row, own) in enumerate(zip(batch.targets, batch.columns, strict=True)):
+    for i, (row, own) in enumerate(zip(batch.rows, batch.columns, strict=True)):
         single = len(row.reads) == 1
         found.append(
             Found(
@@ -191,7 +194,7 @@ def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, r
         embeds = Baseline.of(given, model).embeds(model, batch, kept(), read)
         return embeds if len(embeds) > 1 else embeds[0]
 
-    count = len(batch.targets)
+    count = len(batch.rows)
 
     def feature_mask(feature: Feature) -> Any:
         numbers = features.feature_mask(batch, kept(), feature)
@@ -214,7 +217,7 @@ def _streams(result: Any, method: Method, batch: Batch) -> list[Tensor]:
     return [values.detach() for values in found]
 
 
-def _reduced(values: Tensor, method: Method, batch: Batch) -> Float[Tensor, "batch tokens"]:
+def _reduced(values: Tensor, method: Method) -> Float[Tensor, "batch tokens"]:
     if values.dim() == 2:
         return values
     if method.reduction is None:

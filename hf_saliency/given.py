@@ -1,9 +1,9 @@
-"""What a user gives: texts, whole numbers, functions; each is read in one way here."""
+"""What a user gives: texts and whole numbers; each is read in one way here."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hf_saliency.errors import SaliencyError
@@ -55,50 +55,6 @@ def listed(texts: Any) -> list[Any]:
     raise SaliencyError(
         f"a text must be a string, not {type(texts).__name__}: explainer('Some text.'){hint}."
     )
-
-
-def called(function: Callable[..., Any], whose: str, advice: str, *arguments: Any) -> Any:
-    """What a user's function returns; what it raises becomes the cause of an error that says whose it was.
-
-    Parameters
-    ----------
-    function
-        The function.
-    whose
-        What it is called in an error.
-    advice
-        How it is meant to be written.
-    *arguments
-        What it is called with.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    SaliencyError
-        For any error of the function's but a lack of memory, which a smaller batch may mend.
-    """
-    try:
-        return function(*arguments)
-    except Exception as error:
-        if isinstance(error, SaliencyError) or out_of_memory(error):
-            raise
-        raise SaliencyError(f"{whose} raised {described(error)} {advice}") from error
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory is short, as PyTorch does in several ways."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and "memory" in str(error).lower()
-    )
-
-
-def described(error: Exception) -> str:
-    """An error's class and the beginning of what it says, as a sentence."""
-    said = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {said.rstrip('.')}." if said else f"{type(error).__name__}."
 
 
 def _is_conversation(given: object) -> bool:

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 import hf_saliency as hs
-from hf_saliency.adapter.batch import sweep
+from hf_saliency.adapter.sweep import sweep
 
 TEXT = "The formal study of grammar is an important part."
 

@@ -19,7 +19,7 @@ ROOMS = {"attribution", "adapter", "render"}
 # What each part may import of the others. The hall is every module at the top but the ones named here.
 HALL_FOR = {
     "attribution": {"errors", "terms"},
-    "adapter": {"errors", "given", "spans", "terms"},
+    "adapter": {"errors", "failures", "given", "spans", "terms"},
     "render": {
         *("alignment", "comparison", "errors", "palette", "record", "row_selection", "saliency_map", "spans"),
         *("storage", "textual_heatmap", "word_columns"),
@@ -28,9 +28,11 @@ HALL_FOR = {
 MEETING = {"attribution", "adapter"}
 ROOMS_FOR = {
     "explainer": MEETING,
+    "explanation": MEETING,
+    "provenance": MEETING,
     "found": MEETING,
     "result": MEETING,
-    "shared_passes": MEETING,
+    "shared_gradients": MEETING,
     "cli": ROOMS,
     "terminal": ROOMS,
     "showing": {"render"},
@@ -42,8 +44,8 @@ ENTRANCES = {*ROOMS_FOR, *ROOMS}  # what the hall may not import
 
 HOMES = {
     "transformers": {"adapter", "demo"},
-    "torch": {"attribution", "adapter", "explainer", "found", "captum_views", "shared_passes", "demo"},
-    "captum": {"attribution", "adapter", "explainer", "captum_views", "shared_passes"},
+    "torch": {"attribution", "adapter", "explainer", "found", "captum_views", "shared_gradients", "demo"},
+    "captum": {"attribution", "adapter", "explainer", "captum_views", "shared_gradients"},
     "matplotlib": {"render"},
     "pypdf": {"carriers"},
     "textualheatmap": {"render"},

@@ -136,7 +136,7 @@ def test_it_learns_and_is_explained_by_names(
             one.label for one in target.predictions
         ]
         assert len(target.predictions) == 3
-        assert target.label == target.predictions[0].label
+        assert target.label.endswith(f": {target.predictions[0].label}")
     example.draw(explainer, tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".pdf", ".png", ".html"}
     assert "active (not inactive)" in (tmp_path / "sense_probe.html").read_text(encoding="utf-8")
@@ -165,7 +165,7 @@ def test_its_connectivity_is_that_of_dense_one_hot_inputs(example: ModuleType) -
                 here = logits()[at]
                 return here.max() if kind == "predicted" else here[1] - here[2]
 
-            assert one.label == (
+            assert one.label.partition(": ")[2] == (
                 names[1] if kind == "against" else names[int(logits()[one.position].argmax())]
             )
             assert one.score == pytest.approx(score().item(), rel=1e-10)

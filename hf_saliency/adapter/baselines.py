@@ -214,7 +214,7 @@ class Baseline:
     def _words(self, batch: Batch, read: Read) -> Encoding:
         """The baseline's texts, read as those that are explained."""
         one = isinstance(self.given, str)
-        if one and any(len(row.encoding.texts) > 1 for row in batch.targets):
+        if one and any(len(row.encoding.texts) > 1 for row in batch.rows):
             raise SaliencyError(
                 f"the baseline text {self.given!r} is one, and what is explained holds several: give a tuple of texts "
                 "like the one that is explained, or a baseline such as hs.mean_embedding."
@@ -224,7 +224,7 @@ class Baseline:
             words = read(self.given)
         except SaliencyError as error:
             raise SaliencyError(f"{shown} cannot be read like what is explained: {error}") from error
-        for row in batch.targets:
+        for row in batch.rows:
             there, own = _counts(words), _counts(row.encoding)
             if there != own:
                 raise SaliencyError(
@@ -238,8 +238,8 @@ class Baseline:
         own = batch.embeds[part]
         if given.dim() < 2 or given.shape[-2] == 1:
             return given
-        if given.dim() > 2 or any(len(row.encoding) != len(given) for row in batch.targets):
-            length = len(batch.targets[0].encoding)
+        if given.dim() > 2 or any(len(row.encoding) != len(given) for row in batch.rows):
+            length = len(batch.rows[0].encoding)
             raise SaliencyError(
                 f"the baseline {self.name!r} does not fit a text of {length} tokens, special ones included: give a "
                 f"tensor of shape ({own.shape[-1]},) or ({length}, {own.shape[-1]})."

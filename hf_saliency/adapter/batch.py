@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,12 +15,6 @@ from hf_saliency.adapter.layouts import Layout
 from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.errors import SaliencyError
-
-# So many rows of a long text share its forward pass, whatever the budget of a backward pass; but not shorter rows,
-# which are cheaper on their own.
-SHARING = 32
-TRIMMED = 0.75
 
 
 @dataclass(frozen=True)
@@ -34,12 +27,12 @@ class Batch:
         Where each sequence enters the model.
     embeds
         (batch, tokens, width), one a stream.
-    rows
+    tensors
         Batch-first tensors in the order of the score's names.
     ids
         (batch, tokens) of each stream, what the model reads: masks in place, padded.
-    targets
-        Whose rows these are.
+    rows
+        Whose these are.
     columns
         For each row and stream, the tokens of its text that the model sees, in order; the rest of the row is
         padding.
@@ -47,9 +40,9 @@ class Batch:
 
     streams: tuple[Stream, ...]
     embeds: tuple[Tensor, ...]
-    rows: tuple[Tensor, ...]
+    tensors: tuple[Tensor, ...]
     ids: tuple[Int[Tensor, "batch tokens"], ...]
-    targets: tuple[Row, ...]
+    rows: tuple[Row, ...]
     columns: tuple[tuple[Sequence[int], ...], ...]
 
     @property
@@ -70,14 +63,14 @@ class Batch:
             The row's number among those of its text.
         """
         longest: dict[int, int] = {}
-        for i, row in enumerate(self.targets):
+        for i, row in enumerate(self.rows):
             best = longest.setdefault(id(row.encoding), i)
             if sum(map(len, self.columns[i])) > sum(map(len, self.columns[best])):
                 longest[id(row.encoding)] = i
         number = {key: n for n, key in enumerate(longest)}
         seen: Counter[int] = Counter()
         text, place = [], []
-        for row in self.targets:
+        for row in self.rows:
             text.append(number[id(row.encoding)])
             place.append(seen[text[-1]])
             seen[text[-1]] += 1
@@ -200,108 +193,3 @@ def _reads(
     wide = torch.float32 if device.type == "mps" else torch.float64
     kinds = {name: wide if name == "weight" else torch.long for name in found}
     return {name: torch.tensor(values, dtype=kinds[name], device=device) for name, values in found.items()}
-
-
-def sweep(
-    lengths: Sequence[int],
-    budget: int,
-    pads: bool,
-    step: Callable[[list[int], int], None],
-    *,
-    alone: bool = False,
-    texts: Sequence[int] | None = None,
-) -> Iterator[int]:
-    """Do rows in batches of similar length; yields how many were done after each batch.
-
-    Memory follows the budget: a batch has at most ``budget`` tokens, padding included, or a single row. Where a
-    batch does not fit into memory, the budget becomes half of it and the work goes on.
-
-    Parameters
-    ----------
-    lengths
-        Tokens of each row.
-    budget
-        Tokens of a pass.
-    pads
-        Whether rows of different length may share a batch.
-    step
-        Does the rows of the given numbers, with at most so many tokens in a pass.
-    alone
-        Whether each row is a batch of its own.
-    texts
-        Which text each row reads, where rows of one text share a forward pass; these stay together.
-
-    Yields
-    ------
-    int
-        The size of a batch done.
-
-    Raises
-    ------
-    SaliencyError
-        If a single row does not fit into memory.
-    """
-    waiting = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    if texts is not None:
-        longest: dict[int, int] = {}
-        for i in waiting:
-            longest.setdefault(texts[i], lengths[i])
-        waiting.sort(key=lambda i: (-longest[texts[i]], texts[i], -lengths[i]))
-    while waiting:
-        first = lengths[waiting[0]]
-        batch = waiting[:1] if alone else _batch(waiting, lengths, budget, pads, texts)
-        if _fits(functools.partial(step, batch, budget)):
-            del waiting[: len(batch)]
-            yield len(batch)
-        elif budget < 2 * first:
-            raise SaliencyError(
-                f"a single row of {first} tokens does not fit into memory: load the model in a smaller dtype "
-                "(dtype=torch.bfloat16) or on a larger device, or shorten the text."
-            )
-        else:
-            budget //= 2
-
-
-def _batch(
-    waiting: Sequence[int], lengths: Sequence[int], budget: int, pads: bool, texts: Sequence[int] | None
-) -> list[int]:
-    """The next rows that fit into the budget together."""
-    batch: list[int] = []
-    count: Counter[int] = Counter()
-    longest = 0
-    for i in waiting:
-        together = pads or not batch or lengths[i] == longest
-        if texts is not None:
-            together = together or texts[i] == texts[batch[0]]
-            count[texts[i]] += 1
-        longest = max(longest, lengths[i])
-        size = len(batch) + 1
-        few = False
-        if texts is not None:
-            # Rows of one text have one gradient each, for all texts at once.
-            size = len(count) * max(count.values())
-            few = len(count) == 1 and size <= SHARING and lengths[i] >= TRIMMED * longest
-        if batch and not (together and (few or size * longest <= budget)):
-            break
-        batch.append(i)
-    return batch
-
-
-def _fits(step: Callable[[], None]) -> bool:
-    try:
-        step()
-    except MemoryError:
-        pass
-    except (
-        RuntimeError
-    ) as error:  # torch.OutOfMemoryError is one, the CPU allocator's has no class of its own
-        message = str(error).lower()
-        known = ("out of memory", "can't allocate memory", "not enough memory")
-        if not isinstance(error, torch.OutOfMemoryError) and not any(part in message for part in known):
-            raise
-    else:
-        return True
-    # Only here, with the error and the tensors that its traceback held gone, can the memory be had again.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return False

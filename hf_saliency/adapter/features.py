@@ -21,7 +21,7 @@ def kept(model: TextModel, batch: Batch) -> tuple[Bool[Tensor, "batch _"], ...]:
     mask = model.tokenizer.mask_token_id
     for part, ids in enumerate(batch.ids):
         special = torch.ones(ids.shape, dtype=torch.bool)
-        for i, (row, own) in enumerate(zip(batch.targets, batch.columns, strict=True)):
+        for i, (row, own) in enumerate(zip(batch.rows, batch.columns, strict=True)):
             columns = own[part]
             special[i, : len(columns)] = torch.tensor([row.encoding.tokens[j].special for j in columns])
         special = special.to(ids.device)
@@ -57,7 +57,7 @@ def feature_mask(
         raise SaliencyError(f"feature={feature!r}: choose one of {', '.join(map(repr, FEATURES))}.")
     numbers = [torch.full(ids.shape, -1) for ids in batch.ids]
     stays = [one.cpu() for one in kept]
-    for i, (row, own) in enumerate(zip(batch.targets, batch.columns, strict=True)):
+    for i, (row, own) in enumerate(zip(batch.rows, batch.columns, strict=True)):
         slots = [(part, slot) for part, columns in enumerate(own) for slot in range(len(columns))]
         groups = [[j] for j in range(len(slots))]
         if feature == "word":

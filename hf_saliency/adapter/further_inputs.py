@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.given import called
+from hf_saliency.failures import called
 
 _MADE = {"input_ids", "attention_mask"}
 
@@ -50,8 +50,8 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
                 f"inputs={{{name!r}: ...}}: {type(model).__name__}.forward takes {', '.join(sorted(taken - _MADE))}, "
                 "and the tokenizer gives the rest."
             )
-    made = {*_MADE, *(f"decoder_{name}" for name in _MADE), *getattr(tokenizer, "model_input_names", ())}
-    missing = [one.name for one in named if one.default is one.empty and one.name not in {*made, *given}]
+    filled = {*_MADE, *(f"decoder_{name}" for name in _MADE), *getattr(tokenizer, "model_input_names", ())}
+    missing = [one.name for one in named if one.default is one.empty and one.name not in {*filled, *given}]
     if missing:
         example = ", ".join(f"{name!r}: ..." for name in missing)
         raise SaliencyError(
@@ -61,6 +61,30 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
     # A cache of keys and values is of no use to a single pass.
     cache = {"use_cache": False} if "use_cache" in taken else {}
     return {**cache, **{name: _computed(name, one) if callable(one) else one for name, one in given.items()}}
+
+
+def made(given: Mapping[str, Any], inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
+    """Further inputs for a batch.
+
+    Parameters
+    ----------
+    given
+        What :func:`further_inputs` returns.
+    inputs
+        The model's other inputs.
+    count
+        The rows of the batch, for which a tensor of one row is repeated.
+
+    Returns
+    -------
+    dict
+    """
+    found = {}
+    for name, value in given.items():
+        one = value(inputs) if callable(value) else value
+        repeated = isinstance(one, Tensor) and one.dim() and len(one) == 1 != count
+        found[name] = one.expand(count, *one.shape[1:]) if repeated else one
+    return found
 
 
 def _of_transformers(model: nn.Module) -> bool:
@@ -80,9 +104,9 @@ def _computed(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]
     whose = f"the function of inputs={{{name!r}: ...}}"
 
     def value(rows: Any) -> Any:
-        made = called(function, whose, advice, rows)
-        if made is None:
+        found = called(function, whose, advice, rows)
+        if found is None:
             raise SaliencyError(f"{whose} returned None. {advice}")
-        return made
+        return found
 
     return value

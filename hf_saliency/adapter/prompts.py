@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from hf_saliency.adapter.encoding import Encoding, joined
-from hf_saliency.adapter.hooks import borrowed
-from hf_saliency.adapter.layouts import EncoderDecoder, OneSequence
+from hf_saliency.adapter.generation import content, generated, is_special, named, spelling
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
-from hf_saliency.spans import Token, trim
-
-_CONTEXT = 8  # tokens before a generated one that its spelling may depend on
+from hf_saliency.spans import Token
 
 
 def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) -> Encoding:
@@ -91,8 +86,8 @@ def written(prompt: Encoding, model: TextModel, max_new_tokens: int) -> Encoding
         raise model.too_long(
             end, "That leaves no token for the continuation: give a shorter prompt.", "prompt"
         )
-    ids = _generated(prompt.columns(range(end)), model, room)[end:]
-    text, tokens = _spelled(prompt.ids[:end], _content(ids, model), model)
+    ids = generated(prompt.columns(range(end)), model, room)[end:]
+    text, tokens = spelling(prompt.ids[:end], content(ids, model), model)
     return _extended(prompt, text, ids[: len(tokens)], tokens, model)
 
 
@@ -144,11 +139,11 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
     """
     if text is None:
         limit = max_new_tokens if model.max_tokens is None else min(max_new_tokens, model.max_tokens)
-        ids = _generated(source, model, limit)
-        first = next((i for i, one in enumerate(ids) if i and not _special(one, model)), len(ids))
-        spelled, plain = _spelled((), _content(ids[first:], model), model)
+        ids = generated(source, model, limit)
+        first = next((i for i, one in enumerate(ids) if i and not is_special(one, model)), len(ids))
+        spelled, plain = spelling((), content(ids[first:], model), model)
         head, tail = ids[:first], ids[first + len(plain) :]
-        tokens = [*_named(head, 0, model), *plain, *_named(tail[:1], len(spelled), model)]
+        tokens = [*named(head, 0, model), *plain, *named(tail[:1], len(spelled), model)]
         target = Encoding((spelled,), tuple(ids[: len(tokens)]), tuple(tokens))
     else:
         if not isinstance(text, str) or not text.strip():
@@ -163,7 +158,7 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
         target = dataclasses.replace(
             labels,
             ids=(*head, *labels.ids),
-            tokens=(*_named(head, 0, model), *labels.tokens),
+            tokens=(*named(head, 0, model), *labels.tokens),
             inputs={},
         )
     return joined([source, target])
@@ -184,72 +179,3 @@ def _shifted(labels: Sequence[int], model: TextModel) -> list[int]:
             "model.config.decoder_start_token_id."
         )
     return [int(start), *labels[:-1]]
-
-
-def _generated(prompt: Encoding, model: TextModel, max_new_tokens: int) -> list[int]:
-    """All that the decoder reads and writes: the prompt first, or what starts it."""
-    if not callable(getattr(model.model, "generate", None)):
-        raise SaliencyError(
-            f"{type(model.model).__name__} has no generate(): give the continuation, Continuation(' ...')."
-        )
-    config: Any = copy.deepcopy(model.model.generation_config)
-    for name in ("temperature", "top_p", "top_k", "min_p", "typical_p", "max_length", "cache_implementation"):
-        setattr(config, name, None)
-    config.do_sample, config.num_beams, config.max_new_tokens = False, 1, max_new_tokens
-    if config.pad_token_id is None:
-        config.pad_token_id = model.pad_id
-    layout = EncoderDecoder() if model.encoder_decoder else OneSequence()
-    given = {name: value for name, value in model.given(prompt, layout).items() if name != "use_cache"}
-    with torch.inference_mode(False), torch.no_grad(), borrowed(model.model):
-        found = model.model.generate(**given, generation_config=config)  # type: ignore[operator]
-    ids: list[int] = found[0].tolist()
-    return ids
-
-
-def _special(i: int, model: TextModel) -> bool:
-    return i in set(model.tokenizer.all_special_ids) - {model.tokenizer.unk_token_id}
-
-
-def _content(ids: Sequence[int], model: TextModel) -> list[int]:
-    """The tokens up to the one that ends the text."""
-    ends = getattr(getattr(model.model, "generation_config", None), "eos_token_id", None)
-    stops = set(ends if isinstance(ends, list) else [ends]) | {model.tokenizer.eos_token_id}
-    stop = next((i for i, one in enumerate(ids) if one in stops), len(ids))
-    if stop == 0:
-        raise SaliencyError(
-            "the model ends its text at once, so there is nothing to explain: give another prompt, or the "
-            "continuation itself."
-        )
-    return list(ids[:stop])
-
-
-def _named(ids: Sequence[int], end: int, model: TextModel) -> list[Token]:
-    pieces: Any = model.tokenizer.convert_ids_to_tokens(list(ids))
-    return [Token(str(piece), end, end, special=True) for piece in pieces]
-
-
-def _spelled(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tuple[str, list[Token]]:
-    """The text of generated tokens, and each of them at its place: what decoding adds for it."""
-
-    def decoded(count: int) -> str:
-        some = [*before[-_CONTEXT:], *ids[:count]]
-        return str(model.tokenizer.decode(some, clean_up_tokenization_spaces=False))
-
-    base = decoded(0)
-    whole = decoded(len(ids))
-    if not whole.startswith(base):  # decoding changes what came before: spell the tokens alone
-        return _spelled((), ids, model)
-    text = whole[len(base) :]
-    # A character whose bytes are spread over tokens belongs to the last of them.
-    ends = [len(_common(text, decoded(count)[len(base) :])) for count in range(len(ids) + 1)]
-    pieces: Any = model.tokenizer.convert_ids_to_tokens(list(ids))
-    tokens = []
-    for piece, i, start, end in zip(pieces, ids, ends, ends[1:], strict=False):
-        place = trim(text, min(start, end), end)
-        tokens.append(Token(str(piece), *place, text=1 if before else 0, special=_special(i, model)))
-    return text, tokens
-
-
-def _common(text: str, beginning: str) -> str:
-    same = next((i for i, (a, b) in enumerate(zip(text, beginning, strict=False)) if a != b), None)
-    return text[: min(len(text), len(beginning)) if same is None else same]

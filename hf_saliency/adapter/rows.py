@@ -67,8 +67,3 @@ class Row:
     def against_itself(self) -> bool:
         """Whether what is subtracted is the very class that is explained."""
         return all(read.class_id == read.against_id for read in self.reads)
-
-    @property
-    def center(self) -> int | None:
-        """The token that a window of a long text is laid around, if there is one."""
-        return self.position if self.length is None else self.reads[-1].position

@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hf_saliency.adapter import hooks, outputs
+from hf_saliency.adapter import heads, hooks, outputs
 from hf_saliency.adapter.embedding import Stream
+from hf_saliency.adapter.further_inputs import made
+from hf_saliency.adapter.outcome import Outcome
 from hf_saliency.adapter.pieces import in_pieces
 from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.shared_pass import SharedPass
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one forward pass gives beside the graph.
-
-    Parameters
-    ----------
-    scores
-        In the target's unit.
-    class_ids
-        Whose score it is, also where the most probable class was asked for.
-    classes, probabilities
-        The most probable classes at each read, best first.
-    """
-
-    scores: Float[Tensor, " rows"]
-    class_ids: Int[Tensor, "rows reads"]
-    classes: Int[Tensor, "rows reads k"]
-    probabilities: Float[Tensor, "rows reads k"]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Outcome]) -> Outcome:
-        """The outcome of rows that were evaluated in several passes."""
-        names = [one.name for one in dataclasses.fields(cls)]
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 class Score(nn.Module):
@@ -102,7 +76,7 @@ class Score(nn.Module):
         self.top_k = top_k
         self.batch_tokens = batch_tokens
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
-        self.shares = True
+        self.batched_derivatives = True  # of all operations of the model, until one is found that has none
         self._projects_all = False
 
     def forward(self, *arguments: Any) -> Float[Tensor, " rows"]:
@@ -112,7 +86,7 @@ class Score(nn.Module):
             return self._in_turn(embeds, tensors, sinks)
         return self._in_pieces(embeds, tensors, sinks)
 
-    def targets(
+    def shared_pass(
         self, text: Int[Tensor, " rows"], first: Int[Tensor, " texts"], *arguments: Any
     ) -> SharedPass:
         """The scores of rows that read the same texts, from one forward pass for each text.
@@ -137,9 +111,33 @@ class Score(nn.Module):
         leaves = tuple(one[first].detach().requires_grad_() for one in embeds)
         rows = dict(zip(self.names, tensors, strict=True))
         shared = {name: rows[name][first] for name in self.model_inputs}
-        heads: list[tuple[Tensor, Tensor]] = []
-        scores = self._scores(leaves, {**rows, **shared, "text": text}, sinks, heads)
-        return SharedPass(scores, leaves, text, rows["position"], heads[0] if heads else None)
+        cut: list[tuple[Tensor, Tensor]] = []
+        scores = self._scores(leaves, {**rows, **shared, "text": text}, sinks, cut)
+        return SharedPass(scores, leaves, text, rows["position"], cut[0] if cut else None)
+
+    def with_classes(
+        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor]
+    ) -> tuple[tuple[Tensor, ...], Outcome]:
+        """Row tensors in which the most probable class has its number, as where the score is evaluated elsewhere.
+
+        Parameters
+        ----------
+        embeds
+            One a stream.
+        tensors
+            One for each of ``names``.
+
+        Returns
+        -------
+        tensors : tuple of Tensor
+        outcome : Outcome
+            Of the forward pass that said so.
+        """
+        sink: list[Outcome] = []
+        with torch.no_grad():
+            self(*embeds, *tensors, sink)
+        at = self.names.index("class_id")
+        return (*tensors[:at], sink[0].class_ids, *tensors[at + 1 :]), sink[0]
 
     def same_as(self, other: object) -> bool:
         """Whether another score is the same function of embeddings and rows."""
@@ -210,9 +208,9 @@ class Score(nn.Module):
         embeds: Sequence[Tensor],
         rows: dict[str, Tensor],
         sinks: Sequence[list[Outcome]],
-        heads: list[tuple[Tensor, Tensor]] | None = None,
+        cut: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Float[Tensor, " rows"]:
-        logits = self._logits(embeds, rows, heads)
+        logits = self._logits(embeds, rows, cut)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
         rows = {name: rows[name].to(logits.device) for name in READ if name in rows}
@@ -232,18 +230,18 @@ class Score(nn.Module):
         self,
         embeds: Sequence[Tensor],
         rows: Mapping[str, Tensor],
-        heads: list[tuple[Tensor, Tensor]] | None = None,
+        cut: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Float[Tensor, "rows reads classes"]:
-        """The logits that each row reads; ``heads`` gets the hidden states that the head was cut short to."""
+        """The logits that each row reads; ``cut`` gets the hidden states that the head was cut short to."""
         (model,) = self._model
         reading, inputs = self.reading, {name: rows[name] for name in self.model_inputs}
         head, shape = None, torch.Size()
         if reading.part is not None:
             shape = rows[reading.layout.name(reading.part, "input_ids")].shape
-            head = None if self._projects_all else _output_embeddings(model)
+            head = None if self._projects_all else heads.output_embeddings(model)
         with ExitStack() as stack:
             stack.enter_context(hooks.borrowed(model))
-            fired = stack.enter_context(hooks.gathered(head, rows["text"], rows["position"], shape))
+            fired = stack.enter_context(heads.gathered(head, rows["text"], rows["position"], shape))
             output = reading.layout.run(self._forward, self.streams, embeds, inputs)
         if not fired:
             return reading.logits(output, rows)
@@ -252,37 +250,22 @@ class Score(nn.Module):
         at_once = {"text": each, "position": torch.arange(reads, device=each.device).expand(count, reads)}
         logits = outputs.tensor(output, "logits", 3, "(batch, reads, classes)", "its head has another shape.")
         if len(fired) == 1 and logits.shape[:2] == (count, reads):
-            if heads is not None:
-                heads.extend(fired)
+            if cut is not None:
+                cut.extend(fired)
             return reading.logits(logits, {**rows, **at_once})
         # The head has another shape than the rule expects: from now on leave it alone.
         self._projects_all = True
-        return self._logits(embeds, rows, heads)
+        return self._logits(embeds, rows, cut)
 
     def _forward(self, streams: Sequence[Stream], embeds: Sequence[Tensor], inputs: Mapping[str, Any]) -> Any:
         """The model's output for given embeddings."""
         (model,) = self._model
-        given = {**inputs, **self._constants(inputs, len(embeds[0]))}
+        given = {**inputs, **made(self.constants, inputs, len(embeds[0]))}
         with hooks.embedded(model, streams, embeds, given):
             if self.reading.labels_at_end:
-                return hooks.last_token_logits(model, given, self.reading.labels_at_end)
+                return heads.last_token_logits(model, given, self.reading.labels_at_end)
             return call(model, given)
-
-    def _constants(self, inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
-        found = {}
-        for name, value in self.constants.items():
-            made = value(inputs) if callable(value) else value
-            if isinstance(made, Tensor) and made.dim() and len(made) == 1 != count:
-                made = made.expand(count, *made.shape[1:])
-            found[name] = made
-        return found
 
 
 # What a reading looks at; the rest of the row tensors is the model's.
 READ = ("text", "position", "class_id", "against_id", "weight")
-
-
-def _output_embeddings(model: nn.Module) -> nn.Module | None:
-    get = getattr(model, "get_output_embeddings", None)
-    head = get() if callable(get) else None
-    return head if isinstance(head, nn.Module) else None

@@ -14,9 +14,9 @@ from hf_saliency.adapter.causality import causality
 from hf_saliency.adapter.embedding import Stream, check_ids, streams
 from hf_saliency.adapter.encoding import Encoding, encode
 from hf_saliency.adapter.families import family
-from hf_saliency.adapter.further_inputs import further_inputs
+from hf_saliency.adapter.further_inputs import further_inputs, made
 from hf_saliency.adapter.hooks import borrowed
-from hf_saliency.adapter.layouts import Layout, OneSequence
+from hf_saliency.adapter.layouts import EncoderDecoder, Layout, OneSequence
 from hf_saliency.adapter.locks import lock_of
 from hf_saliency.adapter.sentence_models import SentenceModel, call
 from hf_saliency.adapter.wrappers import unwrapped
@@ -149,6 +149,16 @@ class TextModel:
             f"{remedy}"
         )
 
+    def check_fits(self, encoding: Encoding) -> None:
+        """Refuse a text longer than the model reads, where a target depends on all of it, so that no window does."""
+        if self.max_tokens is not None and len(encoding) > self.max_tokens:
+            raise self.too_long(len(encoding))
+
+    @property
+    def layout(self) -> Layout:
+        """How one text, or a source and a target, enter the model."""
+        return EncoderDecoder() if self.encoder_decoder else OneSequence()
+
     @property
     def classes(self) -> int:
         """How many token ids the model knows."""
@@ -222,8 +232,7 @@ class TextModel:
                 name = layout.name(part, base)
                 if name in self.names(one.inputs, part, layout):
                     found[name] = torch.tensor([value], device=self.streams[0].device)
-        made = {name: value(found) if callable(value) else value for name, value in self.inputs.items()}
-        return {**found, **made}
+        return {**found, **made(self.inputs, found, 1)}
 
     def run(self, encoding: Encoding, layout: Layout | None = None) -> Any:
         """The model's output for one text as it is, without gradients."""

@@ -19,12 +19,7 @@ from hf_saliency.attribution.gradient_methods import (
     var_grad,
 )
 from hf_saliency.attribution.method import Method
-from hf_saliency.attribution.path_methods import (
-    discretized_integrated_gradients,
-    gradient_shap,
-    integrated_gradients,
-    sequential_integrated_gradients,
-)
+from hf_saliency.attribution.path_methods import gradient_shap, integrated_gradients
 from hf_saliency.attribution.random_baseline import random_baseline
 from hf_saliency.attribution.removal_methods import (
     kernel_shap,
@@ -32,6 +27,10 @@ from hf_saliency.attribution.removal_methods import (
     lime,
     occlusion,
     shapley_sampling,
+)
+from hf_saliency.attribution.word_path_methods import (
+    discretized_integrated_gradients,
+    sequential_integrated_gradients,
 )
 from hf_saliency.errors import SaliencyError
 

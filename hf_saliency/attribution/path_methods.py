@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Any
 
-from captum.attr import Attribution, GradientShap, IntegratedGradients
+from captum.attr import GradientShap, IntegratedGradients
 
 from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients, check_tolerance
-from hf_saliency.attribution.discretized_integrated_gradients import (
-    DiscretizedIntegratedGradients,
-    check_factor,
-)
 from hf_saliency.attribution.method import Call, Method, Reduction, described, keeps_sign, positive
-from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
-from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.attribution.word_paths import Strategy, check_strategy
+from hf_saliency.attribution.quadrature import Quadrature, check_quadrature
 from hf_saliency.errors import SaliencyError
-
-Quadrature = Literal["gausslegendre", "riemann_trapezoid", "riemann_middle", "riemann_left", "riemann_right"]
 
 
 def integrated_gradients(
@@ -63,7 +55,7 @@ def integrated_gradients(
     if tolerance is not None:
         return _adaptive(n_steps, baseline, tolerance, reduction, citation)
     steps = positive(50 if n_steps is None else n_steps, "n_steps")
-    _check_quadrature(quadrature, steps)
+    check_quadrature(quadrature, steps)
     return Method(
         "integrated_gradients",
         lambda score, tables: IntegratedGradients(score),
@@ -122,135 +114,6 @@ class _Silent(AdaptiveIntegratedGradients):
 
     def warn(self, *given: Any) -> None:
         """Nothing."""
-
-
-def sequential_integrated_gradients(
-    n_steps: int = 50,
-    *,
-    baseline: Any = None,
-    quadrature: Quadrature = "gausslegendre",
-    reduction: Reduction = "total",
-) -> Method:
-    """Sequential integrated gradients: for each token a path on which that token alone is replaced. Signed.
-
-    Each token's score is the score of the text minus that of the text with this token at its baseline.
-
-    Parameters
-    ----------
-    n_steps
-        Points on each token's path.
-    baseline
-        As for :func:`integrated_gradients`.
-    quadrature
-        As for :func:`integrated_gradients`.
-    reduction
-        As for :func:`integrated_gradients`.
-
-    Returns
-    -------
-    Method
-        ``n_steps`` forward and backward passes for each token.
-
-    References
-    ----------
-    Enguehard, Sequential integrated gradients, 2023, arXiv:2305.15853.
-    """
-    positive(n_steps, "n_steps")
-    _check_quadrature(quadrature, n_steps)
-    return Method(
-        "sequential_integrated_gradients",
-        lambda score, tables: SequentialIntegratedGradients(score),
-        {
-            "n_steps": n_steps,
-            "baseline": described(baseline),
-            "quadrature": quadrature,
-            "reduction": reduction,
-        },
-        call=lambda call: {
-            "baselines": call.baselines(baseline),
-            "n_steps": n_steps,
-            "method": quadrature,
-            "internal_batch_size": call.rows_at_once,
-        },
-        reduction=reduction,
-        signed=keeps_sign(reduction),
-        remedy="more steps (n_steps=), or another baseline",
-        passes=lambda tokens: (n_steps * tokens + tokens + 2, n_steps * tokens),
-        citation="Enguehard 2023, arXiv:2305.15853",
-    )
-
-
-def discretized_integrated_gradients(
-    n_steps: int = 30,
-    *,
-    baseline: Any = None,
-    strategy: Strategy = "greedy",
-    n_neighbors: int = 500,
-    factor: int = 0,
-    reduction: Reduction = "total",
-) -> Method:
-    """Discretized integrated gradients: a path from word to word of the vocabulary. Signed.
-
-    Parameters
-    ----------
-    n_steps
-        Words on the path.
-    baseline
-        As for :func:`integrated_gradients`.
-    strategy
-        How the next word is chosen among the nearest ones: ``"greedy"``, the one that the path need change
-        least to stay monotonic, or ``"maxcount"``, the one monotonic in the most dimensions.
-    n_neighbors
-        How many of the nearest words are looked at.
-    factor
-        How often every stretch of the path is halved, for a smaller convergence delta.
-    reduction
-        As for :func:`integrated_gradients`.
-
-    Returns
-    -------
-    Method
-        ``(n_steps + 1) * 2 ** factor`` forward and backward passes, and two forward passes for prediction and
-        convergence delta.
-
-    References
-    ----------
-    Sanyal and Ren, Discretized integrated gradients for explaining language models, 2021, arXiv:2108.13654.
-    """
-    positive(n_steps, "n_steps")
-    positive(n_neighbors, "n_neighbors")
-    check_strategy(strategy)
-    check_factor(factor)
-    points = (n_steps + 1) * 2**factor
-
-    def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:
-        return DiscretizedIntegratedGradients(
-            score, tuple(tables), strategy=strategy, n_neighbors=n_neighbors
-        )
-
-    return Method(
-        "discretized_integrated_gradients",
-        build,
-        {
-            "n_steps": n_steps,
-            "baseline": described(baseline),
-            "strategy": strategy,
-            "n_neighbors": n_neighbors,
-            "factor": factor,
-            "reduction": reduction,
-        },
-        call=lambda call: {
-            "baselines": call.baselines(baseline),
-            "n_steps": n_steps,
-            "factor": factor,
-            "internal_batch_size": call.rows_at_once,
-        },
-        reduction=reduction,
-        signed=keeps_sign(reduction),
-        remedy="a larger factor, such as factor=3, which halves the stretches of the path",
-        passes=lambda tokens: (points + 2, points),
-        citation="Sanyal and Ren 2021, arXiv:2108.13654",
-    )
 
 
 def gradient_shap(
@@ -320,11 +183,3 @@ def _balanced(call: Call, steps: int) -> int:
     """Captum's ``internal_batch_size``: the fewest passes, each with about as many of the steps."""
     passes = math.ceil(steps / call.copies_at_once)
     return math.ceil(steps / passes) * len(call.embeds[0])
-
-
-def _check_quadrature(quadrature: str, n_steps: int) -> None:
-    known = get_args(Quadrature)
-    if quadrature not in known:
-        raise SaliencyError(f"quadrature={quadrature!r}: choose one of {', '.join(map(repr, known))}.")
-    if quadrature != "gausslegendre" and n_steps < 2:
-        raise SaliencyError(f"n_steps={n_steps}: {quadrature} needs 2 points or more.")

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from captum._utils.common import _format_output
 from captum.attr import IntegratedGradients
-from captum.attr._utils.approximation_methods import SUPPORTED_METHODS
 from captum.log import log_usage
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from hf_saliency.attribution.inputs import baselines_of, check_internal_batch_size, streams_of
 from hf_saliency.attribution.path_attribution import PathAttribution
+from hf_saliency.attribution.quadrature import check_quadrature
 from hf_saliency.attribution.row_scores import RowScores
 from hf_saliency.attribution.token_norm import autograd
 from hf_saliency.errors import SaliencyError
@@ -100,7 +100,9 @@ class SequentialIntegratedGradients(PathAttribution):
             If the inputs are no embeddings, the baselines do not fit them, the steps, the rule or the batch
             size do not exist, or the score does not depend on the inputs.
         """
-        _check_rule(n_steps, method)
+        if type(n_steps) is not int or n_steps < 1:
+            raise SaliencyError(f"n_steps={n_steps!r}: give a whole number, 1 or more.")
+        check_quadrature(method, n_steps, "method")
         check_internal_batch_size(internal_batch_size)
         with autograd():
             copies = _Copies.of(self.forward_func, inputs, baselines, target, additional_forward_args)
@@ -236,12 +238,3 @@ class _Copies:
 def _tokens(stream: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch tokens width"]:
     """The tokens of a stream in one axis, also where choices or windows have one of their own."""
     return stream.reshape(len(stream), -1, stream.shape[-1])
-
-
-def _check_rule(n_steps: object, method: object) -> None:
-    if type(n_steps) is not int or n_steps < 1:
-        raise SaliencyError(f"n_steps={n_steps!r}: give a whole number, 1 or more.")
-    if method not in SUPPORTED_METHODS:
-        raise SaliencyError(f"method={method!r}: choose one of {', '.join(map(repr, SUPPORTED_METHODS))}.")
-    if method != "gausslegendre" and n_steps < 2:
-        raise SaliencyError(f"n_steps={n_steps}: {method} needs 2 points or more.")

@@ -16,8 +16,9 @@ import hf_saliency as hs
 from hf_saliency.adapter.batch import Batch, collate, names
 from hf_saliency.adapter.embedding import Stream
 from hf_saliency.adapter.layouts import OneSequence
+from hf_saliency.adapter.outcome import Outcome
 from hf_saliency.adapter.reading import Reading, token_logits
-from hf_saliency.adapter.score import Outcome, Score
+from hf_saliency.adapter.score import Score
 from hf_saliency.adapter.targets.masked_token import MaskedToken
 
 TEXT = "the cat sat on a mat"
@@ -41,12 +42,12 @@ def test_captum_methods_take_it_as_it_is() -> None:
     values, delta = method.attribute(
         embeds,
         baselines=torch.zeros_like(embeds),
-        additional_forward_args=batch.rows,
+        additional_forward_args=batch.tensors,
         n_steps=200,
         internal_batch_size=64,
         return_convergence_delta=True,
     )
-    total = score(embeds, *batch.rows) - score(torch.zeros_like(embeds), *batch.rows)
+    total = score(embeds, *batch.tensors) - score(torch.zeros_like(embeds), *batch.tensors)
     assert (total.abs() > 0.1).any()
     torch.testing.assert_close(values.sum(dim=(1, 2)), total, rtol=0.02, atol=0.02)
     assert delta.abs().max() < 0.05
@@ -54,7 +55,7 @@ def test_captum_methods_take_it_as_it_is() -> None:
 
 def test_layer_and_input_methods_agree_at_its_site() -> None:
     score, batch = score_and_batch()
-    rows = batch.rows
+    rows = batch.tensors
     direct = captum.attr.InputXGradient(score).attribute(
         batch.embeds[0].requires_grad_(), additional_forward_args=rows
     )
@@ -67,7 +68,7 @@ def test_layer_and_input_methods_agree_at_its_site() -> None:
 def test_the_outcome_comes_out_of_the_same_pass() -> None:
     score, batch = score_and_batch()
     sink: list[Outcome] = []
-    scores = score(*batch.embeds, *batch.rows, sink)
+    scores = score(*batch.embeds, *batch.tensors, sink)
     (outcome,) = sink
     assert torch.equal(outcome.scores, scores)
     assert outcome.classes.shape == outcome.probabilities.shape == (6, 1, 3)
@@ -76,7 +77,7 @@ def test_the_outcome_comes_out_of_the_same_pass() -> None:
 
 def test_a_negative_class_is_the_most_probable_one() -> None:
     score, batch = score_and_batch()
-    rows = list(batch.rows)
+    rows = list(batch.tensors)
     rows[score.names.index("class_id")] = torch.full((6, 1), -1)
     sink: list[Outcome] = []
     score(*batch.embeds, *rows, sink)
@@ -89,14 +90,14 @@ def test_only_the_hidden_states_that_are_read_are_projected(family: str) -> None
     head = score._model[0].get_output_embeddings()
     shapes: list[tuple[int, ...]] = []
     head.register_forward_hook(lambda module, arguments, output: shapes.append(tuple(arguments[0].shape)))
-    score(*batch.embeds, *batch.rows)
+    score(*batch.embeds, *batch.tensors)
     # MobileBERT multiplies with its head's weight and never calls it; it is read from the full logits.
     assert [shape[:2] for shape in shapes] == ([] if family == "mobilebert" else [(6, 1)])
 
 
 def test_no_gradient_reaches_a_weight() -> None:
     score, batch = score_and_batch()
-    scores = score(batch.embeds[0].requires_grad_(), *batch.rows)
+    scores = score(batch.embeds[0].requires_grad_(), *batch.tensors)
     scores.sum().backward()
     assert all(parameter.grad is None for parameter in score._model[0].parameters())
     assert batch.embeds[0].grad.abs().sum() > 0

@@ -9,7 +9,6 @@ from typing import Any
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.conversations import messages, rendered, reply
 from hf_saliency.adapter.encoding import Encoding
-from hf_saliency.adapter.layouts import EncoderDecoder, Layout, OneSequence
 from hf_saliency.adapter.prompts import followed, translated, written
 from hf_saliency.adapter.reading import Reading, token_logits
 from hf_saliency.adapter.rows import Row
@@ -122,10 +121,7 @@ class Continuation(Target):
                 raise SaliencyError(
                     f"where={self.where!r} is in the prompt: the continuation has the tokens {own[0]} to {own[-1]}."
                 )
-        return following_rows(self, chosen, encoding, model, self._layout(model))
+        return following_rows(self, chosen, encoding, model, model.layout)
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(token_logits, self.unit, part=parts - 1, layout=self._layout(model))
-
-    def _layout(self, model: TextModel) -> Layout:
-        return EncoderDecoder() if model.encoder_decoder else OneSequence()
+        return Reading(token_logits, self.unit, part=parts - 1, layout=model.layout)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.layouts import Layout
 from hf_saliency.adapter.rows import PREDICTED, Read, Row
-from hf_saliency.adapter.targets.places import checked, one_token, own_text
+from hf_saliency.adapter.targets.places import one_token, own_text, settle_where
 from hf_saliency.adapter.targets.target import check_tokens, check_unit
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 def prepare(target: NextToken | Continuation) -> None:
     check_unit(target.unit)
     check_tokens(target.token, target.predicted, target.against)
-    checked(target.where)
-    if isinstance(target.where, list):
-        object.__setattr__(target, "where", tuple(target.where))
+    settle_where(target)
 
 
 def following_rows(
@@ -61,8 +59,7 @@ def following_rows(
     if target.total:
         length = max(chosen) - begin if left_to_right else None
         label = encoding.texts[-1][encoding.tokens[chosen[0]].start : encoding.tokens[chosen[-1]].end]
-        if model.max_tokens is not None and len(encoding) > model.max_tokens:
-            raise model.too_long(len(encoding))
+        model.check_fits(encoding)
         return [Row(encoding, tuple(reads), None, length=length, label=label.strip())]
     return [
         Row(

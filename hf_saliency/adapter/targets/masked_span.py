@@ -14,6 +14,7 @@ from hf_saliency.adapter.targets.places import (
     checked,
     find,
     own_text,
+    settle_where,
 )
 from hf_saliency.adapter.targets.target import Target, check_unit
 from hf_saliency.adapter.text_model import TextModel
@@ -52,9 +53,7 @@ class MaskedSpan(Target):
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
-        checked(self.where)
-        if isinstance(self.where, list):
-            object.__setattr__(self, "where", tuple(self.where))
+        settle_where(self)
 
     def check(self, model: TextModel) -> None:
         tasks.check(model.model, tasks.MASKED, "MaskedSpan")
@@ -73,8 +72,7 @@ class MaskedSpan(Target):
             raise SaliencyError(
                 "the text holds no mask tokens: say which words to mask, such as MaskedSpan('two words')."
             )
-        if model.max_tokens is not None and len(encoding) > model.max_tokens:
-            raise model.too_long(len(encoding))
+        model.check_fits(encoding)
         rows = []
         for span in found:
             reads = tuple(

@@ -17,6 +17,7 @@ from hf_saliency.adapter.targets.places import (
     own_text,
     plain_tokens,
     positions,
+    settle_where,
 )
 from hf_saliency.adapter.targets.target import Target, check_tokens, check_unit
 from hf_saliency.adapter.text_model import TextModel
@@ -38,9 +39,7 @@ class _TokenTarget(Target):
     def __post_init__(self) -> None:
         check_unit(self.unit)
         check_tokens(self.token, self.predicted, self.against)
-        checked(self.where)
-        if isinstance(self.where, list):
-            object.__setattr__(self, "where", tuple(self.where))
+        settle_where(self)
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(token_logits, self.unit, part=0)

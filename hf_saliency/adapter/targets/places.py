@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 from hf_saliency import spans
 from hf_saliency.adapter.encoding import Encoding
@@ -53,6 +54,13 @@ def is_range(characters: slice) -> bool:
     """Whether a slice is one of characters: from and to whole numbers, without a step."""
     ends = (characters.start, characters.stop)
     return characters.step is None and all(end is None or integer(end) is not None for end in ends)
+
+
+def settle_where(target: Any) -> None:
+    """Check a frozen target's ``where``, and make a tuple of a list, so that the target can be compared and hashed."""
+    checked(target.where)
+    if isinstance(target.where, list):
+        object.__setattr__(target, "where", tuple(target.where))
 
 
 def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:

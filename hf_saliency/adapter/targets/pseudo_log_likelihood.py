@@ -52,8 +52,7 @@ class PseudoLogLikelihood(Target):
         return Reading(token_logits, self.unit, part=0, mask_id=model.mask_id())
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
-        if model.max_tokens is not None and len(encoding) > model.max_tokens:
-            raise model.too_long(len(encoding))
+        model.check_fits(encoding)
         plain = plain_tokens(encoding, "MaskedToken(index)")
         if model.mask_id() in encoding.ids:
             raise SaliencyError(

@@ -19,7 +19,7 @@ from hf_saliency.adapter.rows import Read, Row
 from hf_saliency.adapter.targets.target import Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
-from hf_saliency.given import called
+from hf_saliency.failures import called
 
 Pool = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, "batch width"]]
 Pooling = Literal["mean", "first", "last"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from hf_saliency.adapter.encoding import Encoding
@@ -13,9 +13,6 @@ from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.given import integer
 from hf_saliency.terms import SCALES
-
-# What one explanation is of: a text; a tuple of texts that belong together; a conversation.
-Given = str | tuple[str, ...] | Sequence[dict[str, str]]
 
 
 class Target(ABC):
@@ -32,6 +29,10 @@ class Target(ABC):
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         """What a user gave as the tokens that the model reads: one text, unless a target says otherwise."""
         return model.encode(only_text(given, self), overflow)
+
+    def reader(self, model: TextModel) -> Callable[[Any], Encoding]:
+        """How a text is encoded that stands in the place of an explained one, whatever its length."""
+        return lambda given: self.encode(given, model, "windows")
 
     def check(self, model: TextModel) -> None:  # noqa: B027  # not every target asks for a certain head
         """Refuse a model that has no such target."""

@@ -14,7 +14,7 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Reading, token_logits
 from hf_saliency.adapter.rows import PREDICTED, Read, Row
 from hf_saliency.adapter.targets.label import label_id, names
-from hf_saliency.adapter.targets.places import Where, checked, plain_tokens, positions
+from hf_saliency.adapter.targets.places import Where, checked, plain_tokens, positions, settle_where
 from hf_saliency.adapter.targets.target import Target, check_unit
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
@@ -56,9 +56,7 @@ class TokenLabel(Target):
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
-        checked(self.where)
-        if isinstance(self.where, list):
-            object.__setattr__(self, "where", tuple(self.where))
+        settle_where(self)
         if self.aggregation not in (None, "word", "entity"):
             raise SaliencyError(f"aggregation={self.aggregation!r}: choose None, 'word' or 'entity'.")
         if self.aggregation == "entity" and self.label is not None:
@@ -90,8 +88,8 @@ class TokenLabel(Target):
         given = None if self.label is None else label_id(self.label, labels)
         where = checked(self.where)
         chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
-        if self.aggregation is not None and model.max_tokens is not None and len(encoding) > model.max_tokens:
-            raise model.too_long(len(encoding))  # no window holds all tokens of a target
+        if self.aggregation is not None:
+            model.check_fits(encoding)
         if self.aggregation is None:
             each = PREDICTED if given is None else given
             return [Row(encoding, (Read(each, i, against),), i) for i in chosen]

@@ -11,7 +11,7 @@ import tiny
 import torch
 
 import hf_saliency as hs
-from hf_saliency import shared_passes
+from hf_saliency.adapter import shared_pass
 
 TEXT = "the cat sat on a mat and it learned music"
 CAUSAL = ["GPT2LMHeadModel", "LlamaForCausalLM", "BertLMHeadModel"]
@@ -65,8 +65,7 @@ def test_shared_and_trimmed_passes_change_nothing(
     shared = explainer(name)(texts, method=method)
     passes = explainer(name)
     small = hs.Explainer(passes.text_model.model, tiny.tokenizer(), batch_tokens=16)(texts, method=method)
-    monkeypatch.setattr("hf_saliency.explainer.shares", lambda *_: False)
-    monkeypatch.setattr("hf_saliency.found.shares", lambda *_: False)
+    monkeypatch.setattr("hf_saliency.explanation.shares", lambda *_: False)
     whole = explainer(name)
     whole.text_model._trims = False
     plain = whole(texts, method=method)
@@ -103,7 +102,7 @@ def test_a_model_without_batched_derivatives_does_without(monkeypatch: pytest.Mo
             raise RuntimeError("vmap: no batching rule")
         return grad(*arguments, **options)
 
-    monkeypatch.setattr(shared_passes.torch.autograd, "grad", refused)
+    monkeypatch.setattr(shared_pass.torch.autograd, "grad", refused)
     heat = on(TEXT)
     np.testing.assert_allclose(heat.scores, expected.scores, rtol=1e-10)
     assert heat.targets[0].predictions == expected.targets[0].predictions

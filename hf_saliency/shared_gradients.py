@@ -36,7 +36,7 @@ def shares(attribution: Any, method: Method, score: Score, rows: Sequence[Row]) 
     bool
     """
     gradient = isinstance(attribution, GradientAttribution) and not isinstance(attribution, LayerAttribution)
-    if not (method.at_input and gradient and score.shares) or score.reading.mask_id is not None:
+    if not (method.at_input and gradient) or score.reading.mask_id is not None:
         return False
     # In half precision each row is scaled and may be repeated on its own.
     dtype = next(score.streams[0].module.parameters()).dtype
@@ -78,7 +78,7 @@ def _check_causal(found: Sequence[Tensor], batch: Batch) -> None:
     """Refuse to leave out tokens that a score depends on, which a model may do for one text and not for another."""
     for part, gradients in enumerate(found):
         size = gradients.detach().abs().amax(dim=-1)
-        pairs = zip(batch.targets, batch.columns, strict=True)
+        pairs = zip(batch.rows, batch.columns, strict=True)
         seen = [size.shape[1] if row.length is None else len(own[part]) for row, own in pairs]
         lengths = torch.tensor(seen, device=size.device)
         after = torch.arange(size.shape[1], device=size.device) >= lengths[:, None]
@@ -109,7 +109,7 @@ def _gradients(
         sinks = [one for one in arguments if isinstance(one, list)]
         counts = [len(sink) for sink in sinks]
         with torch.enable_grad():
-            done = score.targets(text, first, *inputs, *arguments)
+            done = score.shared_pass(text, first, *inputs, *arguments)
             tokens = sum(one.shape[0] * one.shape[1] for one in done.leaves)
             at_once = len(text) if score.batch_tokens is None else max(1, score.batch_tokens // tokens)
             try:
@@ -119,7 +119,7 @@ def _gradients(
             except RuntimeError as error:
                 if "vmap" not in str(error) and "batching rule" not in str(error).lower():
                     raise
-                score.shares = False  # an operation of this model has no batched derivative
+                score.batched_derivatives = False  # an operation of this model has no batched derivative
                 for sink, count in zip(sinks, counts, strict=True):
                     del sink[count:]
                 return tuple(alone(forward, inputs, target, arguments))
