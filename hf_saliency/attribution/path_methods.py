@@ -55,9 +55,26 @@ def integrated_gradients(
     Method
         ``n_steps`` forward and backward passes, and three forward passes for prediction and convergence delta.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown rule or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
     References
     ----------
     Sundararajan, Taly and Yan, Axiomatic attribution for deep networks, 2017, arXiv:1703.01365.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.integrated_gradients(tolerance=1e-2))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    >>> bool(abs(heat.convergence_delta[0]) < 1e-2 * heat.scores[0].sum())
+    True
     """
     citation = "Sundararajan et al. 2017, arXiv:1703.01365"
     if tolerance is not None:
@@ -151,9 +168,24 @@ def sequential_integrated_gradients(
     Method
         ``n_steps`` forward and backward passes for each token.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown rule or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
     References
     ----------
     Enguehard, Sequential integrated gradients, 2023, arXiv:2305.15853.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.sequential_integrated_gradients(n_steps=5))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     positive(n_steps, "n_steps")
     _check_quadrature(quadrature, n_steps)
@@ -213,9 +245,24 @@ def discretized_integrated_gradients(
         ``(n_steps + 1) * 2 ** factor`` forward and backward passes, and two forward passes for prediction and
         convergence delta.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown strategy or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
     References
     ----------
     Sanyal and Ren, Discretized integrated gradients for explaining language models, 2021, arXiv:2108.13654.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.discretized_integrated_gradients(10, factor=3))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     positive(n_steps, "n_steps")
     positive(n_neighbors, "n_neighbors")
@@ -281,9 +328,24 @@ def gradient_shap(
     Method
         ``n_samples`` forward and backward passes, and two forward passes each for the convergence delta.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown reduction, and for a number out of its range. Explaining a text raises it if the baseline
+        does not fit.
+
     References
     ----------
     Lundberg and Lee, A unified approach to interpreting model predictions, 2017, arXiv:1705.07874.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.gradient_shap())
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     positive(n_samples, "n_samples")
     if not isinstance(noise_level, (int, float)) or not 0 <= noise_level < math.inf:
