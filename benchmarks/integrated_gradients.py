@@ -2,7 +2,7 @@
 
 Two tables. First 50 steps for one masked target of a text of 64 tokens, BERT-base geometry with random weights:
 Captum's LayerIntegratedGradients over ids with several sizes of ``internal_batch_size``, and this package, with
-the same numbers. Then a sweep of the seed's sentence with the bundled model: 50 fixed steps, and a tolerance.
+the same numbers. Then a sweep of the article's sentence with the bundled model: 50 fixed steps, and a tolerance.
 
     python benchmarks/integrated_gradients.py
 """

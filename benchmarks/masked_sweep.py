@@ -1,4 +1,4 @@
-"""How fast is a masked-LM sweep, against the notebook's loop, Captum by hand and the processor's own limit?
+"""How fast is a masked-LM sweep, against the article's notebook, Captum by hand and the processor's own limit?
 
 One model (BERT-base geometry, random weights), one process, one run: each way explains positions of the same
 text, and all of them must give the same numbers. Prints a Markdown table for each length and thread count.
@@ -57,8 +57,8 @@ class Timing:
     rows: np.ndarray
 
 
-def seed_loop(case: Case, positions: list[int]) -> np.ndarray:
-    """The notebook's loop: a dense one-hot input, one position at a time, ``backward()``."""
+def article_loop(case: Case, positions: list[int]) -> np.ndarray:
+    """The loop of the article's notebook: a dense one-hot input, one position at a time, ``backward()``."""
     found = []
     table = case.model.get_input_embeddings().weight
     for position, ids in zip(positions, case.masked(positions), strict=True):
@@ -162,7 +162,7 @@ def report(case: Case, threads: int) -> None:
     """Measure every way on one text and print the table."""
     torch.set_num_threads(threads)
     ways: list[tuple[str, Callable[[Case, list[int]], np.ndarray], list[int]]] = [
-        ("the notebook's loop", seed_loop, case.some),
+        ("the article's notebook", article_loop, case.some),
         ("Captum, one row", lambda c, p: captum(c, p, 1), case.some),
         ("Captum, batched", lambda c, p: captum(c, p, 16), case.more),
         ("hf_saliency", ours, case.more),

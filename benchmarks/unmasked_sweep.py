@@ -57,8 +57,8 @@ class Case:
             return (gradient @ self.embedding.weight.T).norm(dim=-1)
 
 
-def seed_loop(case: Case) -> np.ndarray:
-    """The notebook's way: a dense one-hot input, a forward pass and ``backward()`` for each target."""
+def article_loop(case: Case) -> np.ndarray:
+    """The way of the article's notebook: a dense one-hot input, a forward pass and ``backward()`` for each target."""
     found = []
     table = case.embedding.weight
     for position, class_id in case.targets:
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="of which the fastest counts")
     options = parser.parse_args()
     ways: dict[str, Callable[[Case], np.ndarray]] = {
-        "the article's notebook (dense one-hot, one row, `backward()`)": seed_loop,
+        "the article's notebook (dense one-hot, one row, `backward()`)": article_loop,
         "Captum by hand, one row": lambda case: captum(case, 1),
         f"Captum by hand, {ROWS} rows": lambda case: captum(case, ROWS),
         "**hf-saliency**": ours,

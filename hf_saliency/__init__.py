@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hf_saliency.adapter.targets.output import Output
     from hf_saliency.adapter.targets.pseudo_log_likelihood import PseudoLogLikelihood
     from hf_saliency.adapter.targets.similarity import Similarity
+    from hf_saliency.adapter.targets.target import Target
     from hf_saliency.adapter.targets.token_label import TokenLabel
     from hf_saliency.alignment import aligned
     from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
@@ -72,6 +73,7 @@ _HOME = {
     "Choice": "adapter.targets.choice",
     "Output": "adapter.targets.output",
     "Similarity": "adapter.targets.similarity",
+    "Target": "adapter.targets.target",
     "Family": "adapter.families",
     "register_family": "adapter.families",
     "Label": "adapter.targets.label",
@@ -161,6 +163,7 @@ __all__ = [
     "SaliencyMap",
     "SequentialIntegratedGradients",
     "Similarity",
+    "Target",
     "TargetRow",
     "Token",
     "TokenLabel",

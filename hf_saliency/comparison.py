@@ -27,6 +27,14 @@ class Agreement:
         Array of shape (targets,): which share of the one's ``top`` strongest units is among the other's.
     top
         How many units are compared in ``overlap``; fewer in a text that has fewer.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "She drank hot tea."
+    >>> maps = [explainer(text, target=hs.MaskedToken("tea"), method=name) for name in ("saliency", "gradient_norm")]
+    >>> print(hs.agreement(*maps, top=3))
+    Spearman’s ρ = 0.96, top-3 overlap 1.00
     """
 
     spearman: Float[np.ndarray, " targets"]

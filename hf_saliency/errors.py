@@ -2,4 +2,13 @@
 
 
 class SaliencyError(ValueError):
-    """What was given cannot be explained or drawn; the message says what would work."""
+    """What was given cannot be explained or drawn; the message says what would work.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.MaskedToken(unit="percent")
+    Traceback (most recent call last):
+        ...
+    hf_saliency.errors.SaliencyError: unit='percent': choose one of 'logit', 'log_prob', 'prob'.
+    """

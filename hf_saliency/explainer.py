@@ -94,10 +94,30 @@ class Explainer:
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"])
         self.progress = progress
 
+    @overload  # a string is a sequence of strings, too: the first that fits counts
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        texts: str | tuple[str, ...],
+        *,
+        target: Target | None = ...,
+        method: Any = ...,
+        top_k: int = ...,
+        overflow: Overflow = ...,
+    ) -> SaliencyMap: ...
     @overload
     def __call__(
         self,
-        texts: str | tuple[str, ...],
+        texts: Sequence[str | tuple[str, ...]],
+        *,
+        target: Target | None = ...,
+        method: Any = ...,
+        top_k: int = ...,
+        overflow: Overflow = ...,
+    ) -> list[SaliencyMap]: ...
+    @overload
+    def __call__(
+        self,
+        texts: list[dict[str, str]],
         *,
         target: Target | None = ...,
         method: Any = ...,

@@ -51,6 +51,18 @@ class Token:
         Which of the explained texts it belongs to.
     special
         Whether it is a special token other than the mask and the unknown token.
+
+    Raises
+    ------
+    SaliencyError
+        If the piece is no string.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> text, token = "She drank hot tea.", hs.Token("hot", 10, 13)
+    >>> text[token.start : token.end]
+    'hot'
     """
 
     piece: str

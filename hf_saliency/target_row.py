@@ -14,7 +14,28 @@ from hf_saliency.terms import UNITS, Unit
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One of the model's most probable answers at a target: its text, its class id and its probability."""
+    """One of the model's most probable answers at a target: its text, its class id and its probability.
+
+    Parameters
+    ----------
+    label
+        The answer's text: a token, or the name of a class.
+    index
+        Its class id.
+    probability
+        From 0 to 1.
+
+    Raises
+    ------
+    SaliencyError
+        If the label is no string.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.Prediction("coffee", 4157, 0.25)
+    Prediction(label='coffee', index=4157, probability=0.25)
+    """
 
     label: str
     index: int
@@ -52,6 +73,18 @@ class TargetRow:
     positions
         All columns at which the target stands, where there are several (the tokens of an entity, a masked phrase or
         an answer). Left out, it is ``position`` alone.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit, and a label that is no string.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> row = hs.TargetRow("tea", position=6, score=8.1, masked=True)
+    >>> row.unit, row.positions
+    ('logit', (6,))
     """
 
     label: str

@@ -38,6 +38,20 @@ def mask_embedding(
     Returns
     -------
     Float[Tensor, " width"]
+
+    Raises
+    ------
+    SaliencyError
+        If the tokenizer has no mask token.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(baseline=hs.mask_embedding))
+    >>> heat.arguments["baseline"]
+    'mask_embedding'
     """
     return _token(embedding, tokenizer, ids, "mask")
 
@@ -45,7 +59,35 @@ def mask_embedding(
 def pad_embedding(
     embedding: nn.Module, tokenizer: Any, ids: Int[Tensor, "batch tokens"]
 ) -> Float[Tensor, " width"]:
-    """The embedding of the padding token; parameters as for :func:`mask_embedding`."""
+    """The embedding of the padding token.
+
+    Parameters
+    ----------
+    embedding
+        As for :func:`mask_embedding`.
+    tokenizer
+        As for :func:`mask_embedding`.
+    ids
+        As for :func:`mask_embedding`.
+
+    Returns
+    -------
+    Float[Tensor, " width"]
+
+    Raises
+    ------
+    SaliencyError
+        If the tokenizer has no padding token.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(baseline=hs.pad_embedding))
+    >>> heat.arguments["baseline"]
+    'pad_embedding'
+    """
     return _token(embedding, tokenizer, ids, "pad")
 
 
@@ -55,7 +97,32 @@ def mean_embedding(
 ) -> Float[Tensor, " width"]:
     """The mean of all embeddings of the vocabulary: the default for models that know no mask token.
 
-    Parameters as for :func:`mask_embedding`.
+    Parameters
+    ----------
+    embedding
+        As for :func:`mask_embedding`.
+    tokenizer
+        As for :func:`mask_embedding`.
+    ids
+        As for :func:`mask_embedding`.
+
+    Returns
+    -------
+    Float[Tensor, " width"]
+
+    Raises
+    ------
+    SaliencyError
+        If the module is no ``nn.Embedding``.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(baseline=hs.mean_embedding))
+    >>> heat.arguments["baseline"]
+    'mean_embedding'
     """
     if not isinstance(embedding, nn.Embedding):
         raise SaliencyError(f"{type(embedding).__name__} has no vocabulary to average over.")
@@ -71,7 +138,27 @@ def zero_embedding(
 ) -> Float[Tensor, " width"]:
     """Zeros. Layer norms turn small vectors into large ones, so that on many models completeness is far off.
 
-    Parameters as for :func:`mask_embedding`.
+    Parameters
+    ----------
+    embedding
+        As for :func:`mask_embedding`.
+    tokenizer
+        As for :func:`mask_embedding`.
+    ids
+        As for :func:`mask_embedding`.
+
+    Returns
+    -------
+    Float[Tensor, " width"]
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(baseline=hs.zero_embedding))
+    >>> heat.arguments["baseline"]
+    'zero_embedding'
     """
     return torch.zeros_like(_embedded(embedding, ids[0, :1]))
 

@@ -31,9 +31,23 @@ def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int
     Method
         One forward and one backward pass.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown space or order.
+
     References
     ----------
     Madsen, Visualizing memorization in RNNs, Distill, 2019, doi:10.23915/distill.00016.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.gradient_norm(order=1))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     GradientNorm.check(space, order)
 
@@ -71,9 +85,23 @@ def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
     Method
         One forward and one backward pass.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown reduction.
+
     References
     ----------
     Simonyan, Vedaldi and Zisserman, Deep inside convolutional networks, 2013, arXiv:1312.6034.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.saliency("norm_1"))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     return Method(
         "saliency",
@@ -102,9 +130,23 @@ def input_x_gradient(reduction: Reduction = "total") -> Method:
     Method
         One forward and one backward pass.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown reduction.
+
     References
     ----------
     Shrikumar et al., Not just a black box, 2016, arXiv:1605.01713.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.input_x_gradient())
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     return Method(
         "input_x_gradient",
@@ -141,9 +183,23 @@ def smooth_grad(
     Method
         ``n_samples`` times the passes of ``of``, and one forward pass for the prediction.
 
+    Raises
+    ------
+    SaliencyError
+        If ``of`` is no method, or a number is out of its range.
+
     References
     ----------
     Smilkov et al., SmoothGrad: removing noise by adding noise, 2017, arXiv:1706.03825.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.smooth_grad(hs.input_x_gradient(), n_samples=5))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     return _noisy("smooth_grad", "smoothgrad", of, n_samples, noise_level, seed)
 
@@ -168,9 +224,23 @@ def smooth_grad_squared(
     -------
     Method
 
+    Raises
+    ------
+    SaliencyError
+        As for :func:`smooth_grad`.
+
     References
     ----------
     Hooker et al., A benchmark for interpretability methods, 2019, arXiv:1806.10758.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.smooth_grad_squared(n_samples=5))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     return _noisy("smooth_grad_squared", "smoothgrad_sq", of, n_samples, noise_level, seed)
 
@@ -195,10 +265,24 @@ def var_grad(
     -------
     Method
 
+    Raises
+    ------
+    SaliencyError
+        As for :func:`smooth_grad`, and for one sample.
+
     References
     ----------
     Adebayo et al., Local explanation methods for deep neural networks lack sensitivity to parameter values,
     2018, arXiv:1810.03307.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.var_grad())
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     if n_samples == 1:
         raise SaliencyError("n_samples=1 has no variance: give 2 or more.")

@@ -43,6 +43,18 @@ class LLMGradientNormAttribution(LLMGradientAttribution):  # type: ignore[misc]
     References
     ----------
     Madsen, "Visualizing memorization in RNNs", Distill, 2019, doi:10.23915/distill.00016.
+
+    Examples
+    --------
+    >>> import captum.attr
+    >>> import hf_saliency as hs
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> tokenizer = hs.load_demo()[1]
+    >>> gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_layer=1, bos_token_id=2, eos_token_id=3))
+    >>> norm = hs.LayerGradientNorm(gpt2.eval(), gpt2.get_input_embeddings(), keepdim=True)
+    >>> prompt = captum.attr.TextTokenInput("She drank", tokenizer, skip_tokens=["[CLS]", "[SEP]"])
+    >>> hs.LLMGradientNormAttribution(norm, tokenizer).attribute(prompt, target="hot tea").token_attr.shape
+    torch.Size([2, 4])
     """
 
     SUPPORTED_METHODS = (LayerGradientNorm,)

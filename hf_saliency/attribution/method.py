@@ -109,6 +109,20 @@ class Method:
         What to give where the convergence delta is large.
     citation
         Where the method was published.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown reduction, and a seed that is no whole number from 0.
+
+    Examples
+    --------
+    >>> import captum.attr
+    >>> import hf_saliency as hs
+    >>> method = hs.Method("input_x_gradient", lambda score, tables: captum.attr.InputXGradient(score))
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> explainer("She drank hot tea.", target=hs.MaskedToken("tea"), method=method).method
+    'input_x_gradient'
     """
 
     name: str

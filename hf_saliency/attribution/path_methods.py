@@ -47,9 +47,26 @@ def integrated_gradients(
     Method
         ``n_steps`` forward and backward passes, and three forward passes for prediction and convergence delta.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown rule or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
     References
     ----------
     Sundararajan, Taly and Yan, Axiomatic attribution for deep networks, 2017, arXiv:1703.01365.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.integrated_gradients(tolerance=1e-2))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    >>> bool(abs(heat.convergence_delta[0]) < 1e-2 * heat.scores[0].sum())
+    True
     """
     citation = "Sundararajan et al. 2017, arXiv:1703.01365"
     if tolerance is not None:
@@ -144,9 +161,24 @@ def gradient_shap(
     Method
         ``n_samples`` forward and backward passes, and two forward passes each for the convergence delta.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown reduction, and for a number out of its range. Explaining a text raises it if the baseline
+        does not fit.
+
     References
     ----------
     Lundberg and Lee, A unified approach to interpreting model predictions, 2017, arXiv:1705.07874.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.gradient_shap())
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     positive(n_samples, "n_samples")
     if not isinstance(noise_level, (int, float)) or not 0 <= noise_level < math.inf:

@@ -72,6 +72,20 @@ def random_baseline(seed: int = 0) -> Method:
     -------
     Method
         No pass but the prediction's.
+
+    Raises
+    ------
+    SaliencyError
+        For a seed that is no whole number from 0.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.random_baseline(seed=1))
+    >>> heat.signed, bool((heat.scores >= 0).all())
+    (False, True)
     """
     return Method(
         "random_baseline",

@@ -35,10 +35,24 @@ def leave_one_out(*, baseline: Any = None, feature: Feature = "token") -> Method
     Method
         One forward pass for each feature, and two more.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown feature. Explaining a text raises it if the baseline does not fit.
+
     References
     ----------
     Li, Monroe and Jurafsky, Understanding neural networks through representation erasure, 2016,
     arXiv:1612.08220.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(feature="word"))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     return _removal(
         "leave_one_out",
@@ -72,9 +86,24 @@ def occlusion(
     Method
         One forward pass for each window, and two more.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown feature, a window below 1, and a stride below 1 or above the window. Explaining a text
+        raises it if the baseline does not fit.
+
     References
     ----------
     Zeiler and Fergus, Visualizing and understanding convolutional networks, 2014, arXiv:1311.2901.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.occlusion(window=2))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     positive(window, "window")
     positive(stride, "stride")
@@ -137,11 +166,26 @@ def shapley_sampling(
     Method
         ``n_samples`` forward passes for each feature, and two more.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown feature, and for a number out of its range. Explaining a text raises it if the baseline does
+        not fit.
+
     References
     ----------
     Castro, Gomez and Tejada, Polynomial calculation of the Shapley value based on sampling, 2009,
     doi:10.1016/j.cor.2008.04.004; Strumbelj and Kononenko, An efficient explanation of individual
     classifications using game theory, 2010.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.shapley_sampling(n_samples=5))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     return _removal(
         "shapley_sampling",
@@ -182,9 +226,24 @@ def kernel_shap(
     Method
         ``n_samples`` forward passes, and one more. It needs scikit-learn.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown feature, for a number out of its range, and without scikit-learn. Explaining a text raises
+        it if the baseline does not fit.
+
     References
     ----------
     Lundberg and Lee, A unified approach to interpreting model predictions, 2017, arXiv:1705.07874.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.kernel_shap(n_samples=100))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     _require_sklearn("kernel_shap")
     return _removal(
@@ -236,9 +295,24 @@ def lime(
     Method
         ``n_samples`` forward passes, and one more. It needs scikit-learn.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown feature, for a number out of its range, and without scikit-learn. Explaining a text raises
+        it if the baseline does not fit.
+
     References
     ----------
     Ribeiro, Singh and Guestrin, "Why should I trust you?", 2016, arXiv:1602.04938.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.lime(n_samples=100))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     _require_sklearn("lime")
     for name, value in (("alpha", alpha), ("kernel_width", kernel_width)):

@@ -45,9 +45,24 @@ def sequential_integrated_gradients(
     Method
         ``n_steps`` forward and backward passes for each token.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown rule or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
     References
     ----------
     Enguehard, Sequential integrated gradients, 2023, arXiv:2305.15853.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.sequential_integrated_gradients(n_steps=5))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     positive(n_steps, "n_steps")
     check_quadrature(quadrature, n_steps)
@@ -107,9 +122,24 @@ def discretized_integrated_gradients(
         ``(n_steps + 1) * 2 ** factor`` forward and backward passes, and two forward passes for prediction and
         convergence delta.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown strategy or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
     References
     ----------
     Sanyal and Ren, Discretized integrated gradients for explaining language models, 2021, arXiv:2108.13654.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.discretized_integrated_gradients(10, factor=3))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
     """
     positive(n_steps, "n_steps")
     positive(n_neighbors, "n_neighbors")

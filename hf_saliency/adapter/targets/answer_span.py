@@ -43,6 +43,16 @@ class AnswerSpan(Target):
     ------
     SaliencyError
         For another ``ends`` or unit. Explaining raises it if the answer is not in the context.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import BertForQuestionAnswering
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(BertForQuestionAnswering(model.config), tokenizer)  # untrained
+    >>> given = ("Who drank tea?", "Anna drank hot tea.")
+    >>> explainer(given, target=hs.AnswerSpan("hot tea")).targets[0].label
+    'hot tea'
     """
 
     answer: str | slice | None = None

@@ -37,6 +37,16 @@ class Choice(Target):
     ------
     SaliencyError
         For an unknown unit. Explaining raises it if there is no such choice.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import BertForMultipleChoice
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(BertForMultipleChoice(model.config), tokenizer)  # untrained
+    >>> given = ("She was thirsty,", "so she drank.", "so she slept.")
+    >>> explainer(given, target=hs.Choice("so she drank.", against="so she slept.")).targets[0].against
+    'so she slept.'
     """
 
     choice: int | str | None = None

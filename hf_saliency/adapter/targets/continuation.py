@@ -57,6 +57,17 @@ class Continuation(Target):
     SaliencyError
         For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a prompt raises it if the
         continuation is empty, the model ends at once, or both are longer than the model reads.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> tokenizer = hs.load_demo()[1]
+    >>> config = GPT2Config(vocab_size=len(tokenizer), n_layer=1, bos_token_id=2, eos_token_id=3)
+    >>> explainer = hs.Explainer(GPT2LMHeadModel(config), tokenizer)  # untrained
+    >>> heat = explainer(("She drank", " hot tea."), target=hs.Continuation())
+    >>> [row.label for row in heat.targets]
+    ['hot', 'tea', '.']
     """
 
     text: str | None = None

@@ -42,6 +42,16 @@ class Label(Target):
     SaliencyError
         For an unknown unit, or if both ``label`` and ``all_labels`` are given. Explaining a text raises it if the
         model has no such label, with those that it has.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import BertForSequenceClassification
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(BertForSequenceClassification(model.config), tokenizer)  # untrained
+    >>> heat = explainer("She drank hot tea.", target=hs.Label(all_labels=True))
+    >>> [row.label for row in heat.targets]
+    ['LABEL_0', 'LABEL_1']
     """
 
     label: str | int | Sequence[str | int] | None = None

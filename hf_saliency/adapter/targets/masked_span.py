@@ -39,6 +39,12 @@ class MaskedSpan(Target):
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit. Explaining a text raises it if ``where`` is not there, if the text holds no mask and
+        ``where`` is None, or if the text is longer than the model reads.
+
     Examples
     --------
     >>> import hf_saliency as hs

@@ -122,8 +122,33 @@ class MaskedToken(_TokenTarget):
 class UnmaskedToken(_TokenTarget):
     """The score of a token at its own position in the text as it is, with no position masked.
 
-    Parameters as for :class:`MaskedToken`. The model sees the very token that it scores, so the token's own
-    column usually outweighs the others.
+    The model sees the very token that it scores, so the token's own column usually outweighs the others.
+
+    Parameters
+    ----------
+    where
+        As for :class:`MaskedToken`, but None is always every token that is not special.
+    token
+        As for :class:`MaskedToken`.
+    predicted
+        As for :class:`MaskedToken`.
+    against
+        As for :class:`MaskedToken`.
+    unit
+        As for :class:`MaskedToken`.
+
+    Raises
+    ------
+    SaliencyError
+        As for :class:`MaskedToken`.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> heat = explainer("She drank hot tea.", target=hs.UnmaskedToken("tea"))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'tea'
     """
 
     masked: ClassVar[bool] = False

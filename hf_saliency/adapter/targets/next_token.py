@@ -54,6 +54,17 @@ class NextToken(Target):
     ----------
     Yin and Neubig, Interpreting Language Models with Contrastive Explanations, 2022, arXiv:2202.10419
     (``against``).
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> tokenizer = hs.load_demo()[1]
+    >>> config = GPT2Config(vocab_size=len(tokenizer), n_layer=1, bos_token_id=2, eos_token_id=3)
+    >>> explainer = hs.Explainer(GPT2LMHeadModel(config), tokenizer)  # untrained
+    >>> heat = explainer("She drank hot tea.", target=hs.NextToken("tea"))
+    >>> int((heat.scores[0] != 0).sum()) == heat.targets[0].position  # the tokens before it
+    True
     """
 
     where: Where | Sequence[Where] | None = None

@@ -28,6 +28,12 @@ class PseudoLogLikelihood(Target):
     unit
         ``"log_prob"`` (nats), the definition; ``"logit"`` or ``"prob"`` sum these.
 
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit. Explaining a text raises it if the text holds mask tokens, or is longer than the model
+        reads.
+
     References
     ----------
     Salazar et al., Masked language model scoring, 2020, arXiv:1910.14659.

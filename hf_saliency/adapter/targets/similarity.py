@@ -51,6 +51,14 @@ class Similarity(Target):
     References
     ----------
     Reimers and Gurevych, Sentence-BERT, 2019, arXiv:1908.10084.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(model.bert, tokenizer)  # the encoder alone
+    >>> explainer(("She drank hot tea.", "He had a coffee."), target=hs.Similarity("mean")).scores.shape
+    (1, 16)
     """
 
     pooling: Pooling | Pool | None = None

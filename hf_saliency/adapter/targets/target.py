@@ -16,7 +16,17 @@ from hf_saliency.terms import SCALES
 
 
 class Target(ABC):
-    """What is explained. Subclasses are frozen values; one value serves every text."""
+    """What is explained: the type of every target, for annotations.
+
+    Targets are frozen values; one value serves every text. For heads that no target knows there is
+    :class:`Output`, which takes a function.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> isinstance(hs.Label("positive"), hs.Target)
+    True
+    """
 
     @abstractmethod
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:

@@ -46,6 +46,15 @@ class TokenLabel(Target):
     ------
     SaliencyError
         For an unknown unit or aggregation, and if a label is given for entities, which have their own.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import BertForTokenClassification
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(BertForTokenClassification(model.config), tokenizer)  # untrained
+    >>> explainer("She drank hot tea.", target=hs.TokenLabel("tea", label="LABEL_1")).targets[0].label
+    'tea: LABEL_1'
     """
 
     where: Where | Sequence[Where] | None = None
