@@ -200,20 +200,22 @@ class Explainer:
         for (number, row), what in zip(rows, found, strict=True):
             grouped[number].append((row, what))
         maps = []
-        for encoding, done in zip(
-            encodings, grouped, strict=True
-        ):  # a loop, for warnings that name the caller
+        # A loop, for warnings that name the caller.
+        for encoding, done in zip(encodings, grouped, strict=True):
             unit = chosen.reading(self.text_model, len(encoding.parts)).unit
             maps.append(saliency_map(encoding, done, chosen, unit, how, self.text_model, self._provenance))
         return maps[0] if single else maps
 
-    def encode(self, text: str, *, overflow: Overflow = "error") -> Encoding:
+    def encode(self, text: Any, *, target: Target | None = None, overflow: Overflow = "error") -> Encoding:
         """A text as the model reads it: token ids and places, for :meth:`SaliencyMap.from_attributions`.
 
         Parameters
         ----------
         text
-            A string.
+            A string, a tuple of texts that belong together, or a conversation.
+        target
+            Which target it is for, by default the model's own: a tuple is one sequence to some and several to
+            others. A string without a target is one sequence.
         overflow
             ``"error"`` or ``"truncate"``, for a text longer than the model's limit.
 
@@ -221,10 +223,12 @@ class Explainer:
         -------
         Encoding
         """
-        return self.text_model.encode(text, overflow)
+        if isinstance(text, str) and target is None:
+            return self.text_model.encode(text, overflow)
+        return self._target(target).encode(text, self.text_model, overflow)
 
     def captum(
-        self, text: str, *, target: Target | None = None, baseline: Any = None
+        self, text: Any, *, target: Target | None = None, baseline: Any = None
     ) -> tuple[Score, dict[str, Any]]:
         """What plain Captum needs: the explained score as a module, and the arguments of ``attribute``.
 
@@ -234,7 +238,7 @@ class Explainer:
         Parameters
         ----------
         text
-            A string.
+            What one explanation is of: a string, a tuple of texts that belong together, or a conversation.
         target
             As in a call.
         baseline
@@ -247,7 +251,9 @@ class Explainer:
             A ``torch.nn.Module`` from embeddings to one number a target. ``score.sites[0]`` is the layer to give
             to the layer methods of Captum.
         dict
-            ``inputs`` and ``additional_forward_args``, and ``baselines`` if one is given.
+            ``inputs`` and ``additional_forward_args``, and ``baselines`` if one is given. Where several sequences enter
+            the model (source and target, two texts that are compared, choices), ``inputs`` is a tuple with one tensor
+            each, and ``score.sites`` has as many.
 
         Raises
         ------

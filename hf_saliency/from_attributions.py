@@ -57,12 +57,14 @@ def fields(
     """
     if reduction not in _REDUCTIONS:
         raise SaliencyError(f"reduction={reduction!r}: choose one of {', '.join(map(repr, _REDUCTIONS))}.")
-    values = _array(attributions, "attributions")
-    if values.dtype.kind != "f" or values.dtype.itemsize > 8:
-        raise SaliencyError(f"attributions are {values.dtype}: give floating-point numbers.")
     read = encoded(encoding, text)
     rows = None if targets is None else _rows(targets)
-    scores = _scores(values, read, None if rows is None else len(rows), reduction)[:, read.columns]
+    count = None if rows is None else len(rows)
+    several = isinstance(attributions, (tuple, list)) and len(attributions) > 1
+    if several and all(hasattr(one, "shape") for one in attributions):
+        scores = _of_sequences(attributions, encoding, read, count, reduction)
+    else:
+        scores = _scores(_values(attributions), read.count, count, reduction)[:, read.columns]
     delta = None if convergence_delta is None else _array(convergence_delta, "convergence_delta")
     return {
         "texts": read.texts,
@@ -72,6 +74,33 @@ def fields(
         "signed": bool((scores < 0).any()) if signed is None else signed,
         "convergence_delta": None if delta is None else np.atleast_1d(delta).astype(np.float64),
     }
+
+
+def _of_sequences(
+    attributions: Sequence[Any], encoding: Any, read: EncodedText, targets: int | None, reduction: str
+) -> Float[np.ndarray, "targets tokens"]:
+    """One tensor for each sequence that enters the model, as Captum returns them, side by side."""
+    parts = getattr(encoding, "parts", (range(read.count),))
+    if len(parts) != len(attributions):
+        raise SaliencyError(
+            f"attributions are {len(attributions)} tensors, but the encoding has {len(parts)} sequences: give one "
+            "tensor each, and the encoding of the same target, explainer.encode(text, target=target)."
+        )
+    found = []
+    for part, one in zip(parts, attributions, strict=True):
+        values = _values(one)
+        # Captum's rows are padded to the longest choice.
+        axis = 0 if values.ndim == 1 or (values.ndim == 2 and targets is None) else 1
+        length = max(len(part), values.shape[axis])
+        found.append(_scores(values, length, targets, reduction)[:, : len(part)])
+    return np.concatenate(found, axis=1)
+
+
+def _values(given: Any) -> np.ndarray:
+    values = _array(given, "attributions")
+    if values.dtype.kind != "f" or values.dtype.itemsize > 8:
+        raise SaliencyError(f"attributions are {values.dtype}: give floating-point numbers.")
+    return values
 
 
 def _array(given: Any, name: str) -> np.ndarray:
@@ -90,10 +119,9 @@ def _array(given: Any, name: str) -> np.ndarray:
 
 
 def _scores(
-    values: np.ndarray, read: EncodedText, targets: int | None, reduction: str
+    values: np.ndarray, tokens: int, targets: int | None, reduction: str
 ) -> Float[np.ndarray, "targets all_tokens"]:
     """One row a target and one column a token, padding included."""
-    tokens = read.count
     count = "targets" if targets is None else targets
     shape = values.shape
     by_token = shape[:1] == (tokens,) and targets in (None, 1)  # the first axis is the tokens

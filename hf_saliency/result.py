@@ -97,7 +97,7 @@ def _target_row(row: Row, found: Found, target: Target, unit: Unit, model: TextM
         score=found.score,
         unit=unit,
         masked=bool(row.masked),
-        against=against.pop() if len(against) == 1 else None,
+        against=row.against or (against.pop() if len(against) == 1 else None),
         predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
         index=found.class_ids[0] if single else None,
     )

@@ -351,3 +351,27 @@ def test_captum_by_hand_is_the_explainers_map() -> None:
     np.testing.assert_allclose(made.scores, expected.scores, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(made.convergence_delta, expected.convergence_delta, atol=1e-9)
     assert (made.tokens, made.targets, made.signed) == (expected.tokens, expected.targets, expected.signed)
+
+
+@pytest.mark.parametrize(
+    ("head", "family", "texts", "target"),
+    [
+        ("seq2seq", "t5", (TEXT, "the dog ran"), hs.Continuation()),
+        ("multiple_choice", "bert", ("the cat", "sat", "ran to a mat"), hs.Choice(1)),
+        ("sequence_classification", "bert", ("the cat", "a dog"), hs.Label(1)),
+    ],
+)
+def test_captum_by_hand_on_several_texts(head: str, family: str, texts: Any, target: Any) -> None:
+    from captum.attr import InputXGradient
+
+    explainer = hs.Explainer(*tiny.model(head, family), progress=False)
+    score, arguments = explainer.captum(texts, target=target)
+    found = InputXGradient(score).attribute(**arguments)
+    expected = explainer(texts, target=target, method="input_x_gradient")
+    encoding = explainer.encode(texts, target=target)
+    made = of(found, encoding, targets=expected.targets, signed=True)
+    np.testing.assert_allclose(made.scores, expected.scores, rtol=1e-9, atol=1e-12)
+    assert (made.texts, made.tokens) == (expected.texts, expected.tokens)
+    if isinstance(found, tuple):
+        with pytest.raises(hs.SaliencyError, match=r"3 tensors, but the encoding has 2 sequences"):
+            of((*found, found[0]), encoding)

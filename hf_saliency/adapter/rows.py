@@ -52,6 +52,8 @@ class Row:
         Whether the reads are averaged.
     positions
         All columns at which the target stands, where there are several.
+    against
+        What to show for what is subtracted; empty for the name of its class.
     """
 
     encoding: Encoding
@@ -62,6 +64,7 @@ class Row:
     label: str = ""
     mean: bool = False
     positions: tuple[int, ...] = ()
+    against: str = ""
 
     @property
     def against_itself(self) -> bool:

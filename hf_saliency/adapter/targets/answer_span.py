@@ -36,13 +36,15 @@ class AnswerSpan(Target):
     ends
         ``"both"``, one target, whose score is the sum of the start's and the end's; ``"start"`` or ``"end"`` for
         one of them.
+    against
+        Another answer, given in the same way, whose score is subtracted (a contrast).
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``, of a token among all tokens of question and context.
 
     Raises
     ------
     SaliencyError
-        For another ``ends`` or unit. Explaining raises it if the answer is not in the context.
+        For another ``ends`` or unit. Explaining raises it if an answer is not in the context.
 
     Examples
     --------
@@ -57,17 +59,16 @@ class AnswerSpan(Target):
 
     answer: str | slice | None = None
     ends: Ends = "both"
+    against: str | slice | None = None
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
-        answer = self.answer
-        if not (
-            answer is None or isinstance(answer, str) or (isinstance(answer, slice) and is_range(answer))
-        ):
-            raise SaliencyError(
-                f"answer={answer!r}: give a string of the context, or a slice of its characters, slice(16, 23)."
-            )
+        for name, one in (("answer", self.answer), ("against", self.against)):
+            if not (one is None or isinstance(one, str) or (isinstance(one, slice) and is_range(one))):
+                raise SaliencyError(
+                    f"{name}={one!r}: give a string of the context, or a slice of its characters, slice(16, 23)."
+                )
         if self.ends not in ("both", "start", "end"):
             raise SaliencyError(f"ends={self.ends!r}: choose 'both', 'start' or 'end'.")
 
@@ -82,14 +83,26 @@ class AnswerSpan(Target):
         return model.encode(given[0], overflow, pair=given[1])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
-        first, last = self._predicted(encoding, model) if self.answer is None else self._given(encoding)
-        reads = {"start": Read(first, 0), "end": Read(last, 1)}
+        if self.answer is None:
+            first, last = self._predicted(encoding, model)
+        else:
+            first, last = _found(self.answer, encoding)
+        others: tuple[int | None, int | None] = (None, None)
+        if self.against is not None:
+            others = _found(self.against, encoding)
+        reads = {"start": Read(first, 0, others[0]), "end": Read(last, 1, others[1])}
         chosen = tuple(reads.values()) if self.ends == "both" else (reads[self.ends],)
-        text = encoding.texts[1][encoding.tokens[first].start : encoding.tokens[last].end]
-        label = text if self.ends == "both" else f"{self.ends} of {text}"
+        against = "" if others == (None, None) else self._label(encoding, *others)
+        label = self._label(encoding, first, last)
         position = last if self.ends == "end" else first
         stands = tuple(range(first, last + 1)) if self.ends == "both" else ()
-        return [Row(encoding, chosen, position, label=label, positions=stands)]
+        return [Row(encoding, chosen, position, label=label, positions=stands, against=against)]
+
+    def _label(self, encoding: Encoding, first: int | None, last: int | None) -> str:
+        assert first is not None
+        assert last is not None
+        text = encoding.texts[1][encoding.tokens[first].start : encoding.tokens[last].end]
+        return text if self.ends == "both" else f"{self.ends} of {text}"
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(span_logits, self.unit)
@@ -99,25 +112,6 @@ class AnswerSpan(Target):
             return "padding"
         token = row.encoding.tokens[index]
         return row.encoding.texts[token.text][token.start : token.end] or token.piece
-
-    def _given(self, encoding: Encoding) -> tuple[int, int]:
-        context = encoding.texts[1]
-        if isinstance(self.answer, slice):
-            start, end, _ = self.answer.indices(len(context))
-        else:
-            assert self.answer is not None
-            answer = self.answer.strip()
-            start = context.find(answer) if answer else -1
-            end = start + len(answer)
-        own = _context(encoding)
-        places = [(encoding.tokens[i].start, encoding.tokens[i].end) for i in own]
-        found = spans.overlapping(places, start, end) if start >= 0 else []
-        if not found:
-            raise SaliencyError(
-                f"the answer {self.answer!r} is not in the context {context!r}: give a string of it (case counts), or "
-                "a slice of its characters."
-            )
-        return own[found[0]], own[found[-1]]
 
     def _predicted(self, encoding: Encoding, model: TextModel) -> tuple[int, int]:
         """The span in the context with the largest sum of its two logits."""
@@ -138,3 +132,23 @@ class AnswerSpan(Target):
 
 def _context(encoding: Encoding) -> list[int]:
     return [i for i, token in enumerate(encoding.tokens) if token.text == 1 and not token.special]
+
+
+def _found(answer: str | slice, encoding: Encoding) -> tuple[int, int]:
+    """The first and the last token of an answer that is given."""
+    context = encoding.texts[1]
+    if isinstance(answer, slice):
+        start, end, _ = answer.indices(len(context))
+    else:
+        wanted = answer.strip()
+        start = context.find(wanted) if wanted else -1
+        end = start + len(wanted)
+    own = _context(encoding)
+    places = [(encoding.tokens[i].start, encoding.tokens[i].end) for i in own]
+    found = spans.overlapping(places, start, end) if start >= 0 else []
+    if not found:
+        raise SaliencyError(
+            f"the answer {answer!r} is not in the context {context!r}: give a string of it (case counts), or a slice "
+            "of its characters."
+        )
+    return own[found[0]], own[found[-1]]

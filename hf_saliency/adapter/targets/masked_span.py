@@ -14,6 +14,7 @@ from hf_saliency.adapter.targets.places import (
     checked,
     find,
     own_text,
+    same_length,
     settle_where,
 )
 from hf_saliency.adapter.targets.target import Target, check_unit
@@ -36,6 +37,8 @@ class MaskedSpan(Target):
         of mask tokens in the text.
     predicted
         Explain the most probable token at each mask, as it is always done at masks of the text.
+    against
+        A string of as many tokens, whose score in the same place is subtracted (a contrast).
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
@@ -43,7 +46,7 @@ class MaskedSpan(Target):
     ------
     SaliencyError
         For an unknown unit. Explaining a text raises it if ``where`` is not there, if the text holds no mask and
-        ``where`` is None, or if the text is longer than the model reads.
+        ``where`` is None, if the text is longer than the model reads, or if ``against`` has another number of tokens.
 
     Examples
     --------
@@ -55,11 +58,16 @@ class MaskedSpan(Target):
 
     where: Where | Sequence[Where] | None = None
     predicted: bool = False
+    against: str | None = None
     unit: Scale = "log_prob"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
         settle_where(self)
+        if self.against is not None and not isinstance(self.against, str):
+            raise SaliencyError(
+                f"against={self.against!r}: give a string with as many tokens as the span, such as 'two words'."
+            )
 
     def check(self, model: TextModel) -> None:
         tasks.check(model.model, tasks.MASKED, "MaskedSpan")
@@ -81,14 +89,19 @@ class MaskedSpan(Target):
         model.check_fits(encoding)
         rows = []
         for span in found:
+            others: Sequence[int | None] = [None] * len(span)
+            if self.against is not None:
+                others = same_length(self.against, "against", encoding, span, model)
             reads = tuple(
-                Read(PREDICTED if self.predicted or encoding.ids[i] == mask_id else encoding.ids[i], i)
-                for i in span
+                Read(PREDICTED if self.predicted or encoding.ids[i] == mask_id else encoding.ids[i], i, other)
+                for i, other in zip(span, others, strict=True)
             )
             first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
             known = all(own_text(encoding, read.position, read.class_id, model) for read in reads)
             label = encoding.texts[0][first.start : last.end] if known else ""
-            rows.append(Row(encoding, reads, span[0], tuple(span), label=label, positions=tuple(span)))
+            own = tuple(span)
+            against = self.against or ""
+            rows.append(Row(encoding, reads, span[0], own, label=label, positions=own, against=against))
         return rows
 
 

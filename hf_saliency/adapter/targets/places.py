@@ -176,6 +176,47 @@ def one_token(
     )
 
 
+def same_length(
+    value: str, name: str, encoding: Encoding, span: Sequence[int], model: TextModel
+) -> list[int]:
+    """The ids of a string in the place of some tokens, of which it must have as many.
+
+    Parameters
+    ----------
+    value
+        The string.
+    name
+        What the user calls it, for errors.
+    encoding
+        The text.
+    span
+        In place of which neighbouring tokens.
+    model
+        Whose tokens they are.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    SaliencyError
+        If it has another number of tokens.
+    """
+    first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
+    text = encoding.texts[first.text]
+    end = first.start + len(value)
+    there = model.encode(text[: first.start] + value + text[last.end :], overflow="windows")
+    found = spans.overlapping([(token.start, token.end) for token in there.tokens], first.start, end)
+    if len(found) == len(span):
+        return [there.ids[i] for i in found]
+    pieces = ", ".join(repr(there.tokens[i].piece) for i in found) or "nothing"
+    raise SaliencyError(
+        f"{name}={value!r} is read as {pieces} in place of {text[first.start : last.end]!r}, which has {len(span)} "
+        "tokens: give a string with as many."
+    )
+
+
 def own_text(encoding: Encoding, position: int, class_id: int, model: TextModel) -> str:
     """What the text calls a token, if it is the class that is scored and one that the tokenizer knows; else ""."""
     token = encoding.tokens[position]

@@ -95,3 +95,32 @@ def test_integrated_gradients_add_up(target: object) -> None:
 def test_a_text_with_masks_has_no_likelihood() -> None:
     with pytest.raises(hs.SaliencyError, match="holds mask tokens.*give the whole text"):
         explainer("bert")("the [MASK] sat", target=hs.PseudoLogLikelihood())
+
+
+@pytest.mark.parametrize("unit", ["logit", "log_prob", "prob"])
+def test_a_span_against_another_of_its_length(unit: Any) -> None:
+    on = explainer("bert")
+    model, tokenizer = tiny.masked_lm("bert")
+    ids = tokenizer(TEXT)["input_ids"]
+    masked = [*ids[:2], tokenizer.mask_token_id, tokenizer.mask_token_id, *ids[4:]]
+    other = tokenizer("dog ran", add_special_tokens=False)["input_ids"]
+
+    def score() -> Tensor:
+        values = model(input_ids=torch.tensor([masked])).logits[0]
+        if unit != "logit":
+            values = values.log_softmax(-1) if unit == "log_prob" else values.softmax(-1)
+        return sum(values[at, ids[at]] - values[at, other[at - 2]] for at in (2, 3))
+
+    heat = on(TEXT, target=hs.MaskedSpan("cat sat", against="dog ran", unit=unit))
+    (target,) = heat.targets
+    assert target.against == "dog ran"
+    assert target.score == pytest.approx(score().item(), rel=1e-9)
+    expected = reference.dense([(model.get_input_embeddings(), masked)], score)
+    np.testing.assert_allclose(heat.scores[0], expected, rtol=1e-9)
+
+
+def test_a_span_against_one_of_another_length() -> None:
+    with pytest.raises(hs.SaliencyError, match="read as 'dog' in place of 'cat sat', which has 2 tokens"):
+        explainer("bert")(TEXT, target=hs.MaskedSpan("cat sat", against="dog"))
+    with pytest.raises(hs.SaliencyError, match="against=7: give a string"):
+        hs.MaskedSpan("cat", against=7)  # type: ignore[arg-type]

@@ -257,3 +257,27 @@ def test_a_text_compared_with_itself_warns() -> None:
 def test_an_encoder_without_a_decoder() -> None:
     heat = hs.Explainer(tiny.of_class("T5EncoderModel"), tiny.tokenizer())(PAIR)
     assert heat.targets[0].label == "similarity"
+
+
+@pytest.mark.parametrize("ends", ["start", "end", "both"])
+def test_an_answer_against_another_is_the_difference_of_both(ends: Any) -> None:
+    on, pair = answers(), (QUESTION, CONTEXT)
+    one, other = (on(pair, target=hs.AnswerSpan(answer, ends=ends)) for answer in ("the cat", "the dog ran"))
+    contrast = hs.AnswerSpan("the cat", ends=ends, against="the dog ran")
+    heat = on(pair, target=contrast)
+    assert heat.targets[0].score == pytest.approx(one.targets[0].score - other.targets[0].score, rel=1e-9)
+    assert heat.targets[0].against == ("the dog ran" if ends == "both" else f"{ends} of the dog ran")
+    signed = [
+        on(pair, target=target, method="input_x_gradient").scores
+        for target in (contrast, hs.AnswerSpan("the cat", ends=ends), hs.AnswerSpan("the dog ran", ends=ends))
+    ]
+    np.testing.assert_allclose(signed[0], signed[1] - signed[2], atol=1e-10)
+
+
+def test_impossible_answers_against() -> None:
+    with pytest.raises(hs.SaliencyError, match="the answer 'the king' is not in the context"):
+        answers()((QUESTION, CONTEXT), target=hs.AnswerSpan("the cat", against="the king"))
+    with pytest.raises(hs.SaliencyError, match="against=5: give a string of the context"):
+        hs.AnswerSpan(against=5)  # type: ignore[arg-type]
+    with pytest.raises(hs.SaliencyError, match="against= names the very class"):
+        answers()((QUESTION, CONTEXT), target=hs.AnswerSpan("the cat", against="the cat"))
