@@ -193,6 +193,11 @@ class Explainer:
                 raise SaliencyError(f"texts[{number}]: {error}") from error
             encodings.append(encoding)
             rows += [(number, row) for row in own]
+        if rows and all(row.against_itself for _, row in rows):
+            raise SaliencyError(
+                "against= names the very class that is explained, and its score less itself is always zero: give "
+                "another one, or leave against= out."
+            )
         with torch.inference_mode(False):  # whose tensors autograd could not save
             run = Explanation(self.text_model, chosen, how, number_kept, self.batch_tokens, self.progress)
             found = run.found([row for _, row in rows])
@@ -289,11 +294,6 @@ class Explainer:
         """A text as the model reads it, and its rows."""
         encoding = target.encode(given, self.text_model, overflow)
         rows = target.rows(encoding, self.text_model)
-        if rows and all(row.against_itself for row in rows):
-            raise SaliencyError(
-                "against= names the very class that is explained, and its score less itself is always zero: give "
-                "another one, or leave against= out."
-            )
         return encoding, rows
 
     def _target(self, target: Target | None) -> Target:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
-from hf_saliency.adapter.batch import collate, names, tokens_read
+from hf_saliency.adapter.batch import collate, names, shape
 from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.score import READ, Score
@@ -78,10 +78,10 @@ class Explanation:
             done = attributed(attribution, method, score, model, inputs, budget, read, share=share)
             found.update(zip((numbers[i] for i in batch), done, strict=True))
 
-        lengths = [tokens_read(row, model, reading.layout) for row in rows]
+        shapes = [shape(row, model, reading.layout) for row in rows]
         texts = [id(row.encoding) for row in rows] if share else None
         return sweep(
-            lengths, self.batch_tokens, model.pads, step, alone=method.draws(attribution), texts=texts
+            shapes, self.batch_tokens, model.pads, step, alone=method.draws(attribution), texts=texts
         )
 
 

@@ -150,6 +150,11 @@ def _refusal(error: Exception, method: Method, model: TextModel) -> SaliencyErro
             "the score does not depend on the embeddings: compute it from the model's output without detach(), "
             "no_grad() or indices."
         )
+    if isinstance(error, RuntimeError) and "use_reentrant=True" in str(error):
+        return SaliencyError(
+            f"{type(model.model).__name__} has reentrant activation checkpoints, through which no gradient in the "
+            "embeddings can be taken: checkpoint with use_reentrant=False, or switch checkpoints off."
+        )
     if not refuses:
         return None
     given = ", ".join(f"{key}={value!r}" for key, value in method.arguments.items())

@@ -78,7 +78,7 @@ def test_results_do_not_depend_on_the_budget(explainer: hs.Explainer, budget: in
 def test_a_batch_stays_under_the_budget_of_tokens() -> None:
     lengths = [3, 9, 9, 4, 8, 2, 30]
     batches: list[list[int]] = []
-    done = sum(sweep(lengths, 20, True, lambda batch, budget: batches.append(batch)))
+    done = sum(sweep([(one,) for one in lengths], 20, True, lambda batch, budget: batches.append(batch)))
     assert done == len(lengths)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 20 for batch in batches)
@@ -87,9 +87,16 @@ def test_a_batch_stays_under_the_budget_of_tokens() -> None:
 def test_rows_of_unequal_length_are_kept_apart_where_padding_matters() -> None:
     lengths = [3, 9, 9, 3, 8]
     batches: list[list[int]] = []
-    list(sweep(lengths, 100, False, lambda batch, budget: batches.append(batch)))
+    list(sweep([(one,) for one in lengths], 100, False, lambda batch, budget: batches.append(batch)))
     assert all(len({lengths[i] for i in batch}) == 1 for batch in batches)
     assert len(batches) == 3
+
+
+def test_rows_of_equal_totals_are_kept_apart_where_their_sequences_differ() -> None:
+    shapes = [(3, 9), (9, 3), (3, 9), (6, 6)]
+    batches: list[list[int]] = []
+    list(sweep(shapes, 100, False, lambda batch, budget: batches.append(batch)))
+    assert sorted(map(sorted, batches)) == [[0, 2], [1], [3]]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +115,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(error: RuntimeError) -> None
             raise error
         done.extend(batch)
 
-    assert sum(sweep([10] * 20, 160, True, step)) == 20
+    assert sum(sweep([(10,)] * 20, 160, True, step)) == 20
     assert sorted(done) == list(range(20))
     assert sizes[:4] == [16, 8, 4, 2]
     assert max(sizes[3:]) == 2  # what did not fit is not tried again
@@ -119,7 +126,7 @@ def test_a_row_that_never_fits_says_so() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     with pytest.raises(hs.SaliencyError, match="a single row of 10 tokens does not fit"):
-        list(sweep([10] * 4, 160, True, step))
+        list(sweep([(10,)] * 4, 160, True, step))
 
 
 def test_other_errors_are_not_taken_for_memory() -> None:
@@ -127,7 +134,7 @@ def test_other_errors_are_not_taken_for_memory() -> None:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        list(sweep([10] * 4, 160, True, step))
+        list(sweep([(10,)] * 4, 160, True, step))
 
 
 def test_memory_runs_out_within_the_model(explainer: hs.Explainer) -> None:

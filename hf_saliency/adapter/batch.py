@@ -107,10 +107,10 @@ def seen(row: Row, model: TextModel, *, trim: bool = True) -> tuple[Sequence[int
     return tuple(found)
 
 
-def tokens_read(row: Row, model: TextModel, layout: Layout) -> int:
-    """How many tokens a row has, where it is alone."""
-    own = [len(one) for one in seen(row, model)]
-    return len(own) * max(own) if layout.one_length else sum(own)
+def shape(row: Row, model: TextModel, layout: Layout) -> tuple[int, ...]:
+    """How many tokens each sequence of a row has, where it is alone."""
+    own = tuple(len(one) for one in seen(row, model))
+    return (max(own),) * len(own) if layout.one_length else own
 
 
 def collate(

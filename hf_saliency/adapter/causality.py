@@ -42,7 +42,8 @@ def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...
     Returns
     -------
     Causality or None
-        None where the text is too short to tell, or the model has no logits for each token. Positions that are
+        None where the text is too short to tell, or one token over and over, or the model has no logits for each
+        token. Positions that are
         scaled by the text's length are not the same without later tokens.
     """
     length = min(inputs[names[0]].shape[1], _TOKENS)
@@ -57,7 +58,10 @@ def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...
         others, missing = _ROUNDING.get(logits.dtype, _HALF)
         for end in sorted({length // 4 + 1, length // 2 + 1, length - 1}):
             ids = whole[names[0]].clone()
-            ids[:, end:] = ids[:, end - 1 : end]  # a token of the text, since others may mean something
+            other = ids[0][ids[0] != ids[0, end]]  # of the text, since others may mean something
+            if not len(other):
+                return None
+            ids[:, end:] = other[0]
             changed, cut = {names[0]: ids}, {name: whole[name][:, :end] for name in names}
             if not _same(logits[:end], _logits(model, {**whole, **changed}), others):
                 return Causality(False, False)

@@ -142,6 +142,10 @@ FAMILIES: dict[str, Family] = {
     "RoFormerForMultipleChoice": _UNPADDED,  # reads the last token, padding or not
     "T5EncoderModel": _ENCODER_ALONE,  # and a table that nobody calls, as its whole model has one
     "T5ForTokenClassification": _ENCODER_ALONE,
+    "XLNetForMultipleChoice": Family(
+        refused="it reads the last token of choices that its tokenizer pads on the left, and this package pads on the "
+        "right"
+    ),
     "XLNetLMHeadModel": Family(
         refused="it predicts the tokens that perm_mask and target_mapping name, which no target of this package gives; "
         "XLNet's classifiers can be explained"

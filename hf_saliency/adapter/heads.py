@@ -14,10 +14,12 @@ from hf_saliency.adapter import outputs
 
 
 def output_embeddings(model: nn.Module) -> nn.Module | None:
-    """What makes logits of hidden states, if the model names it."""
+    """What makes logits of hidden states, if the model names it, and no hook of a user's expects all of them."""
     get = getattr(model, "get_output_embeddings", None)
     head = get() if callable(get) else None
-    return head if isinstance(head, nn.Module) else None
+    if not isinstance(head, nn.Module) or head._forward_hooks or head._forward_pre_hooks:
+        return None
+    return head
 
 
 @contextmanager

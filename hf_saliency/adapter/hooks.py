@@ -135,6 +135,14 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and bool((one == other.to(one.device)).all())
 
 
+def _same_ids(looked: Tensor, ids: Tensor) -> bool:
+    """Whether a table is asked for the token ids, and not for positions that happen to be the same numbers."""
+    if looked.data_ptr() == ids.data_ptr():
+        return True
+    counted = bool((ids.diff(dim=-1) == 1).all())
+    return not counted and _equal(looked.flatten(), ids.flatten())
+
+
 @contextmanager
 def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence[Tensor]) -> Iterator[None]:
     """Refuse a model that looks the token ids up in another table as well."""
@@ -142,16 +150,16 @@ def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence
     owner = threading.get_ident()
     found: list[nn.Module] = []
 
-    def note(module: nn.Module, arguments: Any) -> None:
-        # The same memory, since other numbers may be equal to the ids.
-        if threading.get_ident() == owner and arguments:
-            found.extend([module] * any(one.data_ptr() == arguments[0].data_ptr() for one in ids))
+    def note(module: nn.Module, arguments: Any, named: Any) -> None:
+        looked = arguments[0] if arguments else named.get("input")
+        if threading.get_ident() == owner and isinstance(looked, Tensor):
+            found.extend([module] * any(_same_ids(looked, one) for one in ids))
 
     # Tables with a forward function of their own may take ids for their shape alone.
     tables = [one for one in model.modules() if type(one).forward is nn.Embedding.forward and one not in own]
     with ExitStack() as stack:
         for table in tables:
-            stack.callback(table.register_forward_pre_hook(note).remove)
+            stack.callback(table.register_forward_pre_hook(note, with_kwargs=True).remove)
         yield
     if found:
         name = next(name for name, one in model.named_modules() if one is found[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from hf_saliency.adapter.pieces import in_pieces
 from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.shared_pass import SharedPass
+from hf_saliency.failures import out_of_memory
 
 
 class Score(nn.Module):
@@ -239,10 +239,16 @@ class Score(nn.Module):
         if reading.part is not None:
             shape = rows[reading.layout.name(reading.part, "input_ids")].shape
             head = None if self._projects_all else heads.output_embeddings(model)
-        with ExitStack() as stack:
-            stack.enter_context(hooks.borrowed(model))
-            fired = stack.enter_context(heads.gathered(head, rows["text"], rows["position"], shape))
-            output = reading.layout.run(self._forward, self.streams, embeds, inputs)
+        fired: list[tuple[Tensor, Tensor]] = []
+        try:
+            with hooks.borrowed(model), heads.gathered(head, rows["text"], rows["position"], shape) as fired:
+                output = reading.layout.run(self._forward, self.streams, embeds, inputs)
+        except (RuntimeError, IndexError) as error:
+            if not fired or out_of_memory(error):
+                raise
+            # What becomes of the head's output needs all of it: from now on leave it alone.
+            self._projects_all = True
+            return self._logits(embeds, rows, cut)
         if not fired:
             return reading.logits(output, rows)
         count, reads = rows["position"].shape

@@ -18,7 +18,7 @@ TRIMMED = 0.75
 
 
 def sweep(
-    lengths: Sequence[int],
+    shapes: Sequence[tuple[int, ...]],
     budget: int,
     pads: bool,
     step: Callable[[list[int], int], None],
@@ -33,12 +33,12 @@ def sweep(
 
     Parameters
     ----------
-    lengths
-        Tokens of each row.
+    shapes
+        Tokens of each sequence of each row.
     budget
         Tokens of a pass.
     pads
-        Whether rows of different length may share a batch.
+        Whether rows of different shape may share a batch.
     step
         Does the rows of the given numbers, with at most so many tokens in a pass.
     alone
@@ -56,15 +56,17 @@ def sweep(
     SaliencyError
         If a single row does not fit into memory.
     """
-    waiting = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    lengths = [sum(shape) for shape in shapes]
+    waiting = sorted(range(len(lengths)), key=lambda i: (-lengths[i], shapes[i]))
     if texts is not None:
         longest: dict[int, int] = {}
         for i in waiting:
             longest.setdefault(texts[i], lengths[i])
         waiting.sort(key=lambda i: (-longest[texts[i]], texts[i], -lengths[i]))
+    kinds = None if pads else shapes
     while waiting:
         first = lengths[waiting[0]]
-        batch = waiting[:1] if alone else _batch(waiting, lengths, budget, pads, texts)
+        batch = waiting[:1] if alone else _batch(waiting, lengths, budget, kinds, texts)
         if _fits(functools.partial(step, batch, budget)):
             del waiting[: len(batch)]
             yield len(batch)
@@ -78,14 +80,18 @@ def sweep(
 
 
 def _batch(
-    waiting: Sequence[int], lengths: Sequence[int], budget: int, pads: bool, texts: Sequence[int] | None
+    waiting: Sequence[int],
+    lengths: Sequence[int],
+    budget: int,
+    kinds: Sequence[tuple[int, ...]] | None,
+    texts: Sequence[int] | None,
 ) -> list[int]:
-    """The next rows that fit into the budget together."""
+    """The next rows that fit into the budget together, of one kind if there are kinds."""
     batch: list[int] = []
     count: Counter[int] = Counter()
     longest = 0
     for i in waiting:
-        together = pads or not batch or lengths[i] == longest
+        together = kinds is None or not batch or kinds[i] == kinds[batch[0]]
         if texts is not None:
             together = together or texts[i] == texts[batch[0]]
             count[texts[i]] += 1

@@ -240,11 +240,13 @@ class TextModel:
             return call(self.model, self.given(encoding, layout or OneSequence()))
 
     def trims(self, encoding: Encoding, layout: Layout) -> bool:
-        """Whether logits at a token are the same without the tokens after it: tried out once, on a text.
+        """Whether logits at a token are the same without the tokens after it, tried out on the text.
 
-        Warns of a model that predicts tokens which it has seen.
+        A class of transformers is tried once, a module of one's own with each text, which it may read in its own
+        way. Warns of a model that predicts tokens which it has seen.
         """
-        if self._trims is None:
+        own = not type(self.model).__module__.startswith("transformers.")
+        if self._trims is None or own:
             part = len(encoding.parts) - 1
             names = self.names(encoding.columns(encoding.parts[part]).inputs, part, layout)
             with torch.inference_mode(False):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import hf_saliency as hs
+from hf_saliency.adapter.layouts import OneSequence
 
 TEXT = "the cat sat on a mat and dog ran to formal study of grammar"
 BOTH_WAYS = "does not read from left to right alone"
@@ -97,9 +98,21 @@ def test_a_prefix_that_is_read_both_ways_is_seen_wherever_it_ends() -> None:
     assert_plain(heat, model)
 
 
-def test_a_text_that_is_read_otherwise_than_the_first_is_refused() -> None:
+def test_a_module_of_ones_own_is_tried_with_each_text() -> None:
     model = PrefixModel()
     on = hs.Explainer(model, tiny.tokenizer(), embedding=model.inner.get_input_embeddings())
     on("the cat sat on a mat", target=hs.NextToken())
-    with pytest.raises(hs.SaliencyError, match="and others, such as this one, both ways"):
-        on("the cat sat on [MASK] a mat", target=hs.NextToken())
+    text = "the cat sat on [MASK] a mat"
+    for method in ("gradient_norm", "leave_one_out"):
+        with pytest.warns(UserWarning, match=BOTH_WAYS):
+            heat = on(text, target=hs.NextToken(), method=method)
+        assert_plain(heat, model)
+    assert_plain(on("the cat sat on a mat", target=hs.NextToken()), model)
+
+
+def test_one_token_over_and_over_tells_nothing() -> None:
+    on = hs.Explainer(tiny.of_class("BertLMHeadModel", is_decoder=False), tiny.tokenizer())
+    assert on.text_model.trims(on.encode("the the the").columns(range(1, 4)), OneSequence()) is False
+    assert on.text_model._trims is None
+    with pytest.warns(UserWarning, match=BOTH_WAYS):
+        on(TEXT)

@@ -60,6 +60,13 @@ class TwoTables(nn.Module):
         return self.head((self.one(input_ids) + self.other(input_ids)).mean(dim=1))
 
 
+class Cloned(TwoTables):
+    """The second table is asked by name, and for a copy."""
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        return self.head((self.one(input_ids) + self.other(input=input_ids.clone())).mean(dim=1))
+
+
 def _positions() -> tuple[nn.Module, Any]:
     model = tiny.of_class("BertForSequenceClassification")
     return model, model.bert.embeddings.position_embeddings
@@ -70,9 +77,15 @@ def _two_tables() -> tuple[nn.Module, Any]:
     return model, model.one
 
 
+def _cloned() -> tuple[nn.Module, Any]:
+    model = Cloned()
+    return model, model.one
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
+        (_cloned, r"second table \(other\)"),
         (_positions, "does not look up the token ids"),
         (_two_tables, r"second table \(other\)"),
     ],

@@ -89,7 +89,13 @@ def test_only_the_hidden_states_that_are_read_are_projected(family: str) -> None
     score, batch = score_and_batch(family)
     head = score._model[0].get_output_embeddings()
     shapes: list[tuple[int, ...]] = []
-    head.register_forward_hook(lambda module, arguments, output: shapes.append(tuple(arguments[0].shape)))
+    whole = head.forward
+
+    def noted(hidden: Tensor) -> Tensor:
+        shapes.append(tuple(hidden.shape))
+        return whole(hidden)
+
+    head.forward = noted
     score(*batch.embeds, *batch.tensors)
     # MobileBERT multiplies with its head's weight and never calls it; it is read from the full logits.
     assert [shape[:2] for shape in shapes] == ([] if family == "mobilebert" else [(6, 1)])
@@ -158,3 +164,42 @@ def test_a_stream_that_is_not_consumed_exactly_once_is_refused() -> None:
         hs.SaliencyError, match="called its text embedding 2 times in a forward pass instead of 1"
     ):
         score(model.first(ids), model.second(ids), ids, torch.tensor([[0]]), torch.tensor([[1]]))
+
+
+class Gated(nn.Module):
+    """A language model that makes its logits of the head's output and of all hidden states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = tiny.of_class("GPT2LMHeadModel")
+        self.config = self.inner.config
+        self.gate = nn.Linear(16, 1).double()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.inner.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.inner.lm_head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Any:
+        states = self.inner.transformer(input_ids, attention_mask=attention_mask).last_hidden_state
+        return {"logits": self.inner.lm_head(states) * self.gate(states).sigmoid()}
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_head_whose_output_is_needed_whole_is_not_cut(hooked: bool) -> None:
+    model: Any = tiny.of_class("GPT2LMHeadModel") if hooked else Gated()
+    if hooked:  # a user's hook that edits by place
+
+        def louder(module: nn.Module, given: Any, output: Tensor) -> Tensor:
+            return torch.cat([output[:, :3] * 2, output[:, 3:]], dim=1)
+
+        model.lm_head.register_forward_hook(louder)
+    on = hs.Explainer(model, tiny.tokenizer())
+    texts = ["the cat sat on a mat", "the dog ran to it"]
+    for heat, text in zip(on(texts, target=hs.NextToken()), texts, strict=True):
+        ids = tiny.tokenizer()(text)["input_ids"]
+        with torch.no_grad():
+            plain = model(input_ids=torch.tensor([ids]))["logits"][0]
+        for row in heat.targets:
+            assert row.score == pytest.approx(plain[row.position - 1, ids[row.position]].item(), rel=1e-9)

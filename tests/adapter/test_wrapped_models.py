@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -173,3 +174,20 @@ def test_a_classifier_whose_head_peft_trains() -> None:
             plain = wrapped(**dense.known(model, tokenizer(text))).logits[0, 1].item()
         assert heat.targets[0].score == pytest.approx(plain, rel=1e-10)
         assert (heat.scores > 0).all()
+
+
+def test_reentrant_checkpoints_are_refused_with_the_other_kind_named() -> None:
+    model = tiny.of_class("BertForSequenceClassification")
+
+    class Checkpointed(torch.nn.Module):
+        def __init__(self, inner: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, *given: Any, **named: Any) -> Any:
+            run = functools.partial(self.inner, **named)
+            return torch.utils.checkpoint.checkpoint(run, *given, use_reentrant=True)
+
+    model.bert.encoder.layer[0] = Checkpointed(model.bert.encoder.layer[0])
+    with pytest.raises(hs.SaliencyError, match="checkpoint with use_reentrant=False"):
+        hs.Explainer(model, tiny.tokenizer())("the cat sat")

@@ -281,3 +281,18 @@ def test_impossible_answers_against() -> None:
         hs.AnswerSpan(against=5)  # type: ignore[arg-type]
     with pytest.raises(hs.SaliencyError, match="against= names the very class"):
         answers()((QUESTION, CONTEXT), target=hs.AnswerSpan("the cat", against="the cat"))
+
+
+@pytest.mark.parametrize("family", ["fnet", "yoso", "nystromformer", "convbert"])
+def test_pairs_of_equal_totals_are_not_padded_where_padding_matters(family: str) -> None:
+    model, tokenizer = tiny.model("masked", family)
+    on = hs.Explainer(model.base_model, tokenizer)
+    pairs = [
+        ("the cat sat on a mat", "she ran"),
+        ("she ran", "the cat sat on a mat"),
+        ("a cat ran", "the dog sat on"),
+    ]
+    for heat, pair in zip(on(pairs), pairs, strict=True):
+        alone = on(pair)
+        assert heat.targets[0].score == pytest.approx(alone.targets[0].score, rel=1e-9)
+        np.testing.assert_allclose(heat.scores, alone.scores, rtol=1e-7, atol=1e-10)
