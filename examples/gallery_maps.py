@@ -89,7 +89,7 @@ def tokenizers() -> list[hs.SaliencyMap]:
 
 
 def classified() -> hs.SaliencyMap:
-    """A sentence pair under a classifier's label, which is read at no token, with special tokens."""
+    """A sentence pair under a classifier's label, which stands at no token, with special tokens."""
     texts = ("A man plays a guitar on stage.", "Nobody is making music.")
     tokens = [hs.Token("[CLS]", 0, 0, 0, special=True)]
     for number, text in enumerate(texts):

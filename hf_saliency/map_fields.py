@@ -82,7 +82,7 @@ def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequenc
             raise SaliencyError(f"{token} lies outside the texts given.")
     for target in targets:
         if not all(0 <= each < len(tokens) for each in target.positions):
-            raise SaliencyError(f"{target} is read at a token that is not there: there are {len(tokens)}.")
+            raise SaliencyError(f"{target} stands at a token that is not there: there are {len(tokens)}.")
 
 
 def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:

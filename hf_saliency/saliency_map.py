@@ -149,7 +149,7 @@ class SaliencyMap:
         return self.part(rows, columns)
 
     def part(self, rows: Sequence[int], columns: Sequence[int]) -> SaliencyMap:
-        """The map of some rows and columns by number; a row whose own column is gone is read at none.
+        """The map of some rows and columns by number; a row whose own column is gone stands at none.
 
         Parameters
         ----------

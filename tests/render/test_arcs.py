@@ -71,7 +71,7 @@ def test_short_texts_lie_as_running_text_and_long_ones_stand() -> None:
 
 def test_what_cannot_be_drawn_is_refused() -> None:
     unread = replace(LETTERS, targets=(TargetRow("yes", None, 1.0), LETTERS.targets[1]))
-    with pytest.raises(SaliencyError, match=r"'yes' is read at none.*mark=Bars\(\)"):
+    with pytest.raises(SaliencyError, match=r"'yes' stands at none.*mark=Bars\(\)"):
         figure(unread, Arcs(), width=3.25)
     with pytest.raises(SaliencyError, match=r"Arcs\(links=0\): give a number of at least 1"):
         Arcs(links=0)

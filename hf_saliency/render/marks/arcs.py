@@ -71,7 +71,7 @@ class Arcs:
         unread = [target.label for target in part.targets if target.position is None]
         if unread:
             raise SaliencyError(
-                f"arcs end at the token that a target is read at; {unread[0]!r} is read at none that is drawn: "
+                f"arcs end at the token that a target stands at; {unread[0]!r} stands at none that is drawn: "
                 "figure(..., mark=Bars())."
             )
         return part
