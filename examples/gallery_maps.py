@@ -100,4 +100,5 @@ def classified() -> hs.SaliencyMap:
     scores += [strong.get(token.piece, 0.0) for token in tokens]
     answers = (hs.Prediction("contradiction", 2, 0.93), hs.Prediction("neutral", 1, 0.05))
     row = hs.TargetRow("contradiction", None, 4.0, predictions=answers, index=2)
-    return hs.SaliencyMap(texts, tuple(tokens), (row,), scores[None], "integrated_gradients", signed=True)
+    one = hs.SaliencyMap(texts, tuple(tokens), (row,), scores[None], "integrated_gradients", signed=True)
+    return dataclasses.replace(one, text_names=("premise", "hypothesis"))

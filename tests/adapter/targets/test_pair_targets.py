@@ -281,3 +281,16 @@ def test_impossible_answers_against() -> None:
         hs.AnswerSpan(against=5)  # type: ignore[arg-type]
     with pytest.raises(hs.SaliencyError, match="against= names the very class"):
         answers()((QUESTION, CONTEXT), target=hs.AnswerSpan("the cat", against="the cat"))
+
+
+def test_every_text_is_named() -> None:
+    assert answers()((QUESTION, CONTEXT)).text_names == ("question", "context")
+    assert encoder()(PAIR).text_names == ("first text", "second text")
+    choices = ("prompt", "choice 1 of 3", "prompt", "choice 2 of 3", "prompt", "choice 3 of 3")
+    assert chooser()(CHOICES).text_names == choices
+    labels = hs.Explainer(tiny.of_class("BertForSequenceClassification"), tiny.tokenizer())
+    assert labels(PAIR).text_names == ("first text", "second text")
+    assert labels(PAIR[0]).text_names == ()
+    own = hs.Output(lambda output, rows: output.last_hidden_state[:, 0, 0])
+    assert encoder()(PAIR, target=own).text_names == ("first text", "second text")
+    assert encoder()(PAIR[0], target=own).text_names == ()
