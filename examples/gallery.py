@@ -166,7 +166,7 @@ def missing() -> Figure:
     return hs.figure(dataclasses.replace(heat, scores=scores), width="acl")
 
 
-@case("Running text", "A label that is read at no token, and a pair of texts.")
+@case("Running text", "A label of a pair of texts, which stands at no token.")
 def pair() -> Figure:
     return hs.figure(classified(), width="acl")
 

@@ -89,7 +89,7 @@ def tokenizers() -> list[hs.SaliencyMap]:
 
 
 def classified() -> hs.SaliencyMap:
-    """A sentence pair under a classifier's label, which is read at no token, with special tokens."""
+    """A sentence pair under a classifier's label, which stands at no token, with special tokens."""
     texts = ("A man plays a guitar on stage.", "Nobody is making music.")
     tokens = [hs.Token("[CLS]", 0, 0, 0, special=True)]
     for number, text in enumerate(texts):
@@ -100,4 +100,5 @@ def classified() -> hs.SaliencyMap:
     scores += [strong.get(token.piece, 0.0) for token in tokens]
     answers = (hs.Prediction("contradiction", 2, 0.93), hs.Prediction("neutral", 1, 0.05))
     row = hs.TargetRow("contradiction", None, 4.0, predictions=answers, index=2)
-    return hs.SaliencyMap(texts, tuple(tokens), (row,), scores[None], "integrated_gradients", signed=True)
+    one = hs.SaliencyMap(texts, tuple(tokens), (row,), scores[None], "integrated_gradients", signed=True)
+    return dataclasses.replace(one, text_names=("premise", "hypothesis"))

@@ -165,5 +165,5 @@ def _named(count: int) -> tuple[TargetRow, ...]:
 def _moved(row: TargetRow, read: EncodedText) -> TargetRow:
     """The target with its column counted without padding."""
     if any(each not in read.columns for each in row.positions):
-        raise SaliencyError(f"{row} is read at padding or outside of the {read.count} tokens.")
+        raise SaliencyError(f"{row} stands at padding or outside of the {read.count} tokens.")
     return row.moved({old: new for new, old in enumerate(read.columns)})

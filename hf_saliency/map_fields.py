@@ -74,6 +74,14 @@ def check_shapes(scores: np.ndarray, delta: np.ndarray | None, targets: int, tok
         raise SaliencyError(f"convergence_delta has shape {delta.shape}, but there are {targets} targets.")
 
 
+def check_names(names: Sequence[str], texts: Sequence[str]) -> None:
+    """Refuse names of some texts only."""
+    if names and len(names) != len(texts):
+        raise SaliencyError(
+            f"text_names has {len(names)} names for {len(texts)} texts: give one for each text, or leave it out."
+        )
+
+
 def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequence[TargetRow]) -> None:
     """Refuse tokens outside the texts, and targets outside the tokens."""
     for token in tokens:
@@ -82,7 +90,7 @@ def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequenc
             raise SaliencyError(f"{token} lies outside the texts given.")
     for target in targets:
         if not all(0 <= each < len(tokens) for each in target.positions):
-            raise SaliencyError(f"{target} is read at a token that is not there: there are {len(tokens)}.")
+            raise SaliencyError(f"{target} stands at a token that is not there: there are {len(tokens)}.")
 
 
 def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:

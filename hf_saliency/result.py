@@ -68,6 +68,7 @@ def saliency_map(
         signed=method.signed,
         convergence_delta=np.array(deltas) if deltas else None,
         provenance=provenance,
+        text_names=target.text_names(encoding, model),
     )
     _warn_of_against(made, found)
     _warn_of_non_finite(made)

@@ -41,5 +41,5 @@ def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
     if not rows:
         named = [repr(target.label) for target in saliency_map.targets]
         there = ", ".join(named[:20]) + (", ..." if len(named) > 20 else "")
-        raise SaliencyError(f"no target is read at the word {word!r}; the targets are {there or 'none'}.")
+        raise SaliencyError(f"no target stands at the word {word!r}; the targets are {there or 'none'}.")
     return rows

@@ -55,6 +55,9 @@ class SaliencyMap:
         completeness axiom asks for; None for a method without one.
     provenance
         Model, revision, dtype and library versions.
+    text_names
+        What each text is, such as ``("question", "context")``, for the headings of figures; empty where the texts
+        have no names.
 
     Examples
     --------
@@ -76,6 +79,7 @@ class SaliencyMap:
     signed: bool = False
     convergence_delta: Float[np.ndarray, " targets"] | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
+    text_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         fields = {
@@ -88,9 +92,11 @@ class SaliencyMap:
             "signed": bool(self.signed),
             "convergence_delta": map_fields.frozen_delta(self.convergence_delta),
             "provenance": map_fields.json_object(self.provenance, "provenance"),
+            "text_names": map_fields.tuple_of(str, self.text_names, "text_names"),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+        map_fields.check_names(self.text_names, self.texts)
         map_fields.check_places(self.texts, self.tokens, self.targets)
         map_fields.check_shapes(self.scores, self.convergence_delta, len(self.targets), len(self.tokens))
 
@@ -149,7 +155,7 @@ class SaliencyMap:
         return self.part(rows, columns)
 
     def part(self, rows: Sequence[int], columns: Sequence[int]) -> SaliencyMap:
-        """The map of some rows and columns by number; a row whose own column is gone is read at none.
+        """The map of some rows and columns by number; a row whose own column is gone stands at none.
 
         Parameters
         ----------

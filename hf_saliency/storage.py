@@ -41,7 +41,10 @@ def document(saliency_map: SaliencyMap) -> dict[str, Any]:
 
 
 def head(saliency_map: SaliencyMap) -> dict[str, Any]:
-    """All of a map but its arrays, as JSON values; NaN and infinity are the strings that ``float`` reads."""
+    """All of a map but its arrays, as JSON values; NaN and infinity are the strings that ``float`` reads.
+
+    What later releases added is there only where it says something, so that other files stay what they were.
+    """
     found = _json_safe(
         {
             "texts": saliency_map.texts,
@@ -51,6 +54,7 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
             "arguments": saliency_map.arguments,
             "signed": saliency_map.signed,
             "provenance": saliency_map.provenance,
+            **({"text_names": saliency_map.text_names} if saliency_map.text_names else {}),
         }
     )
     assert isinstance(found, dict)
@@ -58,7 +62,7 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
 
 
 def _target(target: TargetRow) -> dict[str, Any]:
-    """A target's fields; its positions only where they are several, so that other files stay what they were."""
+    """A target's fields; its positions only where they are several."""
     found = dataclasses.asdict(target)
     if len(target.positions) < 2:
         del found["positions"]
@@ -181,6 +185,7 @@ def _from_content(content: dict[str, Any]) -> SaliencyMap:
         signed=content["signed"],
         convergence_delta=None if delta is None else np.array(delta, dtype=np.float64),
         provenance=content["provenance"],
+        text_names=content.get("text_names", ()),
     )
 
 

@@ -103,4 +103,5 @@ def maps(draw: st.DrawFn, scores: st.SearchStrategy[float] = floats) -> Saliency
         signed=draw(st.booleans()),
         convergence_delta=draw(st.none() | hnp.arrays(np.float64, len(targets), elements=st.floats())),
         provenance=draw(st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2)),
+        text_names=draw(st.just(()) | st.tuples(*[texts] * len(given))),
     )

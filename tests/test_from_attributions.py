@@ -192,7 +192,7 @@ def test_targets() -> None:
     for wrong in (3, [3], {"cat": 2}):
         with pytest.raises(hs.SaliencyError, match="give a label, a list of labels, or hs.TargetRow"):
             of(given, targets=wrong)
-    with pytest.raises(hs.SaliencyError, match="is read at padding or outside of the 8 tokens"):
+    with pytest.raises(hs.SaliencyError, match="stands at padding or outside of the 8 tokens"):
         of(given[0], targets=hs.TargetRow("cat", 8, 1.5))
 
 

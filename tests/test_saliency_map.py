@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from hf_saliency.alignment import aligned
 from hf_saliency.errors import SaliencyError
 from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
 from hf_saliency.spans import Token
@@ -138,8 +139,11 @@ def test_rows_hold_plain_numbers() -> None:
         ({"tokens": (Token("a", -1, 2),) * 8}, "lies outside the texts given"),
         ({"tokens": (Token("a", 0, 2, text=1),) * 8}, "lies outside the texts given"),
         ({"tokens": (Token("a", 0, 2, text=-1),) * 8}, "lies outside the texts given"),
-        ({"targets": (target("a", 8),) * 6}, "read at a token that is not there: there are 8"),
-        ({"targets": (target("a", -1),) * 6}, "read at a token that is not there"),
+        ({"targets": (target("a", 8),) * 6}, "stands at a token that is not there: there are 8"),
+        ({"targets": (target("a", -1),) * 6}, "stands at a token that is not there"),
+        ({"text_names": ("a", "b")}, "text_names has 2 names for 1 texts: give one for each text"),
+        ({"text_names": "a"}, r"text_names is one string: give a tuple, text_names=\('a',\)"),
+        ({"text_names": (1,)}, "text_names must hold strs, not int"),
         ({"method": len}, "method must be a string, not builtin_function"),
         ({"arguments": [1]}, "arguments must be a dictionary, not list"),
         ({"arguments": {1: 2}}, "arguments has the key 1: its keys must be strings"),
@@ -175,6 +179,7 @@ CHANGES: dict[str, Any] = {
     "signed": np.True_,
     "convergence_delta": np.zeros(6),
     "provenance": {"model": "other"},
+    "text_names": ("premise",),
 }
 
 
@@ -185,6 +190,12 @@ def test_every_field_counts_for_equality(name: str) -> None:
     assert sweep(**{name: CHANGES[name]}) != sweep()
     assert type(sweep(signed=np.True_).signed) is bool
     assert sweep(**{name: CHANGES[name]}) == sweep(**{name: CHANGES[name]})
+
+
+def test_names_of_texts_stay_with_every_part() -> None:
+    heat = sweep(text_names=("sentence",))
+    parts = [heat.words(), heat.drop_special(), heat.select("end"), aligned([heat, heat])[1], copy.copy(heat)]
+    assert [one.text_names for one in parts] == [("sentence",)] * 5
 
 
 def test_equality_is_exact_and_hash_follows_it() -> None:

@@ -222,3 +222,11 @@ def test_a_target_at_several_tokens_keeps_them_all() -> None:
     content = json.loads(storage.dumps(found))["map"]["targets"]
     assert (content[0]["positions"], "positions" in content[1]) == ([1, 2], False)
     assert storage.loads(storage.dumps(found)) == found != heat
+
+
+def test_names_of_texts_are_saved_where_there_are_any() -> None:
+    named = sweep(text_names=("sentence",))
+    assert json.loads(storage.dumps(named))["map"]["text_names"] == ["sentence"]
+    assert storage.loads(storage.dumps(named)) == named != sweep()
+    assert "text_names" not in json.loads(storage.dumps(sweep()))["map"]
+    assert storage.loads(storage.dumps(sweep())).text_names == ()

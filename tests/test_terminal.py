@@ -68,6 +68,14 @@ def test_plain_text_marks_the_target_and_names_the_strongest_tokens() -> None:
     assert "the#3 50  cat 25  the#1 5" in output  # special tokens and the target itself do not count
 
 
+def test_all_tokens_of_a_target_are_marked_and_none_of_them_is_listed() -> None:
+    phrase = a_map(targets=(replace(a_map().targets[0], label="tea the", positions=(2, 3)),))
+    assert "the [tea the] cat drank" in printed(phrase)
+    assert "cat 25  the#1 5" in printed(phrase)
+    assert "the#3" not in printed(phrase)
+    assert "\x1b[1;4" in printed(phrase, color=True).splitlines()[1]
+
+
 def test_color_follows_the_score() -> None:
     line, legend = (printed(a_map(), color=True).splitlines()[i] for i in (1, 3))
     ink = "38;2;0;0;0"

@@ -32,14 +32,14 @@ def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
     Raises
     ------
     SaliencyError
-        If that is no number, or a target is read at no token.
+        If that is no number, or a target stands at no token.
     """
     distance = _distance(around)
     places = [place for target in saliency_map.targets for place in target.positions]
     unread = [t.label for t in saliency_map.targets if t.position is None]
     if unread:
         raise SaliencyError(
-            f"around={around} needs targets that are read at a token that is drawn; {unread[0]!r} is read at none. "
+            f"around={around} needs targets that stand at a token that is drawn; {unread[0]!r} stands at none. "
             "Leave around= out, or show special tokens."
         )
     near = {p + step for p in places for step in range(-distance, distance + 1)}

@@ -136,6 +136,7 @@ def _strings(values: Iterable[Any]) -> Iterator[str]:
             yield from _strings(value)
         elif isinstance(value, SaliencyMap):
             yield from value.texts
+            yield from value.text_names
             yield from (token.piece for token in value.tokens)
             for target in value.targets:
                 yield target.label

@@ -21,10 +21,14 @@ _JOINER = "\u200d"
 
 @dataclass(frozen=True)
 class Passage:
-    """Text to be set, with ``spans[column]`` the characters of each token; a newline in it ends a line."""
+    """Text to be set, with ``spans[column]`` the characters of each token; a newline in it ends a line.
+
+    ``starts`` has the place at which each of the map's texts begins.
+    """
 
     text: str
     spans: Mapping[int, Span]
+    starts: tuple[int, ...] = (0,)
 
 
 def visible(text: str) -> str:
@@ -85,7 +89,9 @@ def passage(saliency_map: SaliencyMap) -> Passage:
     pieces: list[str] = []
     placed: dict[int, Span] = {}
     length = 0
+    starts: list[int] = []
     for number, text in enumerate(saliency_map.texts):
+        starts.append(length)
         named = _named(saliency_map, number)
         own = {i: cluster(text, t.start, t.end) for i, t in enumerate(saliency_map.tokens) if _has(t, number)}
         covered = {c for start, end in own.values() for c in range(start, end)}
@@ -111,7 +117,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
         if number + 1 < len(saliency_map.texts):
             pieces.append("\n")
             length += 1
-    return Passage("".join(pieces), placed)
+    return Passage("".join(pieces), placed, tuple(starts))
 
 
 def _has(token: Token, number: int) -> bool:

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgb
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.text import Text
@@ -44,6 +45,11 @@ def _figure(ax: Axes) -> Any:
 def text_color() -> Any:
     """Colour of text that stands on the figure's own background."""
     return mpl.rcParams["text.color"]
+
+
+def muted() -> Any:
+    """Colour of text that stands back: a grey towards that of other text, on paper and on a dark page."""
+    return tuple(0.375 + 0.25 * channel for channel in to_rgb(text_color()))
 
 
 def write(

@@ -37,6 +37,7 @@ def test_source_and_target_against_dense_autograd(name: str) -> None:
     labels = on.text_model.tokenizer(TARGET)["input_ids"]
     count = len(source)
     assert heat.texts == (SOURCE, TARGET)
+    assert heat.text_names == ("source text", "target text")
     assert [token.text for token in heat.tokens[:count]] == [0] * count
     encoder, decoder = (half.get_input_embeddings() for half in (model.get_encoder(), model.get_decoder()))
     read = [token.piece for token in heat.tokens[count:]]

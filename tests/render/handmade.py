@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
-from matplotlib.collections import PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -67,6 +67,27 @@ def of_spans(text: str, *spans: tuple[int, int], position: int | None = 0) -> Sa
     tokens = tuple(Token(text[a:b], a, b) for a, b in spans)
     scores = np.linspace(0.2, 1, len(tokens))[None]
     return SaliencyMap((text,), tokens, (TargetRow("x", position, 1.0, masked=True),), scores, "saliency")
+
+
+def pair(**changes: Any) -> SaliencyMap:
+    """Two texts of two words with a name each; the target stands at both words of the second."""
+    texts = ("one two", "six ten")
+    tokens = [Token(t[a:b], a, b, n) for n, t in enumerate(texts) for a, b in ((0, 3), (4, 7))]
+    fields: dict[str, Any] = {
+        "texts": texts,
+        "tokens": tuple(tokens),
+        "targets": (TargetRow("six ten", 2, 1.0, positions=(2, 3)),),
+        "scores": np.array([[0.25, 0.5, 0.75, 1.0]]),
+        "method": "saliency",
+        "text_names": ("question", "context"),
+    }
+    return SaliencyMap(**{**fields, **changes})
+
+
+def rules(ax: Axes, gid: str) -> list[np.ndarray]:
+    """Both ends of each straight line, in points."""
+    lines = [c for c in ax.collections if isinstance(c, LineCollection) and c.get_gid() == gid]
+    return [np.asarray(segment) for line in lines for segment in line.get_segments()]
 
 
 def with_scores(one: SaliencyMap, scores: Any) -> SaliencyMap:

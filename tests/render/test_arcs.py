@@ -1,18 +1,30 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
-from render.handmade import outside, overlapping, panels, saliency_map, strings, texts, with_scores
+from render.handmade import (
+    frames,
+    outside,
+    overlapping,
+    pair,
+    panels,
+    saliency_map,
+    strings,
+    texts,
+    with_scores,
+)
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Arcs
 from hf_saliency.saliency_map import TargetRow
+from hf_saliency.spans import Token
 
 LETTERS = with_scores(
     saliency_map("aa bb cc dd", targets=[0, 2]), [[9.0, 2.0, 1.0, 4.0], [1.0, 0.0, 9.0, np.nan]]
@@ -56,6 +68,20 @@ def test_targets_have_frames() -> None:
     assert [p.get_gid() for p in panels(fig)[0].patches].count("target") == 2
 
 
+def test_two_texts_have_a_gap_between_them_and_every_token_of_a_target_a_frame() -> None:
+    parted = pair(text_names=())
+    starts = dict(zip(parted.tokens, (0, 4, 8, 12), strict=True))
+    tokens = tuple(Token(token.piece, start, start + 3) for token, start in starts.items())
+    gaps = []
+    for one in (parted, replace(parted, texts=("one two six ten",), tokens=tokens)):
+        ax = panels(figure(one, Arcs(), width=3.25))[0]
+        boxes = [text.get_window_extent() for text in ax.texts]
+        between = [later.x0 - earlier.x1 for earlier, later in itertools.pairwise(boxes)]
+        gaps.append(np.array(between) * 72 / ax.figure.dpi)
+        assert len(frames(ax)) == 2
+    np.testing.assert_allclose(gaps[0] - gaps[1], [0, 5, 0], atol=0.05)
+
+
 @pytest.mark.parametrize("width", [3.25, 6.75])
 def test_nothing_overlaps_or_leaves_the_canvas(width: float) -> None:
     for one in (LETTERS, saliency_map(), saliency_map(signed=True, special=True, targets=[3])):
@@ -71,7 +97,7 @@ def test_short_texts_lie_as_running_text_and_long_ones_stand() -> None:
 
 def test_what_cannot_be_drawn_is_refused() -> None:
     unread = replace(LETTERS, targets=(TargetRow("yes", None, 1.0), LETTERS.targets[1]))
-    with pytest.raises(SaliencyError, match=r"'yes' is read at none.*mark=Bars\(\)"):
+    with pytest.raises(SaliencyError, match=r"'yes' stands at none.*mark=Bars\(\)"):
         figure(unread, Arcs(), width=3.25)
     with pytest.raises(SaliencyError, match=r"Arcs\(links=0\): give a number of at least 1"):
         Arcs(links=0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,9 @@ from render.handmade import (
     frames,
     outside,
     overlapping,
+    pair,
     panels,
+    rules,
     saliency_map,
     strings,
     with_scores,
@@ -21,6 +24,7 @@ from hf_saliency.render.colors import Colors
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Bars, Divisible, Mark
 from hf_saliency.render.numerals import decimals
+from hf_saliency.saliency_map import SaliencyMap, TargetRow
 
 SHORT = "one two three four"
 SIGNED = with_scores(replace(saliency_map(SHORT, targets=[2]), signed=True), [[1.0, -0.5, 0.25, -1.0]])
@@ -117,6 +121,54 @@ def test_nothing_overlaps_or_leaves_the_canvas(mark: Bars, width: float) -> None
     fig = figure(one, mark, width=width)
     assert overlapping(fig) == []
     assert outside(fig) == []
+
+
+def test_lying_bars_of_two_texts_have_a_rule_between_them_and_a_frame_at_each_token() -> None:
+    ax = panels(figure(pair(text_names=()), Bars(), width=3.25))[0]
+    boxes = [box for box, _ in filled(ax)]
+    below = [later[1] - earlier[1] - earlier[3] for earlier, later in itertools.pairwise(boxes)]
+    assert below[0] == pytest.approx(below[2])
+    assert below[1] == pytest.approx(below[0] + 5.0)
+    ((start, end),) = rules(ax, "part")
+    assert start[1] == end[1]
+    assert boxes[1][1] + boxes[1][3] < start[1] < boxes[2][1]
+    assert len(frames(ax)) == 2
+    for box, (_, y, _, height) in zip(boxes[2:], frames(ax), strict=True):
+        assert y < box[1] < box[1] + box[3] < y + height
+
+
+def test_standing_bars_of_two_texts_have_a_gap_between_them_and_a_frame_at_each_token() -> None:
+    ax = panels(figure(pair(text_names=()), Bars(vertical=True), width=3.25))[0]
+    boxes = sorted(box for box, _ in filled(ax))
+    between = [later[0] - earlier[0] - earlier[2] for earlier, later in itertools.pairwise(boxes)]
+    assert between[0] == pytest.approx(between[2])
+    assert between[1] == pytest.approx(between[0] + 5.0)
+    assert len(frames(ax)) == 2
+    for box, (x, _, width, _) in zip(boxes[2:], sorted(frames(ax)), strict=True):
+        assert x < box[0] < box[0] + box[2] < x + width
+
+
+def words_of(one: SaliencyMap, mark: Bars) -> tuple[list[str], str]:
+    """The labels of the bars, and what is said of other texts."""
+    drawn = strings(figure(one, mark, width=3.25))
+    notes = [text for text in drawn if "left out" in text or "strongest" in text]
+    return [text for text in drawn if text in ("one", "two", "six", "ten")], " ".join(notes)
+
+
+@pytest.mark.parametrize("vertical", [False, True])
+def test_a_text_of_zeros_without_a_target_is_left_out_and_it_is_said(vertical: bool) -> None:
+    label, scores = TargetRow("label", None, 1.0), np.array([[0.0, 0.0, 0.75, 0.0]])
+    zero, bars = pair(targets=(label,), scores=scores), Bars(vertical=vertical)
+    assert words_of(zero, bars) == (["six", "ten"], "1 text is left out: all scores there are 0")
+    assert bars.shown(bars.shown(zero)) == bars.shown(zero)
+    read = replace(label, position=0)
+    assert words_of(replace(zero, targets=(read,)), bars) == (["one", "two", "six", "ten"], "")
+    broken = replace(zero, scores=np.array([[np.nan, 0.0, 0.75, 0.0]]))
+    assert words_of(broken, bars) == (["one", "two", "six", "ten"], "")
+    nothing = replace(zero, scores=np.zeros((1, 4)))
+    assert words_of(nothing, bars) == (["one", "two", "six", "ten"], "")
+    top = Bars(vertical=vertical, top=1)
+    assert words_of(zero, top) == (["six"], "the 1 strongest of 4 tokens")
 
 
 def test_labels_that_have_no_room_are_left_out_and_it_is_said() -> None:

@@ -178,7 +178,7 @@ def test_maps_without_a_common_text_are_not_compared() -> None:
 
 def test_label_that_is_read_nowhere_has_no_surroundings() -> None:
     nowhere = replace(ONE, targets=(hs.TargetRow("yes", None, 1.0),))
-    with pytest.raises(SaliencyError, match="around=3 needs targets that are read at a token.*'yes'"):
+    with pytest.raises(SaliencyError, match="around=3 needs targets that stand at a token.*'yes'"):
         figure(nowhere, around=3)
 
 

@@ -107,6 +107,9 @@ class AnswerSpan(Target):
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(span_logits, self.unit)
 
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return "question", "context"
+
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
         if index >= len(row.encoding):
             return "padding"

@@ -22,7 +22,7 @@ class Choice(Target):
     """A multiple choice model's score of one of the choices; by default of the one that it predicts.
 
     What is explained is a tuple ``(prompt, first choice, second choice, ...)``. The model reads the prompt with each
-    choice, so the map shows the prompt as often as there are choices.
+    choice, so the map shows the prompt as often as there are choices. Figures number these from 1: "choice 1 of 2".
 
     Parameters
     ----------
@@ -74,6 +74,10 @@ class Choice(Target):
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(text_logits, self.unit, layout=Stacked(parts))
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        count = len(encoding.parts)
+        return tuple(name for i in range(count) for name in ("prompt", f"choice {i + 1} of {count}"))
 
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
         return row.encoding.texts[2 * index + 1]

@@ -136,3 +136,6 @@ class Continuation(Target):
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(token_logits, self.unit, part=parts - 1, layout=model.layout)
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return ("source text", "target text") if model.encoder_decoder else ("prompt", "continuation")

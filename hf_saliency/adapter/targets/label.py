@@ -10,7 +10,7 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Activation, Reading, text_logits
 from hf_saliency.adapter.rows import PREDICTED, Read, Row
-from hf_saliency.adapter.targets.target import Target, check_unit, only_text
+from hf_saliency.adapter.targets.target import PAIR, Target, check_unit, only_text
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.given import integer
@@ -110,6 +110,9 @@ class Label(Target):
             labels_at_end=len(names(model)) if padless else 0,
             names=not _regression(model),
         )
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return PAIR if len(encoding.texts) == 2 else ()
 
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
         return names(model).get(index, str(index))

@@ -12,7 +12,7 @@ from torch import Tensor
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Reading, Rows
 from hf_saliency.adapter.rows import Read, Row
-from hf_saliency.adapter.targets.target import Target, only_text
+from hf_saliency.adapter.targets.target import PAIR, Target, only_text
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.failures import called
@@ -79,6 +79,9 @@ class Output(Target):
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         # The function makes the unit, so nothing is left to do to its number.
         return Reading(_Number(self.score), self.unit, activation="none", names=False)
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return PAIR if len(encoding.texts) == 2 else ()
 
 
 @dataclass(frozen=True)

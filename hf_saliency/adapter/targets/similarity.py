@@ -16,7 +16,7 @@ from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.layouts import InTurn
 from hf_saliency.adapter.reading import Reading, Rows
 from hf_saliency.adapter.rows import Read, Row
-from hf_saliency.adapter.targets.target import Target
+from hf_saliency.adapter.targets.target import PAIR, Target
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.failures import called
@@ -91,6 +91,9 @@ class Similarity(Target):
     def reading(self, model: TextModel, parts: int = 2) -> Reading:
         pooling, metric = self._own(model)
         return Reading(_Similar(pooling, metric), "value", activation="none", layout=InTurn(2), names=False)
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return PAIR
 
     def _own(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
         """What is compared and how, where the model has a word in it."""

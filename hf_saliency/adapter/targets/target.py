@@ -47,6 +47,10 @@ class Target(ABC):
     def check(self, model: TextModel) -> None:  # noqa: B027  # not every target asks for a certain head
         """Refuse a model that has no such target."""
 
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        """What each text is, in the map's headings; empty where there is one text, or nothing is known of them."""
+        return ()
+
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
         """What to show for a class."""
         return model.class_name(index)
@@ -54,6 +58,10 @@ class Target(ABC):
     def label_of(self, row: Row, classes: str) -> str:
         """What to show for a row whose classes are known."""
         return row.label or classes
+
+
+# What two texts are of which no more is known.
+PAIR = ("first text", "second text")
 
 
 def only_text(given: Any, target: object) -> str:

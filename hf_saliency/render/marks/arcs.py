@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
+from hf_saliency.render.marks import headings
 from hf_saliency.render.marks.mark import breaks, name, shown
 from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.typeface import Typeface
@@ -71,7 +72,7 @@ class Arcs:
         unread = [target.label for target in part.targets if target.position is None]
         if unread:
             raise SaliencyError(
-                f"arcs end at the token that a target is read at; {unread[0]!r} is read at none that is drawn: "
+                f"arcs end at the token that a target stands at; {unread[0]!r} stands at none that is drawn: "
                 "figure(..., mark=Bars())."
             )
         return part
@@ -152,7 +153,15 @@ class Arcs:
         labels = [name(label) for label in part.labels]
         if width / len(labels) < _NARROWEST:
             raise TooNarrow(f"{len(labels)} tokens on a line", len(labels) * _NARROWEST, width)
-        return TokenAxis(labels, Typeface(self.fontsize), 1.0, width - 2.0, even=False, breaks=breaks(part))
+        return TokenAxis(
+            labels,
+            Typeface(self.fontsize),
+            1.0,
+            width - 2.0,
+            even=False,
+            breaks=breaks(part),
+            names=headings.headings(part),
+        )
 
     def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:
         """Rows with the columns of their strongest tokens."""

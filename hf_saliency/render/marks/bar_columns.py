@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from hf_saliency.render import points
+from hf_saliency.render.marks import headings
 from hf_saliency.render.marks.bar_scale import GAP, BarScale
 from hf_saliency.render.marks.caption import Caption, target_items
 from hf_saliency.render.marks.mark import PART, Strip, breaks
@@ -59,7 +60,12 @@ class Columns(BarScale):
     @cached_property
     def _tokens(self) -> TokenAxis:
         return TokenAxis(
-            self.labels, self.typeface, self._left, self.width - self._left, breaks=breaks(self.part)
+            self.labels,
+            self.typeface,
+            self._left,
+            self.width - self._left,
+            breaks=breaks(self.part),
+            names=headings.headings(self.part),
         )
 
     @property

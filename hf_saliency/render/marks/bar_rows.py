@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from matplotlib.axes import Axes
 
 from hf_saliency.render import points
+from hf_saliency.render.marks import headings
 from hf_saliency.render.marks.bar_scale import GAP, THICK, BarScale
 from hf_saliency.render.marks.caption import answers, folded, target_name
 from hf_saliency.render.marks.mark import PART, Strip, breaks
@@ -28,10 +29,13 @@ class Rows(BarScale):
             raise TooNarrow("bars that can be read", fixed + len(self.part.targets) * _LEAST, self.width)
         line = self.typeface.line
         last = len(self.labels) - 1
+        names = headings.headings(self.part)
         body = []
         for i in range(last + 1):
             if i in breaks(self.part):
                 body.append(Strip(PART, self._parting, keep=True))
+            if names.get(i):
+                body.append(Strip(self.small.line, partial(self._heading, names[i]), keep=True))
             body.append(Strip(line, partial(self._row, i), keep=i in (0, last - 1)))
         found = [Strip(line * max(map(len, self._heads)) + GAP, self._head), *body, *self._tail()]
         # A page must not begin with what belongs to the last bar, nor end with the names of the targets.
@@ -117,6 +121,9 @@ class Rows(BarScale):
     def _parting(self, ax: Axes, y: float) -> None:
         """Between two texts."""
         points.rule(ax, (0.0, y + PART / 2), (self.width, y + PART / 2), gid="part")
+
+    def _heading(self, text: str, ax: Axes, y: float) -> None:
+        headings.write(ax, 0.0, y, self.small.elide(text, self.width), self.small)
 
     def _axis(self, ax: Axes, y: float) -> None:
         for i in range(len(self.part.targets)):

@@ -97,9 +97,12 @@ class BarScale:
 
     @cached_property
     def note(self) -> str:
-        """What the reader is told where tokens were left out."""
-        of = self.part.arguments.get("strongest_of")
-        return f"the {len(self.labels)} strongest of {of} tokens" if of else ""
+        """What the reader is told where tokens or texts were left out."""
+        of, zero = (self.part.arguments.get(key) for key in ("strongest_of", "zero_texts"))
+        if of:
+            return f"the {len(self.labels)} strongest of {of} tokens"
+        texts = "1 text is" if zero == 1 else f"{zero} texts are"
+        return f"{texts} left out: all scores there are 0" if zero else ""
 
     def fill(self, ax: Axes, boxes: Sequence[Box], values: np.ndarray) -> None:
         """Bars in their colours, with edges so that pale ones are seen."""

@@ -23,7 +23,8 @@ class Bars:
     """A bar for each token in reading order, as long as its score and in its colour.
 
     The bars of several targets stand side by side, on one scale. A bar of full length is at the limit of the
-    colour scale; a score that is not finite is a hatched box. A target's own token has a frame.
+    colour scale; a score that is not finite is a hatched box. A target's own token has a frame. A text whose scores
+    are all exactly zero is left out if no target stands in it (what a choice does not read), and a note says so.
 
     Parameters
     ----------
@@ -70,13 +71,14 @@ class Bars:
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words and the strongest, if asked."""
-        part = shown(saliency_map, special=self.special, words=self.words)
+        whole = shown(saliency_map, special=self.special, words=self.words)
+        part = _telling(whole)
         if self.top is None or self.top >= len(part.tokens):
             return part
         strength = np.abs(np.nan_to_num(part.normalized("row_max"), posinf=0, neginf=0)).max(axis=0)
         strongest = np.argsort(-strength, kind="stable")[: self.top]
         kept = part.part(range(len(part.targets)), sorted(strongest.tolist()))
-        return dataclasses.replace(kept, arguments={**kept.arguments, "strongest_of": len(part.tokens)})
+        return dataclasses.replace(kept, arguments={**whole.arguments, "strongest_of": len(whole.tokens)})
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
         """How much room drawing takes.
@@ -126,3 +128,16 @@ class Bars:
         part = self.shown(saliency_map)
         drawn = Columns if self.vertical else Rows
         return drawn(part, colors, width, self.fontsize, self.values, self.predictions).strips()
+
+
+def _telling(part: SaliencyMap) -> SaliencyMap:
+    """A map without the texts that are zero throughout and hold no target, unless all are."""
+    places = {place for target in part.targets for place in target.positions}
+    nonzero = set(np.flatnonzero((part.scores != 0).any(axis=0)).tolist())
+    every = {token.text for token in part.tokens}
+    kept = {part.tokens[column].text for column in places | nonzero}
+    if not kept or kept == every:
+        return part
+    columns = [i for i, token in enumerate(part.tokens) if token.text in kept]
+    less = part.part(range(len(part.targets)), columns)
+    return dataclasses.replace(less, arguments={**less.arguments, "zero_texts": len(every) - len(kept)})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from hf_saliency.render.marks.caption import folded
+from hf_saliency.render.marks.headings import fitting
 from hf_saliency.render.marks.mark import PART
 from hf_saliency.render.typeface import SMALLEST, Typeface
 
@@ -37,6 +39,8 @@ class Grid:
         Of the whole.
     breaks
         Columns before which there is a gap: another text begins there.
+    names
+        What each text is, by the column at which it begins.
     """
 
     typeface: Typeface
@@ -45,6 +49,7 @@ class Grid:
     answers: tuple[tuple[str, ...], ...]
     width: float
     breaks: tuple[int, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def left(self) -> float:
@@ -105,7 +110,18 @@ class Grid:
 
     @cached_property
     def top(self) -> float:
-        return (self.typeface.line if self.level else self._longest) + GAP
+        names = GAP + self.small.line if self.headings else 0.0
+        return names + (self.typeface.line if self.level else self._longest) + GAP
+
+    @cached_property
+    def small(self) -> Typeface:
+        """Of the names of texts, above the labels."""
+        return Typeface("x-small")
+
+    @cached_property
+    def headings(self) -> list[tuple[float, str]]:
+        """Names of texts, and where they begin."""
+        return fitting(self.names, self._x, self.width, self.small)
 
     @property
     def height(self) -> float:
@@ -127,8 +143,10 @@ class Grid:
 
     def box(self, row: int, column: int) -> tuple[float, float, float, float]:
         width, height = self.cell_width, self.cell_height
-        x = self.left + column * width + PART * sum(start <= column for start in self.breaks)
-        return x, self.top + row * height, width, height
+        return self._x(column), self.top + row * height, width, height
+
+    def _x(self, column: int) -> float:
+        return self.left + column * self.cell_width + PART * sum(start <= column for start in self.breaks)
 
 
 def fit(
@@ -138,6 +156,7 @@ def fit(
     width: float,
     fontsize: float | str,
     breaks: tuple[int, ...] = (),
+    names: Mapping[int, str] | None = None,
 ) -> Grid:
     """The grid with the largest labels, up to a size, that all have room; else with the smallest."""
     largest = Typeface(fontsize).points
@@ -152,6 +171,7 @@ def fit(
             tuple(answers),
             width,
             breaks,
+            names or {},
         )
         if grid.cell_width > 0 and grid.column_step == grid.row_step == 1:
             break

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
+from hf_saliency.render.marks import headings
 from hf_saliency.render.marks.caption import SMALLER, Caption, target_items
 from hf_saliency.render.marks.mark import Strip, draw_strips, shown
 from hf_saliency.render.marks.setting import PAD, Setting
@@ -19,13 +20,15 @@ from hf_saliency.render.typeface import Typeface
 from hf_saliency.saliency_map import SaliencyMap, TargetRow
 
 _GAP = 6.0  # points between two blocks
+_PART = 2.0  # points above the heading of another text
 
 
 @dataclass(frozen=True)
 class Highlight:
     """The text in running lines with each token on its colour, one block for each target.
 
-    The target's own token has a frame, and the model's best answers stand below the block.
+    The target's own token has a frame, and the model's best answers stand below the block. Texts that belong
+    together have their names above them, where the map knows these.
     Lines break between words; text that no token covers stands on no colour. Tokens that share characters
     share their box, side by side.
 
@@ -122,6 +125,11 @@ class Highlight:
             backwards=text.backwards,
         )
         for i, line in enumerate(lines):
+            if line.heading:
+                gap = _PART if i else 0.0
+                yield Strip(
+                    gap + below.typeface.line, partial(line.head, gap=gap, typeface=below.typeface), keep=True
+                )
             left = len(lines) - i
             height = text.pitch if left > 1 else text.typeface.line
             draw = partial(line.draw, target=target, values=values, colors=colors)
@@ -138,6 +146,15 @@ class _Line:
     top: float
     boxes: list[tuple[Box, int]]
     runs: list[tuple[float, float, str, str | None]]
+    heading: str
+    backwards: bool
+
+    def head(self, ax: Axes, y: float, *, gap: float, typeface: Typeface) -> None:
+        """What the text is that begins with this line."""
+        room = self.text.width - 2 * PAD
+        text = typeface.elide(self.heading, room)
+        spare = room - typeface.advance(text) if self.backwards else 0.0
+        headings.write(ax, PAD + spare, y + gap, text, typeface)
 
     def draw(self, ax: Axes, y: float, *, target: TargetRow, values: np.ndarray, colors: Colors) -> None:
         y -= self.top
@@ -157,7 +174,11 @@ def _lines(text: Setting) -> list[_Line]:
         boxes[text.line_of(box[1])].append((box, column))
     for run in text.runs():
         runs[text.line_of(run[1] - text.typeface.ascent)].append(run)
-    return [_Line(text, i * text.pitch, boxes[i], runs[i]) for i in range(text.count)]
+    names = {first: headings.heading(text.saliency_map, i) for i, first in enumerate(text.first_lines)}
+    return [
+        _Line(text, i * text.pitch, boxes[i], runs[i], names.get(i, ""), text.runs_backwards(i))
+        for i in range(text.count)
+    ]
 
 
 def _items(target: TargetRow, count: int, *, backwards: bool) -> list[str]:

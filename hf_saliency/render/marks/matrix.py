@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.colors import INK, Colors
+from hf_saliency.render.marks import headings
 from hf_saliency.render.marks.caption import prediction_text, target_name
 from hf_saliency.render.marks.grid import GAP, Grid, fit
 from hf_saliency.render.marks.mark import breaks, shown
@@ -130,17 +131,18 @@ class Matrix:
             tuple(text for p in target.predictions[: self.predictions] for text in prediction_text(p))
             for target in part.targets
         ]
+        names = headings.headings(part)
         least = _NARROWEST
         if self.values:
             smallest = Typeface(min(SMALLEST, Typeface(self.fontsize).points))
             least = max(smallest.advance(text) for text in _printed(part, colors).flat) + GAP
-        grid = fit(rows, columns, answers, width, self.fontsize, breaks(part))
+        grid = fit(rows, columns, answers, width, self.fontsize, breaks(part), names)
         if grid.cell_width >= least:
             return grid
         wide = grid
         while wide.cell_width < least:
             wider = wide.width + max(1.0, (least - wide.cell_width) * len(columns))
-            wide = fit(rows, columns, answers, wider, self.fontsize, breaks(part))
+            wide = fit(rows, columns, answers, wider, self.fontsize, breaks(part), names)
         what = "values in its cells" if self.values else "cells that can be seen"
         raise TooNarrow(f"a matrix of {len(columns)} columns with {what}", wide.width, width)
 
@@ -156,6 +158,8 @@ class Matrix:
 def _labels(ax: Axes, grid: Grid) -> None:
     typeface = grid.typeface
     half = typeface.capital / 2
+    for x, text in grid.headings:
+        headings.write(ax, x, 0.0, text, grid.small)
     for j in range(0, len(grid.columns), grid.column_step):
         x, _, width, _ = grid.box(0, j)
         label, middle = grid.columns[j], x + width / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,7 +104,17 @@ class Setting:
     @property
     def backwards(self) -> bool:
         """Whether the last line is read from the right."""
-        return self._directions[1][self._lines[-1][0]] % 2 == 1
+        return self.runs_backwards(len(self._lines) - 1)
+
+    def runs_backwards(self, line: int) -> bool:
+        """Whether a line is read from the right."""
+        return self._directions[1][self._lines[line][0]] % 2 == 1
+
+    @cached_property
+    def first_lines(self) -> list[int]:
+        """The line that each text begins with."""
+        firsts = [first for first, _ in self._lines]
+        return [bisect.bisect_left(firsts, start) for start in self._passage.starts]
 
     @cached_property
     def _directions(self) -> tuple[list[int], list[int]]:

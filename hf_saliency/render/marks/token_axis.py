@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from matplotlib.axes import Axes
 
 from hf_saliency.render import points
+from hf_saliency.render.marks import headings
+from hf_saliency.render.marks.caption import SMALLER
 from hf_saliency.render.marks.mark import PART
 from hf_saliency.render.numerals import ordinal
 from hf_saliency.render.points import Box
@@ -18,6 +20,7 @@ from hf_saliency.render.typeface import SMALLEST, Typeface
 
 _LABEL = 9.0  # longest upright label, in sizes of its font
 _GAP = 4.0  # points between two level labels
+_BELOW = 1.5  # points between labels and the names of texts
 _WIDEST = 1.5  # largest gap between labels of different widths, in sizes of their font
 
 
@@ -39,6 +42,8 @@ class TokenAxis:
         Whether all places have one width. Else level labels have as much as they need, as in running text.
     breaks
         Columns before which there is a gap: another text begins there.
+    names
+        What each text is, by the column at which it begins.
     """
 
     labels: Sequence[str]
@@ -47,16 +52,31 @@ class TokenAxis:
     width: float
     even: bool = True
     breaks: tuple[int, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def pitch(self) -> float:
         """Width of a place, where all have one."""
         return self._room / len(self.labels)
 
-    @cached_property
+    @property
     def height(self) -> float:
-        """Of the labels, in points."""
+        """Of the labels and the names of the texts below them, in points."""
+        return self._high + (_BELOW + self._small.line if self._headings else 0.0)
+
+    @cached_property
+    def _high(self) -> float:
+        """Of the labels."""
         return self._type.line if self._level else max(self._type.advance(label) for label in self._cut)
+
+    @cached_property
+    def _small(self) -> Typeface:
+        return Typeface(self.typeface.points / SMALLER)
+
+    @cached_property
+    def _headings(self) -> list[tuple[float, str]]:
+        right = self.left + self.width
+        return headings.fitting(self.names, lambda column: self.box(column, 0.0)[0], right, self._small)
 
     @cached_property
     def step(self) -> int:
@@ -90,6 +110,8 @@ class TokenAxis:
             else:
                 foot = y + face.advance(label)
                 points.write(ax, middle + face.capital / 2, foot, label, face, upward=True)
+        for x, text in self._headings:
+            headings.write(ax, x, y + self._high + _BELOW, text, self._small)
 
     def box(self, column: int, y: float) -> Box:
         """Around a label."""

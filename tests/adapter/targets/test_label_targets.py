@@ -311,6 +311,16 @@ def test_a_given_label_at_chosen_words() -> None:
         )
 
 
+def test_a_token_that_is_punctuation_stands_in_quotes_before_its_label() -> None:
+    explainer = tagger()
+    text = "the cat : it ran !"
+    heat = explainer(text, target=hs.TokenLabel(label="O"))
+    words = [f"“{word}”: O" if word in ":!" else f"{word}: O" for word in text.split()]
+    assert [row.label for row in heat.targets] == words
+    whole = explainer(text, target=hs.TokenLabel(label="O", aggregation="word"))
+    assert [row.label for row in whole.targets] == words
+
+
 @pytest.mark.parametrize(
     ("names", "groups"),
     [

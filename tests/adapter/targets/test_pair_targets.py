@@ -296,3 +296,16 @@ def test_pairs_of_equal_totals_are_not_padded_where_padding_matters(family: str)
         alone = on(pair)
         assert heat.targets[0].score == pytest.approx(alone.targets[0].score, rel=1e-9)
         np.testing.assert_allclose(heat.scores, alone.scores, rtol=1e-7, atol=1e-10)
+
+
+def test_every_text_is_named() -> None:
+    assert answers()((QUESTION, CONTEXT)).text_names == ("question", "context")
+    assert encoder()(PAIR).text_names == ("first text", "second text")
+    choices = ("prompt", "choice 1 of 3", "prompt", "choice 2 of 3", "prompt", "choice 3 of 3")
+    assert chooser()(CHOICES).text_names == choices
+    labels = hs.Explainer(tiny.of_class("BertForSequenceClassification"), tiny.tokenizer())
+    assert labels(PAIR).text_names == ("first text", "second text")
+    assert labels(PAIR[0]).text_names == ()
+    own = hs.Output(lambda output, rows: output.last_hidden_state[:, 0, 0])
+    assert encoder()(PAIR, target=own).text_names == ("first text", "second text")
+    assert encoder()(PAIR[0], target=own).text_names == ()

@@ -13,7 +13,7 @@ from typing import Any
 import maps
 import numpy as np
 import pytest
-from render.handmade import SENTENCE, of_spans, saliency_map, with_scores
+from render.handmade import SENTENCE, of_spans, pair, saliency_map, with_scores
 
 import hf_saliency as hs
 from hf_saliency.errors import SaliencyError
@@ -115,7 +115,7 @@ def test_the_start_is_chosen_by_number_or_word(tmp_path: Path) -> None:
     assert start() == {"unit": 0, "free": None}
     assert start(select=-1) == {"unit": 34, "free": None}
     assert start(select="study") == {"unit": 3, "free": None}
-    with pytest.raises(SaliencyError, match="no target is read at the word 'Paris'"):
+    with pytest.raises(SaliencyError, match="no target stands at the word 'Paris'"):
         start(select="Paris")
 
 
@@ -190,7 +190,7 @@ def test_scores_without_a_color_go_by_name() -> None:
     [
         (7, {}, r"page\(maps, path\) takes a SaliencyMap or a list of them, not the int 7"),
         ([], {}, "takes a SaliencyMap"),
-        (HEAT, {"targets": "Paris"}, "no target is read at the word"),
+        (HEAT, {"targets": "Paris"}, "no target stands at the word"),
         (HEAT, {"normalize": "column"}, "normalize='column'"),
         (HEAT, {"provenance": "all"}, "choose 'map', 'recipe' or 'none'"),
         (HEAT, {"title": ["a", "b"]}, "2 titles for 1 maps"),
@@ -222,6 +222,21 @@ def test_without_textualheatmap_it_says_what_to_install(
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     with pytest.raises(SaliencyError, match=r"pip install 'hf-saliency\[page\]'"):
         written(tmp_path)
+
+
+def test_all_tokens_of_a_target_are_its_own(tmp_path: Path) -> None:
+    (group,) = content(written(tmp_path, pair()))["groups"]
+    (row,) = group["rows"][0]
+    assert (row["unit"], row["own"]) == (2, [2, 3])
+    assert facet(pair()).strongest(0) == [("two", "0.50"), ("one", "0.25")]
+    (alone,) = content(written(tmp_path, saliency_map("a b", targets=[0])))["groups"][0]["rows"][0]
+    assert "own" not in alone
+
+
+def test_a_value_is_called_a_value(tmp_path: Path) -> None:
+    row = TargetRow("similarity", None, 0.734, unit="value")
+    ((found,),) = content(written(tmp_path, pair(targets=(row,))))["groups"][0]["rows"]
+    assert (found["label"], found["about"]) == ("similarity", "value 0.73")
 
 
 def test_a_target_without_a_score_or_predictions(tmp_path: Path) -> None:
