@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,8 @@ def draw(explainer: hs.Explainer, folder: Path) -> None:
 
 def main(folder: Path, steps: int) -> None:
     """Train, evaluate, explain, draw."""
+    torch.set_num_threads(1)
+    begin = time.perf_counter()
     torch.manual_seed(0)
     senses = Senses()
     model, tokenizer = hs.load_demo()
@@ -164,6 +167,7 @@ def main(folder: Path, steps: int) -> None:
         print(f"right, {name}: {share:.1%}{was}")
     folder.mkdir(parents=True, exist_ok=True)
     draw(explainer_of(probe, tokenizer), folder)
+    print(f"{time.perf_counter() - begin:.0f} s on one thread")
 
 
 if __name__ == "__main__":

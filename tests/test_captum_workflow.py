@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
 import sys
@@ -76,6 +77,23 @@ def test_the_snippets_of_the_document_run(tmp_path: Path, monkeypatch: pytest.Mo
         exec(compile(snippet, "docs/captum.md", "exec"), names)
     assert (tmp_path / "captum.pdf").stat().st_size > 2000
     assert tuple(names["result"].token_attr.shape) == (4, 4)
+
+
+NAMES = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \| `(\w+)` \| (.*) \|$", DOCUMENT, re.MULTILINE)
+
+
+def test_the_table_of_names_is_there() -> None:
+    assert len(NAMES) == 11
+
+
+@pytest.mark.parametrize(("method", "here", "name", "there", "differs"), NAMES)
+def test_a_name_here_and_in_captum(method: str, here: str, name: str, there: str, differs: str) -> None:
+    ours = inspect.signature(getattr(hs, method)).parameters[here]
+    theirs = inspect.signature(getattr(captum.attr, name).attribute).parameters[there]
+    by_default = re.match(r"(\d+) by default, Captum's are (\d+)", differs)
+    assert by_default or here != there
+    if by_default:
+        assert [str(ours.default), str(theirs.default)] == list(by_default.groups())
 
 
 # The table of what does not work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_every_page_is_here_and_shows_its_figure() -> None:
 @pytest.mark.filterwarnings("ignore:integrated_gradients")  # the path of a model of few steps is rough
 def test_the_snippets_of_a_page_run_and_draw(name: str, tmp_path: Path) -> None:
     model, tokenizer = tasks.MODELS[name](steps=STEPS.get(name, 1))
-    load = (PAGES / f"{name}.md").read_text("utf-8").split("```python\n")[1]
+    (load,) = (block for block in tasks.blocks(name) if ".from_pretrained(name)" in block)
     task, *_ = adapter_tasks.tasks_of(model.encoder if name == "own_heads" else model)
     assert f"{task.auto_class}.from_pretrained(name)" in load
     names = tasks.draw(name, (model, tokenizer), tmp_path)
@@ -52,6 +53,21 @@ def test_the_snippets_of_a_page_run_and_draw(name: str, tmp_path: Path) -> None:
     maps = [one for one in found if isinstance(one, hs.SaliencyMap)]
     assert maps
     assert all((one.scores != 0).any() for one in maps)
+    claim = tasks.task_claims.CLAIMS[name]
+    if name in ("masked", "similarity"):
+        claim(names)
+    else:  # of a model that has learned little
+        with pytest.raises(AssertionError):
+            claim(names)
+
+
+def test_each_page_has_a_claim() -> None:
+    assert set(tasks.task_claims.CLAIMS) == set(tasks.MODELS)
+
+
+def test_the_page_shows_the_module_that_is_trained() -> None:
+    (shown,) = (block for block in tasks.blocks("own_heads") if "class Counter" in block)
+    assert shown == f"from torch import Tensor, nn\n\n\n{inspect.getsource(tasks.task_models.Counter)}"
 
 
 def test_the_snippet_for_a_model_of_sentence_transformers_runs(tmp_path: Path) -> None:

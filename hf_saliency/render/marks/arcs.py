@@ -43,6 +43,12 @@ class Arcs:
     fontsize
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
 
+    Raises
+    ------
+    SaliencyError
+        For ``links`` that are no whole number from 1. Drawing raises it if the width is too narrow for the tokens,
+        if a target stands at no token that is drawn, or only special tokens are left, which are hidden.
+
     Examples
     --------
     >>> import hf_saliency as hs

@@ -45,6 +45,12 @@ class Bars:
         Of the tokens, in points or relative to ``rcParams["font.size"]``; what the model answers is a sixth
         smaller.
 
+    Raises
+    ------
+    SaliencyError
+        For a ``top`` that is no whole number from 1. Drawing raises it if the width is too narrow for the bars, or
+        only special tokens are left, which are hidden.
+
     Examples
     --------
     >>> import hf_saliency as hs

@@ -43,6 +43,12 @@ class Highlight:
     fontsize
         Of the text, in points or relative to ``rcParams["font.size"]``; the line below is a sixth smaller.
 
+    Raises
+    ------
+    SaliencyError
+        Drawing raises it if the width is too narrow for the longest word, or only special tokens are left, which
+        are hidden.
+
     Examples
     --------
     >>> import hf_saliency as hs

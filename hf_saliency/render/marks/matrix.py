@@ -43,6 +43,12 @@ class Matrix:
     fontsize
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
 
+    Raises
+    ------
+    SaliencyError
+        Drawing raises it if the width is too narrow for the cells or their values, or only special tokens are
+        left, which are hidden.
+
     Examples
     --------
     >>> import hf_saliency as hs
