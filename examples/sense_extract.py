@@ -146,7 +146,7 @@ def hints(word: str, synset: Synset, every: dict[tuple[str, str], Synset]) -> li
     for relation, part, offset in synset.related:
         found += ["not " * (relation == "!") + one for one in every[part, offset].words[:1]]
     start = " ".join(re.sub(r"\([^)]*\)|,|[;:].*", "", synset.definition).split()[:4])
-    start = re.sub(r"( (a|an|and|as|at|by|for|from|in|of|or|than|the|to|with))+$", "", start)
+    start = re.sub(r"( (a|an|and|as|at|by|certain|for|from|in|of|or|than|the|to|with))+$", "", start)
     return [one.lower() for one in found if word not in one.lower().split()] + [start]
 
 
