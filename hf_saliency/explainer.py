@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import torch
 from torch import nn
 
-from hf_saliency.adapter.baselines import Baseline
+from hf_saliency.adapter.baseline import Baseline
 from hf_saliency.adapter.batch import collate
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.features import kept

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hf_saliency.adapter import features
-from hf_saliency.adapter.baselines import Baseline, Read
+from hf_saliency.adapter.baseline import Baseline, ReadTexts
 from hf_saliency.adapter.batch import Batch
 from hf_saliency.adapter.hooks import borrowed
 from hf_saliency.adapter.outcome import Outcome
@@ -67,7 +67,7 @@ def attributed(
     model: TextModel,
     batch: Batch,
     batch_tokens: int,
-    read: Read,
+    read: ReadTexts,
     *,
     share: bool,
 ) -> list[Found]:
@@ -192,7 +192,7 @@ def _found(
     return found
 
 
-def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, read: Read) -> Call:
+def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, read: ReadTexts) -> Call:
     kept = functools.cache(lambda: features.kept(model, batch))
 
     def baselines(given: Any) -> Any:

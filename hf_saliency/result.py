@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hf_saliency.adapter.baselines import Baseline
+from hf_saliency.adapter.baseline import Baseline
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.rows import Row
 from hf_saliency.adapter.targets.target import Target

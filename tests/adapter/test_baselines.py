@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import hf_saliency as hs
-from hf_saliency.adapter.baselines import Baseline, Read
+from hf_saliency.adapter.baseline import Baseline, ReadTexts
 from hf_saliency.adapter.batch import Batch, collate, names
 from hf_saliency.adapter.features import kept
 from hf_saliency.adapter.targets.masked_token import MaskedToken
@@ -20,7 +20,7 @@ from hf_saliency.adapter.text_model import TextModel
 TEXT = "the cat sat on a mat"
 
 
-def read(model: TextModel) -> Read:
+def read(model: TextModel) -> ReadTexts:
     return lambda given: MaskedToken().encode(given, model, "windows")
 
 
