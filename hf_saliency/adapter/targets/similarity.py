@@ -42,11 +42,15 @@ class Similarity(Target):
     metric
         ``"cosine"`` or ``"dot"``. By default the cosine; of a ``SentenceTransformer`` its own
         ``similarity_fn_name``.
+    against
+        A third text, whose similarity to the first is subtracted (a contrast): why is the second one nearer? Its
+        tokens are in the map, too.
 
     Raises
     ------
     SaliencyError
-        For another pooling or metric. Explaining raises it for anything but two texts.
+        For another pooling or metric. Explaining raises it for anything but two texts, and if the second is the one
+        that is subtracted.
 
     References
     ----------
@@ -63,6 +67,7 @@ class Similarity(Target):
 
     pooling: Pooling | Pool | None = None
     metric: Metric | None = None
+    against: str | None = None
 
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "first", "last", None) and not callable(self.pooling):
@@ -71,29 +76,38 @@ class Similarity(Target):
             )
         if self.metric not in ("cosine", "dot", None):
             raise SaliencyError(f"metric={self.metric!r}: choose 'cosine' or 'dot'.")
+        if self.against is not None and not isinstance(self.against, str):
+            raise SaliencyError(f"against={self.against!r}: give a text, such as against='He had a coffee.'.")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if not (isinstance(given, tuple) and len(given) == 2):
             raise SaliencyError("Similarity explains two texts: explainer((one, another)).")
-        return joined([model.encode(one, overflow, whole=True) for one in given])
+        if given[1] == self.against:
+            raise SaliencyError(
+                f"against={self.against!r} is the second text, and the difference always zero: give another one."
+            )
+        texts = given if self.against is None else (*given, self.against)
+        return joined([model.encode(one, overflow, whole=True) for one in texts])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
-        first, second = (encoding.columns(part).ids for part in encoding.parts)
-        if first == second and self._own(model)[1] == "cosine":
+        first, second, *_ = (encoding.columns(part).ids for part in encoding.parts)
+        if self.against is None and first == second and self._own(model)[1] == "cosine":
             warnings.warn(
                 "both texts have the same tokens, so that their cosine is 1, its largest value: the gradient there "
                 "is zero, and scores from it are rounding alone. Give two texts that differ, or method='occlusion'.",
                 UserWarning,
                 stacklevel=4,
             )
-        return [Row(encoding, (Read(0),), label="similarity")]
+        return [Row(encoding, (Read(0),), label="similarity", against=self.against or "")]
 
     def reading(self, model: TextModel, parts: int = 2) -> Reading:
         pooling, metric = self._own(model)
-        return Reading(_Similar(pooling, metric), "value", activation="none", layout=InTurn(2), names=False)
+        return Reading(
+            _Similar(pooling, metric), "value", activation="none", layout=InTurn(parts), names=False
+        )
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
-        return PAIR
+        return PAIR if self.against is None else (*PAIR, "against")
 
     def _own(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
         """What is compared and how, where the model has a word in it."""
@@ -122,16 +136,22 @@ def _sentence_embedding(output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor
 
 @dataclass(frozen=True)
 class _Similar:
-    """The similarity of two outputs, as logits of the one class that there is."""
+    """The similarity of two outputs, less that of the first and a third, as logits of the one class that there is."""
 
     pooling: Pooling | Pool
     metric: Metric
 
     def __call__(self, output: Any, rows: Rows) -> Float[Tensor, "rows 1 1"]:
-        first, second = (self._embedding(one, part, rows) for part, one in enumerate(output))
+        first, *others = (self._embedding(one, part, rows) for part, one in enumerate(output))
+        found = [self._similarity(first, other) for other in others]
+        return (found[0] if len(found) == 1 else found[0] - found[1])[:, None, None]
+
+    def _similarity(
+        self, one: Float[Tensor, "batch width"], other: Float[Tensor, "batch width"]
+    ) -> Float[Tensor, " batch"]:
         if self.metric == "dot":
-            return (first * second).sum(dim=-1)[:, None, None]
-        return torch.nn.functional.cosine_similarity(first, second, dim=-1)[:, None, None]
+            return (one * other).sum(dim=-1)
+        return torch.nn.functional.cosine_similarity(one, other, dim=-1)
 
     def _embedding(self, output: Any, part: int, rows: Rows) -> Float[Tensor, "batch width"]:
         own = {name.removesuffix(f".{part}"): one for name, one in rows.items() if name.endswith(f".{part}")}

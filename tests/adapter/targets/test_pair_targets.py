@@ -309,3 +309,27 @@ def test_every_text_is_named() -> None:
     own = hs.Output(lambda output, rows: output.last_hidden_state[:, 0, 0])
     assert encoder()(PAIR, target=own).text_names == ("first text", "second text")
     assert encoder()(PAIR[0], target=own).text_names == ()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+def test_a_similarity_against_another_is_the_difference_of_both(metric: Any) -> None:
+    on, third = encoder(), "she ran to the cat"
+    near, far = hs.Similarity(metric=metric), hs.Similarity(metric=metric, against=third)
+    heat = on(PAIR, target=far)
+    one, other = on(PAIR, target=near), on((PAIR[0], third), target=near)
+    assert heat.texts == (*PAIR, third)
+    assert heat.targets[0].against == third
+    assert heat.targets[0].score == pytest.approx(one.targets[0].score - other.targets[0].score, rel=1e-9)
+    signed = on(PAIR, target=far, method="input_x_gradient").scores[0]
+    first, second = (
+        on(pair, target=near, method="input_x_gradient").scores[0] for pair in (PAIR, (PAIR[0], third))
+    )
+    shared = len(on.encode(PAIR[0]))
+    expected = np.concatenate([first[:shared] - second[:shared], first[shared:], -second[shared:]])
+    np.testing.assert_allclose(signed, expected, atol=1e-10)
+    ig = on(PAIR, target=far, method=hs.integrated_gradients(tolerance=1e-4))
+    assert abs(ig.convergence_delta[0]) < 1e-3
+    with pytest.raises(hs.SaliencyError, match="is the second text"):
+        on(PAIR, target=hs.Similarity(against=PAIR[1]))
+    with pytest.raises(hs.SaliencyError, match="against=3: give a text"):
+        hs.Similarity(against=3)  # type: ignore[arg-type]
