@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,9 +75,8 @@ class Batch:
             text.append(number[id(row.encoding)])
             place.append(seen[text[-1]])
             seen[text[-1]] += 1
-        device = self.ids[0].device
-        found = (torch.tensor(one, device=device) for one in (text, list(longest.values()), place))
-        return tuple(found)  # type: ignore[return-value]
+        each = functools.partial(torch.tensor, device=self.ids[0].device)
+        return each(text), each(list(longest.values())), each(place)
 
 
 def names(model: TextModel, rows: Sequence[Row], reading: Reading) -> tuple[str, ...]:

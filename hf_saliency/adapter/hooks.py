@@ -119,11 +119,11 @@ def _tokens_first(
         return False
     looked, rows = arguments[0], embeds.flatten(0, -3)
     flat = looked.flatten()
-    own = any(_equal(looked, one.flatten(0, -2)) for one in ids)
-    if len(rows) > 1 and not own and any(_equal(looked, one.flatten(0, -2).T) for one in ids):
+    own = any(_same(looked, one.flatten(0, -2)) for one in ids)
+    if len(rows) > 1 and not own and any(_same(looked, one.flatten(0, -2).T) for one in ids):
         return True
     other = len(rows) > 1 and output.shape[:2] == rows.shape[1::-1] != rows.shape[:2]
-    if other or (stream.named and not own and not any(_equal(flat, one.flatten()) for one in ids)):
+    if other or (stream.named and not own and not any(_same(flat, one.flatten()) for one in ids)):
         raise SaliencyError(
             "the embedding module does not look up the token ids that the model is called with: name the one that "
             "does, Explainer(model, tokenizer, embedding=model.encoder.embed)."
@@ -131,16 +131,17 @@ def _tokens_first(
     return False
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool((one == other.to(one.device)).all())
+def _same(looked: Tensor, ids: Tensor) -> bool:
+    """Whether these are the ids: the same memory, which costs a device no wait, or the same numbers."""
+    if looked.shape != ids.shape:
+        return False
+    memory = looked.data_ptr() == ids.data_ptr() and looked.stride() == ids.stride()
+    return memory or bool((looked == ids.to(looked.device)).all())
 
 
-def _same_ids(looked: Tensor, ids: Tensor) -> bool:
-    """Whether a table is asked for the token ids, and not for positions that happen to be the same numbers."""
-    if looked.data_ptr() == ids.data_ptr():
-        return True
-    counted = bool((ids.diff(dim=-1) == 1).all())
-    return not counted and _equal(looked.flatten(), ids.flatten())
+def _counted(ids: Tensor) -> bool:
+    """Whether ids are numbers in a row, which positions may be, too."""
+    return bool((ids.diff(dim=-1) == 1).all())
 
 
 @contextmanager
@@ -153,7 +154,12 @@ def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence
     def note(module: nn.Module, arguments: Any, named: Any) -> None:
         looked = arguments[0] if arguments else named.get("input")
         if threading.get_ident() == owner and isinstance(looked, Tensor):
-            found.extend([module] * any(_same_ids(looked, one) for one in ids))
+            flat = looked.flatten()
+            again = any(
+                looked.data_ptr() == one.data_ptr() or (_same(flat, one.flatten()) and not _counted(one))
+                for one in ids
+            )
+            found.extend([module] * again)
 
     # Tables with a forward function of their own may take ids for their shape alone.
     tables = [one for one in model.modules() if type(one).forward is nn.Embedding.forward and one not in own]

@@ -81,7 +81,7 @@ def written(prompt: Encoding, model: TextModel, max_new_tokens: int) -> Encoding
         If the model cannot generate, has no room for a token, or ends at once.
     """
     end = prompt.content.stop
-    room = max_new_tokens if model.max_tokens is None else min(max_new_tokens, model.max_tokens - end)
+    room = model.room(max_new_tokens, end)
     if room < 1:
         raise model.too_long(
             end, "That leaves no token for the continuation: give a shorter prompt.", "prompt"
@@ -95,12 +95,8 @@ def _extended(
     prompt: Encoding, text: str, ids: Sequence[int], tokens: Sequence[Token], model: TextModel
 ) -> Encoding:
     end = prompt.content.stop
-    if model.max_tokens is not None and end + len(ids) > model.max_tokens:
-        raise model.too_long(
-            end + len(ids),
-            f"The prompt has {end} of them: shorten it or the continuation.",
-            "text with its prompt",
-        )
+    advice = f"The prompt has {end} of them: shorten it or the continuation."
+    model.check_fits(end + len(ids), advice, "text with its prompt")
     return Encoding(
         (*prompt.texts, text),
         (*prompt.ids[:end], *ids),
@@ -138,8 +134,7 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
         If the text is empty or longer than the model reads, or the model ends at once.
     """
     if text is None:
-        limit = max_new_tokens if model.max_tokens is None else min(max_new_tokens, model.max_tokens)
-        ids = generated(source, model, limit)
+        ids = generated(source, model, model.room(max_new_tokens))
         first = next((i for i, one in enumerate(ids) if i and not is_special(one, model)), len(ids))
         spelled, plain = spelling((), content(ids[first:], model), model)
         head, tail = ids[:first], ids[first + len(plain) :]
@@ -149,10 +144,7 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
         if not isinstance(text, str) or not text.strip():
             raise SaliencyError(f"the target text is empty ({text!r}): there is nothing to explain.")
         labels = model.encode(text, "windows", as_target=True)
-        if model.max_tokens is not None and len(labels) > model.max_tokens:
-            raise model.too_long(
-                len(labels), "Give a shorter one: overflow= is for the source alone.", "target"
-            )
+        model.check_fits(len(labels), "Give a shorter one: overflow= is for the source alone.", "target")
         shifted = _shifted(labels.ids, model)
         head = shifted[: len(shifted) - (len(labels) - 1)]
         target = dataclasses.replace(

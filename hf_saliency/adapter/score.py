@@ -188,9 +188,8 @@ class Score(nn.Module):
                 single[name] = rows[name][owner, place][:, None]
         assert self.reading.mask_id is not None
         mask = torch.full((1, 1), self.reading.mask_id, device=owner.device)
-        (ids,) = (name for name in self.model_inputs if name == "input_ids")
         position = single["position"][:, 0]
-        single[ids] = single[ids].index_put((here, position), mask[0])
+        single["input_ids"] = single["input_ids"].index_put((here, position), mask[0])
         vector = self.streams[0].embed(mask)[0, 0].to(values.dtype)
         copies = values[owner].index_put((here, position), vector)
         inner: list[Outcome] = []

@@ -149,10 +149,14 @@ class TextModel:
             f"{remedy}"
         )
 
-    def check_fits(self, encoding: Encoding) -> None:
-        """Refuse a text longer than the model reads, where a target depends on all of it, so that no window does."""
-        if self.max_tokens is not None and len(encoding) > self.max_tokens:
-            raise self.too_long(len(encoding))
+    def check_fits(self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text") -> None:
+        """Refuse more tokens than the model reads, where a target depends on all of them, so that no window does."""
+        if self.max_tokens is not None and count > self.max_tokens:
+            raise self.too_long(count, remedy, what)
+
+    def room(self, wanted: int, taken: int = 0) -> int:
+        """How many of so many tokens the model still reads."""
+        return wanted if self.max_tokens is None else min(wanted, self.max_tokens - taken)
 
     @property
     def layout(self) -> Layout:

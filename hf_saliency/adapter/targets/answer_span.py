@@ -57,6 +57,8 @@ class AnswerSpan(Target):
     'hot tea'
     """
 
+    task = tasks.ANSWERS
+
     answer: str | slice | None = None
     ends: Ends = "both"
     against: str | slice | None = None
@@ -71,9 +73,6 @@ class AnswerSpan(Target):
                 )
         if self.ends not in ("both", "start", "end"):
             raise SaliencyError(f"ends={self.ends!r}: choose 'both', 'start' or 'end'.")
-
-    def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.ANSWERS, "AnswerSpan")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if not (isinstance(given, tuple) and len(given) == 2):

@@ -49,15 +49,14 @@ class Choice(Target):
     'so she slept.'
     """
 
+    task = tasks.CHOICE
+
     choice: int | str | None = None
     against: int | str | None = None
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
-
-    def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.CHOICE, "Choice")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if not (isinstance(given, tuple) and len(given) > 2):

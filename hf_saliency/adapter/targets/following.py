@@ -59,7 +59,7 @@ def following_rows(
     if target.total:
         length = max(chosen) - begin if left_to_right else None
         label = encoding.texts[-1][encoding.tokens[chosen[0]].start : encoding.tokens[chosen[-1]].end]
-        model.check_fits(encoding)
+        model.check_fits(len(encoding))
         return [Row(encoding, tuple(reads), None, length=length, label=label.strip())]
     return [
         Row(

@@ -10,7 +10,7 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Activation, Reading, text_logits
 from hf_saliency.adapter.rows import PREDICTED, Read, Row
-from hf_saliency.adapter.targets.target import PAIR, Target, check_unit, only_text
+from hf_saliency.adapter.targets.target import PAIR, Target, check_unit, text_or_pair
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.given import integer
@@ -54,6 +54,8 @@ class Label(Target):
     ['LABEL_0', 'LABEL_1']
     """
 
+    task = tasks.CLASSIFICATION
+
     label: str | int | Sequence[str | int] | None = None
     all_labels: bool = False
     against: str | int | None = None
@@ -69,7 +71,7 @@ class Label(Target):
             object.__setattr__(self, "label", tuple(self.label))
 
     def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.CLASSIFICATION, "Label")
+        super().check(model)
         if _regression(model) and (self.unit != "logit" or self.against is not None):
             raise SaliencyError(
                 f"{type(model.model).__name__} predicts a number, which has no probability and no other label: "
@@ -77,9 +79,7 @@ class Label(Target):
             )
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        if isinstance(given, tuple) and len(given) == 2:
-            return model.encode(given[0], overflow, pair=given[1])
-        return model.encode(only_text(given, self), overflow, whole=True)
+        return text_or_pair(given, self, model, overflow)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)

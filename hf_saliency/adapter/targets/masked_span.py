@@ -56,6 +56,8 @@ class MaskedSpan(Target):
     'hot tea'
     """
 
+    task = tasks.MASKED
+
     where: Where | Sequence[Where] | None = None
     predicted: bool = False
     against: str | None = None
@@ -68,9 +70,6 @@ class MaskedSpan(Target):
             raise SaliencyError(
                 f"against={self.against!r}: give a string with as many tokens as the span, such as 'two words'."
             )
-
-    def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.MASKED, "MaskedSpan")
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(token_logits, self.unit, part=0)
@@ -86,7 +85,7 @@ class MaskedSpan(Target):
             raise SaliencyError(
                 "the text holds no mask tokens: say which words to mask, such as MaskedSpan('two words')."
             )
-        model.check_fits(encoding)
+        model.check_fits(len(encoding))
         rows = []
         for span in found:
             others: Sequence[int | None] = [None] * len(span)

@@ -28,6 +28,7 @@ from hf_saliency.terms import Scale
 class _TokenTarget(Target):
     """A token at its own position; :class:`MaskedToken` says what the fields mean."""
 
+    task = tasks.MASKED
     masked: ClassVar[bool]
 
     where: Where | Sequence[Where] | None = None
@@ -114,9 +115,6 @@ class MaskedToken(_TokenTarget):
 
     masked: ClassVar[bool] = True
 
-    def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.MASKED, "MaskedToken")
-
 
 @dataclass(frozen=True)
 class UnmaskedToken(_TokenTarget):
@@ -152,6 +150,3 @@ class UnmaskedToken(_TokenTarget):
     """
 
     masked: ClassVar[bool] = False
-
-    def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.MASKED, "UnmaskedToken")

@@ -67,6 +67,8 @@ class NextToken(Target):
     True
     """
 
+    task = tasks.CAUSAL
+
     where: Where | Sequence[Where] | None = None
     token: str | int | None = None
     predicted: bool = False
@@ -76,9 +78,6 @@ class NextToken(Target):
 
     def __post_init__(self) -> None:
         prepare(self)
-
-    def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.CAUSAL, "NextToken")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if isinstance(given, list):

@@ -12,7 +12,7 @@ from torch import Tensor
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Reading, Rows
 from hf_saliency.adapter.rows import Read, Row
-from hf_saliency.adapter.targets.target import PAIR, Target, only_text
+from hf_saliency.adapter.targets.target import PAIR, Target, text_or_pair
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.failures import called
@@ -69,9 +69,7 @@ class Output(Target):
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         """A text, or a pair of texts as one sequence."""
-        if isinstance(given, tuple) and len(given) == 2:
-            return model.encode(given[0], overflow, pair=given[1])
-        return model.encode(only_text(given, self), overflow, whole=True)
+        return text_or_pair(given, self, model, overflow)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         return [Row(encoding, (Read(0),), label=self.label)]

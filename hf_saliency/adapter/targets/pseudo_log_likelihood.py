@@ -46,19 +46,18 @@ class PseudoLogLikelihood(Target):
     (1, 9)
     """
 
+    task = tasks.MASKED
+
     unit: Scale = "log_prob"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
 
-    def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.MASKED, "PseudoLogLikelihood")
-
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(token_logits, self.unit, part=0, mask_id=model.mask_id())
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
-        model.check_fits(encoding)
+        model.check_fits(len(encoding))
         plain = plain_tokens(encoding, "MaskedToken(index)")
         if model.mask_id() in encoding.ids:
             raise SaliencyError(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.reading import Reading
 from hf_saliency.adapter.rows import Row
@@ -28,6 +29,8 @@ class Target(ABC):
     True
     """
 
+    task: ClassVar[tasks.Task | None] = None  # what the model's head has to be for; None for any
+
     @abstractmethod
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         """The rows of a text, at least one."""
@@ -44,8 +47,10 @@ class Target(ABC):
         """How a text is encoded that stands in the place of an explained one, whatever its length."""
         return lambda given: self.encode(given, model, "windows")
 
-    def check(self, model: TextModel) -> None:  # noqa: B027  # not every target asks for a certain head
+    def check(self, model: TextModel) -> None:
         """Refuse a model that has no such target."""
+        if self.task is not None:
+            tasks.check(model.model, self.task, type(self).__name__)
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
         """What each text is, in the map's headings; empty where there is one text, or nothing is known of them."""
@@ -62,6 +67,13 @@ class Target(ABC):
 
 # What two texts are of which no more is known.
 PAIR = ("first text", "second text")
+
+
+def text_or_pair(given: Any, target: Target, model: TextModel, overflow: Overflow) -> Encoding:
+    """A text that is read whole, or a tuple of two as one sequence."""
+    if isinstance(given, tuple) and len(given) == 2:
+        return model.encode(given[0], overflow, pair=given[1])
+    return model.encode(only_text(given, target), overflow, whole=True)
 
 
 def only_text(given: Any, target: object) -> str:

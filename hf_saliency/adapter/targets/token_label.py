@@ -57,6 +57,8 @@ class TokenLabel(Target):
     'tea: LABEL_1'
     """
 
+    task = tasks.TOKENS
+
     where: Where | Sequence[Where] | None = None
     label: str | int | None = None
     aggregation: Aggregation | None = None
@@ -73,9 +75,6 @@ class TokenLabel(Target):
                 f"label={self.label!r} and aggregation='entity' exclude each other: an entity has the labels that "
                 "the model predicts."
             )
-
-    def check(self, model: TextModel) -> None:
-        tasks.check(model.model, tasks.TOKENS, "TokenLabel")
 
     def reading(self, model: TextModel, parts: int = 1) -> Reading:
         return Reading(token_logits, self.unit, part=0)
@@ -98,7 +97,7 @@ class TokenLabel(Target):
         where = checked(self.where)
         chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
         if self.aggregation is not None:
-            model.check_fits(encoding)
+            model.check_fits(len(encoding))
         if self.aggregation is None:
             each = PREDICTED if given is None else given
             return [Row(encoding, (Read(each, i, against),), i) for i in chosen]
