@@ -24,27 +24,16 @@ if TYPE_CHECKING:
     from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
     from hf_saliency.attribution.captum_method import captum_method
     from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
-    from hf_saliency.attribution.gradient_methods import (
-        gradient_norm,
-        input_x_gradient,
-        saliency,
-        smooth_grad,
-        smooth_grad_squared,
-        var_grad,
-    )
+    from hf_saliency.attribution.gradient_methods import gradient_norm, input_x_gradient, saliency
     from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm
     from hf_saliency.attribution.llm_gradient_norm import LLMGradientNormAttribution
     from hf_saliency.attribution.method import Method
+    from hf_saliency.attribution.noise_methods import smooth_grad, smooth_grad_squared, var_grad
     from hf_saliency.attribution.path_methods import gradient_shap, integrated_gradients
     from hf_saliency.attribution.random_baseline import random_baseline
-    from hf_saliency.attribution.removal_methods import (
-        kernel_shap,
-        leave_one_out,
-        lime,
-        occlusion,
-        shapley_sampling,
-    )
+    from hf_saliency.attribution.removal_methods import leave_one_out, occlusion, shapley_sampling
     from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
+    from hf_saliency.attribution.surrogate_methods import kernel_shap, lime
     from hf_saliency.attribution.word_path_methods import (
         discretized_integrated_gradients,
         sequential_integrated_gradients,
@@ -101,18 +90,18 @@ _HOME = {
     "gradient_norm": "attribution.gradient_methods",
     "input_x_gradient": "attribution.gradient_methods",
     "saliency": "attribution.gradient_methods",
-    "smooth_grad": "attribution.gradient_methods",
-    "smooth_grad_squared": "attribution.gradient_methods",
-    "var_grad": "attribution.gradient_methods",
+    "smooth_grad": "attribution.noise_methods",
+    "smooth_grad_squared": "attribution.noise_methods",
+    "var_grad": "attribution.noise_methods",
     "Method": "attribution.method",
     "discretized_integrated_gradients": "attribution.word_path_methods",
     "gradient_shap": "attribution.path_methods",
     "integrated_gradients": "attribution.path_methods",
     "sequential_integrated_gradients": "attribution.word_path_methods",
     "random_baseline": "attribution.random_baseline",
-    "kernel_shap": "attribution.removal_methods",
+    "kernel_shap": "attribution.surrogate_methods",
     "leave_one_out": "attribution.removal_methods",
-    "lime": "attribution.removal_methods",
+    "lime": "attribution.surrogate_methods",
     "occlusion": "attribution.removal_methods",
     "shapley_sampling": "attribution.removal_methods",
     "captum_records": "captum_views",

@@ -10,24 +10,13 @@ from typing import Any
 from captum.attr import Attribution
 
 from hf_saliency.attribution.captum_method import captum_method
-from hf_saliency.attribution.gradient_methods import (
-    gradient_norm,
-    input_x_gradient,
-    saliency,
-    smooth_grad,
-    smooth_grad_squared,
-    var_grad,
-)
+from hf_saliency.attribution.gradient_methods import gradient_norm, input_x_gradient, saliency
 from hf_saliency.attribution.method import Method
+from hf_saliency.attribution.noise_methods import smooth_grad, smooth_grad_squared, var_grad
 from hf_saliency.attribution.path_methods import gradient_shap, integrated_gradients
 from hf_saliency.attribution.random_baseline import random_baseline
-from hf_saliency.attribution.removal_methods import (
-    kernel_shap,
-    leave_one_out,
-    lime,
-    occlusion,
-    shapley_sampling,
-)
+from hf_saliency.attribution.removal_methods import leave_one_out, occlusion, shapley_sampling
+from hf_saliency.attribution.surrogate_methods import kernel_shap, lime
 from hf_saliency.attribution.word_path_methods import (
     discretized_integrated_gradients,
     sequential_integrated_gradients,
