@@ -18,7 +18,7 @@ demo: .venv
 
 test: .venv
 	$(BIN)/python -m pytest -n auto
-	$(BIN)/python -m pytest tests/attribution tests/adapter/test_score.py --jaxtyping-packages=hf_saliency,beartype.beartype
+	$(BIN)/python -m pytest tests/attribution tests/score/test_score.py --jaxtyping-packages=hf_saliency,beartype.beartype
 
 lint: .venv
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 import hf_saliency as hs
-from hf_saliency.attribution.methods import METHODS
+from hf_saliency.attribution.registry import METHODS
 
 SENTENCE = (
     "context the formal study of grammar is an important part of education from a young age through advanced "

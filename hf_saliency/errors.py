@@ -1,5 +1,26 @@
 """The one exception that this package raises for input that it cannot work with."""
 
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, get_args
+
+Scale = Literal["logit", "log_prob", "prob"]
+"""What a target may be asked for: a logit, a log-probability in nats, a probability."""
+
+SCALES: tuple[Scale, ...] = get_args(Scale)
+
+Unit = Literal["logit", "log_prob", "prob", "value"]
+"""What a score is measured in: one of these, or the measure of an output that is no logit (a regression's)."""
+
+UNITS: tuple[Unit, ...] = get_args(Unit)
+
+Feature = Literal["token", "word"]
+"""What a method removes at a time."""
+
+FEATURES: tuple[Feature, ...] = get_args(Feature)
+
 
 class SaliencyError(ValueError):
     """What was given cannot be explained or drawn; the message says what would work.
@@ -12,3 +33,99 @@ class SaliencyError(ValueError):
         ...
     hf_saliency.errors.SaliencyError: unit='percent': choose one of 'logit', 'log_prob', 'prob'.
     """
+
+
+def called(function: Callable[..., Any], whose: str, advice: str, *arguments: Any) -> Any:
+    """What a user's function returns; what it raises becomes the cause of an error that says whose it was.
+
+    Parameters
+    ----------
+    function
+        The function.
+    whose
+        What it is called in an error.
+    advice
+        How it is meant to be written.
+    *arguments
+        What it is called with.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    SaliencyError
+        For any error of the function's but a lack of memory, which a smaller batch may mend.
+    """
+    try:
+        return function(*arguments)
+    except Exception as error:
+        if isinstance(error, SaliencyError) or out_of_memory(error):
+            raise
+        raise SaliencyError(f"{whose} raised {described(error)} {advice}") from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is short: only CUDA's has a class of its own."""
+    said = str(error).lower()
+    short = any(part in said for part in ("out of memory", "can't allocate memory", "not enough memory"))
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short)
+
+
+def described(error: Exception) -> str:
+    """An error's class and the beginning of what it says, as a sentence."""
+    said = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {said.rstrip('.')}." if said else f"{type(error).__name__}."
+
+
+def integer(value: object) -> int | None:
+    """A whole number of Python, NumPy or PyTorch; None for anything else, a truth value included."""
+    if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def is_one(texts: object) -> bool:
+    """Whether one explanation is of this: a string, a tuple of texts that belong together, a conversation."""
+    if isinstance(texts, tuple):
+        own = texts[1:] if len(texts) > 1 and _is_conversation(texts[0]) else texts
+        return bool(own) and all(isinstance(one, str) for one in own)
+    return isinstance(texts, str) or _is_conversation(texts)
+
+
+def listed(texts: Any) -> list[Any]:
+    """The texts of a sequence.
+
+    Parameters
+    ----------
+    texts
+        What was given in the place of one text.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    SaliencyError
+        If it is no sequence, or one whose elements are not texts: a mapping's keys, a table's columns.
+    """
+    keyed = isinstance(texts, (Mapping, set, frozenset, bytes)) or getattr(texts, "ndim", 1) != 1
+    if not keyed and isinstance(texts, Iterable):
+        return list(texts)
+    hint = ""
+    if isinstance(texts, Mapping):
+        hint = " or explainer(row['text']); a conversation is a list of messages, explainer([message])"
+    elif isinstance(texts, (set, frozenset)):
+        hint = "; several are a list, explainer([text, text])"
+    raise SaliencyError(
+        f"a text must be a string, not {type(texts).__name__}: explainer('Some text.'){hint}."
+    )
+
+
+def _is_conversation(given: object) -> bool:
+    return isinstance(given, list) and bool(given) and all(isinstance(message, dict) for message in given)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hf_saliency.adapter import outputs
+from hf_saliency.adapter import hooks
 from hf_saliency.adapter.hooks import borrowed
 
 _TOKENS = 24  # of the text are enough to tell
@@ -70,7 +70,7 @@ def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...
 
 
 def _logits(model: nn.Module, inputs: Mapping[str, Any]) -> Float[Tensor, "tokens classes"] | None:
-    found = outputs.field(model(**inputs), "logits")
+    found = hooks.field(model(**inputs), "logits")
     return found[0] if isinstance(found, Tensor) and found.dim() == 3 else None
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hf_saliency.adapter.embedding import Stream
+from hf_saliency.adapter.streams import Stream
 
 # From streams, embeds and the model's keyword arguments to its output.
 Forward = Callable[[Sequence[Stream], Sequence[Tensor], Mapping[str, Any]], Any]

@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hf_saliency.adapter.locks import lock_of
-from hf_saliency.adapter.wrappers import unwrapped
+from hf_saliency.adapter.wrappers import lock_of, unwrapped
 from hf_saliency.errors import SaliencyError
 
 _EXPLAINED = "SentenceTransformer"

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from hf_saliency.errors import SaliencyError
+
+_LOCKS: WeakKeyDictionary[object, threading.RLock] = WeakKeyDictionary()
+_GUARD = threading.Lock()
+
+
+def lock_of(shared: object) -> threading.RLock:
+    """The lock of an object, the same one for everybody who asks."""
+    with _GUARD:
+        return _LOCKS.setdefault(shared, threading.RLock())
 
 
 def unwrapped(model: Any) -> Any:

@@ -17,12 +17,11 @@ from captum.attr import (
 )
 from torch import Tensor
 
+from hf_saliency.attribution.gradient_norm import TokenNorm
 from hf_saliency.attribution.method import DRAWING, Call, Method, described, keeps_sign
-from hf_saliency.attribution.removal_methods import check_feature
-from hf_saliency.attribution.token_norm import TokenNorm
+from hf_saliency.attribution.named.removal import check_feature
 from hf_saliency.attribution.token_presence import TokenPresence
-from hf_saliency.errors import SaliencyError
-from hf_saliency.terms import Feature
+from hf_saliency.errors import Feature, SaliencyError
 
 _RULES = "needs a rule for each kind of module, and has none for embeddings, attention or layer norms"
 _RELU = "changes the gradient of nn.ReLU modules, of which a transformer has none that Captum could find"

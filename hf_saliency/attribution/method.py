@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from captum.attr import (
     Attribution,
     GradientAttribution,
@@ -18,10 +19,46 @@ from captum.attr import (
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hf_saliency.attribution.reductions import REDUCTIONS
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import SaliencyError
-from hf_saliency.terms import Feature
+from hf_saliency.errors import Feature, SaliencyError
+
+Reduce = Callable[[Float[Tensor, "batch tokens width"]], Float[Tensor, "batch tokens"]]
+
+
+def total(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
+    """The sum, which keeps the completeness of a method that has it."""
+    return values.sum(dim=-1)
+
+
+def norm(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
+    """The 2-norm."""
+    norms: Tensor = torch.linalg.vector_norm(values, dim=-1)
+    return norms
+
+
+def norm_1(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
+    """The 1-norm."""
+    return values.abs().sum(dim=-1)
+
+
+def mean(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
+    """The mean."""
+    return values.mean(dim=-1)
+
+
+def largest(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
+    """The largest value."""
+    return values.amax(dim=-1)
+
+
+REDUCTIONS: dict[str, Reduce] = {
+    "total": total,
+    "norm": norm,
+    "norm_1": norm_1,
+    "mean": mean,
+    "max": largest,
+}
+
 
 # What Captum's sampling is in: perturbations are counted in, since a class does not say which of them samples.
 DRAWING = (NoiseTunnel, GradientShap, LayerGradientShap, PerturbationAttribution)
@@ -86,7 +123,7 @@ class Method:
     call
         From a batch to further arguments of ``attribute``.
     reduction
-        A name in ``hf_saliency.attribution.reductions``, applied over the width; None where the attribution is
+        A name in ``hf_saliency.attribution.method``, applied over the width; None where the attribution is
         one number a token already.
     signed
         Whether the sign of the result has a meaning.

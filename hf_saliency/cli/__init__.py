@@ -16,14 +16,12 @@ import typer
 from typer.core import TyperGroup
 
 import hf_saliency as hs
-from hf_saliency.cli.demo_run import SENTENCE, demo_files, demo_log
-from hf_saliency.cli.explaining import explain
-from hf_saliency.cli.loading import explainer_of
+from hf_saliency.cli.demo import SENTENCE, demo_files, demo_log
+from hf_saliency.cli.explain import explain
+from hf_saliency.cli.inputs import UsageError, explainer_of
 from hf_saliency.cli.options import Debug, Quiet
-from hf_saliency.cli.reading import UsageError
-from hf_saliency.cli.redrawing import info, redraw, show
-from hf_saliency.cli.reporting import reported
-from hf_saliency.cli.writing import say, writable
+from hf_saliency.cli.outputs import reported, say, writable
+from hf_saliency.cli.redraw import info, redraw, show
 from hf_saliency.errors import SaliencyError
 
 
@@ -102,6 +100,6 @@ app.command()(redraw)
 
 
 def _echo(lines: Sequence[str]) -> None:
-    from hf_saliency import terminal
+    from hf_saliency.render import terminal
 
     terminal.write(terminal.console(), *lines)

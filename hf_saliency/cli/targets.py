@@ -77,7 +77,7 @@ def kind_of(target: str | None) -> str | None:
 
 def default_kind(explainer: hs.Explainer) -> str:
     """What is explained if ``--target`` does not say: the library's default."""
-    from hf_saliency.adapter.targets.default import default_target
+    from hf_saliency.targets.default import default_target
 
     default = type(default_target(explainer.text_model)).__name__
     return next(name for name, kind in KINDS.items() if kind.target == default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,28 @@ import numpy as np
 from jaxtyping import Float
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
 from hf_saliency.palette import LIGHT
-from hf_saliency.saliency_map import Normalization, SaliencyMap
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point, with a true minus sign; ``NaN`` and ``∞`` by name."""
+    if math.isnan(value):
+        return "NaN"
+    text = f"{value:.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"
+    return text.replace("inf", "∞").replace("-", "−")
+
+
+def decimals(value: float) -> str:
+    """Two decimals, with a true minus sign and none before zero."""
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def ordinal(count: int) -> str:
+    """``2nd``, ``3rd``, ``11th``."""
+    ending = "th" if count // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
+    return f"{count}{ending}"
+
 
 INK = "black"
 

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.colors import Colors
-from hf_saliency.render.legend import MASKED, frames_of
+from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, TargetRow
+from hf_saliency.render.colors import Colors, number
+from hf_saliency.render.figure import Which, panels_of
+from hf_saliency.render.layout import MASKED, frames_of
 from hf_saliency.render.marks import Highlight
-from hf_saliency.render.marks.caption import target_items
-from hf_saliency.render.numerals import number
-from hf_saliency.render.panels import Which, panels_of
+from hf_saliency.render.marks.mark import target_items
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.tex import escape, unknown_to_pdflatex
-from hf_saliency.saliency_map import Normalization, SaliencyMap, TargetRow
 
 _STEPS = 16  # of the legend's bar
 _START = r"""\begingroup

@@ -16,8 +16,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation, Transform
 
 from hf_saliency.render.colors import INK, Colors
-from hf_saliency.render.fallback import missed
-from hf_saliency.render.typeface import Typeface
+from hf_saliency.render.typeset.fonts import missed
+from hf_saliency.render.typeset.typeface import Typeface
 
 Box = tuple[float, float, float, float]  # x, y, width, height
 

@@ -16,22 +16,19 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from hf_saliency import record
 from hf_saliency.errors import SaliencyError
-from hf_saliency.record import KEY, Provenance, Record
-from hf_saliency.render import saliency_figure
-from hf_saliency.render.drawing import drawing
-from hf_saliency.render.fallback import one_sheet
-from hf_saliency.render.figure import MARGIN, blank, place_in, too_narrow
-from hf_saliency.render.layout import LEGEND_GAP, Board, Panel
-from hf_saliency.render.legend import Legend, frames_of
+from hf_saliency.maps import attachment as record
+from hf_saliency.maps.attachment import KEY, Provenance, Record
+from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.render import files as saliency_figure
+from hf_saliency.render.figure import MARGIN, Which, blank, panels_of, place_in, selected, too_narrow
+from hf_saliency.render.files import SaliencyFigure, drawing
+from hf_saliency.render.layout import LEGEND_GAP, Board, Legend, Panel, frames_of
 from hf_saliency.render.marks import Divisible, Mark, Strip
 from hf_saliency.render.marks.mark import draw_strips
-from hf_saliency.render.panels import Which, panels_of, selected
-from hf_saliency.render.saliency_figure import SaliencyFigure
+from hf_saliency.render.typeset.fonts import one_sheet
+from hf_saliency.render.typeset.wrap import TooNarrow
 from hf_saliency.render.venues import height_of, inches, type_size
-from hf_saliency.render.wrap import TooNarrow
-from hf_saliency.saliency_map import Normalization, SaliencyMap
 
 _PANEL_GAP = 9.0  # points
 
@@ -65,7 +62,7 @@ class Sheets(Sequence[SaliencyFigure]):
             A path that ends in ``.pdf``, or a binary file.
         provenance
             What the file carries, as in
-            :meth:`~hf_saliency.render.saliency_figure.SaliencyFigure.savefig`.
+            :meth:`~hf_saliency.render.files.SaliencyFigure.savefig`.
         **kwargs
             ``metadata``, and as in :meth:`matplotlib.figure.Figure.savefig`.
 

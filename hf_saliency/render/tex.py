@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
+from typing import Any, cast
 
-from hf_saliency.render.signs import BIDI_CONTROLS
+from matplotlib.backends.backend_mixed import MixedModeRenderer
+from matplotlib.backends.backend_pgf import FigureCanvasPgf, RendererPgf
+from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path
+from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
+from matplotlib.transforms import Affine2D
+
+from hf_saliency.render.typeset.invisible import BIDI_CONTROLS
+from hf_saliency.render.typeset.typeface import Typeface
 
 # Characters with a meaning for TeX, for babel's shorthands, or without a place in its oldest text encoding.
 _COMMANDS = {
@@ -74,3 +85,92 @@ def _known(character: str) -> bool:
     code = ord(character)
     picture = 0x2400 <= code <= 0x2421
     return code < 0x180 or picture or character in _COMMANDS or character in _PUNCTUATION
+
+
+_FAMILIES = {"sans-serif": r"\sffamily", "serif": r"\rmfamily", "monospace": r"\ttfamily"}
+_HEADER = r"""% A figure of hf_saliency. In a document with \usepackage{pgf}: \input{this file}
+\begingroup%
+\makeatletter%
+\begin{pgfpicture}%
+"""
+_FOOTER = r"""\end{pgfpicture}%
+\makeatother%
+\endgroup%
+"""
+
+
+class _Renderer(RendererPgf):
+    """Matplotlib's, except for text."""
+
+    def __init__(self, figure: Any, fh: Any, *, outlines: bool) -> None:
+        super().__init__(figure, fh)  # type: ignore[no-untyped-call]
+        self._outlines = outlines
+
+    def get_text_width_height_descent(
+        self, s: str, prop: FontProperties, ismath: Any
+    ) -> tuple[float, float, float]:
+        scale = self.dpi / 72
+        width, height, descent = text_to_path.get_text_width_height_descent(s, prop, ismath=False)
+        return width * scale, height * scale, descent * scale
+
+    def draw_text(
+        self,
+        gc: Any,
+        x: float,
+        y: float,
+        s: str,
+        prop: FontProperties,
+        angle: float,
+        ismath: Any = False,
+        mtext: Text | None = None,
+    ) -> None:
+        if self._outlines:
+            self._draw_outlines(gc, x, y, s, prop, angle)
+            return
+        size = prop.get_size_in_points()
+        width = Typeface(size, weight=cast(str, prop.get_weight())).advance(s)
+        family = _FAMILIES.get(prop.get_family()[0], "")
+        weight = r"\bfseries" if prop.get_weight() == "bold" else ""
+        red, green, blue = gc.get_rgb()[:3]
+        text = (
+            rf"\color[rgb]{{{red:f},{green:f},{blue:f}}}{family}{weight}"
+            rf"\fontsize{{{size:f}bp}}{{{size:f}bp}}\selectfont"
+            rf"\resizebox{{{width:f}bp}}{{\height}}{{{escape(s)}}}"
+        )
+        turned = f",rotate={angle:f}" if angle else ""
+        place = f"x={x / self.dpi:f}in,y={y / self.dpi:f}in,left,base{turned}"
+        self.fh.write(f"\\pgftext[{place}]{{{text}}}%\n")
+
+    def _draw_outlines(self, gc: Any, x: float, y: float, s: str, prop: FontProperties, angle: float) -> None:
+        vertices, codes = text_to_path.get_text_path(prop, s, ismath=False)
+        scale = prop.get_size_in_points() / text_to_path.FONT_SCALE * self.dpi / 72
+        gc.set_linewidth(0.0)
+        place = Affine2D().scale(scale).rotate_deg(angle).translate(x, y)
+        self.draw_path(  # type: ignore[no-untyped-call]
+            gc, Path(vertices, codes), place, rgbFace=gc.get_rgb()
+        )
+
+
+class FigureCanvas(FigureCanvasPgf):
+    """What Matplotlib looks for in a backend."""
+
+    def print_pgf(
+        self,
+        fname_or_fh: Any,
+        *,
+        outlines: bool = False,
+        bbox_inches_restore: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write to a binary file; ``outlines`` draws letters as paths."""
+        fh = codecs.getwriter("utf-8")(fname_or_fh)
+        width, height = self.figure.get_size_inches().tolist()
+        fh.write(_HEADER)
+        box = rf"{{\pgfpointorigin}}{{\pgfqpoint{{{width:f}in}}{{{height:f}in}}}}"
+        fh.write(f"\\pgfpathrectangle{box}%\n\\pgfusepath{{use as bounding box,clip}}%\n")
+        own = _Renderer(self.figure, fh, outlines=outlines)
+        renderer = MixedModeRenderer(  # type: ignore[no-untyped-call]
+            self.figure, width, height, self.figure.dpi, own, bbox_inches_restore=bbox_inches_restore
+        )
+        self.figure.draw(renderer)  # type: ignore[arg-type]
+        fh.write(_FOOTER)

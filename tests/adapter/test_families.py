@@ -12,8 +12,8 @@ import transformers
 from tiny_models.encoders import ENCODERS
 
 import hf_saliency as hs
-from hf_saliency.adapter.score import Score
-from hf_saliency.adapter.targets.masked_token import MaskedToken
+from hf_saliency.score.score import Score
+from hf_saliency.targets.masked import MaskedToken
 
 TEXT = "The formal study of grammar is an important part."
 OTHERS = ["the cat sat on a mat", "she ran to the dog and the cat, not to education and music!"]

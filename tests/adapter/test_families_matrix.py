@@ -147,7 +147,10 @@ def assert_left_padding_is_the_same(
 
 
 def assert_hooked_is_plain(entry: Entry, explainer: hs.Explainer, inputs: dense.Inputs) -> None:
-    """With its own embeddings put in place the model gives, to the bit, what it gives without."""
+    """With its own embeddings put in place the model gives what it gives without them.
+
+    To a few roundings, not to the bit: which kernel a CPU chooses depends on how tensors lie in memory.
+    """
     known = explainer.text_model
     streams = (
         [stream.heard_once() for stream in known.streams] if entry.head == "seq2seq" else known.streams[:1]
@@ -159,7 +162,7 @@ def assert_hooked_is_plain(entry: Entry, explainer: hs.Explainer, inputs: dense.
         with borrowed(known.model), embedded(known.model, streams, embeds, inputs):
             hooked = known.model(**inputs)
     for name in ("start_logits", "end_logits") if entry.head == "question_answering" else ("logits",):
-        assert torch.equal(hooked[name], plain[name]), name
+        torch.testing.assert_close(hooked[name], plain[name], rtol=1e-12, atol=1e-12, msg=name)
 
 
 def rolls(entry: Entry) -> bool:

@@ -14,7 +14,7 @@ import torch
 from captum.attr import NoiseTunnel
 from torch import Tensor
 
-from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
+from hf_saliency.attribution.adaptive import AdaptiveIntegratedGradients
 from hf_saliency.errors import SaliencyError
 
 # The largest relative difference where all arithmetic is in float64 and only its order differs.

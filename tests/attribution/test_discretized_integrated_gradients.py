@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
+from hf_saliency.attribution.discretized import DiscretizedIntegratedGradients, word_paths
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.attribution.word_paths import word_paths
 from hf_saliency.errors import SaliencyError
 
 LINE = torch.arange(6, dtype=torch.float64)[:, None]  # words at 0, 1, 2, 3, 4, 5
@@ -64,7 +63,7 @@ def test_a_large_vocabulary_is_searched_in_pieces(monkeypatch: pytest.MonkeyPatc
     table = torch.randn(50, 4, dtype=torch.float64)
     given = (table, table[:8], table[20:28])
     expected = word_paths(*given, n_steps=5, strategy="greedy", n_neighbors=9)
-    monkeypatch.setattr("hf_saliency.attribution.word_paths._TEMPORARY", 60)
+    monkeypatch.setattr("hf_saliency.attribution.discretized._TEMPORARY", 60)
     assert torch.equal(word_paths(*given, n_steps=5, strategy="greedy", n_neighbors=9), expected)
 
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from captum.attr import GradientAttribution, LayerAttribution, NoiseTunnel
 from captum.metrics import sensitivity_max
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
+from hf_saliency.attribution.captum_llm import LLMGradientNormAttribution
 from hf_saliency.attribution.gradient_norm import LayerGradientNorm
-from hf_saliency.attribution.llm_gradient_norm import LLMGradientNormAttribution
 from hf_saliency.errors import SaliencyError
 
 WORDS = ["<unk>", "<s>", "the", "cat", "sat", "on", "a", "mat", *(f"word{i}" for i in range(40))]

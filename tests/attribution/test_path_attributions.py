@@ -10,9 +10,9 @@ import torch
 from captum.attr import GradientAttribution, NoiseTunnel
 from torch import Tensor, nn
 
-from hf_saliency.attribution.adaptive_integrated_gradients import AdaptiveIntegratedGradients
-from hf_saliency.attribution.discretized_integrated_gradients import DiscretizedIntegratedGradients
-from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
+from hf_saliency.attribution.adaptive import AdaptiveIntegratedGradients
+from hf_saliency.attribution.discretized import DiscretizedIntegratedGradients
+from hf_saliency.attribution.sequential import SequentialIntegratedGradients
 from hf_saliency.errors import SaliencyError
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}

@@ -7,7 +7,7 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
-from hf_saliency.attribution.sequential_integrated_gradients import SequentialIntegratedGradients
+from hf_saliency.attribution.sequential import SequentialIntegratedGradients
 from hf_saliency.errors import SaliencyError
 
 

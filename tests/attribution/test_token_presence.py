@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import hf_saliency as hs
-from hf_saliency.attribution.random_baseline import RandomAttribution
+from hf_saliency.attribution.named.chance import RandomAttribution
 from hf_saliency.attribution.token_presence import TokenPresence
 
 

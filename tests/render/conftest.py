@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from jaxtyping import TypeCheckError
 
-from hf_saliency.render.numerals import ordinal
+from hf_saliency.render.colors import ordinal
 
 
 @pytest.fixture

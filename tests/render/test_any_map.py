@@ -6,17 +6,16 @@ import io
 from dataclasses import replace
 from typing import Literal
 
-import maps
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
+import sample_maps as maps
+from hypothesis import Phase, given, settings, strategies as st
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.figure import figure
 from hf_saliency.render.latex import to_latex
 from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
 from hf_saliency.render.sheets import sheets
-from hf_saliency.saliency_map import SaliencyMap
 
 MARKS: list[Mark] = [
     Highlight(special=True),

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from handmade import saliency_map, with_scores
+from hypothesis import given, strategies as st
 from matplotlib.colors import to_rgb
-from render.handmade import saliency_map, with_scores
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.colors import INK, Colors

@@ -7,13 +7,13 @@ from typing import Any
 
 import matplotlib as mpl
 import pytest
-from render.handmade import saliency_map
+from handmade import saliency_map
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render import drawing
+from hf_saliency.render import files as drawing
 from hf_saliency.render.figure import figure
+from hf_saliency.render.files import SaliencyFigure
 from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
-from hf_saliency.render.saliency_figure import SaliencyFigure
 
 
 def kept(mark: Any, **options: Any) -> Any:

@@ -6,8 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pypdf
 import pytest
-from matplotlib.figure import Figure
-from render.handmade import (
+from handmade import (
     PIECES,
     SENTENCE,
     filled,
@@ -18,12 +17,13 @@ from render.handmade import (
     strings,
     with_scores,
 )
+from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.figure import figure
+from hf_saliency.render.files import SaliencyFigure
 from hf_saliency.render.marks import Highlight, Mark, Matrix
-from hf_saliency.render.saliency_figure import SaliencyFigure
-from hf_saliency.saliency_map import SaliencyMap
 
 LITERAL = r"$5_{x}$ and $6 \alpha 100% #1 & ^2 {} <b>"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import matplotlib as mpl
 import pypdf
 import pytest
-from matplotlib.figure import Figure
-from render.handmade import (
+from handmade import (
     saliency_map,
 )
+from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.figure import figure
@@ -47,7 +47,7 @@ def test_two_runs_write_the_same_bytes() -> None:
 SCRIPT = """
 import hashlib, io, sys
 sys.path.insert(0, sys.argv[1])
-from render.handmade import saliency_map
+from handmade import saliency_map
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
 for kind in ("pdf", "svg"):
@@ -60,7 +60,7 @@ print({"torch", "captum", "transformers", "matplotlib.pyplot"} & set(sys.modules
 
 def test_another_process_writes_the_same_bytes_and_loads_no_pyplot() -> None:
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[1])],
+        [sys.executable, "-c", SCRIPT, str(Path(__file__).parents[1] / "support")],
         capture_output=True,
         text=True,
         check=True,

@@ -6,19 +6,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-import maps
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from render.handmade import PIECES, SENTENCE, saliency_map, with_scores
+import sample_maps as maps
+from handmade import PIECES, SENTENCE, saliency_map, with_scores
+from hypothesis import given, strategies as st
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.latex import to_latex
 from hf_saliency.render.marks import Highlight, Matrix
 from hf_saliency.render.tex import escape, unknown_to_pdflatex
-from hf_saliency.saliency_map import SaliencyMap, TargetRow
 
 LITERAL = r"""$5_{x}$ \alpha 100% #1 & ^2 {} <b> ~ | " ' `` '' -- --- ,, \textbf{x} don't"""
 

@@ -6,9 +6,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from render.handmade import (
+from handmade import (
     CHARACTERS,
     PIECES,
     SENTENCE,
@@ -22,6 +20,8 @@ from render.handmade import (
     texts,
     with_scores,
 )
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import hf_saliency as hs
 from hf_saliency.errors import SaliencyError

@@ -7,13 +7,13 @@ import re
 import subprocess
 
 import pytest
+from handmade import PIECES, filled, panels, saliency_map, strings
 from matplotlib.figure import Figure
-from render.handmade import PIECES, filled, panels, saliency_map, strings
 from render.test_latex import printed
 
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Bars, Highlight, Matrix
-from hf_saliency.render.typeface import Typeface
+from hf_saliency.render.typeset.typeface import Typeface
 
 LITERAL = r"$5_{x}$ and 100% #1 & ^2 {} ~ \textbf{x}"
 TEXT = re.compile(r"\\pgftext\[x=([\d.]+)in,y=([\d.]+)in,left,base(?:,rotate=([\d.]+))?\]\{(.*)\}%")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pypdf
 import pytest
-from render.handmade import SENTENCE, filled, frames, outside, overlapping, saliency_map, strings
+from handmade import SENTENCE, filled, frames, outside, overlapping, saliency_map, strings
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.colors import Colors

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from render.handmade import of_spans
+from handmade import of_spans
 
 from hf_saliency.render.passage import passage, token_labels, visible
 

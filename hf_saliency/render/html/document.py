@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_saliency import record
+from hf_saliency.maps import attachment as record
+from hf_saliency.maps.attachment import KEY, Provenance, Record
 from hf_saliency.palette import DARK, LIGHT, Palette
-from hf_saliency.record import KEY, Provenance, Record
-from hf_saliency.render.html.assets import assets
-from hf_saliency.render.html.escape import clean, data, escaped
+from hf_saliency.render.colors import number
 from hf_saliency.render.html.facets import LEVELS, Facet, settings, shade
-from hf_saliency.render.numerals import number
+from hf_saliency.render.html.parts import assets, clean, data, escaped
 
 _STATIC = 6  # targets that are shown without a script
 _LEGEND = 24  # steps of either arm in the legend

@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from hf_saliency.alignment import aligned
-from hf_saliency.render.colors import Colors
-from hf_saliency.render.html.escape import clean, harmless
-from hf_saliency.render.numerals import decimals, number
+from hf_saliency.maps.compare import aligned
+from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow, merged, reduced
+from hf_saliency.maps.spans import Span
+from hf_saliency.render.colors import Colors, decimals, number
+from hf_saliency.render.html.parts import clean, harmless
 from hf_saliency.render.passage import Passage, passage
-from hf_saliency.saliency_map import SaliencyMap, TargetRow
-from hf_saliency.spans import Span
-from hf_saliency.word_columns import merged, reduced
 
 LEVELS = 64  # shades of either arm
 _DIGITS = 3  # of a score, as a part of the largest

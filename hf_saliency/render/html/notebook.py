@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.html.assets import assets
-from hf_saliency.render.html.escape import clean
+from hf_saliency.maps.saliency_map import SaliencyMap, rows_of
 from hf_saliency.render.html.facets import comparable
-from hf_saliency.row_selection import rows_of
-from hf_saliency.saliency_map import SaliencyMap
+from hf_saliency.render.html.parts import assets, clean
 
 # TextualHeatmap 1.2 puts JSON into a script as it is, where a token "</script>" would end it. What follows these
 # marks is a call with JSON and nothing else, in which "<" stands in strings alone.

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from hf_saliency import record
 from hf_saliency.errors import SaliencyError
-from hf_saliency.record import Provenance, Record
+from hf_saliency.maps import attachment as record
+from hf_saliency.maps.attachment import Provenance, Record
+from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, rows_of
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.html.document import Part, document
 from hf_saliency.render.html.facets import Facet, comparable, groups, separate
 from hf_saliency.render.marks.mark import shown
-from hf_saliency.row_selection import rows_of
-from hf_saliency.saliency_map import Normalization, SaliencyMap
 
 Which = int | slice | str | Sequence[int | slice | str]
 

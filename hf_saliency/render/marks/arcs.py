@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.marks import headings
+from hf_saliency.render.marks import mark as headings
 from hf_saliency.render.marks.mark import breaks, name, shown
 from hf_saliency.render.marks.token_axis import TokenAxis
-from hf_saliency.render.typeface import Typeface
-from hf_saliency.render.wrap import TooNarrow
-from hf_saliency.saliency_map import SaliencyMap
+from hf_saliency.render.typeset.typeface import Typeface
+from hf_saliency.render.typeset.wrap import TooNarrow
 
 _GAP = 3.0  # points between arcs and labels
 _NARROWEST = 3.0  # points that a token must have

@@ -2,22 +2,209 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bisect
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.spans import Span
 from hf_saliency.render import points
-from hf_saliency.render.colors import Colors
-from hf_saliency.render.marks import headings
-from hf_saliency.render.marks.caption import SMALLER, Caption, target_items
-from hf_saliency.render.marks.mark import Strip, draw_strips, shown
-from hf_saliency.render.marks.setting import PAD, Setting
+from hf_saliency.render.colors import INK, Colors
+from hf_saliency.render.marks import mark as headings
+from hf_saliency.render.marks.mark import SMALLER, Caption, Strip, draw_strips, shown, target_items
+from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.points import Box
-from hf_saliency.render.typeface import Typeface
-from hf_saliency.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.render.typeset import bidi
+from hf_saliency.render.typeset.invisible import BIDI_CONTROLS
+from hf_saliency.render.typeset.line import Line, line
+from hf_saliency.render.typeset.typeface import Typeface
+from hf_saliency.render.typeset.wrap import wrap
+
+PAD = 0.8  # points by which a box reaches beyond the word that it ends with
+_LEADING = 1.18  # distance of baselines, as a multiple of the height of a box
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Lines in points from the upper left corner of the first; the same for every target.
+
+    Parameters
+    ----------
+    saliency_map
+        As it is shown.
+    typeface
+        Of the text.
+    width
+        In points.
+    """
+
+    saliency_map: SaliencyMap
+    typeface: Typeface
+    width: float
+
+    @cached_property
+    def _passage(self) -> Passage:
+        return passage(self.saliency_map)
+
+    @cached_property
+    def _lines(self) -> list[Span]:
+        room = self.typeface.advance(" ") if self._blank else 0.0
+        return wrap(self._passage.text, self.width - 2 * PAD - room, self.typeface)
+
+    @cached_property
+    def _blank(self) -> set[int]:
+        """Characters of tokens that are nothing but spaces; at the end of a line, too, they have a box."""
+        text, spans = self._passage.text, self._passage.spans.values()
+        return {c for start, end in spans if text[start:end].isspace() for c in range(start, end)}
+
+    @cached_property
+    def _covered(self) -> set[int]:
+        return {c for start, end in self._passage.spans.values() for c in range(start, end)}
+
+    def _hanging(self, number: int) -> int:
+        """How many spaces follow the last letter of a line, up to the last that has a box."""
+        end = self._lines[number][1]
+        stop = self._lines[number + 1][0] if number + 1 < len(self._lines) else len(self._passage.text)
+        gap = range(end, next((c for c in range(end, stop) if self._passage.text[c] == "\n"), stop))
+        return max((c + 1 - end for c in gap if c in self._blank), default=0)
+
+    @property
+    def height(self) -> float:
+        return self._top(len(self._lines) - 1) + self.typeface.line
+
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self._lines)
+
+    @property
+    def pitch(self) -> float:
+        """Distance of two baselines."""
+        return self.typeface.line * _LEADING
+
+    def line_of(self, top: float) -> int:
+        """The line whose boxes have this upper edge."""
+        return round(top / self.pitch)
+
+    def _top(self, line: int) -> float:
+        return self.pitch * line
+
+    @cached_property
+    def _set(self) -> list[tuple[Line, float]]:
+        """Each line in the order in which it is read, and its left end; one that is read from the right ends there."""
+        levels, bases = self._directions
+        found = []
+        for i, span in enumerate(self._lines):
+            base = bases[span[0]]
+            one = line(self._passage.text, span, levels, base, self.typeface.weight)
+            spare = self.width - 2 * PAD - self.typeface.scale * one.width
+            one = one.hanging(self._hanging(i), self.typeface.advance(" ") / self.typeface.scale, base)
+            found.append((one, PAD + (spare if base % 2 else 0.0)))
+        return found
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the last line is read from the right."""
+        return self.runs_backwards(len(self._lines) - 1)
+
+    def runs_backwards(self, line: int) -> bool:
+        """Whether a line is read from the right."""
+        return self._directions[1][self._lines[line][0]] % 2 == 1
+
+    @cached_property
+    def first_lines(self) -> list[int]:
+        """The line that each text begins with."""
+        firsts = [first for first, _ in self._lines]
+        return [bisect.bisect_left(firsts, start) for start in self._passage.starts]
+
+    @cached_property
+    def _directions(self) -> tuple[list[int], list[int]]:
+        """The level of each character and of its paragraph, and of the end of the text."""
+        text = self._passage.text
+        ends = [i for i, c in enumerate(text) if c == "\n"] + [len(text)]
+        levels: list[int] = []
+        bases: list[int] = []
+        for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False):
+            bases += [bidi.base_level(text[start:end])] * (end - start + 1)
+            levels += [*bidi.levels(text[start:end], bases[-1]), bases[-1]]
+        return levels, bases
+
+    def runs(self) -> Iterator[tuple[float, float, str, str | None]]:
+        """Visible characters up to the next space, as (x, baseline, text, ink).
+
+        Each is drawn as one piece if it is in one font and runs one way, so that its kerning and its joined
+        letters hold. The ink is None, the figure's own, where not all of it stands on colours.
+        """
+        for i, (one, left) in enumerate(self._set):
+            for piece in one.pieces:
+                ink = INK if self._covered.issuperset(range(piece.start, piece.end)) else None
+                x = left + self.typeface.scale * piece.x
+                yield x, self._top(i) + self.typeface.ascent, piece.source, ink
+
+    @cached_property
+    def boxes(self) -> list[tuple[Box, int]]:
+        """The box of each token on each line that it stands on, with the token's column."""
+        return [
+            box
+            for start, end, columns in self._segments()
+            for line, (first, last) in enumerate(self._lines)
+            if max(start, first) < min(end, last + self._hanging(line))
+            for box in self._shared(line, max(start, first), min(end, last + self._hanging(line)), columns)
+        ]
+
+    def _shared(self, number: int, start: int, end: int, columns: list[int]) -> Iterator[tuple[Box, int]]:
+        """Boxes of some characters of a line: one, or more where the direction changes between them."""
+        (one, shift), (first, _) = self._set[number], self._lines[number]
+        inside = [start <= first + i < end for i in one.order]
+        borders = [
+            i for i in range(len(inside) + 1) if (i and inside[i - 1]) != (i < len(inside) and inside[i])
+        ]
+        for a, b in zip(borders[::2], borders[1::2], strict=True):
+            if all(self._passage.text[first + i] in BIDI_CONTROLS for i in one.order[a:b]):
+                continue  # a control may stand apart from its sign, and takes no room
+            edges = [one.edges[i] for i in one.order[a:b]]
+            left = shift + self.typeface.scale * min(edge[0] for edge in edges)
+            right = shift + self.typeface.scale * max(edge[1] for edge in edges)
+            left -= PAD * self._open(number, a - 1)
+            right += PAD * self._open(number, b)
+            backwards = one.order[a] > one.order[b - 1]
+            share = (right - left) / len(columns)
+            for k, column in enumerate(columns[::-1] if backwards else columns):
+                yield (left + k * share, self._top(number), share, self.typeface.line), column
+
+    def _open(self, number: int, place: int) -> bool:
+        """Whether there is neither a letter nor a box at a place from the left of a line."""
+        (one, _), (first, _) = self._set[number], self._lines[number]
+        if not 0 <= place < len(one.order):
+            return True
+        character = first + one.order[place]
+        return self._passage.text[character].isspace() and character not in self._covered
+
+    def _segments(self) -> Iterator[tuple[int, int, list[int]]]:
+        """Stretches of characters that the same tokens cover."""
+        spans = self._passage.spans
+        borders = sorted({border for span in spans.values() for border in span})
+        for start, end in pairwise(borders):
+            columns = sorted(c for c, (a, b) in spans.items() if a <= start and end <= b)
+            if columns:
+                yield start, end, columns
+
+    def frames(self, columns: Sequence[int]) -> list[Box]:
+        """The boxes of some tokens, made one where they touch on a line or only a space lies between them."""
+        joined: list[Box] = []
+        own = [box for box, each in self.boxes if each in columns]
+        for x, y, width, height in sorted(own, key=lambda box: (box[1], box[0])):
+            if joined and joined[-1][1] == y and x - sum(joined[-1][::2]) < self.typeface.advance(" "):
+                before = joined.pop()
+                x, width = before[0], x + width - before[0]
+            joined.append((x, y, width, height))
+        return joined
+
 
 _GAP = 6.0  # points between two blocks
 _PART = 2.0  # points above the heading of another text
@@ -130,15 +317,15 @@ class Highlight:
             text.width - 2 * PAD,
             backwards=text.backwards,
         )
-        for i, line in enumerate(lines):
-            if line.heading:
+        for i, part in enumerate(lines):
+            if part.heading:
                 gap = _PART if i else 0.0
                 yield Strip(
-                    gap + below.typeface.line, partial(line.head, gap=gap, typeface=below.typeface), keep=True
+                    gap + below.typeface.line, partial(part.head, gap=gap, typeface=below.typeface), keep=True
                 )
             left = len(lines) - i
             height = text.pitch if left > 1 else text.typeface.line
-            draw = partial(line.draw, target=target, values=values, colors=colors)
+            draw = partial(part.draw, target=target, values=values, colors=colors)
             yield Strip(height, draw, keep=bool(below.items) and left <= 2)
         if below.items:
             yield Strip(below.height, lambda ax, y: below.draw(ax, PAD, y))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from matplotlib.axes import Axes
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.colors import Colors
-from hf_saliency.render.passage import visible
-from hf_saliency.saliency_map import SaliencyMap
+from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.render import points
+from hf_saliency.render.colors import Colors, decimals
+from hf_saliency.render.passage import isolated, visible
+from hf_saliency.render.typeset.typeface import Typeface
 
 PART = 5.0  # points between two texts of a map
 
@@ -91,3 +96,148 @@ def draw_strips(ax: Axes, strips: Sequence[Strip]) -> None:
         if strip.draw is not None:
             strip.draw(ax, y)
         y += strip.height
+
+
+_GAP = 4.0  # points between two headings
+
+
+def heading(saliency_map: SaliencyMap, number: int) -> str:
+    """The name of a text; empty where it has none."""
+    return name(saliency_map.text_names[number]) if saliency_map.text_names else ""
+
+
+def headings(part: SaliencyMap) -> dict[int, str]:
+    """The name of each text by the column at which it begins; nothing where no text has a name."""
+    if not any(part.text_names):
+        return {}
+    return {column: heading(part, part.tokens[column].text) for column in (0, *breaks(part))}
+
+
+def fitting(
+    names: Mapping[int, str], start: Callable[[int], float], right: float, typeface: Typeface
+) -> list[tuple[float, str]]:
+    """Names on one line, each at the left end of its column; one that is wider than its text is left out.
+
+    Parameters
+    ----------
+    names
+        As :func:`headings` gives them.
+    start
+        Where a column begins, in points.
+    right
+        Where the last one ends.
+    typeface
+        Of the names.
+
+    Returns
+    -------
+    list of (float, str)
+    """
+    places = [start(column) for column in names]
+    ends = [*(place - _GAP for place in places), right][1:]
+    found = zip(places, ends, names.values(), strict=True)
+    return [(x, text) for x, end, text in found if text and x + typeface.advance(text) <= end]
+
+
+def write(ax: Axes, x: float, y: float, text: str, typeface: Typeface) -> None:
+    """Write a heading, its upper left corner at a point."""
+    points.write(ax, x, y + typeface.ascent, text, typeface, color=points.muted())
+
+
+SMALLER = 1.2  # the text's size over that of the caption
+# A label that runs both ways is one word: its marks of direction belong together.
+_WORD = re.compile(r"\u2068[^\u2069]*\u2069\S*|\S+")
+_SPACE = 5.0  # points between two items
+_MARK = "\u200f"  # what it begins runs from right to left
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Items one after another, on one line or on several where one is too short.
+
+    Parameters
+    ----------
+    items
+        Each is cut if it is longer than the line.
+    typeface
+        Of the caption.
+    width
+        In points.
+    backwards
+        Whether lines begin on the right.
+    """
+
+    items: Sequence[str]
+    typeface: Typeface
+    width: float
+    backwards: bool = False
+
+    @property
+    def height(self) -> float:
+        """In points, with a gap above; 0 without items."""
+        return self._gap + self.typeface.line * (self._places[-1][1] + 1) if self.items else 0.0
+
+    def draw(self, ax: Axes, x: float, y: float) -> None:
+        """Draw from an upper left corner in points."""
+        for item, (along, line) in zip(self._cut, self._places, strict=True):
+            baseline = y + self._gap + self.typeface.ascent + line * self.typeface.line
+            right = self.width - along - self.typeface.advance(item) if self.backwards else along
+            points.write(ax, x + right, baseline, item, self.typeface)
+
+    @cached_property
+    def _cut(self) -> list[str]:
+        return [self.typeface.elide(item, self.width) for item in self.items]
+
+    @cached_property
+    def _places(self) -> list[tuple[float, int]]:
+        return points.flow([self.typeface.advance(item) for item in self._cut], self.width, _SPACE)
+
+    @property
+    def _gap(self) -> float:
+        return self.typeface.points / 4
+
+
+def target_name(target: TargetRow) -> str:
+    """What is explained, and against what; a value that is no logit has no predictions and stands here."""
+    against = "" if target.against is None else f" against {isolated(name(target.against))}"
+    value = f" = {decimals(target.score)}" if target.unit == "value" and math.isfinite(target.score) else ""
+    return isolated(name(target.label)) + against + value
+
+
+def answers(target: TargetRow, count: int) -> list[str]:
+    """The model's best answers with their probabilities."""
+    texts = [prediction_text(p) for p in target.predictions[:count]]
+    return [f"{isolated(label)} {probability}" for label, probability in texts]
+
+
+def folded(text: str, typeface: Typeface, width: float, most: int = 2) -> list[str]:
+    """A text on as many lines as it needs, up to ``most``: broken between words, and cut only where it has to be."""
+    lines: list[str] = []
+    for word in _WORD.findall(text):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and (len(lines) == most or typeface.advance(longer) <= width):
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [typeface.elide(line, width) for line in lines] or [""]
+
+
+def target_items(target: TargetRow, count: int, *, backwards: bool = False) -> list[str]:
+    """The target, and what the model answers; each item is read from the right if asked."""
+    if backwards:
+        return _from_right(target, count)
+    found = answers(target, count)
+    return [f"{target_name(target)} →", *found] if found else [target_name(target)]
+
+
+def _from_right(target: TargetRow, count: int) -> list[str]:
+    texts = [prediction_text(p) for p in target.predictions[:count]]
+    # Isolates keep a Latin label from taking the number to its own right, and a "<" from being mirrored.
+    found = [f"{_MARK}\u2068{label}\u2069 \u2066{probability}\u2069" for label, probability in texts]
+    return [f"{_MARK}{target_name(target)}{' ←' * bool(found)}", *found]
+
+
+def prediction_text(prediction: Prediction) -> tuple[str, str]:
+    """A prediction's label and its probability, as they are printed."""
+    probability = "<0.01" if prediction.probability < 0.005 else decimals(prediction.probability)
+    return name(prediction.label), probability

@@ -11,12 +11,11 @@ from functools import cached_property
 from matplotlib.axes import Axes
 
 from hf_saliency.render import points
-from hf_saliency.render.marks import headings
-from hf_saliency.render.marks.caption import SMALLER
-from hf_saliency.render.marks.mark import PART
-from hf_saliency.render.numerals import ordinal
+from hf_saliency.render.colors import ordinal
+from hf_saliency.render.marks import mark as headings
+from hf_saliency.render.marks.mark import PART, SMALLER
 from hf_saliency.render.points import Box
-from hf_saliency.render.typeface import SMALLEST, Typeface
+from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
 
 _LABEL = 9.0  # longest upright label, in sizes of its font
 _GAP = 4.0  # points between two level labels

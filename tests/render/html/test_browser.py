@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from render.handmade import PIECES, of_spans, saliency_map, with_scores
+from handmade import PIECES, of_spans, saliency_map, with_scores
 from render.html.test_notebook import displayed
 
 import hf_saliency as hs
+from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
 from hf_saliency.palette import DARK, LIGHT, Palette
 from hf_saliency.render.html.facets import LEVELS
-from hf_saliency.saliency_map import SaliencyMap, TargetRow
 
 TEXT = "the formal study of grammar is a part of education"
 HEAT = saliency_map(TEXT)

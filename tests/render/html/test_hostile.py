@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hostile
 import numpy as np
 import pytest
-from render.html import hostile
 from render.html.test_notebook import displayed
 
 import hf_saliency as hs
-from hf_saliency.render.html.escape import clean, harmless
+from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.maps.spans import Token
+from hf_saliency.render.html.parts import clean, harmless
 from hf_saliency.render.passage import passage
-from hf_saliency.saliency_map import Prediction, SaliencyMap, TargetRow
-from hf_saliency.spans import Token
 
 STRINGS = hostile.strings(200)
 ALLOWED = set(

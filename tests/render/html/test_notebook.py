@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from render.handmade import PIECES, SENTENCE, saliency_map
+from handmade import PIECES, SENTENCE, saliency_map
 
 import hf_saliency as hs
-from hf_saliency import showing
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.render import show as showing
 from hf_saliency.render.html import notebook as module
-from hf_saliency.saliency_map import SaliencyMap
 
 
 class Notebook:

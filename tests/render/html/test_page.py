@@ -10,18 +10,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-import maps
 import numpy as np
 import pytest
-from render.handmade import SENTENCE, of_spans, pair, saliency_map, with_scores
+import sample_maps as maps
+from handmade import SENTENCE, of_spans, pair, saliency_map, with_scores
 
 import hf_saliency as hs
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.html import assets as module
+from hf_saliency.render.html import parts as module
 from hf_saliency.render.html.facets import Facet, comparable, separate, shade
 from hf_saliency.render.html.page import titles_of
-from hf_saliency.saliency_map import SaliencyMap, TargetRow
 
 HEAT = saliency_map(SENTENCE)
 

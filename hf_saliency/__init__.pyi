@@ -1,0 +1,68 @@
+# Every public name with the module that defines it. This is the only list: `__init__.py` reads it at run time.
+from .adapter.families import Family as Family, register_family as register_family
+from .attribution.adaptive import AdaptiveIntegratedGradients as AdaptiveIntegratedGradients
+from .attribution.captum_llm import LLMGradientNormAttribution as LLMGradientNormAttribution
+from .attribution.captum_method import captum_method as captum_method
+from .attribution.discretized import DiscretizedIntegratedGradients as DiscretizedIntegratedGradients
+from .attribution.gradient_norm import GradientNorm as GradientNorm, LayerGradientNorm as LayerGradientNorm
+from .attribution.method import Method as Method
+from .attribution.named.chance import random_baseline as random_baseline
+from .attribution.named.gradients import (
+    gradient_norm as gradient_norm,
+    input_x_gradient as input_x_gradient,
+    saliency as saliency,
+    smooth_grad as smooth_grad,
+    smooth_grad_squared as smooth_grad_squared,
+    var_grad as var_grad,
+)
+from .attribution.named.paths import (
+    discretized_integrated_gradients as discretized_integrated_gradients,
+    gradient_shap as gradient_shap,
+    integrated_gradients as integrated_gradients,
+    sequential_integrated_gradients as sequential_integrated_gradients,
+)
+from .attribution.named.removal import (
+    kernel_shap as kernel_shap,
+    leave_one_out as leave_one_out,
+    lime as lime,
+    occlusion as occlusion,
+    shapley_sampling as shapley_sampling,
+)
+from .attribution.sequential import SequentialIntegratedGradients as SequentialIntegratedGradients
+from .demo import load_demo as load_demo
+from .errors import SaliencyError as SaliencyError
+from .explain.captum_views import (
+    captum_records as captum_records,
+    llm_attribution_result as llm_attribution_result,
+)
+from .explain.explainer import Explainer as Explainer
+from .maps.attachment import read_maps as read_maps
+from .maps.compare import Agreement as Agreement, agreement as agreement, aligned as aligned
+from .maps.saliency_map import Prediction as Prediction, SaliencyMap as SaliencyMap, TargetRow as TargetRow
+from .maps.spans import Token as Token
+from .render.figure import figure as figure
+from .render.html.page import page as page
+from .render.latex import to_latex as to_latex
+from .render.marks import Arcs as Arcs, Bars as Bars, Highlight as Highlight, Matrix as Matrix
+from .render.sheets import sheets as sheets
+from .render.show import show as show
+from .score.baselines import (
+    mask_embedding as mask_embedding,
+    mean_embedding as mean_embedding,
+    pad_embedding as pad_embedding,
+    zero_embedding as zero_embedding,
+)
+from .targets.answers import AnswerSpan as AnswerSpan, Choice as Choice
+from .targets.causal import Continuation as Continuation, NextToken as NextToken
+from .targets.labels import Label as Label, TokenLabel as TokenLabel
+from .targets.masked import (
+    MaskedSpan as MaskedSpan,
+    MaskedToken as MaskedToken,
+    PseudoLogLikelihood as PseudoLogLikelihood,
+    UnmaskedToken as UnmaskedToken,
+)
+from .targets.output import Output as Output
+from .targets.similarity import Similarity as Similarity
+from .targets.target import Target as Target
+
+__version__: str

@@ -1,0 +1,313 @@
+"""AdaptiveIntegratedGradients: integrated gradients with as many steps as a row needs, as a Captum attribution."""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from captum._utils.common import _format_output
+from captum.log import log_usage
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hf_saliency.attribution.gradient_norm import autograd
+from hf_saliency.attribution.inputs import (
+    PathAttribution,
+    RowScores,
+    baselines_of,
+    check_internal_batch_size,
+    streams_of,
+)
+from hf_saliency.errors import SaliencyError
+
+
+@dataclass(frozen=True)
+class StraightPath:
+    """The straight lines from baselines to inputs, and the gradients on them, flat: (rows, elements).
+
+    Parameters
+    ----------
+    score
+        What is integrated.
+    streams, starts
+        Inputs and baselines, of the same shapes.
+    """
+
+    score: RowScores
+    streams: tuple[Tensor, ...]
+    starts: tuple[Tensor, ...]
+
+    @classmethod
+    def of(
+        cls,
+        forward_func: Callable[..., Tensor],
+        inputs: object,
+        baselines: object,
+        target: Any,
+        arguments: Any,
+    ) -> StraightPath:
+        """Refuses what does not have a row for each row of the inputs."""
+        streams = streams_of(inputs)
+        score = RowScores.of(forward_func, streams, target, arguments)
+        return cls(score, streams, baselines_of(baselines, streams))
+
+    @property
+    def batch(self) -> int:
+        return len(self.streams[0])
+
+    @functools.cached_property
+    def dtype(self) -> torch.dtype:
+        """What sums are kept in."""
+        return functools.reduce(torch.promote_types, [one.dtype for one in self.streams], torch.float32)
+
+    @property
+    def rounding(self) -> float:
+        """The relative precision of a score, which is that of the coarsest stream."""
+        return max(torch.finfo(stream.dtype).eps for stream in self.streams)
+
+    @functools.cached_property
+    def difference(self) -> Float[Tensor, "batch elements"]:
+        """Input minus baseline."""
+        return self._flat([x.to(self.dtype) - x0.to(self.dtype) for x, x0 in self._lines()])
+
+    def sums(
+        self,
+        rows: Int[Tensor, " rows"],
+        fractions: Sequence[float],
+        groups: Sequence[Sequence[int]],
+        size: int | None,
+    ) -> tuple[list[Float[Tensor, "rows elements"]], Float[Tensor, "rows points"]]:
+        """For each group of the points at these fractions of the path, the sum of the gradients; all scores."""
+        count = len(rows) * len(fractions)
+        places = torch.tensor(fractions, dtype=self.dtype, device=rows.device)
+        member = torch.tensor([[i in group for i in range(len(fractions))] for group in groups])
+        sums = [self.difference.new_zeros(len(rows), self.difference.shape[1]) for _ in groups]
+        scores = torch.zeros(count, dtype=self.dtype, device=rows.device)
+        for pairs in torch.split(torch.arange(count, device=rows.device), size or max(1, count)):
+            own, point = pairs // len(fractions), pairs % len(fractions)
+            gradients, scores[pairs] = self._gradients(rows[own], places[point])
+            for total, chosen in zip(sums, member.to(rows.device)[:, point], strict=True):
+                total.index_add_(0, own[chosen], gradients[chosen])
+        return sums, scores.reshape(len(rows), len(fractions))
+
+    def tokens_of(self, flat: Float[Tensor, "rows elements"]) -> Float[Tensor, "rows tokens"]:
+        """The total of each token of each stream."""
+        return torch.cat([one.sum(-1).flatten(1) for one in self.streams_of(flat)], dim=1)
+
+    def streams_of(self, flat: Float[Tensor, "rows elements"]) -> tuple[Float[Tensor, "rows ..."], ...]:
+        """Flat values in the shapes of the streams."""
+        parts = torch.split(flat, [math.prod(stream.shape[1:]) for stream in self.streams], dim=1)
+        return tuple(
+            part.reshape(len(flat), *stream.shape[1:])
+            for part, stream in zip(parts, self.streams, strict=True)
+        )
+
+    def _gradients(
+        self, rows: Int[Tensor, " points"], fractions: Float[Tensor, " points"]
+    ) -> tuple[Float[Tensor, "points elements"], Float[Tensor, " points"]]:
+        embeds = tuple(_between(x0[rows], x[rows], fractions) for x, x0 in self._lines())
+        gradients, scores = self.score.gradients(embeds, rows)
+        return self._flat(gradients), scores.to(self.difference)
+
+    def _flat(self, tensors: Sequence[Tensor]) -> Float[Tensor, "rows elements"]:
+        device = self.streams[0].device
+        return torch.cat([one.to(device, self.dtype).flatten(1) for one in tensors], dim=1)
+
+    def _lines(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self.streams, self.starts, strict=True)
+
+
+def _between(start: Tensor, end: Tensor, fractions: Float[Tensor, " rows"]) -> Tensor:
+    """Points on the lines, the ends exactly."""
+    weights = fractions.to(start.device).reshape(-1, *[1] * (start.dim() - 1))
+    return torch.lerp(start.to(weights.dtype), end.to(weights.dtype), weights).to(end.dtype)
+
+
+# Where tokens cancel to a smaller part of their magnitudes, the delta is relative to this part of them.
+_CANCELLED = 0.01
+
+
+class AdaptiveIntegratedGradients(PathAttribution):
+    r"""Integrated gradients (Sundararajan et al., 2017) with as many steps as each row needs.
+
+    .. math:: a_{ij} = (x_{ij} - \bar x_{ij}) \int_0^1
+        \frac{\partial F(\bar x + \alpha (x - \bar x))}{\partial x_{ij}} \, d\alpha
+
+    The integral is a trapezoidal sum over 3, 5, 9, 17, ... evenly spaced points; each time the new points lie
+    between the old ones, and no point is evaluated twice. From one embedding to another the gradient rises and
+    falls inside the path, and there such sums converge exponentially (Trefethen and Weideman, 2014). The error
+    that is left comes from the ends: Gregory's correction takes it out, so that gradients up to the third power
+    of :math:`\alpha` are integrated exactly. Romberg's extrapolation of the same sums takes about twice as many
+    points, since it amplifies what the coarse sums miss inside.
+
+    A row is done when both hold:
+
+    - Its convergence delta is at most ``tolerance`` times :math:`\lvert F(x) - F(\bar x) \rvert`, or times a
+      hundredth of the sum of its tokens' magnitudes where the tokens cancel to less than that. These scores come
+      out of the passes for the gradients, and a delta within their rounding will do too.
+    - The change :math:`c` of its tokens since the sum before, relative to their magnitudes, has
+      :math:`c \max(c, \rho^2) \le` ``tolerance``; :math:`\rho` is the ratio of this change to the one before, at
+      most 1. The sum before was off by about :math:`c`, and twice as many points square an error that falls
+      exponentially: they multiply it by :math:`\rho^2`, at the rate that is observed. A change within the
+      rounding of the scores counts as none.
+
+    Parameters
+    ----------
+    forward_func
+        From embeddings, one tensor a stream, and additional arguments to one score a row. A row's score depends
+        on this row alone.
+
+    References
+    ----------
+    Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML, 2017, arXiv:1703.01365.
+
+    Trefethen and Weideman, "The exponentially convergent trapezoidal rule", SIAM Review, 2014,
+    doi:10.1137/130932132.
+
+    Examples
+    --------
+    >>> import torch
+    >>> square = AdaptiveIntegratedGradients(lambda e: (e**2).sum(dim=(1, 2)))
+    >>> square.attribute(torch.tensor([[[2.0], [3.0]]]), baselines=1.0)[0, :, 0]
+    tensor([3., 8.])
+    """
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...],
+        baselines: Any = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        tolerance: float = 1e-3,
+        max_steps: int = 1024,
+        internal_batch_size: int | None = None,
+        return_convergence_delta: bool = False,
+    ) -> Any:
+        """Attribute the score to each element of each token.
+
+        Parameters
+        ----------
+        inputs
+            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+        baselines
+            What the path starts from, in any of Captum's forms: a tensor like the inputs, or with one row for
+            all, or a number; a tuple of these for a tuple of inputs; None is 0.
+        target
+            Which score of each row, in any of Captum's forms; None if there is but one.
+        additional_forward_args
+            What ``forward_func`` takes after the embeddings; a tuple if several. Tensors have a row for each
+            row of the inputs.
+        tolerance
+            The largest relative convergence delta of a row that is done; the error of its tokens is of the
+            same order.
+        max_steps
+            The most gradients that a row may take, 3 or more. Rows take 3, 5, 9, 17, ... of them, so that 1,024
+            allows 513.
+        internal_batch_size
+            The most rows of one call of ``forward_func``; None for all that are known to be needed, half of a
+            row's points at a time.
+        return_convergence_delta
+            Whether to return the convergence delta too.
+
+        Returns
+        -------
+        Any
+            As the inputs, in float64 for float64 inputs and else in float32; with the delta a pair of this and
+            a tensor (batch,).
+
+        Raises
+        ------
+        SaliencyError
+            If the inputs are no embeddings, baselines or arguments do not fit them, an option does not exist, or
+            the score does not depend on the inputs.
+
+        Warns
+        -----
+        RuntimeWarning
+            If rows are not done after ``max_steps``; they keep the last sum.
+        """
+        _check_options(tolerance, max_steps, internal_batch_size)
+        with autograd():
+            path = StraightPath.of(self.forward_func, inputs, baselines, target, additional_forward_args)
+            found, delta, missed = _integrals(path, tolerance, max_steps, internal_batch_size)
+        if len(missed):
+            self.warn(missed, path.batch, tolerance, max_steps)
+        attributions = _format_output(isinstance(inputs, tuple), path.streams_of(found))
+        return (attributions, delta) if return_convergence_delta else attributions
+
+    def warn(self, missed: Float[Tensor, " missed"], batch: int, tolerance: float, max_steps: int) -> None:
+        """Say how many rows were not done, and how far they were off."""
+        warnings.warn(
+            f"{len(missed)} of {batch} rows did not reach tolerance={tolerance:g} in max_steps={max_steps} "
+            f"gradients each; their largest relative convergence delta is {float(missed.max()):.1e}. Raise "
+            "max_steps or tolerance, or use a model in float32 or float64 if it is in less.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _integrals(
+    path: StraightPath, tolerance: float, max_steps: int, size: int | None
+) -> tuple[Float[Tensor, "batch elements"], Float[Tensor, " batch"], Float[Tensor, " missed"]]:
+    """Attributions, convergence deltas, and the relative deltas of the rows that were not done."""
+    rows = torch.arange(path.batch, device=path.difference.device)
+    (ends, inner), scores = path.sums(rows, (0.0, 0.5, 1.0), ((0, 2), (1,)), size)
+    gain = scores[:, 2] - scores[:, 0]
+    height = scores[:, 0].abs() + scores[:, 2].abs()
+    near, far, steps = 2 * inner, ends, 2  # one step and two steps from the ends: the middle, and the ends
+    found, tokens = torch.zeros_like(ends), path.tokens_of(ends / 2 * path.difference)
+    delta, relative, change = torch.zeros_like(gain), torch.zeros_like(gain), torch.zeros_like(gain)
+    done = torch.zeros_like(gain, dtype=torch.bool)
+    while True:
+        found[rows] = (inner + ends / 2 + (4 * near - 3 * ends - far) / 24) * path.difference[rows] / steps
+        now = path.tokens_of(found[rows])
+        magnitude = now.abs().sum(1)
+        delta[rows] = now.sum(1) - gain[rows]
+        scale = gain[rows].abs().maximum(_CANCELLED * magnitude)
+        relative[rows] = _ratio(delta[rows].abs(), scale)
+        complete = delta[rows].abs() <= (tolerance * scale).maximum(path.rounding * height[rows])
+        distance = (now - tokens[rows]).abs().sum(1)
+        visible = distance > torch.finfo(path.dtype).eps * height[rows]
+        changed = _ratio(distance, magnitude) * visible
+        done[rows] = complete & _settled(changed, change[rows], tolerance)
+        change[rows], tokens[rows] = changed, now
+        going = ~done[rows] & delta[rows].isfinite()  # else it will not become finite
+        if 2 * steps + 1 > max_steps or not going.any():
+            return found, delta, relative[~done]
+        rows, ends, inner, near = (one[going] for one in (rows, ends, inner, near))
+        steps *= 2
+        fractions = [point / steps for point in range(1, steps, 2)]
+        (fresh, nearer), _ = path.sums(rows, fractions, (range(steps // 2), (0, steps // 2 - 1)), size)
+        inner, near, far = inner + fresh, nearer, near
+
+
+def _settled(
+    change: Float[Tensor, " rows"], before: Float[Tensor, " rows"], tolerance: float
+) -> Bool[Tensor, " rows"]:
+    """Whether the error to be expected after a change, and a change before it, is within the tolerance."""
+    slowest = change.maximum(before)
+    return (change**2 <= tolerance) & (change**3 <= tolerance * slowest**2)
+
+
+def _ratio(part: Float[Tensor, " rows"], whole: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+    """Zero where both are."""
+    return part / whole.clamp_min(torch.finfo(whole.dtype).tiny)
+
+
+def _check_options(tolerance: object, max_steps: object, internal_batch_size: object) -> None:
+    check_tolerance(tolerance)
+    if type(max_steps) is not int or max_steps < 3:
+        raise SaliencyError(f"max_steps={max_steps!r}: give a whole number, 3 or more, such as 1024.")
+    check_internal_batch_size(internal_batch_size)
+
+
+def check_tolerance(tolerance: object) -> None:
+    """Refuse what is no part of a difference."""
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
+        raise SaliencyError(f"tolerance={tolerance!r}: give a positive number, such as 1e-3.")

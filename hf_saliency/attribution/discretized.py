@@ -1,0 +1,368 @@
+"""DiscretizedIntegratedGradients: gradients along a path of words, as a Captum attribution."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from captum._utils.common import _format_output
+from captum.log import log_usage
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from hf_saliency.attribution.gradient_norm import Tables, autograd
+from hf_saliency.attribution.inputs import (
+    PathAttribution,
+    RowScores,
+    baselines_of,
+    check_internal_batch_size,
+    streams_of,
+)
+from hf_saliency.attribution.method import positive
+from hf_saliency.attribution.vocabulary import Vocabulary, pieces, rows_of
+from hf_saliency.errors import SaliencyError
+
+Strategy = Literal["greedy", "maxcount"]
+
+# The most elements of a temporary: 16 MiB in float32.
+_TEMPORARY = 2**22
+_NO_WORD = -1
+_FAST = "use_mm_for_euclid_dist_if_necessary"
+
+
+@torch.no_grad()
+def word_paths(
+    table: nn.Embedding | Tensor,
+    inputs: Float[Tensor, "n width"],
+    baselines: Float[Tensor, "n width"],
+    *,
+    n_steps: int,
+    strategy: Strategy,
+    n_neighbors: int,
+) -> Float[Tensor, "n points width"]:
+    """The interpolation points of discretized integrated gradients (Sanyal and Ren, 2021, section 3.2).
+
+    From the input on, each step goes to one of the nearest words of the word before: the one that is closest to
+    monotonic between that word and the baseline, or monotonic in the most dimensions. What is not monotonic in it
+    is then put a fraction of the way to the baseline. Words do not occur twice; where none is left, the path goes
+    to the baseline.
+
+    Parameters
+    ----------
+    table
+        The vocabulary's embeddings.
+    inputs
+        What the paths end at.
+    baselines
+        What they start from. A path from a baseline equal to its input stays there.
+    n_steps
+        Words on a path.
+    strategy
+        How the next word is chosen.
+    n_neighbors
+        Among how many of the nearest.
+
+    Returns
+    -------
+    Float[Tensor, "n points width"]
+        ``n_steps + 2`` points, from the baseline to the input, in the dtype of the inputs.
+    """
+    step = _Step(table, n_steps, strategy, n_neighbors)
+    words, ids, ends = inputs, _ids(table, inputs), _ids(table, baselines)
+    visited, path = ids[:, None], [inputs]
+    at_once = max(1, _TEMPORARY // (n_neighbors * inputs.shape[1]))
+    for _ in range(n_steps):
+        given = [torch.split(one, at_once) for one in (words, baselines, ends, visited)]
+        found = [step.next(*part) for part in zip(*given, strict=True)]
+        ids, words = (torch.cat(parts) for parts in zip(*found, strict=True))
+        visited = torch.cat([visited, ids[:, None]], dim=1)
+        path.append(_monotonic(baselines, path[-1], words, n_steps)[0])
+    return torch.stack([baselines, *reversed(path)], dim=1)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """How to choose a next word."""
+
+    table: nn.Embedding | Tensor
+    n_steps: int
+    strategy: Strategy
+    n_neighbors: int
+
+    def next(
+        self,
+        words: Float[Tensor, "n width"],
+        baselines: Float[Tensor, "n width"],
+        ends: Int[Tensor, " n"],
+        visited: Int[Tensor, "n visited"],
+    ) -> tuple[Int[Tensor, " n"], Float[Tensor, "n width"]]:
+        """The id and the embedding of each path's next word; the baseline's where there is none."""
+        near = self.nearest(words, visited[:, -1])
+        neighbors = rows_of(self.table, near.flatten()).to(words).reshape(*near.shape, -1)
+        point, inside = _monotonic(baselines[:, None], words[:, None], neighbors, self.n_steps)
+        greedy = self.strategy == "greedy"
+        cost = torch.linalg.vector_norm(neighbors - point, dim=-1) if greedy else -inside.sum(-1).to(words)
+        taken = (near[..., None] == visited[:, None]).any(-1) | (near == ends[:, None])
+        cost = cost.masked_fill(taken, torch.inf)
+        best = cost.argmin(1)  # of equals the first, which is the nearest
+        every = torch.arange(len(best), device=best.device)
+        there = cost[every, best].isfinite() & (words != baselines).any(1)
+        chosen = torch.where(there[:, None], neighbors[every, best], baselines)
+        return torch.where(there, near[every, best], ends), chosen
+
+    def nearest(self, words: Float[Tensor, "n width"], own: Int[Tensor, " n"]) -> Int[Tensor, "n neighbors"]:
+        """The ids of the words nearest to each, the nearest first, without the word itself."""
+        distances, ids = _search(self.table, words, self.n_neighbors + 1)
+        distances = distances.masked_fill(ids == own[:, None], torch.inf)
+        order = distances.argsort(dim=1, stable=True)[:, : max(1, ids.shape[1] - 1)]
+        return ids.gather(1, order)
+
+
+def _monotonic(
+    start: Float[Tensor, "*n width"],
+    end: Float[Tensor, "*n width"],
+    point: Float[Tensor, "*m width"],
+    n_steps: int,
+) -> tuple[Float[Tensor, "*m width"], Bool[Tensor, "*m width"]]:
+    """A point that lies between start and end in every dimension, and in which dimensions the given one does."""
+    inside = (point >= torch.minimum(start, end)) & (point <= torch.maximum(start, end))
+    return torch.where(inside, point, end - (end - start) / n_steps), inside
+
+
+def _ids(table: nn.Embedding | Tensor, vectors: Float[Tensor, "n width"]) -> Int[Tensor, " n"]:
+    """Which word each vector is; ``_NO_WORD`` where it is none."""
+    _, ids = _search(table, vectors, 1, "donot_use_mm_for_euclid_dist")  # whose zeros are zeros
+    equal = (rows_of(table, ids[:, 0]).to(vectors) == vectors).all(1)
+    return torch.where(equal, ids[:, 0], _NO_WORD)
+
+
+def _search(
+    table: nn.Embedding | Tensor, vectors: Float[Tensor, "n width"], count: int, mode: str = _FAST
+) -> tuple[Float[Tensor, "n found"], Int[Tensor, "n found"]]:
+    """The distances and ids of the nearest rows, the nearest first."""
+    distances = vectors.new_empty(len(vectors), 0)
+    ids = torch.empty(len(vectors), 0, dtype=torch.long, device=vectors.device)
+    start = 0
+    for rows in pieces(table, _TEMPORARY // max(*vectors.shape, 1)):
+        here = torch.arange(start, start + len(rows), device=vectors.device).expand(len(vectors), -1)
+        distances = torch.cat([distances, torch.cdist(vectors, rows.to(vectors), compute_mode=mode)], dim=1)
+        distances, kept = distances.topk(min(count, distances.shape[1]), dim=1, largest=False)
+        ids = torch.cat([ids, here], dim=1).gather(1, kept)
+        start += len(rows)
+    return distances, ids
+
+
+def check_strategy(strategy: object) -> None:
+    """Refuse a strategy that does not exist."""
+    if strategy not in get_args(Strategy):
+        raise SaliencyError(f"strategy={strategy!r}: choose 'greedy' or 'maxcount'.")
+
+
+class DiscretizedIntegratedGradients(PathAttribution):
+    r"""Integrated gradients on a path from word to word of the vocabulary (Sanyal and Ren, 2021).
+
+    .. math:: a_i = \sum_k \frac{\partial F(x^k)}{\partial x_i} (x_i^{k+1} - x_i^k)
+
+    :math:`x^0` is the baseline and the last point the text. Between them every token moves, at the same time, over
+    points near words of the vocabulary, which a model has seen, where a straight line leads through vectors that it
+    has not. The sum is the left Riemann sum of a path integral: attributions add up to :math:`F(x) - F(x^0)` but for
+    its error, which ``factor`` makes smaller.
+
+    Parameters
+    ----------
+    forward_func
+        From embeddings, one tensor a stream, and additional arguments to one score a row.
+    table
+        What made the embeddings: an ``nn.Embedding``, a float tensor (vocabulary, width) or a ``Vocabulary``; a
+        tuple of them for a tuple of inputs.
+    strategy
+        How the next word is chosen among the nearest ones: ``"greedy"``, the one that need change least to be
+        monotonic, or ``"maxcount"``, the one monotonic in the most dimensions.
+    n_neighbors
+        How many of the nearest words are looked at.
+
+    Raises
+    ------
+    SaliencyError
+        If an argument is none of these.
+
+    References
+    ----------
+    Sanyal and Ren, "Discretized integrated gradients for explaining language models", EMNLP, 2021,
+    arXiv:2108.13654.
+
+    Examples
+    --------
+    >>> import torch
+    >>> table = torch.arange(5.0)[:, None]
+    >>> square = DiscretizedIntegratedGradients(lambda e: (e**2).sum(dim=(1, 2)), table)
+    >>> square.attribute(torch.tensor([[[4.0]]]), n_steps=3)  # over 0, 1, 2, 3
+    tensor([[[12.]]])
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Tensor],
+        table: Tables,
+        *,
+        strategy: Strategy = "greedy",
+        n_neighbors: int = 500,
+    ) -> None:
+        PathAttribution.__init__(self, forward_func)
+        check_strategy(strategy)
+        self.strategy: Strategy = strategy
+        self.n_neighbors = positive(n_neighbors, "n_neighbors")
+        given = table if isinstance(table, tuple) else (table,)
+        self.tables = [one if isinstance(one, Vocabulary) else Vocabulary(one) for one in given]
+        for one in self.tables:
+            one.check()
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...],
+        baselines: Any = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        n_steps: int = 30,
+        factor: int = 0,
+        internal_batch_size: int | None = None,
+        return_convergence_delta: bool = False,
+    ) -> Any:
+        """Attribute the score to each element of each token.
+
+        Parameters
+        ----------
+        inputs
+            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+        baselines
+            What the paths start from, in any of Captum's forms: a tensor like the inputs, or with one row for
+            all, or a number; a tuple of these for a tuple of inputs; None is 0.
+        target
+            Which score of each row, in any of Captum's forms; None if there is but one.
+        additional_forward_args
+            What ``forward_func`` takes after the embeddings; a tuple if several. Tensors have a row for each
+            row of the inputs.
+        n_steps
+            Words on each token's path.
+        factor
+            How often every stretch of the path is halved.
+        internal_batch_size
+            The most rows of one call of ``forward_func``; None for all.
+        return_convergence_delta
+            Whether to return the convergence delta too.
+
+        Returns
+        -------
+        Any
+            As the inputs, in float64 for float64 inputs and else in float32; with the delta a pair of this and
+            a tensor (batch,).
+
+        Raises
+        ------
+        SaliencyError
+            If the inputs are no embeddings or do not fit the tables, baselines or arguments do not fit them, or
+            the score does not depend on the inputs.
+        """
+        positive(n_steps, "n_steps")
+        check_factor(factor)
+        check_internal_batch_size(internal_batch_size)
+        with autograd():
+            streams = streams_of(inputs)
+            score = RowScores.of(self.forward_func, streams, target, additional_forward_args)
+            paths = self._paths(streams, baselines_of(baselines, streams), n_steps, factor)
+            size = internal_batch_size or len(streams[0]) * paths[0].steps
+            found, starts = _sums(score, paths, len(streams[0]), size)
+            attributions = _format_output(isinstance(inputs, tuple), found)
+            if not return_convergence_delta:
+                return attributions
+            with torch.no_grad():
+                every = torch.split(torch.arange(len(starts), device=starts.device), size)
+                ends = torch.cat([score(tuple(one[rows] for one in streams), rows) for rows in every])
+            total = torch.stack([one.flatten(1).sum(1) for one in found]).sum(0)
+            return attributions, total - (ends.to(starts) - starts)
+
+    def _paths(
+        self, streams: Sequence[Tensor], baselines: Sequence[Tensor], n_steps: int, factor: int
+    ) -> list[_Paths]:
+        if len(self.tables) != len(streams):
+            raise SaliencyError(
+                f"{len(self.tables)} table(s) for {len(streams)} tensor(s) of embeddings: DiscretizedIntegrated"
+                "Gradients(forward_func, (table, table)).attribute((embeds, embeds)) has one each."
+            )
+        return [
+            _Paths.of(
+                table, x, x0, factor, n_steps=n_steps, strategy=self.strategy, n_neighbors=self.n_neighbors
+            )
+            for table, x, x0 in zip(self.tables, streams, baselines, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """The points between the baselines of a stream and its tokens; equal pairs share a path."""
+
+    points: Float[Tensor, "paths points width"]
+    index: Int[Tensor, "batch ..."]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(
+        cls,
+        table: Vocabulary,
+        inputs: Float[Tensor, "batch *tokens width"],
+        baselines: Float[Tensor, "batch *tokens width"],
+        factor: int,
+        **options: Any,
+    ) -> _Paths:
+        """The paths of a stream, every stretch halved ``factor`` times."""
+        width = table.width(inputs)
+        dtype = torch.promote_types(inputs.dtype, torch.float32)
+        both = torch.cat([inputs.reshape(-1, width), baselines.reshape(-1, width)], dim=1).to(dtype)
+        pairs, index = torch.unique(both, dim=0, return_inverse=True)
+        points = word_paths(table.check(), pairs[:, :width], pairs[:, width:], **options)
+        for _ in range(factor):
+            middles = (points[:, :-1] + points[:, 1:]) / 2
+            halved = torch.stack([points[:, :-1], middles], dim=2).flatten(1, 2)
+            points = torch.cat([halved, points[:, -1:]], dim=1)
+        return cls(points, index.reshape(inputs.shape[:-1]), inputs.dtype)
+
+    @property
+    def steps(self) -> int:
+        return self.points.shape[1] - 1
+
+    def at(
+        self, rows: Int[Tensor, " copies"], step: Int[Tensor, " copies"]
+    ) -> Float[Tensor, "copies *tokens width"]:
+        """The rows' points after so many steps."""
+        index = self.index[rows.to(self.index.device)]
+        return self.points[index, step.to(index.device).reshape(-1, *[1] * (index.dim() - 1))]
+
+
+def _sums(
+    score: RowScores, paths: Sequence[_Paths], batch: int, size: int
+) -> tuple[tuple[Float[Tensor, "batch ..."], ...], Float[Tensor, " batch"]]:
+    """The sums of gradients times steps, one tensor a stream, and the scores of the baselines."""
+    device, steps = paths[0].points.device, paths[0].steps
+    dtype = functools.reduce(torch.promote_types, [one.points.dtype for one in paths])
+    sums = tuple(one.points.new_zeros(*one.index.shape, one.points.shape[-1]) for one in paths)
+    starts = torch.zeros(batch, dtype=dtype, device=device)
+    for copies in torch.split(torch.arange(batch * steps, device=device), size):
+        rows, step = copies // steps, copies % steps
+        points = [one.at(rows, step) for one in paths]
+        embeds = tuple(point.to(one.dtype) for point, one in zip(points, paths, strict=True))
+        gradients, scores = score.gradients(embeds, rows)
+        starts[rows[step == 0]] = scores[step == 0].to(starts)
+        for total, gradient, one, point in zip(sums, gradients, paths, points, strict=True):
+            moved = one.at(rows, step + 1) - point
+            total.index_add_(0, rows.to(total.device), gradient.to(moved) * moved)
+    return sums, starts
+
+
+def check_factor(factor: object) -> None:
+    """Refuse what is no number of times."""
+    if type(factor) is not int or factor < 0:
+        raise SaliencyError(f"factor={factor!r}: give how often to halve, 0 or more.")

@@ -1,0 +1,358 @@
+"""Methods that read the gradient at the text itself, or around it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from captum.attr import Attribution, InputXGradient, NoiseTunnel, Saliency
+
+from hf_saliency.attribution.gradient_norm import GradientNorm
+from hf_saliency.attribution.method import Call, Method, Reduction, keeps_sign, positive
+from hf_saliency.attribution.vocabulary import Vocabulary
+from hf_saliency.errors import SaliencyError
+
+
+def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int | float = 2) -> Method:
+    """Connectivity: the norm of the score's gradient in each token, ``|| dy / dx_t ||``. Unsigned.
+
+    Parameters
+    ----------
+    space
+        ``"one_hot"``, the gradient in the token's one-hot vector as in the article, or ``"embedding"``, the
+        gradient in its embedding.
+    order
+        1, 2 or infinity.
+
+    Returns
+    -------
+    Method
+        One forward and one backward pass.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown space or order.
+
+    References
+    ----------
+    Madsen, Visualizing memorization in RNNs, Distill, 2019, doi:10.23915/distill.00016.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.gradient_norm(order=1))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    GradientNorm.check(space, order)
+
+    def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:
+        return GradientNorm(score, tuple(tables), space=space, order=order)
+
+    return Method(
+        "gradient_norm",
+        build,
+        {"space": space, "order": "inf" if math.isinf(order) else order},
+        reduction=None,
+        signed=False,
+        at_input=True,
+        unit="score per one-hot" if space == "one_hot" else "score per embedding",
+        passes=lambda tokens: (1, 1),
+        citation="Madsen 2019, doi:10.23915/distill.00016",
+    )
+
+
+def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
+    """The gradient in each embedding dimension, reduced to one number a token. Unsigned unless asked otherwise.
+
+    Parameters
+    ----------
+    reduction
+        ``"norm"`` (2-norm), ``"norm_1"``, ``"mean"``, ``"max"`` or ``"total"`` over the width; tools differ in
+        this.
+    absolute
+        Whether the gradient's absolute values are reduced, as Simonyan et al. and Captum have it; False for
+        the gradient itself, whose mean or total is signed, and zero but for rounding in a model whose
+        embeddings go through a layer norm, as BERT's do.
+
+    Returns
+    -------
+    Method
+        One forward and one backward pass.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown reduction.
+
+    References
+    ----------
+    Simonyan, Vedaldi and Zisserman, Deep inside convolutional networks, 2013, arXiv:1312.6034.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.saliency("norm_1"))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    return Method(
+        "saliency",
+        lambda score, tables: Saliency(score),
+        {"reduction": reduction, **({} if absolute else {"absolute": False})},
+        call=lambda call: {"abs": absolute},
+        reduction=reduction,
+        signed=not absolute and keeps_sign(reduction),
+        at_input=True,
+        unit="score per embedding",
+        passes=lambda tokens: (1, 1),
+        citation="Simonyan et al. 2013, arXiv:1312.6034",
+    )
+
+
+def input_x_gradient(reduction: Reduction = "total") -> Method:
+    """The gradient times the embedding: each token's part of the score's first-order expansion. Signed.
+
+    Parameters
+    ----------
+    reduction
+        Over the width; ``"total"`` by default. A norm is unsigned.
+
+    Returns
+    -------
+    Method
+        One forward and one backward pass.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown reduction.
+
+    References
+    ----------
+    Shrikumar et al., Not just a black box, 2016, arXiv:1605.01713.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.input_x_gradient())
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    return Method(
+        "input_x_gradient",
+        lambda score, tables: InputXGradient(score),
+        {"reduction": reduction},
+        reduction=reduction,
+        signed=keeps_sign(reduction),
+        at_input=True,
+        passes=lambda tokens: (1, 1),
+        citation="Shrikumar et al. 2016, arXiv:1605.01713",
+    )
+
+
+def smooth_grad(
+    of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
+) -> Method:
+    """SmoothGrad: a method's mean over copies of the text with Gaussian noise on the embeddings.
+
+    Parameters
+    ----------
+    of
+        The method to smooth; by default the gradient, whose mean is reduced by the 2-norm.
+    n_samples
+        How many copies.
+    noise_level
+        Standard deviation of the noise, as a fraction of that of the text's embeddings (all tokens and
+        dimensions taken together). The article takes it of the range, which outliers among the dimensions of
+        an embedding make too large.
+    seed
+        Makes the samples repeat.
+
+    Returns
+    -------
+    Method
+        ``n_samples`` times the passes of ``of``, and one forward pass for the prediction.
+
+    Raises
+    ------
+    SaliencyError
+        If ``of`` is no method, or a number is out of its range.
+
+    References
+    ----------
+    Smilkov et al., SmoothGrad: removing noise by adding noise, 2017, arXiv:1706.03825.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.smooth_grad(hs.input_x_gradient(), n_samples=5))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    return _noisy("smooth_grad", "smoothgrad", of, n_samples, noise_level, seed)
+
+
+def smooth_grad_squared(
+    of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
+) -> Method:
+    """SmoothGrad-squared: as :func:`smooth_grad`, the mean of squares. Unsigned; summed over the width.
+
+    Parameters
+    ----------
+    of
+        As for :func:`smooth_grad`.
+    n_samples
+        As for :func:`smooth_grad`.
+    noise_level
+        As for :func:`smooth_grad`.
+    seed
+        As for :func:`smooth_grad`.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    SaliencyError
+        As for :func:`smooth_grad`.
+
+    References
+    ----------
+    Hooker et al., A benchmark for interpretability methods, 2019, arXiv:1806.10758.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.smooth_grad_squared(n_samples=5))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    return _noisy("smooth_grad_squared", "smoothgrad_sq", of, n_samples, noise_level, seed)
+
+
+def var_grad(
+    of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
+) -> Method:
+    """VarGrad: as :func:`smooth_grad`, the variance. Unsigned; summed over the width.
+
+    Parameters
+    ----------
+    of
+        As for :func:`smooth_grad`.
+    n_samples
+        As for :func:`smooth_grad`; at least 2.
+    noise_level
+        As for :func:`smooth_grad`.
+    seed
+        As for :func:`smooth_grad`.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    SaliencyError
+        As for :func:`smooth_grad`, and for one sample.
+
+    References
+    ----------
+    Adebayo et al., Local explanation methods for deep neural networks lack sensitivity to parameter values,
+    2018, arXiv:1810.03307.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.var_grad())
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    if n_samples == 1:
+        raise SaliencyError("n_samples=1 has no variance: give 2 or more.")
+    return _noisy("var_grad", "vargrad", of, n_samples, noise_level, seed)
+
+
+_CITATIONS = {
+    "smooth_grad": "Smilkov et al. 2017, arXiv:1706.03825",
+    "smooth_grad_squared": "Hooker et al. 2019, arXiv:1806.10758",
+    "var_grad": "Adebayo et al. 2018, arXiv:1810.03307",
+}
+
+
+def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level: float, seed: int) -> Method:
+    if of is not None and not isinstance(of, Method):
+        raise SaliencyError(f"of={of!r}: give a method such as {name}(hs.input_x_gradient()).")
+    if not isinstance(noise_level, (int, float)) or not 0 < noise_level < math.inf:
+        raise SaliencyError(f"noise_level={noise_level!r}: give a positive number, such as 0.2.")
+    positive(n_samples, "n_samples")
+    inner = saliency("norm", absolute=False) if of is None else of
+    smooth = kind == "smoothgrad"
+
+    def call(call: Call) -> Mapping[str, Any]:
+        # Captum wants a float; one row a call, without padding, so that this is the text's own deviation.
+        stdevs = tuple(float(noise_level * embeds.detach().float().std()) for embeds in call.embeds)
+        return {
+            "nt_type": kind,
+            "nt_samples": n_samples,
+            "stdevs": stdevs if len(stdevs) > 1 else stdevs[0],
+            **inner.call(_copied(call, n_samples)),
+        }
+
+    # Squares have no convergence delta, whose passes the count of other methods contains.
+    each = inner.passes if smooth or inner.at_input else None
+    return Method(
+        name,
+        lambda score, tables: (NoiseTunnel if smooth else _Spread)(inner.build(score, tables)),
+        {
+            "of": inner.name,
+            **{f"of_{key}": value for key, value in inner.arguments.items()},
+            "n_samples": n_samples,
+            "noise_level": noise_level,
+            "seed": seed,
+        },
+        call=call,
+        reduction=inner.reduction if smooth or inner.reduction is None else "total",
+        signed=inner.signed and smooth,
+        seed=seed,
+        unit=inner.unit if smooth else f"({inner.unit}) squared",
+        passes=each and (lambda tokens: _times(n_samples, *each(tokens), at_input=inner.at_input)),
+        citation=_CITATIONS[name],
+    )
+
+
+class _Spread(NoiseTunnel):  # type: ignore[misc]
+    """A NoiseTunnel of squares or variances, which do not add up to a difference of scores."""
+
+    def has_convergence_delta(self) -> bool:
+        return False
+
+
+def _copied(call: Call, copies: int) -> Call:
+    """The call as a method sees it whose batch holds so many copies of each row."""
+    return dataclasses.replace(
+        # Sampling methods run one row a call, so that every row is a copy of the first.
+        call,
+        embeds=tuple(one[:1].expand(copies * len(one), *one.shape[1:]) for one in call.embeds),
+    )
+
+
+def _times(copies: int, forward: int, backward: int, at_input: bool) -> tuple[int, int]:
+    own = forward if at_input else forward - 1  # without the prediction's
+    return 1 + copies * own, copies * backward

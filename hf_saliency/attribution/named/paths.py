@@ -1,0 +1,384 @@
+"""Methods that integrate the gradient on a path from a baseline to the text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from captum.attr import Attribution, GradientShap, IntegratedGradients
+
+from hf_saliency.attribution.adaptive import AdaptiveIntegratedGradients, check_tolerance
+from hf_saliency.attribution.discretized import (
+    DiscretizedIntegratedGradients,
+    Strategy,
+    check_factor,
+    check_strategy,
+)
+from hf_saliency.attribution.inputs import Quadrature, check_quadrature
+from hf_saliency.attribution.method import Call, Method, Reduction, described, keeps_sign, positive
+from hf_saliency.attribution.sequential import SequentialIntegratedGradients
+from hf_saliency.attribution.vocabulary import Vocabulary
+from hf_saliency.errors import SaliencyError
+
+
+def sequential_integrated_gradients(
+    n_steps: int = 50,
+    *,
+    baseline: Any = None,
+    quadrature: Quadrature = "gausslegendre",
+    reduction: Reduction = "total",
+) -> Method:
+    """Sequential integrated gradients: for each token a path on which that token alone is replaced. Signed.
+
+    Each token's score is the score of the text minus that of the text with this token at its baseline.
+
+    Parameters
+    ----------
+    n_steps
+        Points on each token's path.
+    baseline
+        As for :func:`integrated_gradients`.
+    quadrature
+        As for :func:`integrated_gradients`.
+    reduction
+        As for :func:`integrated_gradients`.
+
+    Returns
+    -------
+    Method
+        ``n_steps`` forward and backward passes for each token.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown rule or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
+    References
+    ----------
+    Enguehard, Sequential integrated gradients, 2023, arXiv:2305.15853.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.sequential_integrated_gradients(n_steps=5))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    positive(n_steps, "n_steps")
+    check_quadrature(quadrature, n_steps)
+    return Method(
+        "sequential_integrated_gradients",
+        lambda score, tables: SequentialIntegratedGradients(score),
+        {
+            "n_steps": n_steps,
+            "baseline": described(baseline),
+            "quadrature": quadrature,
+            "reduction": reduction,
+        },
+        call=lambda call: {
+            "baselines": call.baselines(baseline),
+            "n_steps": n_steps,
+            "method": quadrature,
+            "internal_batch_size": call.rows_at_once,
+        },
+        reduction=reduction,
+        signed=keeps_sign(reduction),
+        remedy="more steps (n_steps=), or another baseline",
+        passes=lambda tokens: (n_steps * tokens + tokens + 2, n_steps * tokens),
+        citation="Enguehard 2023, arXiv:2305.15853",
+    )
+
+
+def discretized_integrated_gradients(
+    n_steps: int = 30,
+    *,
+    baseline: Any = None,
+    strategy: Strategy = "greedy",
+    n_neighbors: int = 500,
+    factor: int = 0,
+    reduction: Reduction = "total",
+) -> Method:
+    """Discretized integrated gradients: a path from word to word of the vocabulary. Signed.
+
+    Parameters
+    ----------
+    n_steps
+        Words on the path.
+    baseline
+        As for :func:`integrated_gradients`.
+    strategy
+        How the next word is chosen among the nearest ones: ``"greedy"``, the one that the path need change
+        least to stay monotonic, or ``"maxcount"``, the one monotonic in the most dimensions.
+    n_neighbors
+        How many of the nearest words are looked at.
+    factor
+        How often every stretch of the path is halved, for a smaller convergence delta.
+    reduction
+        As for :func:`integrated_gradients`.
+
+    Returns
+    -------
+    Method
+        ``(n_steps + 1) * 2 ** factor`` forward and backward passes, and two forward passes for prediction and
+        convergence delta.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown strategy or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
+    References
+    ----------
+    Sanyal and Ren, Discretized integrated gradients for explaining language models, 2021, arXiv:2108.13654.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.discretized_integrated_gradients(10, factor=3))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    positive(n_steps, "n_steps")
+    positive(n_neighbors, "n_neighbors")
+    check_strategy(strategy)
+    check_factor(factor)
+    points = (n_steps + 1) * 2**factor
+
+    def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:
+        return DiscretizedIntegratedGradients(
+            score, tuple(tables), strategy=strategy, n_neighbors=n_neighbors
+        )
+
+    return Method(
+        "discretized_integrated_gradients",
+        build,
+        {
+            "n_steps": n_steps,
+            "baseline": described(baseline),
+            "strategy": strategy,
+            "n_neighbors": n_neighbors,
+            "factor": factor,
+            "reduction": reduction,
+        },
+        call=lambda call: {
+            "baselines": call.baselines(baseline),
+            "n_steps": n_steps,
+            "factor": factor,
+            "internal_batch_size": call.rows_at_once,
+        },
+        reduction=reduction,
+        signed=keeps_sign(reduction),
+        remedy="a larger factor, such as factor=3, which halves the stretches of the path",
+        passes=lambda tokens: (points + 2, points),
+        citation="Sanyal and Ren 2021, arXiv:2108.13654",
+    )
+
+
+def integrated_gradients(
+    n_steps: int | None = None,
+    *,
+    baseline: Any = None,
+    tolerance: float | None = None,
+    quadrature: Quadrature = "gausslegendre",
+    reduction: Reduction = "total",
+) -> Method:
+    """Integrated gradients: each token's part of the difference between the scores of text and baseline. Signed.
+
+    Parameters
+    ----------
+    n_steps
+        Points on the path, 50 if nothing is given; with a tolerance the most points that a target may take, 1,024
+        if nothing is given.
+    baseline
+        What the path starts from: ``hs.mask_embedding``, ``hs.pad_embedding``, ``hs.mean_embedding``,
+        ``hs.zero_embedding``, a text of as many tokens (a tuple of texts where one is explained), a tensor
+        (tokens, width), a number, or a function (embedding, tokenizer, ids) -> tensor. Special tokens and masks
+        stay. By default the mask embedding, and the mean embedding for a model without a mask token.
+    tolerance
+        Take as many points as each target needs for a convergence delta below this fraction of the difference
+        of scores; ``quadrature`` is not used then.
+    quadrature
+        Captum's name for the rule of integration.
+    reduction
+        Over the width. ``"total"`` keeps completeness: the tokens add up to the difference of scores.
+
+    Returns
+    -------
+    Method
+        ``n_steps`` forward and backward passes, and three forward passes for prediction and convergence delta.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown rule or reduction, and for a number out of its range. Explaining a text raises it if the
+        baseline does not fit.
+
+    References
+    ----------
+    Sundararajan, Taly and Yan, Axiomatic attribution for deep networks, 2017, arXiv:1703.01365.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.integrated_gradients(tolerance=1e-2))
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    >>> bool(abs(heat.convergence_delta[0]) < 1e-2 * heat.scores[0].sum())
+    True
+    """
+    citation = "Sundararajan et al. 2017, arXiv:1703.01365"
+    if tolerance is not None:
+        return _adaptive(n_steps, baseline, tolerance, reduction, citation)
+    steps = positive(50 if n_steps is None else n_steps, "n_steps")
+    check_quadrature(quadrature, steps)
+    return Method(
+        "integrated_gradients",
+        lambda score, tables: IntegratedGradients(score),
+        {
+            "n_steps": steps,
+            "baseline": described(baseline),
+            "quadrature": quadrature,
+            "reduction": reduction,
+        },
+        call=lambda call: {
+            "baselines": call.baselines(baseline),
+            "n_steps": steps,
+            "method": quadrature,
+            "internal_batch_size": _balanced(call, steps),
+        },
+        reduction=reduction,
+        signed=keeps_sign(reduction),
+        remedy="hs.integrated_gradients(tolerance=1e-3), which takes the steps that it needs, or another baseline",
+        passes=lambda tokens: (steps + 3, steps),
+        citation=citation,
+    )
+
+
+def _adaptive(
+    n_steps: int | None, baseline: Any, tolerance: float, reduction: Reduction, citation: str
+) -> Method:
+    check_tolerance(tolerance)
+    most = positive(1024 if n_steps is None else n_steps, "n_steps")
+    if most < 3:
+        raise SaliencyError(f"n_steps={most}: a tolerance needs 3 points or more on the path.")
+    return Method(
+        "integrated_gradients",
+        lambda score, tables: _Silent(score),
+        {
+            "tolerance": tolerance,
+            "n_steps": most,
+            "baseline": described(baseline),
+            "reduction": reduction,
+        },
+        call=lambda call: {
+            "baselines": call.baselines(baseline),
+            "tolerance": tolerance,
+            "max_steps": most,
+            "internal_batch_size": call.rows_at_once,
+        },
+        reduction=reduction,
+        signed=keeps_sign(reduction),
+        tolerance=tolerance,
+        remedy="a larger tolerance=, more points (n_steps=), another baseline, or a model in float32 or float64",
+        citation=citation,
+    )
+
+
+class _Silent(AdaptiveIntegratedGradients):
+    """Leaves the warning to the explainer, which knows the targets and the caller."""
+
+    def warn(self, *given: Any) -> None:
+        """Nothing."""
+
+
+def gradient_shap(
+    n_samples: int = 50,
+    *,
+    baseline: Any = None,
+    noise_level: float = 0.0,
+    reduction: Reduction = "total",
+    seed: int = 0,
+) -> Method:
+    """Gradient SHAP: the gradient at random points between baseline and text, times their difference. Signed.
+
+    Parameters
+    ----------
+    n_samples
+        How many points.
+    baseline
+        As for :func:`integrated_gradients`.
+    noise_level
+        Standard deviation of noise on the text, as a fraction of that of its embeddings.
+    reduction
+        As for :func:`integrated_gradients`.
+    seed
+        Makes the samples repeat.
+
+    Returns
+    -------
+    Method
+        ``n_samples`` forward and backward passes, and two forward passes each for the convergence delta.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown reduction, and for a number out of its range. Explaining a text raises it if the baseline
+        does not fit.
+
+    References
+    ----------
+    Lundberg and Lee, A unified approach to interpreting model predictions, 2017, arXiv:1705.07874.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.gradient_shap())
+    >>> heat.tokens[heat.scores[0].argmax()].piece
+    'hot'
+    """
+    positive(n_samples, "n_samples")
+    if not isinstance(noise_level, (int, float)) or not 0 <= noise_level < math.inf:
+        raise SaliencyError(f"noise_level={noise_level!r}: give a number, 0 or more, such as 0.1.")
+
+    def call(call: Call) -> Mapping[str, Any]:
+        stdevs = tuple(float(noise_level * embeds.detach().float().std()) for embeds in call.embeds)
+        return {
+            "baselines": call.baselines(baseline),
+            "n_samples": n_samples,
+            "stdevs": stdevs if len(stdevs) > 1 else stdevs[0],
+        }
+
+    return Method(
+        "gradient_shap",
+        lambda score, tables: GradientShap(score),
+        {
+            "n_samples": n_samples,
+            "baseline": described(baseline),
+            "noise_level": noise_level,
+            "reduction": reduction,
+            "seed": seed,
+        },
+        call=call,
+        reduction=reduction,
+        signed=keeps_sign(reduction),
+        seed=seed,
+        passes=lambda tokens: (3 * n_samples + 1, n_samples),
+        citation="Lundberg and Lee 2017, arXiv:1705.07874",
+    )
+
+
+def _balanced(call: Call, steps: int) -> int:
+    """Captum's ``internal_batch_size``: the fewest passes, each with about as many of the steps."""
+    passes = math.ceil(steps / call.copies_at_once)
+    return math.ceil(steps / passes) * len(call.embeds[0])

@@ -1,0 +1,119 @@
+"""The methods by name, and what else may stand for a method."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from captum.attr import Attribution
+
+from hf_saliency.attribution.captum_method import captum_method
+from hf_saliency.attribution.method import Method
+from hf_saliency.attribution.named.chance import random_baseline
+from hf_saliency.attribution.named.gradients import (
+    gradient_norm,
+    input_x_gradient,
+    saliency,
+    smooth_grad,
+    smooth_grad_squared,
+    var_grad,
+)
+from hf_saliency.attribution.named.paths import (
+    discretized_integrated_gradients,
+    gradient_shap,
+    integrated_gradients,
+    sequential_integrated_gradients,
+)
+from hf_saliency.attribution.named.removal import (
+    kernel_shap,
+    leave_one_out,
+    lime,
+    occlusion,
+    shapley_sampling,
+)
+from hf_saliency.errors import SaliencyError
+
+METHODS: dict[str, Callable[..., Method]] = {
+    "gradient_norm": gradient_norm,
+    "saliency": saliency,
+    "input_x_gradient": input_x_gradient,
+    "integrated_gradients": integrated_gradients,
+    "sequential_integrated_gradients": sequential_integrated_gradients,
+    "discretized_integrated_gradients": discretized_integrated_gradients,
+    "gradient_shap": gradient_shap,
+    "smooth_grad": smooth_grad,
+    "smooth_grad_squared": smooth_grad_squared,
+    "var_grad": var_grad,
+    "occlusion": occlusion,
+    "leave_one_out": leave_one_out,
+    "shapley_sampling": shapley_sampling,
+    "kernel_shap": kernel_shap,
+    "lime": lime,
+    "random_baseline": random_baseline,
+}
+
+
+def named(name: str, arguments: Mapping[str, Any] | None = None) -> Method:
+    """The method of a name, with arguments.
+
+    Parameters
+    ----------
+    name
+        A key of ``METHODS``.
+    arguments
+        What the method is given.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    SaliencyError
+        If there is no such method, or if it does not take one of the arguments.
+    """
+    if name not in METHODS:
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), METHODS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise SaliencyError(f"there is no method {name!r}.{hint} There are {', '.join(METHODS)}.")
+    known = inspect.signature(METHODS[name]).parameters
+    for key in arguments or {}:
+        if key not in known:
+            raise SaliencyError(f"{name} takes no argument {key!r}: it takes {', '.join(known)}.")
+    return METHODS[name](**(arguments or {}))
+
+
+def as_method(given: Any) -> Method:
+    """A method from what a user may give for one.
+
+    Parameters
+    ----------
+    given
+        A :class:`Method`, or a function that makes one without arguments; the name of one; a class of Captum, an
+        instance of one, or a function from the score to one; None for the gradient norm.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    SaliencyError
+        For anything else, and for a class of Captum that cannot explain a text.
+    """
+    if given is None:
+        return gradient_norm()
+    if isinstance(given, Method):
+        return given
+    if isinstance(given, str):
+        return named(given)
+    if any(given is make for make in METHODS.values()):
+        return as_method(given())
+    if isinstance(given, Attribution) or callable(given):
+        return captum_method(given)
+    raise SaliencyError(
+        f"method={given!r}: give a method such as hs.integrated_gradients(), its name, a Captum class such as "
+        "captum.attr.IntegratedGradients, or a function from the score to a Captum attribution."
+    )

@@ -1,0 +1,156 @@
+"""From the command line to texts, and to methods with their arguments."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+import hf_saliency as hs
+from hf_saliency.adapter import tasks
+from hf_saliency.cli.targets import KINDS
+from hf_saliency.errors import SaliencyError
+
+
+def explainer_of(
+    name: str | None,
+    kind: str | None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    batch_tokens: int | None = None,
+    *,
+    quiet: bool = False,
+    debug: bool = False,
+) -> hs.Explainer:
+    """The explainer of a model by name, or of the bundled one, with the head that a kind of target is read at."""
+    heads = KINDS[kind].heads if kind else ()
+    model: Any
+    if name is None:
+        if not set(heads) <= {tasks.MASKED, tasks.ENCODING, tasks.TEXT_ENCODING}:
+            raise typer.BadParameter(
+                f"--target {kind} needs a model that {heads[0].name}: give its --model (the bundled one "
+                f"{tasks.MASKED.name}).",
+                param_hint="--target",
+            )
+        model, tokenizer = hs.load_demo()
+        model = model.base_model if tasks.ENCODING in heads else model
+    else:
+        from hf_saliency.adapter.pretrained import load
+
+        model, tokenizer = load(name, heads, quiet=quiet, debug=debug)
+    try:
+        model = cast(
+            Any,
+            getattr(model, {"float32": "float", "float16": "half", "float64": "double"}.get(dtype, dtype))(),
+        )
+        model = model.to(device)
+    except (AssertionError, RuntimeError) as error:
+        raise SaliencyError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
+    return hs.Explainer(
+        model, tokenizer, batch_tokens=batch_tokens, progress=not quiet and sys.stderr.isatty()
+    )
+
+
+# The base of click's usage errors; newer releases of typer carry their own copy of click.
+UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
+
+
+def texts_of(given: Sequence[str], file: Path | None, lines: bool) -> list[str]:
+    """The texts, from the arguments, the file or standard input."""
+    if file is not None:
+        if given:
+            raise typer.BadParameter("give TEXT or --file, not both.", param_hint="TEXT")
+        try:
+            return _decoded(file.read_bytes(), repr(str(file)), lines)
+        except OSError as error:
+            raise SaliencyError(f"cannot read {str(file)!r}: {error.strerror}.") from error
+    if not given:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise typer.BadParameter(
+                "give a TEXT, --file FILE, or a text on standard input.", param_hint="TEXT"
+            )
+        given = ["-"]
+    texts: list[str] = []
+    for one in given:
+        texts += _decoded(sys.stdin.buffer.read(), "standard input", lines) if one == "-" else [one]
+    return texts
+
+
+def _decoded(data: bytes, name: str, lines: bool) -> list[str]:
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise SaliencyError(f"{name} is not UTF-8 text.") from error
+    texts = [line for line in text.split("\n") if line.strip()] if lines else [text.rstrip("\n")]
+    if not any(one.strip() for one in texts):
+        raise SaliencyError(f"{name} is empty: there is nothing to explain.")
+    return texts
+
+
+def together(
+    texts: Sequence[str], columns: bool, pairs: Sequence[str], choices: Sequence[str]
+) -> list[str | tuple[str, ...]]:
+    """What each explanation is of: a text, or texts that belong together."""
+    hint = "--pair" if pairs else "--choice"
+    if (pairs or choices) and columns:
+        raise typer.BadParameter("the columns are the texts that belong together.", param_hint=hint)
+    if pairs and choices:
+        raise typer.BadParameter("give --pair or --choice, not both.", param_hint=hint)
+    if pairs and len(pairs) != len(texts):
+        raise typer.BadParameter(
+            f"there are {len(pairs)} for {len(texts)} texts: give one for each TEXT, in their order, or "
+            "--columns for a file of them.",
+            param_hint=hint,
+        )
+    if columns:
+        return [tuple(line.split("\t")) for line in texts]
+    if pairs:
+        return list(zip(texts, pairs, strict=True))
+    return [(text, *choices) if choices else text for text in texts]
+
+
+def assignments(given: Sequence[str], option: str) -> dict[str, str]:
+    """What a repeatable option of the form NAME=VALUE says."""
+    found: dict[str, str] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"{one!r} is not of the form NAME=VALUE.", param_hint=option)
+        found[key] = value
+    return found
+
+
+def value_of(text: str) -> Any:
+    """A JSON value, such as a number or ``true``; anything else is a word."""
+    try:
+        return float("inf") if text == "inf" else json.loads(text)
+    except ValueError:
+        return text
+
+
+def method_of(name: str, arguments: Sequence[str]) -> Any:
+    """The method that ``--method`` and ``--argument`` name."""
+    import hf_saliency as hs
+    from hf_saliency.attribution.registry import named
+
+    baselines = {
+        "mask": hs.mask_embedding,
+        "pad": hs.pad_embedding,
+        "mean": hs.mean_embedding,
+        "zero": hs.zero_embedding,
+    }
+    values: dict[str, Any] = {}
+    for key, text in assignments(arguments, "--argument").items():
+        if key == "baseline":  # a word of these, or a text
+            values[key] = baselines.get(text, text)
+        else:
+            values[key] = named(text) if key == "of" else value_of(text)
+    try:
+        return named(name, values)
+    except SaliencyError as error:
+        hint = "--argument" if arguments else "--method"
+        raise typer.BadParameter(str(error), param_hint=hint) from error

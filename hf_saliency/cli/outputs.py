@@ -1,0 +1,137 @@
+"""The files of ``--output``: checked before anything is computed, scores first."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import hf_saliency as hs
+from hf_saliency.cli.inputs import UsageError
+from hf_saliency.errors import SaliencyError
+
+_ENDINGS = (".pdf", ".png", ".svg", ".html", ".json")
+
+
+def say(kind: str, message: str) -> None:
+    """A line on standard error."""
+    print(f"hf-saliency: {kind}: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _numbered(path: Path, count: int) -> list[Path]:
+    return [path] if count == 1 else [path.with_stem(f"{path.stem}-{i}") for i in range(1, count + 1)]
+
+
+def writable(paths: Sequence[Path], count: int) -> Sequence[Path]:
+    """The same paths, if each has a known ending and its folder takes a file: before anything is computed."""
+    for path in paths:
+        if path.suffix.lower() not in _ENDINGS:
+            raise typer.BadParameter(
+                f"{str(path)!r}: give a name that ends in {', '.join(_ENDINGS)}.", param_hint="--output"
+            )
+        for each in _numbered(path, count) if path.suffix.lower() == ".json" else [path]:
+            try:
+                tempfile.TemporaryFile(dir=each.parent).close()
+                if each.exists():
+                    os.close(os.open(each, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError as error:
+                raise SaliencyError(f"cannot write {str(each)!r}: {error.strerror}.") from error
+    if any(path.suffix.lower() == ".html" for path in paths):
+        from hf_saliency.render.html.parts import assets
+
+        assets()  # an error, if what a page is made of is not installed
+    return paths
+
+
+def _save(maps: Sequence[hs.SaliencyMap], path: Path) -> None:
+    for one, each in zip(maps, _numbered(path, len(maps)), strict=True):
+        one.save(each)
+        say("wrote", str(each))
+
+
+def write(
+    maps: Sequence[hs.SaliencyMap],
+    paths: Sequence[Path],
+    drawing: Mapping[str, Any],
+    provenance: str,
+    *,
+    style: str | None = None,
+    rescue: bool = False,
+) -> None:
+    """The scores first: should a figure fail, they are not lost; ``rescue`` saves those that no path names."""
+    scores = [path for path in paths if path.suffix.lower() == ".json"]
+    for path in scores:
+        _save(maps, path)
+    figures = [path for path in paths if path not in scores]
+    try:
+        _draw(maps, figures, drawing, provenance, style)
+    except BaseException:
+        if rescue and not scores:
+            names = (figures[0].with_suffix(f".scores{n or ''}.json") for n in itertools.count())
+            _save(
+                maps, next(name for name in names if not any(p.exists() for p in _numbered(name, len(maps))))
+            )
+        raise
+
+
+def _draw(
+    maps: Sequence[hs.SaliencyMap],
+    paths: Sequence[Path],
+    drawing: Mapping[str, Any],
+    provenance: Any,
+    style: str | None,
+) -> None:
+    pages = [path for path in paths if path.suffix.lower() == ".html"]
+    figures = [path for path in paths if path not in pages]
+    if figures:
+        from hf_saliency.render.files import styled
+
+        with styled(style):
+            for path in figures:
+                _figure(maps, drawing, path).savefig(path, provenance=provenance)
+                say("wrote", str(path))
+    for path in pages:
+        own = {key: drawing[key] for key in ("title", "normalize", "targets") if key in drawing}
+        hs.page(maps, path, provenance=provenance, **own)
+        say("wrote", str(path))
+
+
+def _figure(maps: Sequence[hs.SaliencyMap], drawing: Mapping[str, Any], path: Path) -> Any:
+    """On several pages, where a height says so and the file has pages."""
+    if "height" in drawing and path.suffix.lower() == ".pdf":
+        return hs.sheets(maps, **drawing)
+    return hs.figure(maps, **{key: value for key, value in drawing.items() if key != "height"})
+
+
+@contextlib.contextmanager
+def reported(debug: bool) -> Iterator[None]:
+    """Errors and warnings in one line each, and exit codes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *rest, **more: say("warning", str(message))
+            yield
+    except (UsageError, typer.Exit):
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        say("error", _line(error))
+        raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from error
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted."
+    if isinstance(error, (SaliencyError, OSError)):
+        return str(error)
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first} (--debug shows where)"

@@ -1,0 +1,185 @@
+"""From the rows found for a text to its map, with a warning where a number is not to be trusted."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+import numpy as np
+
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.attribution.method import Method
+from hf_saliency.errors import Unit
+from hf_saliency.explain.attribute import Found
+from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.score.baselines import Baseline
+from hf_saliency.targets.target import Row, Target
+
+
+def provenance(text_model: TextModel) -> dict[str, str]:
+    """Where the numbers of a map come from.
+
+    Parameters
+    ----------
+    text_model
+        The model.
+
+    Returns
+    -------
+    dict
+    """
+    model = text_model.model
+    config = getattr(model, "config", None)
+    quantization = getattr(config, "quantization_config", None)
+    details = {
+        "model": getattr(config, "name_or_path", "") or type(model).__name__,
+        "class": type(model).__name__,
+        "revision": getattr(config, "_commit_hash", None) or "",
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "quantization": str(getattr(quantization, "quant_method", quantization) or ""),
+        "tokenizer": type(text_model.tokenizer).__name__,
+    }
+    packages = ("hf-saliency", "captum", "torch", "transformers")
+    versions = {package: metadata.version(package) for package in packages}
+    return {**{key: value for key, value in details.items() if value}, **versions}
+
+
+# Where tokens cancel to a smaller part of their magnitudes, a delta is relative to this part of them.
+_CANCELLED = 0.01
+
+
+def saliency_map(
+    encoding: Encoding,
+    found: Sequence[tuple[Row, Found]],
+    target: Target,
+    unit: Unit,
+    method: Method,
+    model: TextModel,
+    provenance: Mapping[str, str],
+) -> SaliencyMap:
+    """The map of one text.
+
+    Parameters
+    ----------
+    encoding
+        The text.
+    found
+        Its rows and what was found for each.
+    target
+        What was explained.
+    unit
+        What its scores are measured in.
+    method
+        How.
+    model
+        By which model.
+    provenance
+        What else is known of it.
+
+    Returns
+    -------
+    SaliencyMap
+    """
+    dtype = np.result_type(*(one.values.dtype for _, one in found))
+    scores = np.zeros((len(found), len(encoding)), dtype)
+    for i, (_, one) in enumerate(found):
+        scores[i, list(one.columns)] = one.values
+    deltas = [one.delta[0] for _, one in found if one.delta is not None]
+    made = SaliencyMap(
+        texts=encoding.texts,
+        tokens=encoding.tokens,
+        targets=tuple(_target_row(row, one, target, unit, model) for row, one in found),
+        scores=scores,
+        method=method.name,
+        arguments=_arguments(method, model),
+        signed=method.signed,
+        convergence_delta=np.array(deltas) if deltas else None,
+        provenance=provenance,
+        text_names=target.text_names(encoding, model),
+    )
+    _warn_of_against(made, found)
+    _warn_of_non_finite(made)
+    _warn_of_delta(made, method, [one.delta for _, one in found if one.delta is not None])
+    return made
+
+
+def _arguments(method: Method, model: TextModel) -> dict[str, object]:
+    """The method's arguments, with the name of the baseline that it took by default."""
+    arguments = dict(method.arguments)
+    for key in ("baseline", "of_baseline"):
+        if key in arguments and arguments[key] is None:
+            arguments[key] = Baseline.of(None, model).name
+    return arguments
+
+
+def _target_row(row: Row, found: Found, target: Target, unit: Unit, model: TextModel) -> TargetRow:
+    def name(index: int) -> str:
+        return target.class_name(index, row, model)
+
+    single = len(found.class_ids) == 1
+    against = {None if read.against_id is None else name(read.against_id) for read in row.reads}
+    return TargetRow(
+        label=target.label_of(row, " ".join(map(name, found.class_ids))),
+        position=row.position,
+        positions=row.positions,
+        score=found.score,
+        unit=unit,
+        masked=bool(row.masked),
+        against=row.against or (against.pop() if len(against) == 1 else None),
+        predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
+        index=found.class_ids[0] if single else None,
+    )
+
+
+def _warn_of_against(made: SaliencyMap, found: Sequence[tuple[Row, Found]]) -> None:
+    same = [
+        target.label
+        for target, (row, one) in zip(made.targets, found, strict=True)
+        if one.class_ids == tuple(read.against_id for read in row.reads)
+    ]
+    if same:
+        warnings.warn(
+            f"against= names the very class that {len(same)} targets explain ({', '.join(map(repr, same[:5]))}): its "
+            "score less itself is zero, and so is their row. Give another one for these.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_non_finite(made: SaliencyMap) -> None:
+    rows = zip(made.targets, made.scores, strict=True)
+    bad = [target.label for target, row in rows if not np.isfinite([target.score, *row]).all()]
+    if bad:
+        warnings.warn(
+            f"the scores of {len(bad)} targets are not finite ({', '.join(map(repr, bad[:5]))}): the model's "
+            "output or gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
+            "dtype=torch.float32.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _warn_of_delta(made: SaliencyMap, method: Method, deltas: Sequence[tuple[float, float]]) -> None:
+    if not deltas:
+        return
+    rounding = 100 * np.finfo(made.scores.dtype).eps
+    parts = []
+    for (delta, total), scores, target in zip(deltas, made.scores, made.targets, strict=True):
+        magnitude = np.abs(scores).sum(dtype=np.float64)
+        floor = rounding * (magnitude + abs(target.score))
+        # Where tokens cancel, the difference is no measure of how far they are off.
+        whole = max(abs(total), _CANCELLED * magnitude)
+        parts.append(np.inf if not np.isfinite(delta) else 0.0 if abs(delta) <= floor else abs(delta) / whole)
+    bad = [i for i, part in enumerate(parts) if part > method.tolerance]
+    if not bad:
+        return
+    worst = max(bad, key=lambda i: parts[i])
+    warnings.warn(
+        f"{made.method}: the scores of {len(bad)} of {len(deltas)} targets do not add up to the difference that they "
+        f"should explain; for {made.targets[worst].label!r} they miss {deltas[worst][1]:.3g} by {deltas[worst][0]:.2g} "
+        f"(convergence_delta). Give {method.remedy}.",
+        RuntimeWarning,
+        stacklevel=4,
+    )

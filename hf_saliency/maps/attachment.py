@@ -1,0 +1,374 @@
+"""Record: what a figure's file says about the maps that it shows, as one line of text.
+
+The line is JSON, compressed and in base64, so that it fits into any format's metadata and is the same on every
+run. It may come back from a stranger's file: nothing in it is trusted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import io
+import json
+import re
+import reprlib
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+from xml.parsers import expat
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps import document
+from hf_saliency.maps.saliency_map import SaliencyMap
+
+FORMAT = "hf_saliency.Record"
+VERSION = 1
+KEY = "hf_saliency"
+"""The name under which PDF, PNG, SVG and HTML files carry the line."""
+
+Provenance = Literal["map", "recipe", "none"]
+"""How much a file carries: the maps themselves; how they were made, without text and scores; or nothing."""
+
+_PREFIX = "zlib,base64,"
+_LARGEST = 64 * 2**20  # characters of JSON: a map of 2000 x 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a file carries.
+
+    Parameters
+    ----------
+    maps
+        The maps drawn, in the order of the panels; none where text and scores were left out.
+    drawing
+        How they were drawn, as JSON values. From a file it is as trustworthy as that file.
+    instead
+        The recipes of maps that were left out.
+    """
+
+    maps: tuple[SaliencyMap, ...]
+    drawing: Mapping[str, Any] = field(default_factory=dict)
+    instead: tuple[Mapping[str, Any], ...] = ()
+
+    @functools.cached_property
+    def recipes(self) -> tuple[Mapping[str, Any], ...]:
+        """For each panel how its map was made, as :func:`recipe` says."""
+        return self.instead or tuple(recipe(one) for one in self.maps)
+
+    def bare(self) -> Record:
+        """The record without texts and scores, and without titles, which may quote the text."""
+        drawing = {key: value for key, value in self.drawing.items() if key != "titles"}
+        return Record((), drawing, self.recipes)
+
+
+def recipe(saliency_map: SaliencyMap) -> dict[str, Any]:
+    """How a map was made, and a digest to recognise it by, without any part of its text and scores.
+
+    Parameters
+    ----------
+    saliency_map
+        The map.
+
+    Returns
+    -------
+    dict
+        JSON values: ``sha256`` as in the map's own file, ``method``, ``arguments``, ``signed``, ``units``,
+        ``shape`` (targets, tokens) and ``provenance``. A string in the arguments that could be a text, such as
+        a baseline, is left out.
+    """
+    whole = document.document(saliency_map)
+    content = whole["map"]
+    return {
+        "sha256": whole["sha256"],
+        "method": content["method"],
+        "arguments": {key: _named(value, key) for key, value in content["arguments"].items()},
+        "signed": content["signed"],
+        "dtype": content["dtype"],
+        "units": sorted({target["unit"] for target in content["targets"]}),
+        "shape": list(saliency_map.scores.shape),
+        "provenance": content["provenance"],
+    }
+
+
+def _named(value: Any, key: str) -> Any:
+    """A value of which every string is a name of this library's: words joined by underscores, or a number."""
+    if isinstance(value, dict):
+        return {name: _named(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner, key) for inner in value]
+    if not isinstance(value, str) or value in ("inf", "-inf", "nan"):
+        return value
+    is_name = value.endswith("_embedding") if key == "baseline" else value.isidentifier() and value.islower()
+    return value if is_name else "(left out)"
+
+
+def checked(provenance: str) -> Provenance:
+    """The word, if it says how much a file carries."""
+    if provenance not in get_args(Provenance):
+        raise SaliencyError(f"provenance={provenance!r}: choose 'map', 'recipe' or 'none'.")
+    return cast(Provenance, provenance)
+
+
+def dumps(record: Record, provenance: Provenance = "map") -> str:
+    """The record as one line of ASCII; maps too large for it are left out, as ``"recipe"`` does.
+
+    Parameters
+    ----------
+    record
+        What is carried.
+    provenance
+        ``"map"`` or ``"recipe"``.
+
+    Returns
+    -------
+    str
+        Empty for ``"none"``.
+    """
+    if provenance == "none":
+        return ""
+    if provenance == "recipe":
+        record = record.bare()
+    text = json.dumps(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "maps": [document.document(one) for one in record.maps],
+            "recipes": list(record.recipes),
+            "drawing": dict(record.drawing),
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    if len(text) > _LARGEST and record.maps:
+        return dumps(record, "recipe")
+    return _PREFIX + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def loads(line: str, source: str) -> Record:
+    """Read :func:`dumps` back, from anyone.
+
+    Parameters
+    ----------
+    line
+        What the file carries.
+    source
+        The file's name, for errors.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    SaliencyError
+        If the line is damaged, forged or too large.
+    """
+    try:
+        data = document.parsed(_inflated(line).decode())
+    except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
+        raise SaliencyError(f"what {source} carries is damaged ({_first_line(error)}).") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT or type(data.get("version")) is not int:
+        raise SaliencyError(f"what {source} carries is no record of saliency maps.")
+    if data["version"] > VERSION:
+        raise SaliencyError(
+            f"what {source} carries has version {data['version']} of the format, newer than the {VERSION} that "
+            "this release reads: upgrade hf-saliency."
+        )
+    maps, recipes, drawing = (data.get(key) for key in ("maps", "recipes", "drawing"))
+    if not isinstance(maps, list) or not isinstance(recipes, list) or not isinstance(drawing, dict):
+        raise SaliencyError(f"what {source} carries is damaged: it lacks maps, recipes or drawing.")
+    if maps:  # recipes follow from maps, so that one cannot contradict the other
+        return Record(
+            tuple(document.from_document(one, SaliencyMap, f"a map in {source}") for one in maps), drawing
+        )
+    if not recipes or not all(isinstance(one, dict) for one in recipes):
+        raise SaliencyError(f"what {source} carries is damaged: it names no map.")
+    return Record((), drawing, tuple(recipes))
+
+
+def _inflated(line: str) -> bytes:
+    if not line.startswith(_PREFIX):
+        raise ValueError(f"it starts with {reprlib.repr(line)}")
+    packed = base64.b64decode(line.removeprefix(_PREFIX), validate=True)
+    inflater = zlib.decompressobj()
+    text = inflater.decompress(packed, _LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise ValueError(f"it holds more than {_LARGEST // 2**20} MiB")
+    if not inflater.eof:
+        raise ValueError("it ends too early")
+    return text
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+_LARGEST_FILE = 256 * 2**20  # bytes of a file, or of what unpacks from it
+# As a page writes it. A parser of HTML would find no more, and those of Python are slow on hostile files.
+_IN_HTML = re.compile(rb'<script type="application/json" id="%s">([A-Za-z0-9+/=,]*)</script>' % KEY.encode())
+
+
+def read_maps(path: str | Path) -> list[SaliencyMap]:
+    """The maps that a figure or a page carries, or the one in a file of :meth:`SaliencyMap.save`.
+
+    Parameters
+    ----------
+    path
+        A PDF, PNG, SVG, SVGZ, HTML or JSON file that this package wrote.
+
+    Returns
+    -------
+    list of SaliencyMap
+        In the order of the panels. Of a figure of some ``targets`` only these.
+
+    Raises
+    ------
+    SaliencyError
+        If the file carries no maps (``provenance="none"`` or ``"recipe"``), or is damaged or forged.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
+    >>> hs.figure(heat, width=3.25).savefig("figure.pdf")
+    >>> hs.read_maps("figure.pdf") == [heat]
+    True
+    """
+    found = read(path)
+    if not found.maps:
+        raise SaliencyError(
+            f"{str(path)!r} was written with provenance='recipe' and carries no text and no scores: "
+            "nothing can be drawn from it."
+        )
+    return list(found.maps)
+
+
+def read(path: str | Path) -> Record:
+    """The record that a file carries.
+
+    Parameters
+    ----------
+    path
+        As for :func:`read_maps`. What the file is, its first bytes say, not its name.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    SaliencyError
+        If there is none, or the file is damaged or forged.
+    """
+    name = repr(str(path))
+    data = _bytes(path, name)
+    start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"{"):
+        return Record((document.load(path, SaliencyMap),))
+    for mark, kind, carried in _KINDS:
+        if mark.match(start):
+            line = carried(data, name)
+            if line is None:
+                raise SaliencyError(
+                    f"{name} is {kind} file that carries no saliency map: figures and pages of this package do, "
+                    "unless they were written with provenance='none' or another program saved them anew."
+                )
+            return loads(line, name)
+    raise SaliencyError(
+        f"{name} is no file that carries saliency maps: give a PDF, PNG, SVG, HTML or JSON file."
+    )
+
+
+def _bytes(path: str | Path, name: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SaliencyError(f"cannot read {name}: {reason}.") from error
+    if len(data) > _LARGEST_FILE:
+        raise SaliencyError(
+            f"{name} is larger than {_LARGEST_FILE // 2**20} MiB: no figure of this package is."
+        )
+    return data
+
+
+def _of_pdf(data: bytes, name: str) -> str | None:
+    import pypdf
+
+    try:
+        info = pypdf.PdfReader(io.BytesIO(data)).metadata
+        value = None if info is None else info.get(f"/{KEY}")
+        return None if value is None else str(value)
+    except Exception as error:  # on a damaged file pypdf raises whatever its parser runs into
+        raise SaliencyError(f"{name} is a damaged PDF file ({type(error).__name__}: {error}).") from error
+
+
+def _of_png(data: bytes, name: str) -> str | None:
+    from PIL import Image
+
+    try:  # opened, never decoded: however large the image says that it is, no pixel is made
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            value = image.info.get(KEY)
+            return value if isinstance(value, str) else None
+    except Exception as error:  # OSError, SyntaxError, ValueError, DecompressionBombError, ...
+        raise SaliencyError(f"{name} is a damaged PNG file ({type(error).__name__}: {error}).") from error
+
+
+def _of_svg(data: bytes, name: str) -> str | None:
+    """The text of the element ``<metadata id="hf_saliency">``. Entities are refused: they can be bombs."""
+    found: list[str] = []
+    inside = False
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal inside
+        inside = tag.rpartition(":")[2] == "metadata" and attributes.get("id") == KEY
+
+    def end(tag: str) -> None:
+        nonlocal inside
+        inside = False
+
+    def text(data: str) -> None:
+        if inside:
+            found.append(data)
+
+    def entity(*declared: object) -> None:
+        raise ValueError("it declares entities")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler, parser.EntityDeclHandler = text, entity
+    try:
+        parser.Parse(data, True)
+    except (expat.ExpatError, ValueError) as error:
+        raise SaliencyError(f"{name} is a damaged SVG file ({error}).") from error
+    return "".join(found).strip() or None
+
+
+def _of_svgz(data: bytes, name: str) -> str | None:
+    inflater = zlib.decompressobj(wbits=31)  # gzip
+    try:
+        text = inflater.decompress(data, _LARGEST_FILE + 1)
+    except zlib.error as error:
+        raise SaliencyError(f"{name} is a damaged gzip file ({error}).") from error
+    if len(text) > _LARGEST_FILE or not inflater.eof:
+        raise SaliencyError(f"{name} is a gzip file that ends too early or unpacks to more than any figure.")
+    return _of_svg(text, name)
+
+
+def _of_html(data: bytes, name: str) -> str | None:
+    found = _IN_HTML.search(data)
+    return found.group(1).decode() if found else None
+
+
+_KINDS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes, str], str | None]], ...] = (
+    (re.compile(rb"%PDF"), "a PDF", _of_pdf),
+    (re.compile(rb"\x89PNG"), "a PNG", _of_png),
+    (re.compile(rb"\x1f\x8b"), "a gzipped SVG", _of_svgz),
+    (re.compile(rb"(?i)<!doctype html|<html"), "an HTML", _of_html),
+    (re.compile(rb"<"), "an SVG", _of_svg),
+)

@@ -1,0 +1,269 @@
+"""Maps of one text over common units, so that models with different tokenizers can be compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap, WordReduction, check_reduction, reduced
+from hf_saliency.maps.spans import Span, Token, overlapping, words
+
+
+def aligned(maps: Sequence[SaliencyMap], reduction: WordReduction = "sum") -> list[SaliencyMap]:
+    """The same maps with the same columns: words of the text, or what every tokenization has in common.
+
+    Tokens meet through the characters that they stand for, never through a tokenizer's marks. The rule:
+
+    - The units are the words of the text (:func:`hf_saliency.maps.spans.words`). Where a token of any map covers
+      several words, these are one unit in all maps.
+    - A unit's score is the reduction of the tokens that touch it.
+    - A unit that some map has no token for (cut off, say) is left out of all maps, and so are special tokens
+      and tokens of white space alone, which other tokenizers have not.
+    - Rows stay as they are, each at the unit that it is read in, or at none if that is left out. A word of
+      two pieces in one map and three in another thus has two rows in the one and three in the other.
+
+    Parameters
+    ----------
+    maps
+        Of the same texts, by any models and methods.
+    reduction
+        ``"sum"``, ``"mean"``, ``"max"`` or ``"norm"``, as in :meth:`hf_saliency.SaliencyMap.words`; a map of
+        words keeps its own where each of its words is a unit.
+
+    Returns
+    -------
+    list of SaliencyMap
+        In the order given, with equal ``texts`` and ``tokens``.
+
+    Raises
+    ------
+    SaliencyError
+        If the maps do not share their texts, or have no unit in common.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "Paris is the capital of France."
+    >>> ours, other = hs.aligned([explainer(text), explainer(text, method=hs.saliency())])
+    >>> ours.labels
+    ('Paris', 'is', 'the', 'capital', 'of', 'France', '.')
+    """
+    found = _checked(maps)
+    check_reduction(reduction)
+    texts = found[0].texts
+    units = [(number, unit) for number in range(len(texts)) for unit in _units(found, number)]
+    groups = [[_columns(one, number, unit) for number, unit in units] for one in found]
+    kept = [i for i in range(len(units)) if all(group[i] for group in groups)]
+    if not kept:
+        raise SaliencyError(
+            "these maps have no word in common that each of them has tokens for: align maps of the same part "
+            "of a text."
+        )
+    tokens = tuple(Token(texts[n][a:b], a, b, n) for n, (a, b) in (units[i] for i in kept))
+    return [
+        _merged(one, tokens, [group[i] for i in kept], reduction)
+        for one, group in zip(found, groups, strict=True)
+    ]
+
+
+def _checked(maps: Sequence[SaliencyMap]) -> list[SaliencyMap]:
+    found = list(maps) if isinstance(maps, (list, tuple)) else []
+    if not found or not all(isinstance(one, SaliencyMap) for one in found):
+        raise SaliencyError(
+            f"maps to be aligned are a list of SaliencyMaps, not the {type(maps).__name__} "
+            f"{reprlib.repr(maps)}: aligned([one, other])."
+        )
+    for one in found:
+        if one.texts != found[0].texts:
+            raise SaliencyError(
+                f"these maps do not share their text: {reprlib.repr(found[0].texts)} and "
+                f"{reprlib.repr(one.texts)}. Explain the same string with each model."
+            )
+    return found
+
+
+def _units(maps: Sequence[SaliencyMap], number: int) -> list[Span]:
+    """Words of one text, joined where a token of any map covers several."""
+    found = words(maps[0].texts[number])
+    joined: set[int] = set()  # words that belong to the unit of the word before them
+    for place in {(t.start, t.end) for one in maps for t in one.tokens if t.text == number and not t.special}:
+        joined.update(overlapping(found, *place)[1:])
+    borders = [i for i in range(len(found)) if i not in joined] + [len(found)]
+    return [(found[first][0], found[after - 1][1]) for first, after in pairwise(borders)]
+
+
+def _columns(one: SaliencyMap, number: int, unit: Span) -> list[int]:
+    places = [(0, 0) if t.special or t.text != number else (t.start, t.end) for t in one.tokens]
+    return overlapping(places, *unit)
+
+
+def _merged(
+    one: SaliencyMap, tokens: tuple[Token, ...], groups: list[list[int]], reduction: WordReduction
+) -> SaliencyMap:
+    new = {old: i for i, group in enumerate(groups) for old in group}
+    same = "words" in one.arguments and all(len(group) == 1 for group in groups)
+    return dataclasses.replace(
+        one,
+        tokens=tokens,
+        targets=tuple(target.moved(new) for target in one.targets),
+        scores=reduced(one.scores, groups, reduction),
+        arguments=one.arguments if same else {**one.arguments, "words": reduction},
+        signed=one.signed and (same or reduction != "norm"),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How far two maps agree, target by target.
+
+    Parameters
+    ----------
+    spearman
+        Array of shape (targets,): rank correlation of the scores, ties at their mean rank; NaN where one of
+        the two has no ranks, since all its scores are the same.
+    overlap
+        Array of shape (targets,): which share of the one's ``top`` strongest units is among the other's.
+    top
+        How many units are compared in ``overlap``; fewer in a text that has fewer.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "She drank hot tea."
+    >>> maps = [explainer(text, target=hs.MaskedToken("tea"), method=name) for name in ("saliency", "gradient_norm")]
+    >>> print(hs.agreement(*maps, top=3))
+    Spearman’s ρ = 0.96, top-3 overlap 1.00
+    """
+
+    spearman: Float[np.ndarray, " targets"]
+    overlap: Float[np.ndarray, " targets"]
+    top: int
+
+    def __str__(self) -> str:
+        if not np.isfinite(self.spearman).any():
+            return f"Spearman’s ρ not defined, top-{self.top} overlap {self.overlap.mean():.2f}"
+        mean = "mean " if len(self.spearman) > 1 else ""
+        rank = f"{np.nanmean(self.spearman):.2f}".replace("-0.00", "0.00").replace("-", "−")
+        return f"{mean}Spearman’s ρ = {rank}, top-{self.top} overlap {self.overlap.mean():.2f}"
+
+
+def agreement(
+    one: SaliencyMap, other: SaliencyMap, *, top: int = 5, reduction: WordReduction = "sum"
+) -> Agreement:
+    """Compare two maps of one text, of any tokenizers, over the words that they have in common.
+
+    Rows belong together if they are read in the same unit, and else by their order if both maps have as many;
+    the rows of several pieces of a word are averaged, each divided by its maximum before. Signed scores are
+    ranked by value if both maps are signed; else, as for the overlap, all count by magnitude. A unit whose
+    score is not finite in either map is left out of that row.
+
+    Parameters
+    ----------
+    one
+        A map.
+    other
+        A map of the same texts.
+    top
+        How many of the strongest units to compare.
+    reduction
+        How the pieces of a word are merged, as in :func:`hf_saliency.aligned`; maps with equal tokens are
+        compared token by token, without special ones.
+
+    Returns
+    -------
+    Agreement
+
+    Raises
+    ------
+    SaliencyError
+        If the maps share no text, no unit or no target, or ``top`` is less than 1.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "Paris is the capital of France."
+    >>> found = hs.agreement(explainer(text), explainer(text, method=hs.saliency()), top=3)
+    >>> found.spearman.shape
+    (7,)
+    """
+    count = _count(top)
+    first, second = _common([one, other], reduction)
+    rows = _rows(first, second)
+    by_value = first.signed and second.signed
+    spearman, overlap = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    for i, (a, b) in enumerate(rows):
+        known = np.isfinite(a) & np.isfinite(b)
+        a, b = a[known], b[known]
+        spearman[i] = _correlation(a, b) if by_value else _correlation(np.abs(a), np.abs(b))
+        overlap[i] = _overlap(np.abs(a), np.abs(b), count)
+    return Agreement(spearman, overlap, count)
+
+
+def _count(top: int) -> int:
+    try:
+        count = operator.index(top)
+    except TypeError:
+        count = 0
+    if isinstance(top, bool) or count < 1:
+        raise SaliencyError(f"top={top!r}: give a number of at least 1, agreement(one, other, top=5).")
+    return count
+
+
+def _common(maps: Sequence[SaliencyMap], reduction: WordReduction) -> list[SaliencyMap]:
+    first, second = maps
+    plain = [[t for t in one.tokens if not t.special] for one in maps]
+    places = [[(t.text, t.start, t.end) for t in tokens] for tokens in plain]
+    if first.texts != second.texts or places[0] != places[1]:
+        return aligned(maps, reduction)
+    return [
+        one.part(range(len(one.targets)), [i for i, token in enumerate(one.tokens) if not token.special])
+        for one in maps
+    ]
+
+
+def _rows(first: SaliencyMap, second: SaliencyMap) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows that explain the same thing."""
+    both = [one.normalized("row_max") for one in (first, second)]
+    read = [[t.position for t in one.targets] for one in (first, second)]
+    units = [u for u in dict.fromkeys(read[0]) if u is not None and u in read[1]]
+    if units:
+        return [(_mean(both[0], read[0], u), _mean(both[1], read[1], u)) for u in units]
+    if len(first.targets) == len(second.targets) > 0:
+        return list(zip(*both, strict=True))
+    raise SaliencyError(
+        f"these maps have no target in common: {len(first.targets)} and {len(second.targets)} targets, none read "
+        "at the same word. Select those that belong together: agreement(one.select(0), other.select(0))."
+    )
+
+
+def _mean(values: np.ndarray, read: Sequence[int | None], unit: int) -> np.ndarray:
+    found = values[[i for i, position in enumerate(read) if position == unit]]
+    with np.errstate(invalid="ignore"):  # of two infinities
+        return np.asarray(found.mean(axis=0))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    ranks = [_ranks(values) - (len(values) - 1) / 2 for values in (a, b)]
+    spread = np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum())
+    return float((ranks[0] * ranks[1]).sum() / spread) if spread > 0 else float("nan")
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """From 0 upwards; equal values share the mean of their ranks."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[which])
+
+
+def _overlap(a: np.ndarray, b: np.ndarray, top: int) -> float:
+    """Of the strongest units; of equal ones, the first in the text."""
+    count = min(top, len(a))
+    strongest = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (a, b)]
+    return len(strongest[0] & strongest[1]) / count if count else float("nan")

@@ -1,0 +1,257 @@
+"""TargetRow: what one row of a map explains, and what the model predicted there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from hf_saliency.errors import UNITS, SaliencyError, Unit
+
+if TYPE_CHECKING:
+    from hf_saliency.maps.spans import Token
+
+
+T = TypeVar("T")
+
+
+def tuple_of(kind: type[T], items: Iterable[T], name: str) -> tuple[T, ...]:
+    """The items as a tuple; ``name`` is what it is called in errors."""
+    if isinstance(items, str):
+        raise SaliencyError(f"{name} is one string: give a tuple, {name}=({items[:20]!r},).")
+    found = tuple(items)
+    for item in found:
+        if not isinstance(item, kind):
+            raise SaliencyError(f"{name} must hold {kind.__name__}s, not {type(item).__name__}: {item!r}.")
+    return found
+
+
+def string(value: str, name: str) -> str:
+    """The value, if it is a string."""
+    if not isinstance(value, str):
+        raise SaliencyError(f"{name} must be a string, not {type(value).__name__}.")
+    return str(value)
+
+
+def frozen_scores(values: Any) -> np.ndarray:
+    """A read-only, exact copy: float64 stays float64, lower precision becomes float32."""
+    return _frozen(values, "scores", np.float32)
+
+
+def frozen_delta(values: Any) -> np.ndarray | None:
+    """A read-only, exact copy in float64, where there is one."""
+    return None if values is None else _frozen(values, "convergence_delta", np.float64)
+
+
+def _frozen(values: Any, name: str, least: type[np.floating[Any]]) -> np.ndarray:
+    array = np.asarray(values)
+    if not np.issubdtype(array.dtype, np.floating) or array.dtype.itemsize > 8:
+        raise SaliencyError(
+            f"{name} must be real floating-point numbers of at most 64 bits, not {array.dtype}."
+        )
+    array = array.astype(np.result_type(array.dtype, least), order="C")  # which copies, always
+    array.setflags(write=False)
+    return array
+
+
+def same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    """Whether two arrays have one dtype and equal numbers, NaN to NaN."""
+    if a is None or b is None:
+        return a is b
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
+
+
+def check_shapes(scores: np.ndarray, delta: np.ndarray | None, targets: int, tokens: int) -> None:
+    """Refuse arrays that do not belong to so many targets and tokens."""
+    if scores.shape != (targets, tokens):
+        raise SaliencyError(
+            f"scores have shape {scores.shape}, but there are {targets} targets and {tokens} tokens: "
+            "pass an array of shape (targets, tokens)."
+        )
+    if delta is not None and delta.shape != (targets,):
+        raise SaliencyError(f"convergence_delta has shape {delta.shape}, but there are {targets} targets.")
+
+
+def check_names(names: Sequence[str], texts: Sequence[str]) -> None:
+    """Refuse names of some texts only."""
+    if names and len(names) != len(texts):
+        raise SaliencyError(
+            f"text_names has {len(names)} names for {len(texts)} texts: give one for each text, or leave it out."
+        )
+
+
+def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequence[TargetRow]) -> None:
+    """Refuse tokens outside the texts, and targets outside the tokens."""
+    for token in tokens:
+        inside = 0 <= token.text < len(texts)
+        if not (inside and 0 <= token.start <= token.end <= len(texts[token.text])):
+            raise SaliencyError(f"{token} lies outside the texts given.")
+    for target in targets:
+        if not all(0 <= each < len(tokens) for each in target.positions):
+            raise SaliencyError(f"{target} stands at a token that is not there: there are {len(tokens)}.")
+
+
+def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A deep copy of a mapping, of JSON values only.
+
+    Tuples and arrays become lists, NumPy scalars Python's own, and numbers that JSON has not the strings
+    ``"nan"``, ``"inf"`` and ``"-inf"``.
+
+    Parameters
+    ----------
+    values
+        With strings as keys.
+    name
+        What it is called in errors.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    SaliencyError
+        For anything else, such as a tensor or a function.
+    """
+    if not isinstance(values, Mapping):
+        raise SaliencyError(f"{name} must be a dictionary, not {type(values).__name__}.")
+    for key in values:
+        if not isinstance(key, str):
+            raise SaliencyError(f"{name} has the key {key!r}: its keys must be strings.")
+    return {str(key): _json_value(value, f"{name}[{key!r}]") for key, value in values.items()}
+
+
+def _json_value(value: Any, name: str) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, (list, tuple)):
+        return [_json_value(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return json_object(value, name)
+    raise SaliencyError(
+        f"{name} is a {type(value).__name__}, which cannot be saved: give strings, numbers, lists or "
+        "dictionaries, such as its name."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One of the model's most probable answers at a target: its text, its class id and its probability.
+
+    Parameters
+    ----------
+    label
+        The answer's text: a token, or the name of a class.
+    index
+        Its class id.
+    probability
+        From 0 to 1.
+
+    Raises
+    ------
+    SaliencyError
+        If the label is no string.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.Prediction("coffee", 4157, 0.25)
+    Prediction(label='coffee', index=4157, probability=0.25)
+    """
+
+    label: str
+    index: int
+    probability: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", string(self.label, "label"))
+        object.__setattr__(self, "index", operator.index(self.index))
+        object.__setattr__(self, "probability", float(self.probability))
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRow:
+    """What one row of the map explains.
+
+    Parameters
+    ----------
+    label
+        What was scored: the token's text, say.
+    position
+        The column at which the target stands: the token that is masked, labelled or predicted (which a causal
+        model reads one token earlier). None where the score belongs to no token.
+    score
+        The value explained, in ``unit``: logit, log-probability in nats or probability.
+    unit
+        ``"logit"``, ``"log_prob"`` or ``"prob"``.
+    masked
+        Whether the model saw a mask at ``position``.
+    against
+        What the label was contrasted with, if anything; ``score`` is then a difference.
+    predictions
+        The model's best answers at this target, best first.
+    index
+        The class id whose score it is, as in the predictions; None where it is not known.
+    positions
+        All columns at which the target stands, where there are several (the tokens of an entity, a masked phrase or
+        an answer). Left out, it is ``position`` alone.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit, and a label that is no string.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> row = hs.TargetRow("tea", position=6, score=8.1, masked=True)
+    >>> row.unit, row.positions
+    ('logit', (6,))
+    """
+
+    label: str
+    position: int | None
+    score: float
+    unit: Unit = "logit"
+    masked: bool = False
+    against: str | None = None
+    predictions: tuple[Prediction, ...] = ()
+    index: int | None = None
+    positions: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, UNITS))}.")
+        object.__setattr__(self, "label", string(self.label, "label"))
+        if self.against is not None:
+            object.__setattr__(self, "against", string(self.against, "against"))
+        if self.position is not None:
+            object.__setattr__(self, "position", operator.index(self.position))
+        stands = tuple(operator.index(each) for each in self.positions)
+        if self.position not in stands:  # another position was given, by dataclasses.replace say
+            stands = () if self.position is None else (self.position,)
+        object.__setattr__(self, "positions", stands)
+        if self.index is not None:
+            object.__setattr__(self, "index", operator.index(self.index))
+        object.__setattr__(self, "score", float(self.score))
+        object.__setattr__(self, "masked", bool(self.masked))
+        object.__setattr__(self, "predictions", tuple_of(Prediction, self.predictions, "predictions"))
+
+    def moved(self, new: Mapping[int, int]) -> TargetRow:
+        """The same target after its columns got new numbers; it stands at none if no column has one."""
+        kept = tuple(dict.fromkeys(new[each] for each in self.positions if each in new))
+        own = None if self.position is None else new.get(self.position, kept[0] if kept else None)
+        return dataclasses.replace(self, position=own, positions=kept)

@@ -1,0 +1,388 @@
+"""From attributions computed elsewhere to what a map holds: arrays of any library, encodings of any origin."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.spans import Token, trim
+
+if TYPE_CHECKING:
+    from hf_saliency.maps.saliency_map import SaliencyMap
+    from hf_saliency.maps.spans import Token
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A text and its tokens.
+
+    Parameters
+    ----------
+    texts
+        The text, or the two of a pair.
+    tokens
+        Without padding.
+    columns
+        Which of the encoding's tokens these are.
+    count
+        How many tokens the encoding has, padding included.
+    """
+
+    texts: tuple[str, ...]
+    tokens: tuple[Token, ...]
+    columns: Sequence[int]
+    count: int
+
+
+def encoded(encoding: Any, text: str | tuple[str, str] | None) -> EncodedText:
+    """The tokens of an encoding, placed in its text.
+
+    Parameters
+    ----------
+    encoding
+        What ``explainer.encode`` returns; a ``BatchEncoding`` of one text by a fast tokenizer of transformers; or
+        one element of a larger one, ``batch[i]``.
+    text
+        The text that was encoded, which only the first of them knows itself.
+
+    Returns
+    -------
+    EncodedText
+
+    Raises
+    ------
+    SaliencyError
+        If it is none of these, the text is missing, or the tokens do not lie in it.
+    """
+    if hasattr(encoding, "texts") and hasattr(encoding, "tokens"):
+        texts, tokens = tuple(encoding.texts), tuple(encoding.tokens)
+        if text is not None and (text,) != texts and text != texts:
+            raise SaliencyError(f"text={text!r} is not what was encoded, {texts}: leave it out.")
+        return EncodedText(texts, tokens, range(len(tokens)), len(tokens))
+    one = _one(encoding)
+    if text is None:
+        raise SaliencyError("this encoding does not hold its text: give text=, the string that was encoded.")
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    known = all(isinstance(part, str) for part in texts)
+    if not known or len(texts) != one.n_sequences:
+        raise SaliencyError(
+            f"text={text!r}: give {'one string' if one.n_sequences == 1 else 'the two strings of the pair'}, as "
+            "they were encoded."
+        )
+    columns = [i for i, seen in enumerate(one.attention_mask) if seen]
+    return EncodedText(texts, _tokens(one, columns, texts), columns, len(one.tokens))
+
+
+def _one(encoding: Any) -> Any:
+    """The encoding of one text, as the tokenizers package holds it."""
+    if not hasattr(encoding, "encodings"):
+        if hasattr(encoding, "offsets") and hasattr(encoding, "special_tokens_mask"):
+            return encoding
+        raise SaliencyError(
+            f"encoding is {type(encoding).__name__}: give explainer.encode(text), or tokenizer(text) with text=text."
+        )
+    found = encoding.encodings
+    if not found:
+        raise SaliencyError(
+            "this encoding has no character offsets, as those of slow tokenizers: give explainer.encode(text), or "
+            "that of a fast tokenizer."
+        )
+    if len(found) != 1:
+        raise SaliencyError(
+            f"this encoding holds {len(found)} texts, and a map one: give batch[i], with text=texts[i] and that "
+            "text's attributions."
+        )
+    return found[0]
+
+
+def _tokens(one: Any, columns: Sequence[int], texts: Sequence[str]) -> tuple[Token, ...]:
+    """Each token at its place; those that the tokenizer added stand where the one before them ends."""
+    tokens: list[Token] = []
+    number = end = 0
+    for i in columns:
+        added = bool(one.special_tokens_mask[i])
+        sequence = one.sequence_ids[i]
+        if added or sequence is None:
+            tokens.append(Token(one.tokens[i], end, end, number, special=True))
+            continue
+        start, stop = one.offsets[i]
+        if not 0 <= start <= stop <= len(texts[sequence]):
+            raise SaliencyError(
+                f"the token {one.tokens[i]!r} is at characters {(start, stop)} of a text of {len(texts[sequence])}: "
+                "text= must be the string that was encoded."
+            )
+        number = sequence
+        start, end = trim(texts[number], start, stop)
+        tokens.append(Token(one.tokens[i], start, end, number))
+    _check_order(one, [i for i in columns if one.word_ids[i] is not None])
+    return tuple(tokens)
+
+
+def _check_order(one: Any, columns: Sequence[int]) -> None:
+    """Refuse places that were counted within words, as those of a list of words are."""
+    for i, j in itertools.pairwise(columns):
+        (start, end), (next_start, next_end) = one.offsets[i], one.offsets[j]
+        if one.sequence_ids[i] != one.sequence_ids[j] or one.word_ids[i] == one.word_ids[j]:
+            continue
+        # A character that a tokenizer writes as several words, as … is, may be shared.
+        if next_start < start or min(end, next_end) - max(start, next_start) > 1:
+            raise SaliencyError(
+                f"the tokens {one.tokens[i]!r} and {one.tokens[j]!r} overlap, as if the text had been encoded as a "
+                "list of words (is_split_into_words=True): encode it as one string."
+            )
+
+
+def facet(saliency_map: SaliencyMap, *, top_k: int = 3) -> list[dict[str, Any]]:
+    """One facet: every token's row of heat and predictions, and the text between tokens.
+
+    Tokens and gaps together spell the texts; only a space beside a token without text (``[CLS]``) is added
+    where the text has none. Tokens that share characters, as the byte pieces of an emoji do, each show them.
+    """
+    if top_k < 0:
+        raise SaliencyError(f"top_k={top_k}: give the number of predictions to list, 0 or more.")
+    _check_scores(saliency_map)
+    rows = _rows_by_token(saliency_map)
+    heat = saliency_map.normalized("row_max")
+    data: list[dict[str, Any]] = []
+    *gaps, rest = _gaps(saliency_map)
+    for i, (label, gap) in enumerate(zip(saliency_map.labels, gaps, strict=True)):
+        if gap:
+            data.append({"token": gap, "format": True})
+        if i in rows:
+            predictions = saliency_map.targets[rows[i]].predictions[:top_k]
+            meta = [prediction.label for prediction in predictions]
+            row = [float(value) for value in heat[rows[i]]]
+        else:  # a special token was no target: it depends on itself
+            meta, row = [], [float(j == i) for j in range(len(saliency_map.tokens))]
+        data.append({"token": label, "meta": meta + [""] * (top_k - len(meta)), "heat": row})
+    return [*data, {"token": rest, "format": True}] if rest else data
+
+
+def _check_scores(saliency_map: SaliencyMap) -> None:
+    if saliency_map.signed:
+        raise SaliencyError(
+            "TextualHeatmap shows heat from 0 to 1, but this map is signed: draw it with hs.figure(...), or "
+            "explain with an unsigned method such as hs.gradient_norm()."
+        )
+    if not np.isfinite(saliency_map.scores).all():
+        raise SaliencyError("TextualHeatmap has no colour for NaN or infinity, which these scores contain.")
+    if np.any(saliency_map.scores < 0):
+        raise SaliencyError(
+            "TextualHeatmap has no colour for scores below 0, which this unsigned map contains."
+        )
+
+
+def _rows_by_token(saliency_map: SaliencyMap) -> dict[int, int]:
+    """The row of each token that has one; every token that is not special must have exactly one."""
+    rows: dict[int, int] = {}
+    labels = saliency_map.labels
+    for row, target in enumerate(saliency_map.targets):
+        if target.position is None:
+            raise SaliencyError(f"TextualHeatmap needs targets at tokens, but {target.label!r} is at none.")
+        if target.position in rows:
+            raise SaliencyError(
+                f"TextualHeatmap needs one target a token: {labels[target.position]!r} has two."
+            )
+        rows[target.position] = row
+    missing = [
+        labels[i] for i, token in enumerate(saliency_map.tokens) if not token.special and i not in rows
+    ]
+    if missing:
+        named = ", ".join(repr(label) for label in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise SaliencyError(
+            f"TextualHeatmap needs a complete sweep, but {len(missing)} tokens are no target: {named}. "
+            "Explain the text with the default target: explainer(text)."
+        )
+    return rows
+
+
+def _gaps(saliency_map: SaliencyMap) -> list[str]:
+    """The text that no token covers: before each token, and after the last one."""
+    texts, tokens = saliency_map.texts, saliency_map.tokens
+    last = {token.text: i for i, token in enumerate(tokens) if token.start < token.end}
+    reached = [0] * len(texts)
+
+    def up_to(text: int, end: int) -> str:
+        gap = texts[text][reached[text] : end]
+        reached[text] = max(reached[text], end)
+        return gap
+
+    gaps = []
+    for i, token in enumerate(tokens):
+        before = tokens[max(i - 1, 0)]
+        ended = _added(token) and i > last.get(token.text, -1)
+        gap = up_to(before.text, len(texts[before.text])) if before.text != token.text else ""
+        gap += up_to(token.text, len(texts[token.text]) if ended else token.start)
+        reached[token.text] = max(reached[token.text], token.end)
+        apart = i > 0 and (_added(before) or _added(token) or before.text != token.text)
+        gaps.append(gap or " " * apart)
+    return [*gaps, up_to(tokens[-1].text, len(texts[tokens[-1].text])) if tokens else ""]
+
+
+def _added(token: Token) -> bool:
+    """Whether the tokenizer added the token, so that it has no text."""
+    return token.special and token.start == token.end
+
+
+_REDUCTIONS = {
+    "total": lambda values: values.sum(axis=-1),
+    "norm": lambda values: np.linalg.norm(values, axis=-1),
+    "norm_1": lambda values: np.abs(values).sum(axis=-1),
+    "mean": lambda values: values.mean(axis=-1),
+    "max": lambda values: values.max(axis=-1),
+}
+
+
+def fields(
+    attributions: Any,
+    encoding: Any,
+    *,
+    text: str | tuple[str, str] | None,
+    targets: Any,
+    signed: bool | None,
+    reduction: str,
+    convergence_delta: Any,
+) -> dict[str, Any]:
+    """What ``SaliencyMap`` takes, from what ``SaliencyMap.from_attributions`` takes.
+
+    Parameters
+    ----------
+    attributions
+        As there.
+    encoding
+        As there.
+    text
+        As there.
+    targets
+        As there.
+    signed
+        As there.
+    reduction
+        As there.
+    convergence_delta
+        As there.
+
+    Returns
+    -------
+    dict
+        All but method, arguments and provenance.
+    """
+    if reduction not in _REDUCTIONS:
+        raise SaliencyError(f"reduction={reduction!r}: choose one of {', '.join(map(repr, _REDUCTIONS))}.")
+    read = encoded(encoding, text)
+    rows = None if targets is None else _rows(targets)
+    count = None if rows is None else len(rows)
+    several = isinstance(attributions, (tuple, list)) and len(attributions) > 1
+    if several and all(hasattr(one, "shape") for one in attributions):
+        scores = _of_sequences(attributions, encoding, read, count, reduction)
+    else:
+        scores = _scores(_values(attributions), read.count, count, reduction)[:, read.columns]
+    delta = None if convergence_delta is None else _array(convergence_delta, "convergence_delta")
+    return {
+        "texts": read.texts,
+        "tokens": read.tokens,
+        "targets": _named(len(scores)) if rows is None else tuple(_moved(row, read) for row in rows),
+        "scores": scores,
+        "signed": bool((scores < 0).any()) if signed is None else signed,
+        "convergence_delta": None if delta is None else np.atleast_1d(delta).astype(np.float64),
+    }
+
+
+def _of_sequences(
+    attributions: Sequence[Any], encoding: Any, read: EncodedText, targets: int | None, reduction: str
+) -> Float[np.ndarray, "targets tokens"]:
+    """One tensor for each sequence that enters the model, as Captum returns them, side by side."""
+    parts = getattr(encoding, "parts", (range(read.count),))
+    if len(parts) != len(attributions):
+        raise SaliencyError(
+            f"attributions are {len(attributions)} tensors, but the encoding has {len(parts)} sequences: give one "
+            "tensor each, and the encoding of the same target, explainer.encode(text, target=target)."
+        )
+    found = []
+    for part, one in zip(parts, attributions, strict=True):
+        values = _values(one)
+        # Captum's rows are padded to the longest choice.
+        axis = 0 if values.ndim == 1 or (values.ndim == 2 and targets is None) else 1
+        length = max(len(part), values.shape[axis])
+        found.append(_scores(values, length, targets, reduction)[:, : len(part)])
+    return np.concatenate(found, axis=1)
+
+
+def _values(given: Any) -> np.ndarray:
+    values = _array(given, "attributions")
+    if values.dtype.kind != "f" or values.dtype.itemsize > 8:
+        raise SaliencyError(f"attributions are {values.dtype}: give floating-point numbers.")
+    return values
+
+
+def _array(given: Any, name: str) -> np.ndarray:
+    """A NumPy array, in float32 where NumPy or this package has no use for the precision."""
+    if isinstance(given, (tuple, list)) and len(given) == 1:  # Captum returns a list for a list of layers
+        (given,) = given
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        if str(given.dtype) != "torch.float64" and given.is_floating_point():
+            given = given.float()  # NumPy has no bfloat16
+        return np.asarray(given.numpy())
+    if not isinstance(given, (float, np.number)) and not hasattr(given, "__array__"):
+        raise SaliencyError(f"{name} must be one tensor or NumPy array, not {type(given).__name__}.")
+    array = np.asarray(given)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _scores(
+    values: np.ndarray, tokens: int, targets: int | None, reduction: str
+) -> Float[np.ndarray, "targets all_tokens"]:
+    """One row a target and one column a token, padding included."""
+    count = "targets" if targets is None else targets
+    shape = values.shape
+    by_token = shape[:1] == (tokens,) and targets in (None, 1)  # the first axis is the tokens
+    by_target = shape[1:2] == (tokens,) and targets in (None, shape[0])
+    if values.ndim == 1 and by_token:
+        return values[None]
+    if values.ndim == 2 and by_token and by_target and tokens > 1:
+        raise SaliencyError(
+            f"attributions of shape {shape} for {tokens} tokens are of one target (tokens, width) or of several "
+            "(targets, tokens): name the targets, such as targets='grammar', or give attributions[None]."
+        )
+    if values.ndim == 3 and by_target:
+        return np.asarray(_REDUCTIONS[reduction](values))
+    if values.ndim == 2 and by_target:
+        return values
+    if values.ndim == 2 and by_token:
+        return np.asarray(_REDUCTIONS[reduction](values)[None])
+    one = f"({tokens},), ({tokens}, width), " if targets in (None, 1) else ""
+    raise SaliencyError(
+        f"attributions have shape {shape}, but the encoding has {tokens} tokens"
+        f"{'' if targets is None else f' and targets= names {targets}'}: give {one}({count}, {tokens}) or "
+        f"({count}, {tokens}, width)."
+    )
+
+
+def _rows(targets: Any) -> tuple[TargetRow, ...]:
+    given: Sequence[Any] = [targets] if isinstance(targets, (str, TargetRow)) else targets
+    if not isinstance(given, (tuple, list)) or any(not isinstance(one, (str, TargetRow)) for one in given):
+        raise SaliencyError(
+            f"targets={targets!r}: give a label, a list of labels, or hs.TargetRow values, one for each row."
+        )
+    return tuple(TargetRow(one, None, float("nan")) if isinstance(one, str) else one for one in given)
+
+
+def _named(count: int) -> tuple[TargetRow, ...]:
+    """Targets of which nothing is known."""
+    labels = ["score"] if count == 1 else [f"score {i + 1}" for i in range(count)]
+    return _rows(labels)
+
+
+def _moved(row: TargetRow, read: EncodedText) -> TargetRow:
+    """The target with its column counted without padding."""
+    if any(each not in read.columns for each in row.positions):
+        raise SaliencyError(f"{row} stands at padding or outside of the {read.count} tokens.")
+    return row.moved({old: new for new, old in enumerate(read.columns)})

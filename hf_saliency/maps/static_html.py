@@ -1,0 +1,126 @@
+"""A map as a few lines of HTML: how it shows itself in a notebook.
+
+No script and no style sheet, which notebooks strip from what they do not trust; no link, no image. It brings its
+own paper and ink: whether a notebook is dark is not known here, and on a dark one white would not be neutral.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import unicodedata
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hf_saliency.palette import LIGHT
+
+if TYPE_CHECKING:
+    from hf_saliency.maps.saliency_map import SaliencyMap
+
+
+_TARGETS = 3
+_TOKENS = 400
+_SHADES = 10
+_CARD = f"background-color:{LIGHT.ground};color:{LIGHT.ink};padding:0.5em 0.75em;border-radius:4px"
+_BLOCK = "margin:0.4em 0;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
+
+
+def static_html(saliency_map: SaliencyMap) -> str:
+    """The text in colour for the first three targets, at most 400 tokens of it, with a legend.
+
+    Parameters
+    ----------
+    saliency_map
+        The map. Special tokens are hidden, and play no part in what is full strength.
+
+    Returns
+    -------
+    str
+        One element.
+    """
+    m = saliency_map
+    rows = "".join(_target(m, row) for row in range(min(len(m.targets), _TARGETS)))
+    left = len(m.targets) - _TARGETS
+    more = f"<div>and {left} more target{'' if left == 1 else 's'}</div>" if left > 0 else ""
+    model = f", {_escaped(str(m.provenance['model']))}" if "model" in m.provenance else ""
+    shape = f"{len(m.targets)} x {len(m.tokens)}"
+    return (
+        f'<div style="{_CARD}"><div><b>SaliencyMap</b> {shape}, {_escaped(m.method)}{model}</div>'
+        f"{rows}{more}{_legend(m) if rows else ''}</div>"
+    )
+
+
+def _target(m: SaliencyMap, row: int) -> str:
+    target = m.targets[row]
+    label = _escaped(target.label) + ("" if target.against is None else f" − {_escaped(target.against)}")
+    score = "" if math.isnan(target.score) else f", {target.unit} {target.score:.2f}".replace("-", "−")
+    answers = ", ".join(f"{_escaped(p.label)} {p.probability:.2f}" for p in target.predictions[:3])
+    about = f"{', masked' if target.masked else ''}{score}{f'; predicted: {answers}' if answers else ''}"
+    return f'<div style="{_BLOCK}"><b>{label}</b>{about}<div dir="auto">{_text(m, row)}</div></div>'
+
+
+def _text(m: SaliencyMap, row: int) -> str:
+    """The texts with each token on its colour; of tokens that share characters the strongest shows."""
+    strengths = _strengths(m, row)
+    painted: list[list[float | None]] = [[None] * len(text) for text in m.texts]
+    own: set[tuple[int, int]] = set()
+    for i in np.argsort(np.abs(np.nan_to_num(strengths)), kind="stable").tolist():
+        token = m.tokens[i]
+        for c in range(token.start, token.end):
+            painted[token.text][c] = float(strengths[i])
+            if i in m.targets[row].positions:
+                own.add((token.text, c))
+    end = m.tokens[_TOKENS] if len(m.tokens) > _TOKENS else None
+    lines = []
+    for number, text in enumerate(m.texts):
+        cut = len(text) if end is None or number < end.text else end.start * (number == end.text)
+        marks = [(_style(painted[number][c], (number, c) in own)) for c in range(cut)]
+        lines.append(_runs(text[:cut], marks) + ("…" if cut < len(text) else ""))
+    return "<br>".join(lines)
+
+
+def _runs(text: str, styles: list[str]) -> str:
+    """One span for each run of characters of one style."""
+    pieces, start = [], 0
+    for c in range(1, len(text) + 1):
+        if c == len(text) or styles[c] != styles[start]:
+            run = _escaped(text[start:c], lines=True)
+            pieces.append(f'<span style="{styles[start]}">{run}</span>' if styles[start] else run)
+            start = c
+    return "".join(pieces)
+
+
+def _strengths(m: SaliencyMap, row: int) -> np.ndarray:
+    """Scores as parts of the largest of a token that is not special; NaN where a score is not finite."""
+    scores = np.where(np.isfinite(m.scores[row]), m.scores[row], np.nan).astype(float)
+    scores[[token.special for token in m.tokens]] = 0
+    largest = float(np.abs(np.nan_to_num(scores)).max(initial=0))
+    return np.asarray(scores / (largest or 1.0))
+
+
+def _style(strength: float | None, own: bool) -> str:
+    frame = "outline:1.5px solid;" if own else ""
+    if strength is None:
+        return frame
+    if math.isnan(strength):
+        return f"{frame}text-decoration:line-through"
+    step = math.floor(abs(strength) * _SHADES + 0.5) / _SHADES
+    return f"{frame}background-color:{LIGHT.color(math.copysign(step, strength))}" if step else frame
+
+
+def _legend(m: SaliencyMap) -> str:
+    steps = [-10, -8, -6, -4, -2, 2, 4, 6, 8, 10] if m.signed else [2, 4, 6, 8, 10]
+    numbers = [(step / _SHADES, f"{100 * step // _SHADES}".replace("-", "−")) for step in steps]
+    chips = "".join(f'<span style="{_style(v, False)};padding:0 0.4em">{text}</span>' for v, text in numbers)
+    return f"<div>{chips} % of the target's largest</div>"
+
+
+def _escaped(text: str, lines: bool = False) -> str:
+    """Text without power: markup escaped, direction kept inside, no character that HTML forbids."""
+    kept = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c
+        for c in text
+    )
+    safe = html.escape(kept if lines else " ".join(kept.split("\n")), quote=True)
+    return safe if lines else f"<bdi>{safe}</bdi>"

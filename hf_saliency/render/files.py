@@ -1,0 +1,354 @@
+"""SaliencyFigure: a Matplotlib Figure whose files are fit for print and the same on every run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BufferedIOBase, BytesIO
+from pathlib import Path
+from typing import IO, Any, cast, get_args
+
+import matplotlib as mpl
+import matplotlib.style
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps import attachment as record
+from hf_saliency.maps.attachment import KEY, Provenance, Record
+from hf_saliency.maps.saliency_map import Normalization
+from hf_saliency.render import marks
+from hf_saliency.render.layout import Panel
+from hf_saliency.render.marks import Mark
+from hf_saliency.render.venues import VENUES
+
+
+def drawing(
+    panels: Sequence[Panel], normalize: Normalization, width: float | str, **settings: Any
+) -> dict[str, Any]:
+    """What :func:`hf_saliency.figure` was told, as JSON values.
+
+    Parameters
+    ----------
+    panels
+        Their titles are kept, and their marks by name with their options, if all are of this package.
+    normalize
+        The normalisation of rows.
+    width
+        In inches, or a venue.
+    **settings
+        Other arguments that are JSON values.
+
+    Returns
+    -------
+    dict
+    """
+    kept = {"width": width, "titles": [panel.title for panel in panels], "normalize": normalize, **settings}
+    marks = [_kept(panel.mark) for panel in panels]
+    return kept if None in marks else {**kept, "marks": marks}
+
+
+def _kept(mark: Mark) -> dict[str, Any] | None:
+    if known().get(type(mark).__name__) is not type(mark):
+        return None
+    options = {f.name: getattr(mark, f.name) for f in dataclasses.fields(cast(Any, mark))}
+    plain = all(value is None or isinstance(value, (bool, int, float, str)) for value in options.values())
+    return {"name": type(mark).__name__, "options": options} if plain else None
+
+
+def known() -> dict[str, type[Mark]]:
+    """The marks of this package by name."""
+    kinds: dict[str, Any] = {name: getattr(marks, name) for name in marks.__all__}
+    concrete = {name for name, kind in kinds.items() if dataclasses.is_dataclass(kind)}
+    return {name: kind for name, kind in kinds.items() if name in concrete and issubclass(kind, Mark)}
+
+
+def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
+    """The marks that :func:`drawing` kept, from any file.
+
+    Parameters
+    ----------
+    kept
+        What a record says.
+
+    Returns
+    -------
+    list of Mark, or None
+        None where the record names none.
+
+    Raises
+    ------
+    SaliencyError
+        For marks that do not exist, or options that they do not take.
+    """
+    found = kept.get("marks")
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise SaliencyError("this file's record is damaged: its marks are no list of objects.")
+    options = [one.get("options", {}) for one in found]
+    if not all(isinstance(one, dict) for one in options):
+        raise SaliencyError("this file's record is damaged: the options of a mark are no object.")
+    return [named(one.get("name"), own) for one, own in zip(found, options, strict=True)]
+
+
+def named(name: Any, options: Mapping[str, Any]) -> Mark:
+    """A mark by its name, in any case, with options by theirs.
+
+    Parameters
+    ----------
+    name
+        Such as ``"highlight"``.
+    options
+        Such as ``{"words": True}``.
+
+    Returns
+    -------
+    Mark
+
+    Raises
+    ------
+    SaliencyError
+        For a name or an option that does not exist, or a value of another type.
+    """
+    kinds = {each.lower(): kind for each, kind in known().items()}
+    kind = kinds.get(name.lower()) if isinstance(name, str) else None
+    if kind is None:
+        raise SaliencyError(f"{name!r} is no mark: choose one of {', '.join(map(repr, kinds))}.")
+    fields = {f.name: f.default for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key, value in options.items():
+        if key not in fields:
+            raise SaliencyError(f"{kind.__name__} has no option {key!r}: it takes {', '.join(fields)}.")
+        if not _fits(value, fields[key]):
+            raise SaliencyError(f"{kind.__name__}({key}={value!r}): give a value like {fields[key]!r}.")
+    return kind(**options)
+
+
+def changed(mark: Mark, options: Mapping[str, Any]) -> Mark:
+    """A mark of this package with other options, checked as :func:`named` does."""
+    old = _kept(mark)
+    assert old is not None
+    return named(old["name"], {**old["options"], **options})
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind of an option's default; sizes are words or numbers."""
+    if default is None:
+        return value is None or isinstance(value, (bool, int, float, str))
+    if isinstance(default, (str, float)) and not isinstance(value, bool):
+        return isinstance(value, str) or (isinstance(value, (int, float)) and math.isfinite(value))
+    return type(value) is type(default)
+
+
+def settings_of(kept: Mapping[str, Any], panels: int) -> dict[str, Any]:
+    """The other arguments of :func:`hf_saliency.figure` that a record keeps, from any file.
+
+    Parameters
+    ----------
+    kept
+        What a record says; what does not fit is left out.
+    panels
+        How many maps there are.
+
+    Returns
+    -------
+    dict
+        Arguments of :func:`hf_saliency.figure`, or, with ``height`` among them, of :func:`hf_saliency.sheets`.
+    """
+    titles = kept.get("titles")
+    fits = isinstance(titles, list) and len(titles) == panels and all(isinstance(one, str) for one in titles)
+    found: dict[str, Any] = {"title": titles} if fits else {}
+    for key, check in _SETTINGS.items():
+        if key in kept and check(kept[key]):
+            found[key] = kept[key]
+    return found
+
+
+def _length(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < _WIDEST
+
+
+_WIDEST = 200.0  # inches: the largest page of a PDF file
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "width": lambda value: _length(value) or value in list(VENUES),
+    "height": _length,
+    "normalize": lambda value: value in get_args(Normalization),
+    "scale": lambda value: value in ("shared", "own"),
+    "columns": lambda value: type(value) is int and 0 < value < 100,
+    "around": lambda value: type(value) is int and value >= 0,
+    "agreement": lambda value: type(value) is bool,
+}
+
+
+@contextlib.contextmanager
+def styled(style: str | None) -> Iterator[None]:
+    """Matplotlib's settings as a style sheet has them, for a while.
+
+    Parameters
+    ----------
+    style
+        A name that Matplotlib knows, or a file; None for the settings as they are.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    SaliencyError
+        If there is no such style.
+    """
+    with mpl.rc_context():
+        try:
+            matplotlib.style.use(style or {})
+        except (OSError, ValueError) as error:
+            names = ", ".join(repr(name) for name in matplotlib.style.available if not name.startswith("_"))
+            raise SaliencyError(
+                f"{style!r} is no style of Matplotlib, such as {names}, and no file."
+            ) from error
+        yield
+
+
+_VECTOR = ("eps", "pdf", "pgf", "ps", "svg", "svgz")
+_RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
+_PRINT_DPI = 300
+_SCREEN_DPI = 144
+
+# Type 42 is TrueType, which publishers ask for; Matplotlib writes Type 3 by default. The layout is exact, so
+# that nothing is to be cut off ("tight"). Names inside an SVG file come from the salt instead of from chance.
+# Without hinting, letters of a PNG are as wide as they were measured.
+SETTINGS: dict[str, Any] = {
+    "pdf.fonttype": 42,
+    "pdf.use14corefonts": False,
+    "ps.fonttype": 42,
+    "ps.useafm": False,
+    "svg.hashsalt": "hf_saliency",
+    "savefig.bbox": None,
+    "text.hinting": "none",
+}
+_SVG_START = re.compile(rb"<svg\b[^>]*>")
+_UNDATED: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+class SaliencyFigure(Figure):
+    """What :func:`hf_saliency.figure` returns: a ``matplotlib.figure.Figure`` with its own ``savefig``."""
+
+    record: Record | None = None
+    """What its PDF, PNG and SVG files carry: the maps drawn, and how."""
+
+    def savefig(
+        self,
+        fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase,
+        *,
+        transparent: bool | None = None,
+        outlines: bool = False,
+        provenance: Provenance = "map",
+        **kwargs: Any,
+    ) -> None:
+        """Write the figure to a file: TrueType fonts, literal text, no date, the same bytes on every run.
+
+        PDF, PNG and SVG files carry the maps in their metadata, the whole text and all scores of the targets
+        drawn: ``hf-saliency redraw`` and :func:`hf_saliency.read_maps` read them back, and so can every
+        reader of a paper. ``provenance`` leaves them out.
+
+        Parameters
+        ----------
+        fname
+            A path, whose ending names the format unless ``format=`` does, or a binary file.
+        transparent
+            Leave the background out.
+        outlines
+            In SVG and PGF, draw letters as outlines. Without it they are text, which can be searched and
+            edited. An SVG file then needs the same font where it is read, or letters and their colours drift
+            apart; in PGF, TeX sets them in the paper's font, each scaled to its room. PDF embeds its fonts.
+        provenance
+            What the file carries: ``"map"``; ``"recipe"`` for model, revision, method, versions and a digest,
+            without text and scores; ``"none"``.
+        **kwargs
+            As in :meth:`matplotlib.figure.Figure.savefig`; pixels are 300 an inch unless ``dpi`` says
+            otherwise.
+
+        Raises
+        ------
+        SaliencyError
+            For a format that is not written, a path that cannot be written, or another ``provenance``.
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
+        >>> hs.figure(heat, width=3.25).savefig("figure.pdf")
+        >>> hs.figure(heat, width=3.25).savefig("anonymous.pdf", provenance="recipe")
+        """
+        level = record.checked(provenance)
+        carried = record.dumps(self.record, level) if self.record else ""
+        kind = _format(fname, kwargs.pop("format", None))
+        if kind in _RASTER and mpl.rcParams["savefig.dpi"] == "figure":
+            kwargs.setdefault("dpi", _PRINT_DPI)
+        drawn = "svg" if kind == "svgz" else kind
+        own = _UNDATED.get(drawn, {}) | ({KEY: carried} if carried and drawn == "png" else {})
+        if own:
+            kwargs["metadata"] = own | (kwargs.get("metadata") or {})
+        if kind == "pgf":
+            kwargs |= {"backend": "module://hf_saliency.render.tex", "outlines": outlines, "dpi": 72}
+        buffer = BytesIO()
+        settings = SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
+        with mpl.rc_context(cast(Any, settings)):
+            if drawn == "pdf":
+                with PdfPages(buffer, metadata=kwargs.pop("metadata")) as pages:
+                    # Into the dictionary itself: of metadata= with a key of its own, Matplotlib would warn.
+                    if carried:
+                        pages.infodict()[KEY] = carried
+                    super().savefig(pages, format=drawn, transparent=transparent, **kwargs)
+            else:
+                super().savefig(buffer, format=drawn, transparent=transparent, **kwargs)
+        data = buffer.getvalue()
+        if kind in ("ps", "eps"):
+            data = re.sub(rb"(?m)^%%CreationDate:.*\n", b"", data, count=1)  # Matplotlib has no option for it
+        if drawn == "svg" and carried:
+            data = _SVG_START.sub(
+                rb'\g<0>\n <metadata id="%s">%s</metadata>' % (KEY.encode(), carried.encode()), data, count=1
+            )
+        if kind == "svgz":
+            data = gzip.compress(data, mtime=0)
+        write(fname, kind, data)
+
+    def _repr_png_(self) -> bytes:
+        """Shows the figure where it is the last value of a notebook's cell."""
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=_SCREEN_DPI, provenance="none")
+        return buffer.getvalue()
+
+
+def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, given: str | None) -> str:
+    kind = given
+    if kind is None and isinstance(fname, (str, os.PathLike)):
+        kind = Path(fname).suffix.removeprefix(".")
+    kind = kind or mpl.rcParams["savefig.format"]
+    if kind.lower() not in _VECTOR + _RASTER:
+        raise SaliencyError(
+            f"figures are not written as {kind!r}: choose one of {', '.join(sorted(_VECTOR + _RASTER))}, "
+            "such as savefig('figure.pdf')."
+        )
+    return kind.lower()
+
+
+def write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
+    """Write to a path, with the format's ending if it has none, or to a binary file."""
+    if not isinstance(fname, (str, os.PathLike)):
+        fname.write(data)
+        return
+    path = Path(fname)
+    path = path if path.suffix else path.with_suffix(f".{kind}")
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise SaliencyError(
+            f"cannot write {str(path)!r} ({error.strerror}): pass savefig a path in a folder that exists and "
+            "can be written."
+        ) from error

@@ -1,0 +1,90 @@
+"""Assets: what a page is made of, TextualHeatmap's own script and style, and the layer over them."""
+
+from __future__ import annotations
+
+import functools
+import html
+import importlib.metadata
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render.passage import visible
+
+# Halves of a character, which no file can hold, and control characters, which HTML forbids.
+_FORBIDDEN = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
+
+
+def clean(text: str) -> str:
+    """A label or a title with a sign for each character that would not be seen; a line break stays one."""
+    return harmless("\n".join(visible(line) for line in text.split("\n")))
+
+
+def harmless(text: str) -> str:
+    """A string as it is, but for characters that HTML cannot hold."""
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def escaped(text: str) -> str:
+    """A harmless string as the content of an element or of a quoted attribute."""
+    return html.escape(harmless(text), quote=True)
+
+
+def data(value: Any) -> str:
+    """JSON that nothing in can end the element that it stands in: ASCII, without ``<``, ``>`` and ``&``."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+PACKAGE = "textualheatmap"
+
+
+@dataclass(frozen=True)
+class Assets:
+    """Texts that go into a page as they are.
+
+    Parameters
+    ----------
+    heatmap_script, heatmap_style
+        TextualHeatmap's.
+    notice
+        Its licence, which asks to be kept with copies.
+    script, style
+        The layer over them.
+    """
+
+    heatmap_script: str
+    heatmap_style: str
+    notice: str
+    script: str
+    style: str
+
+
+@functools.cache
+def assets() -> Assets:
+    """Read the assets; :class:`SaliencyError` if TextualHeatmap is not installed.
+
+    The package itself is not imported: it imports IPython, which a page does not need.
+    """
+    here = Path(__file__).parent
+    try:
+        installed = importlib.metadata.distribution(PACKAGE)
+        theirs = Path(str(installed.locate_file(f"{PACKAGE}/web_assets")))
+        found = Assets(
+            heatmap_script=(theirs / "textual_heatmap.js").read_text(encoding="utf-8"),
+            heatmap_style=(theirs / "textual_heatmap.css").read_text(encoding="utf-8"),
+            notice=f"{PACKAGE} {installed.version}\n\n{installed.read_text('LICENSE.txt') or 'MIT licence'}",
+            script=(here / "page.js").read_text(encoding="utf-8"),
+            style=(here / "page.css").read_text(encoding="utf-8"),
+        )
+    except (importlib.metadata.PackageNotFoundError, OSError) as error:
+        raise SaliencyError(
+            "pages and notebooks are drawn with TextualHeatmap, which is not installed: "
+            "pip install 'hf-saliency[page]'."
+        ) from error
+    for text in (found.heatmap_script, found.heatmap_style, found.script, found.style):
+        assert "</s" not in text.lower(), "an asset would end its own element"
+    return found

@@ -1,0 +1,265 @@
+"""A SaliencyMap in a terminal: the text in colour, and a table of its targets.
+
+In true colour these are the figures' colours, in 256 colours their neighbours. Without colour (a pipe, a file,
+``NO_COLOR``, or the 16 colours that every user chooses for himself and that have no order) nothing but text is
+printed: the target stands in brackets then, and the table names the tokens that its score depends on most.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from hf_saliency.palette import LIGHT
+from hf_saliency.render.passage import cluster
+
+if TYPE_CHECKING:
+    from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+
+FEW = 5  # up to so many targets, the text is printed once for each
+
+# From weak to strong, for the color system of Rich. A token without weight keeps the terminal's own background, so
+# white is not among them. Black is read on all; it is a number of the fixed palette, since "black" and its bold
+# are colours that the user chooses.
+_SHADES = {
+    "truecolor": (LIGHT.positive[1:], LIGHT.negative[1:], LIGHT.ink),
+    "256": (
+        ("color(223)", "color(216)", "color(209)", "color(202)", "color(166)"),
+        ("color(189)", "color(153)", "color(75)", "color(68)", "color(32)"),
+        "color(16)",
+    ),
+}
+_LEVELS = 5
+_STRONGEST = 3
+_LINES = "\u2028\u2029"
+_DIRECTIONS = (
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # which would reorder what follows the text
+)
+_GAP = "  "  # between two items of a cell
+
+
+def console() -> Console:
+    """Standard output. Rich drops colours alone for ``NO_COLOR``; here every escape code goes."""
+    found = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", soft_wrap=False)
+    return found if found.color_system in _SHADES else Console(color_system=None, soft_wrap=False)
+
+
+def write(to: Console, *renderables: RenderableType) -> None:
+    """Print at once. A closed pipe is no error: what comes after the printing still happens."""
+    with to.capture() as captured:
+        for renderable in renderables:
+            to.print(Text(renderable) if isinstance(renderable, str) else renderable)
+    text = captured.get()
+    if to.color_system is None:
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())  # Rich fills cells with spaces
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def report(to: Console, saliency_map: SaliencyMap, option: str = "--positions") -> Group:
+    """What is printed for one map.
+
+    Parameters
+    ----------
+    to
+        Where it is printed: whether there are colours depends on it.
+    saliency_map
+        The map.
+    option
+        What chooses other targets, for those who see only the first.
+
+    Returns
+    -------
+    Group
+        The text, for each target or (of more than five) for the first; the table.
+    """
+    colored = to.color_system in _SHADES
+    system = to.color_system or ""
+    weights = strengths(saliency_map)
+    count = len(saliency_map.targets)
+    parts: list[RenderableType] = []
+    for row in range(count if count <= FEW else 1):
+        parts += [_heading(saliency_map, row, option), _text(saliency_map, row, weights[row], system), ""]
+    if colored:
+        parts += [_legend(saliency_map.signed, system), ""]
+    return Group(*parts, _table(saliency_map, weights, colored))
+
+
+def strengths(saliency_map: SaliencyMap) -> np.ndarray:
+    """Scores as parts of the row's largest; special tokens, which would hide all else, do not count."""
+    plain = np.array([not token.special for token in saliency_map.tokens], dtype=bool)
+    scores = np.where(plain & np.isfinite(saliency_map.scores), saliency_map.scores, 0).astype(float)
+    largest = np.abs(scores).max(axis=1, initial=0, keepdims=True)
+    return np.asarray(scores / np.where(largest == 0, 1, largest))
+
+
+def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[tuple[str, float]]:
+    """The tokens of largest magnitude but the target's own; one that occurs twice with its number."""
+    labels = saliency_map.labels
+    often = Counter(labels)
+    order = np.argsort(-np.abs(weights), kind="stable").tolist()
+    own = saliency_map.targets[row].positions
+    chosen = [i for i in order if i not in own and weights[i] != 0][:_STRONGEST]
+    return [
+        (visible(labels[i]) + (f"#{i}" if often[labels[i]] > 1 else ""), float(weights[i])) for i in chosen
+    ]
+
+
+def chance(target: TargetRow) -> str:
+    """The probability of what is explained in percent, or a bound if it is not among the predictions."""
+    if target.against is None and target.unit in ("prob", "log_prob"):
+        return percent(target.score if target.unit == "prob" else math.exp(target.score))
+    for prediction in target.predictions:
+        if prediction.index == target.index:
+            return percent(prediction.probability)
+    if target.index is None or not target.predictions:
+        return ""
+    return f"<{percent(target.predictions[-1].probability)}"
+
+
+def percent(probability: float) -> str:
+    """A probability in percent, without the sign."""
+    return f"{100 * probability:.1f}"
+
+
+def visible(text: str) -> str:
+    """A text whose characters cannot act on the terminal; of the same length."""
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character in _LINES:
+        return "\N{SYMBOL FOR NEWLINE}"
+    if character in _DIRECTIONS or unicodedata.category(character) == "Cs":
+        return "\N{REPLACEMENT CHARACTER}"
+    if character in "\n\t" or unicodedata.category(character) != "Cc":
+        return character
+    return chr(0x2400 + ord(character)) if ord(character) < 0x20 else "\N{REPLACEMENT CHARACTER}"
+
+
+def _heading(saliency_map: SaliencyMap, row: int, option: str) -> Text:
+    target = saliency_map.targets[row]
+    facts = [] if target.position is None else [f"token {target.position}"]
+    facts += ["masked"] if target.masked else []
+    facts += [f"{target.unit} {target.score:.2f}"]
+    count = len(saliency_map.targets)
+    others = f", the first of {count} targets; see {option}" if count > FEW else ""
+    return Text.assemble((_name(target), "bold"), f" ({', '.join(facts)}){others}")
+
+
+def _name(target: TargetRow) -> str:
+    label = visible(target.label).replace("\n", " ")
+    return label if target.against is None else f"{label} − {visible(target.against)}"
+
+
+def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str) -> Text:
+    text = Text(visible("\n".join(saliency_map.texts)))
+    own = [_place(saliency_map, each) for each in saliency_map.targets[row].positions]
+    order = np.argsort(np.abs(weights), kind="stable").tolist()
+    for i in order if system in _SHADES else []:  # the strongest last: it is seen where tokens overlap
+        start, end = _place(saliency_map, i)
+        if not saliency_map.tokens[i].special:
+            text.stylize(_style(weights[i], system), start, end)
+        if not np.isfinite(saliency_map.scores[row, i]):
+            text.stylize("strike", start, end)
+    start, end = (min(a for a, _ in own), max(b for _, b in own)) if own else (0, 0)
+    if start < end and system in _SHADES:
+        text.stylize("bold underline", start, end)
+    elif start < end:
+        return Text.assemble(text[:start], "[", text[start:end], "]", text[end:])
+    return text
+
+
+def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
+    """A token in all texts, one a line; in whole characters, as Rich loses parts of an emoji of two styles."""
+    token = saliency_map.tokens[column]
+    before = sum(len(text) + 1 for text in saliency_map.texts[: token.text])
+    if token.start == token.end:
+        return before, before
+    start, end = cluster(saliency_map.texts[token.text], token.start, token.end)
+    return before + start, before + end
+
+
+def _style(weight: float, system: str) -> str:
+    level = round(min(abs(weight), 1.0) * _LEVELS)
+    positive, negative, ink = _SHADES[system]
+    return f"{ink} on {(negative if weight < 0 else positive)[level - 1]}" if level else ""
+
+
+def _legend(signed: bool, system: str) -> Text:
+    steps = [(level + 1) / _LEVELS for level in range(_LEVELS)]
+    values = [*(-step for step in reversed(steps)), *steps] if signed else steps
+    chips = [(f" {value * 100:.0f} ", _style(value, system)) for value in values]
+    return Text.assemble(*chips, " % of the target's largest")
+
+
+def _table(saliency_map: SaliencyMap, weights: np.ndarray, colored: bool) -> Table:
+    targets = saliency_map.targets
+    most = max((len(target.predictions) for target in targets), default=0)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("#", justify="right")
+    table.add_column("target", overflow="fold")
+    table.add_column(targets[0].unit if targets else "", justify="right")
+    table.add_column("p %", justify="right")
+    if most:
+        table.add_column(f"top {most}, %", overflow="fold", ratio=1)
+    table.add_column("depends on, % of max", overflow="fold", ratio=1)
+    for row, target in enumerate(targets):
+        others = strongest(saliency_map, row, weights[row])
+        table.add_row(
+            "" if target.position is None else str(target.position),
+            Text(_name(target)),
+            f"{target.score:.2f}",
+            chance(target),
+            *([_predictions(target, colored)] if most else []),
+            _Items([Text(f"{label} {100 * weight:.0f}") for label, weight in others]),
+        )
+    return table
+
+
+def _predictions(target: TargetRow, colored: bool) -> _Items:
+    """The model's answers; the one that is explained is marked."""
+    items = []
+    for prediction in target.predictions:
+        hit = prediction.index == target.index
+        mark, style = ("", "bold underline") if colored else ("*", "")
+        label = visible(prediction.label).replace("\n", " ")
+        shown = f"{label} {percent(prediction.probability)}"
+        items.append(Text(mark + shown, style) if hit else Text(shown))
+    return _Items(items)
+
+
+@dataclass(frozen=True)
+class _Items:
+    """A cell of items that no line break divides, which rich breaks at any space."""
+
+    items: Sequence[Text]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line = Text()
+        for item in self.items:
+            if line and line.cell_len + len(_GAP) + item.cell_len > options.max_width:
+                yield line
+                line = Text()
+            line = Text.assemble(line, _GAP if line else "", item)  # the item's style ends with the item
+        yield line
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        widths = [item.cell_len for item in self.items] or [0]
+        return Measurement(max(widths), sum(widths) + len(_GAP) * (len(widths) - 1))

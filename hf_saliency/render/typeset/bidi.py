@@ -1,0 +1,325 @@
+"""The Unicode Bidirectional Algorithm (UAX #9): which way each character runs, and where it stands on a line.
+
+Libraries for it (python-bidi, Matplotlib's own layout) hand back reordered text, but a figure has to know where
+each character of each token went. Rule names in comments are those of the annex.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from hf_saliency.maps.spans import Span
+
+ISOLATES = {"LRI": 0, "RLI": 1, "FSI": 2}
+NEUTRAL = frozenset(("B", "S", "WS", "ON", "LRI", "RLI", "FSI", "PDI"))
+# Opening and closing brackets, in turn (BidiBrackets.txt).
+_BRACKETS = (
+    "()[]{}༺༻༼༽᚛᚜⁅⁆⁽⁾₍₎⌈⌉⌊⌋\u2329\u232a❨❩❪❫❬❭❮❯❰❱❲❳❴❵⟅⟆⟦⟧⟨⟩⟪⟫⟬⟭⟮⟯⦃⦄⦅⦆⦇⦈⦉⦊⦋⦌⦍⦐⦏⦎⦑⦒⦓⦔⦕⦖⦗⦘⧘⧙⧚⧛⧼⧽"
+    "⸢⸣⸤⸥⸦⸧⸨⸩\u2e55\u2e56\u2e57\u2e58\u2e59\u2e5a\u2e5b\u2e5c〈〉《》「」『』【】〔〕〖〗〘〙〚〛﹙﹚﹛﹜﹝﹞（）［］｛｝｟｠｢｣"
+)
+_CANONICAL = {"\u2329": "〈", "\u232a": "〉"}
+_CLOSING = {o: _CANONICAL.get(c, c) for o, c in zip(_BRACKETS[::2], _BRACKETS[1::2], strict=True)}
+_CLOSERS = frozenset(_BRACKETS[1::2])
+
+
+def direction(level: int) -> str:
+    return "R" if level % 2 else "L"
+
+
+def weak(own: list[str], start: str) -> None:
+    """W1 to W7, in place."""
+    strong, previous = start, start
+    for i, each in enumerate(own):
+        if each == "NSM":
+            own[i] = "ON" if previous in (*ISOLATES, "PDI") else previous
+        elif each == "EN" and strong == "AL":
+            own[i] = "AN"
+        if each in ("L", "R", "AL"):
+            strong = each
+        previous = own[i]
+    own[:] = ["R" if each == "AL" else each for each in own]
+    for i in range(1, len(own) - 1):
+        before, each, after = own[i - 1 : i + 2]
+        if before == after and (
+            (each == "CS" and before in ("EN", "AN")) or (each == "ES" and before == "EN")
+        ):
+            own[i] = before
+    place = 0
+    for kind, group in groupby(list(own)):
+        end = place + len(list(group))
+        touches = (place and own[place - 1] == "EN") or (end < len(own) and own[end] == "EN")
+        if kind == "ET" and touches:
+            own[place:end] = ["EN"] * (end - place)
+        place = end
+    strong = start
+    for i, each in enumerate(own):
+        if each in ("ES", "ET", "CS"):
+            own[i] = "ON"
+        elif each == "EN" and strong == "L":
+            own[i] = "L"
+        elif each in ("L", "R", "AL"):
+            strong = each
+
+
+def brackets(
+    characters: Sequence[str], own: list[str], original: Sequence[str], level: int, start: str
+) -> None:
+    """N0, in place: both brackets of a pair run as what stands inside, or else before them."""
+    embedding = direction(level)
+    for opening, closing in _pairs(characters, own):
+        inside = {_strong(own[i]) for i in range(opening + 1, closing)} - {None}
+        if embedding in inside:
+            chosen = embedding
+        elif inside:
+            context = next((s for i in reversed(range(opening)) if (s := _strong(own[i]))), start)
+            chosen = context
+        else:
+            continue
+        for bracket in (opening, closing):
+            own[bracket] = chosen
+            i = bracket + 1
+            while i < len(own) and original[i] == "NSM":
+                own[i] = chosen
+                i += 1
+
+
+def _strong(each: str) -> str | None:
+    return {"L": "L", "R": "R", "EN": "R", "AN": "R"}.get(each)
+
+
+def _pairs(characters: Sequence[str], own: Sequence[str]) -> list[Span]:
+    """BD16: up to 63 brackets open at a time."""
+    stack: list[tuple[str, int]] = []
+    found: list[Span] = []
+    for i, (character, each) in enumerate(zip(characters, own, strict=True)):
+        if each != "ON":
+            continue
+        if character in _CLOSING:
+            if len(stack) == 63:
+                return []
+            stack.append((_CLOSING[character], i))
+        elif character in _CLOSERS:
+            closing = _CANONICAL.get(character, character)
+            for depth in reversed(range(len(stack))):
+                if stack[depth][0] == closing:
+                    found.append((stack[depth][1], i))
+                    del stack[depth:]
+                    break
+    return sorted(found)
+
+
+def neutral(own: list[str], level: int, start: str, end: str) -> None:
+    """N1 and N2, in place."""
+    place = 0
+    for neutral, group in groupby(list(own), key=NEUTRAL.__contains__):
+        stop = place + len(list(group))
+        if neutral:
+            before = (_strong(own[place - 1]) or start) if place else start
+            after = (_strong(own[stop]) or end) if stop < len(own) else end
+            own[place:stop] = [before if before == after else direction(level)] * (stop - place)
+        place = stop
+
+
+def raised(level: int, each: str) -> int:
+    """I1 and I2."""
+    if level % 2:
+        return 0 if each == "R" else 1
+    return {"R": 1, "AN": 2, "EN": 2}.get(each, 0)
+
+
+def mirrored(character: str) -> str:
+    """A bracket's other side, which is what it looks like in text from right to left (rule L4)."""
+    if len(character) != 1 or character not in _BOTH_SIDES:
+        return character
+    place = _BOTH_SIDES.index(character)
+    return _BOTH_SIDES[place ^ 1]
+
+
+_BOTH_SIDES = _BRACKETS + "<>«»‹›≤≥"
+
+
+_DEEPEST = 125
+_STRONG = {"L": 0, "R": 1, "AL": 1}
+_EMBEDDINGS = {"LRE": (0, None), "RLE": (1, None), "LRO": (0, "L"), "RLO": (1, "R")}
+_REMOVED = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "BN"))
+_RIGHT_TO_LEFT = re.compile(
+    "[\u0590-\u08ff\u200f\u202b\u202d\u202e\u2067\u2068\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff"
+    "\U0001e800-\U0001efff]"
+)
+
+_ARABIC = (
+    (0x600, 0x7BF), (0x860, 0x8FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFF), (0x10D00, 0x10D3F), (0x10EC0, 0x10EFF),
+    (0x10F30, 0x10F6F), (0x1EC70, 0x1ECBF), (0x1ED00, 0x1ED4F), (0x1EE00, 0x1EEFF),
+)  # fmt: skip
+
+
+def runs_both_ways(text: str) -> bool:
+    """Whether anything in a text can run from right to left."""
+    return _RIGHT_TO_LEFT.search(text) is not None
+
+
+def base_level(text: str) -> int:
+    """0 for a paragraph that begins on the left, 1 for one that begins on the right (rules P2 and P3)."""
+    return _first_strong([_class(c) for c in text], 0) if runs_both_ways(text) else 0
+
+
+def levels(text: str, base: int) -> list[int]:
+    """The embedding level of each character of one paragraph: even runs to the right, odd to the left.
+
+    Characters that the algorithm removes (embeddings, overrides and their ends) take the level of what stands
+    before them. Without strong or explicit right-to-left characters, all is on level ``base``.
+    """
+    if base == 0 and not runs_both_ways(text):
+        return [0] * len(text)
+    original = [_class(c) for c in text]
+    found, classes = _explicit(original, base)
+    kept = [i for i, each in enumerate(original) if each not in _REMOVED]
+    for sequence, start, end in list(_sequences(kept, original, found, base)):  # before levels are raised
+        own = [classes[i] for i in sequence]
+        weak(own, start)
+        brackets([text[i] for i in sequence], own, [original[i] for i in sequence], found[sequence[0]], start)
+        neutral(own, found[sequence[0]], start, end)
+        for i, each in zip(sequence, own, strict=True):
+            found[i] += raised(found[i], each)
+    for i, each in enumerate(original):
+        if each in _REMOVED:
+            found[i] = found[i - 1] if i else base
+    return found
+
+
+def line_levels(text: str, found: Sequence[int], line: Span, base: int) -> list[int]:
+    """Levels of the characters of one line: separators, and white space before them or at the end (rule L1)."""
+    start, end = line
+    own = list(found[start:end])
+    trailing = True
+    for i in reversed(range(start, end)):
+        each = _class(text[i])
+        if each in ("B", "S"):
+            trailing = True
+        if trailing and (each in NEUTRAL - {"ON"} or each in _REMOVED):
+            own[i - start] = base
+        else:
+            trailing = False
+    return own
+
+
+def visual_order(found: Sequence[int]) -> list[int]:
+    """Indexes of a line's characters from left to right (rule L2)."""
+    order = list(range(len(found)))
+    for level in range(max(found, default=0), 0, -1):
+        place = 0
+        for within, group in groupby(order, key=lambda i: found[i] >= level):
+            count = len(list(group))
+            if within:
+                order[place : place + count] = order[place : place + count][::-1]
+            place += count
+    return order
+
+
+@functools.lru_cache(maxsize=4096)
+def _class(character: str) -> str:
+    known = unicodedata.bidirectional(character)
+    if known:
+        return known
+    code = ord(character)  # not assigned: DerivedBidiClass.txt names the ranges
+    if 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE or 0xE0000 <= code <= 0xE0FFF:
+        return "BN"
+    if any(low <= code <= high for low, high in _ARABIC):
+        return "AL"
+    if _RIGHT_TO_LEFT.match(character):
+        return "R"
+    return "ET" if 0x20A0 <= code <= 0x20CF else "L"
+
+
+def _first_strong(classes: Sequence[str], default: int, start: int = 0, *, isolated: bool = False) -> int:
+    """P2, P3; of an isolate, up to its end."""
+    depth = 0
+    for each in classes[start:]:
+        if each in ISOLATES:
+            depth += 1
+        elif each == "PDI":
+            if depth == 0 and isolated:
+                return default
+            depth = max(0, depth - 1)
+        elif depth == 0 and each in _STRONG:
+            return _STRONG[each]
+    return default
+
+
+def _explicit(original: Sequence[str], base: int) -> tuple[list[int], list[str]]:
+    """X1 to X8: levels and classes after embeddings, overrides and isolates."""
+    found, classes = [base] * len(original), list(original)
+    stack: list[tuple[int, str | None, bool]] = [(base, None, False)]
+    lost_isolates = lost_embeddings = valid_isolates = 0
+    for i, each in enumerate(original):
+        level, override, _ = stack[-1]
+        if each in _EMBEDDINGS or each in ISOLATES:
+            isolate = each in ISOLATES
+            if isolate:
+                found[i], classes[i] = level, override or each
+            parity, forced = (ISOLATES[each], None) if isolate else _EMBEDDINGS[each]
+            if parity == 2:
+                parity = _first_strong(original, 0, i + 1, isolated=True)
+            deeper = level + 1 if (level + 1) % 2 == parity else level + 2
+            if deeper <= _DEEPEST and not lost_isolates and not lost_embeddings:
+                stack.append((deeper, forced, isolate))
+                valid_isolates += isolate
+            elif isolate:
+                lost_isolates += 1
+            elif not lost_isolates:
+                lost_embeddings += 1
+        elif each == "PDI":
+            if lost_isolates:
+                lost_isolates -= 1
+            elif valid_isolates:
+                lost_embeddings = 0
+                while not stack[-1][2]:
+                    stack.pop()
+                stack.pop()
+                valid_isolates -= 1
+            found[i], classes[i] = stack[-1][0], stack[-1][1] or each
+        elif each == "PDF":
+            if not lost_isolates and lost_embeddings:
+                lost_embeddings -= 1
+            elif not lost_isolates and not stack[-1][2] and len(stack) > 1:
+                stack.pop()
+        elif each not in ("BN", "B"):
+            found[i], classes[i] = level, override or each
+    return found, classes
+
+
+def _sequences(
+    kept: Sequence[int], original: Sequence[str], found: Sequence[int], base: int
+) -> Iterator[tuple[list[int], str, str]]:
+    """X10: isolating run sequences, with the direction before and after each."""
+    runs = [list(group) for _, group in groupby(kept, key=lambda i: found[i])]
+    matching = _matching(original)
+    beginning = {run[0]: run for run in runs}
+    place = {i: number for number, i in enumerate(kept)}
+    ends = {end for start, end in matching.items()}
+    for run in runs:
+        if original[run[0]] == "PDI" and run[0] in ends:
+            continue
+        sequence = list(run)
+        while original[sequence[-1]] in ISOLATES and matching.get(sequence[-1]) in beginning:
+            sequence += beginning[matching[sequence[-1]]]
+        level, first, last = found[sequence[0]], place[sequence[0]], place[sequence[-1]]
+        before = found[kept[first - 1]] if first else base
+        open_ended = original[sequence[-1]] in ISOLATES
+        after = found[kept[last + 1]] if last + 1 < len(kept) and not open_ended else base
+        yield sequence, direction(max(level, before)), direction(max(level, after))
+
+
+def _matching(original: Sequence[str]) -> dict[int, int]:
+    """BD9: each isolate's end."""
+    found, stack = {}, []
+    for i, each in enumerate(original):
+        if each in ISOLATES:
+            stack.append(i)
+        elif each == "PDI" and stack:
+            found[stack.pop()] = i
+    return found

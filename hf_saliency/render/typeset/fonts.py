@@ -1,0 +1,438 @@
+"""Fallback: which face draws each character of a figure where the fonts of rcParams have no glyph for it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ParamSpec, TypeVar, cast
+
+import matplotlib as mpl
+import numpy as np
+from fontTools import unicodedata as scripts
+from matplotlib import font_manager
+from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager
+from matplotlib.ft2font import FT2Font, LoadFlags
+
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.render.typeset.invisible import BIDI_CONTROLS, signs
+
+_WEIGHT = {"normal": 400, "bold": 700}
+_GENERIC = frozenset(("serif", "sans-serif", "cursive", "fantasy", "monospace"))
+_BLANK_BRAILLE = "\u2800"
+
+
+@dataclass(frozen=True)
+class Face:
+    """One font file, or one font of a collection.
+
+    Parameters
+    ----------
+    path, index
+        The file, and the number of the font in it.
+    family, weight
+        By these Matplotlib finds it again; no family means the first of ``rcParams["font.family"]``.
+    """
+
+    path: str
+    index: int
+    family: str | None
+    weight: int | str
+
+    def properties(self, size: float) -> FontProperties:
+        """What to hand to Matplotlib, with a size in points."""
+        return FontProperties(family=[self.family] if self.family else None, size=size, weight=self.weight)
+
+    @property
+    def font(self) -> FT2Font:
+        return _open(self.path, self.index)
+
+    @property
+    def truetype(self) -> bool:
+        """Whether its outlines are TrueType's, so that a PDF can hold it as type 42 (CFF's are not)."""
+        return _character_map(self.path, self.index)[2]
+
+    def covers(self, characters: Iterable[str]) -> bool:
+        """Whether it can draw all of some characters."""
+        return all(_draws(self.path, self.index, character) for character in characters)
+
+    def among(self, codes: np.ndarray) -> np.ndarray:
+        """Which of some sorted code points its character map names, as booleans."""
+        first, last, _ = _character_map(self.path, self.index)
+        place = np.searchsorted(first, codes, side="right") - 1
+        return (place >= 0) & (codes <= last[place])
+
+
+def base_faces(weight: str) -> tuple[Face, ...]:
+    """The families that rcParams name and that are installed, in their order."""
+    settings = cast(Mapping[str, Sequence[str]], mpl.rcParams)
+    families: list[str] = []
+    for name in settings["font.family"]:
+        families += settings[f"font.{name}"] if name in _GENERIC else [name]
+    return _base_faces(tuple(families), weight)
+
+
+@functools.lru_cache(maxsize=64)
+def _base_faces(families: tuple[str, ...], weight: str) -> tuple[Face, ...]:
+    with _quiet():
+        first = findfont(FontProperties(family=list(families), weight=weight))
+        found = [Face(str(first), getattr(first, "face_index", 0), None, weight)]
+        for family in families:
+            try:
+                path = findfont(FontProperties(family=[family], weight=weight), fallback_to_default=False)
+            except ValueError:  # not installed
+                continue
+            face = Face(str(path), getattr(path, "face_index", 0), family, weight)
+            if (face.path, face.index) != (found[0].path, found[0].index):
+                found.append(face)
+    return tuple(found)
+
+
+def installed(weight: str) -> list[Face]:
+    """One upright face of each family that Matplotlib lists, the nearest in weight, in order of name."""
+    families: dict[str, FontEntry] = {}
+
+    def distance(entry: FontEntry) -> tuple[int, str, int]:
+        heavy = entry.weight if isinstance(entry.weight, int) else _WEIGHT.get(entry.weight, 400)
+        return abs(heavy - _WEIGHT[weight]), entry.fname, getattr(entry, "index", 0)
+
+    for entry in fontManager.ttflist:
+        upright = entry.style == "normal" and entry.variant == "normal"
+        if upright and (entry.name not in families or distance(entry) < distance(families[entry.name])):
+            families[entry.name] = entry
+    return [
+        Face(entry.fname, getattr(entry, "index", 0), name, entry.weight)
+        for name, entry in sorted(families.items())
+        if not name.startswith("Last Resort")
+    ]
+
+
+@functools.lru_cache(maxsize=1)
+def register_new() -> None:
+    """Add to Matplotlib's list, which it keeps on disk, the fonts that were installed after it was made."""
+    known = {entry.fname for entry in fontManager.ttflist}
+    for path in sorted(font_manager.findSystemFonts()):
+        if path not in known:
+            with _quiet():
+                try:
+                    fontManager.addfont(path)
+                except (OSError, RuntimeError, ValueError):  # a bitmap font, or none at all
+                    continue
+
+
+@functools.lru_cache(maxsize=48)
+def _open(path: str, index: int) -> FT2Font:
+    # Not Matplotlib's cached font: what is loaded and sized here must not disturb a renderer.
+    font = FT2Font(path, **_numbered(index))
+    font.set_size(100, 72)
+    return font
+
+
+@functools.cache
+def _character_map(path: str, index: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    """First and last code points of the stretches that a font has, and whether its outlines are TrueType's."""
+    font = FT2Font(path, **_numbered(index))
+    charmap = font.get_charmap()
+    codes = np.sort(np.fromiter(charmap, dtype=np.int64, count=len(charmap))) if charmap else np.array([-1])
+    gaps = np.flatnonzero(np.diff(codes) > 1)
+    table = font.get_sfnt_table("maxp")
+    truetype = table is not None and table["version"][0] >= 1
+    return codes[np.r_[0, gaps + 1]], codes[np.r_[gaps, len(codes) - 1]], truetype
+
+
+def _numbered(index: int) -> dict[str, Any]:
+    return (
+        {"face_index": index} if index else {}
+    )  # Matplotlib before 3.11 knows the first font of a file only
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _draws(path: str, index: int, character: str) -> bool:
+    font = _open(path, index)
+    glyph = font.get_char_index(ord(character))
+    if not glyph:
+        return False
+    if character.isspace() or character == _BLANK_BRAILLE:
+        return True
+    font.load_glyph(glyph, flags=LoadFlags.NO_HINTING)
+    return len(font.get_path()[0]) > 0  # a colour font may have empty outlines
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the font manager logs about a family that it does not find."""
+    log: Any = logging.getLogger("matplotlib.font_manager")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+_SHOWN = 12
+_CJK = ("Noto Sans CJK", "fonts-noto-cjk", "font-noto-sans-cjk")
+_CORE = "fonts-noto-core"
+_BY_SCRIPT = dict.fromkeys(("Hani", "Hira", "Kana", "Hang", "Bopo"), _CJK)
+_PICTURES = ("Noto Emoji or Symbola", "fonts-symbola", "font-noto-emoji")
+
+
+def advice(characters: Iterable[str], stand_in: str) -> str:
+    """One message for all characters that a figure lacks.
+
+    Parameters
+    ----------
+    characters
+        What no font has.
+    stand_in
+        What is drawn instead.
+
+    Returns
+    -------
+    str
+        Characters with their code points, and how to get a font for them.
+    """
+    found = sorted(set(characters))
+    named = ", ".join(f"{c} (U+{ord(c):04X})" for c in found[:_SHOWN])
+    if len(found) > _SHOWN:
+        named += f" and {len(found) - _SHOWN} more"
+    fonts = sorted({_font(c) for c in found})
+    families = " and ".join(dict.fromkeys(family for family, _, _ in fonts))
+    debian = " ".join(sorted({package for _, package, _ in fonts}))
+    brew = " ".join(sorted({cask for _, _, cask in fonts}))
+    hint = (
+        f"brew install --cask {brew}"
+        if sys.platform == "darwin"
+        else f"Debian and Ubuntu: apt install {debian}"
+    )
+    return (
+        f"no installed font that Matplotlib can draw has a glyph for {named}; {stand_in} stands there instead. "
+        f"Install {families} ({hint}), or name a font that has them in rcParams['font.family']."
+    )
+
+
+def _font(character: str) -> tuple[str, str, str]:
+    """Family, Debian package and Homebrew cask of a font that has a character."""
+    script = scripts.script(character)
+    if script in _BY_SCRIPT:
+        return _BY_SCRIPT[script]
+    if (
+        0x3000 <= ord(character) <= 0x33FF
+        or 0xFE30 <= ord(character) <= 0xFE6F
+        or 0xFF00 <= ord(character) <= 0xFFEF
+    ):
+        return _CJK
+    if script in ("Zyyy", "Zinh", "Zzzz"):
+        return _PICTURES
+    name = scripts.script_name(script, default="").replace("_", " ").title()
+    return f"Noto Sans {name}", _CORE, f"font-noto-sans-{name.lower().replace(' ', '-')}"
+
+
+MISSING = "□"  # stands for a character that no font has
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class MissingGlyphs(UserWarning):
+    """Characters of a figure that no installed font can draw."""
+
+
+@dataclass(frozen=True)
+class Fonts:
+    """The faces of a figure, in one weight.
+
+    Parameters
+    ----------
+    base
+        What rcParams name.
+    moved
+        Scripts that the base cannot write in full: all their letters go to the same fallback.
+    fallback
+        The fewest faces that together have the rest, TrueType before others.
+    """
+
+    base: tuple[Face, ...]
+    moved: frozenset[str]
+    fallback: tuple[Face, ...]
+
+    def face(self, cluster: str) -> Face | None:
+        """The face for a letter with its marks; None if no font has it."""
+        seen = [c for c in cluster if not ignorable(c)]
+        moved = any(_scripts(c) & self.moved for c in seen)
+        order = self.fallback + self.base if moved else self.base + self.fallback
+        composed = unicodedata.normalize("NFC", "".join(seen))  # as it is shaped where a font has no mark
+        return next((face for face in order if face.covers(seen) or face.covers(composed)), None)
+
+
+@dataclass
+class Sheet:
+    """What one figure is about to draw, and what it could not."""
+
+    wanted: frozenset[str] = frozenset()
+    clusters: frozenset[str] = frozenset()
+    missing: set[str] = field(default_factory=set)
+
+
+_sheet: ContextVar[Sheet | None] = ContextVar("sheet", default=None)
+
+
+def fonts(text: str, weight: str) -> Fonts:
+    """Faces for a text, in keeping with all other text of the figure that is being drawn."""
+    base = base_faces(weight)
+    sheet = _sheet.get()
+    wanted = frozenset() if sheet is None else sheet.wanted
+    beyond = frozenset(c for c in text if c not in wanted and not c.isascii())
+    return _fonts(wanted | beyond if beyond else wanted, weight, base)
+
+
+def drawn_clusters() -> frozenset[str]:
+    """Letters with marks, and letters of fallback faces, in the figure that is being drawn."""
+    sheet = _sheet.get()
+    return frozenset() if sheet is None else sheet.clusters
+
+
+def missed(characters: Iterable[str]) -> None:
+    """Note characters that no font has; they are named in one warning for each figure."""
+    found = set(characters)
+    sheet = _sheet.get()
+    if sheet is not None:
+        sheet.missing |= found
+    elif found:
+        warnings.warn(advice(found, MISSING), MissingGlyphs, stacklevel=4)
+
+
+def one_sheet(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """For a function that draws maps: one choice of fonts, and one warning, for all that it draws."""
+
+    @functools.wraps(draw)
+    def drawing(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with _drawing([*args, *kwargs.values()]) as sheet:
+            result = draw(*args, **kwargs)
+        if sheet.missing and _sheet.get() is None:
+            warnings.warn(advice(sheet.missing, MISSING), MissingGlyphs, stacklevel=2)
+        return result
+
+    return drawing
+
+
+@contextmanager
+def _drawing(values: Sequence[Any]) -> Iterator[Sheet]:
+    outer = _sheet.get()
+    if outer is not None:  # drawn as part of another figure
+        yield outer
+        return
+    text = "\n".join(each for each in _strings(values) if not each.isascii())
+    shown = "".join(signs(text))
+    clusters = frozenset(shown[a:b] for a, b in clusters_of(shown))
+    unusual = frozenset(
+        c for c in clusters if not c.isascii() and (len(c) > 1 or unicodedata.category(c)[0] != "P")
+    )
+    token = _sheet.set(Sheet(frozenset(shown), unusual))
+    try:
+        yield _sheet.get() or Sheet()
+    finally:
+        _sheet.reset(token)
+
+
+def _strings(values: Iterable[Any]) -> Iterator[str]:
+    """All that a figure of some arguments may have to write."""
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _strings(value)
+        elif isinstance(value, SaliencyMap):
+            yield from value.texts
+            yield from value.text_names
+            yield from (token.piece for token in value.tokens)
+            for target in value.targets:
+                yield target.label
+                yield target.against or ""
+                yield from (each.label for each in target.predictions)
+
+
+@functools.lru_cache(maxsize=256)
+def _fonts(wanted: frozenset[str], weight: str, base: tuple[Face, ...]) -> Fonts:
+    seen = frozenset(c for c in wanted if not ignorable(c) and not c.isspace())
+    uncovered = {c for c in seen if not any(face.covers(c) for face in base)}
+    if not uncovered:
+        return Fonts(base, frozenset(), ())
+    moved = frozenset(s for c in uncovered for s in [scripts.script(c)] if s not in ("Zyyy", "Zinh", "Zzzz"))
+    required = uncovered | {c for c in seen if _scripts(c) & moved}
+    found, left = _cover(required, weight, base[0])
+    if left & uncovered:
+        register_new()
+        found, left = _cover(required, weight, base[0])
+    return Fonts(base, moved, tuple(found))
+
+
+def _cover(required: Iterable[str], weight: str, base: Face) -> tuple[list[Face], set[str]]:
+    """Greedy cover: first by TrueType faces, then by any; ties go to the face that comes first in rank."""
+    left = np.array(sorted(map(ord, required)))
+    faces = sorted(installed(weight), key=lambda face: _rank(face, base, left))
+    chosen: list[Face] = []
+    for candidates in ([face for face in faces if face.truetype], faces):
+        while len(left) and candidates:
+            counts = [int(np.count_nonzero(face.among(left))) for face in candidates]
+            best = counts.index(max(counts))
+            if not counts[best]:
+                break
+            face = candidates.pop(best)
+            drawn = [bool(has) and face.covers(chr(c)) for c, has in zip(left, face.among(left), strict=True)]
+            if any(drawn):
+                chosen.append(face)
+                left = left[~np.array(drawn)]
+    return chosen, set(map(chr, left.tolist()))
+
+
+def _rank(face: Face, base: Face, codes: np.ndarray) -> tuple[bool, bool, bool, bool, bool, int, str]:
+    """Plain families of the base's kind before others."""
+    family = face.family or ""
+    serif = "Serif" in base.font.family_name
+    special = any(
+        word in family for word in ("Mono", "Condensed", "Display", "UI", "Kufi", "Nastaliq", "Looped")
+    )
+    local = {"JP": (0x3040, 0x30FF), "KR": (0xAC00, 0xD7A3), "TC": (0x3100, 0x312F)}
+    used = next((end for end, (a, b) in local.items() if ((codes >= a) & (codes <= b)).any()), "SC")
+    regional = "CJK" in family and not family.endswith(used)
+    noto = not family.startswith("Noto")
+    return special, regional, ("Serif" in family) != serif, noto, "Sans" not in family, len(family), family
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _scripts(character: str) -> frozenset[str]:
+    return frozenset(scripts.script_extension(character)) - {"Zyyy", "Zinh", "Zzzz"}
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def ignorable(character: str) -> bool:
+    """Whether a character is never drawn itself, so that a font need not have it."""
+    return character in BIDI_CONTROLS or unicodedata.category(character) == "Cf" or _selector(ord(character))
+
+
+def _selector(code: int) -> bool:
+    return 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or 0x180B <= code <= 0x180F or code == 0x34F
+
+
+def clusters_of(text: str) -> list[tuple[int, int]]:
+    """Visible characters: letters with their marks, emoji with what joins and colours them, jamo of a syllable."""
+    starts = [i for i in range(len(text)) if i == 0 or not _continues(text[i - 1], text[i])]
+    return list(pairwise([*starts, len(text)]))
+
+
+def _continues(before: str, character: str) -> bool:
+    if character.isascii():
+        return False
+    code = ord(character)
+    jamo = 0x1160 <= code <= 0x11FF or 0xD7B0 <= code <= 0xD7FF
+    mark = unicodedata.category(character)[0] == "M" or 0x1F3FB <= code <= 0x1F3FF
+    joins = character in "\u200c\u200d" or 0xE0020 <= code <= 0xE007F
+    return before != "\n" and (jamo or mark or joins or before == "\u200d")

@@ -1,0 +1,365 @@
+"""Line: one line of any text, in pieces of one face and one direction, from left to right.
+
+Lengths are those at 100 points.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
+from typing import Any
+
+from matplotlib.ft2font import FT2Font, LoadFlags
+from matplotlib.textpath import text_to_path
+
+from hf_saliency.maps.spans import Span
+from hf_saliency.render.typeset import bidi
+from hf_saliency.render.typeset.bidi import mirrored
+from hf_saliency.render.typeset.fonts import MISSING, Face, Fonts, clusters_of, fonts, ignorable
+from hf_saliency.render.typeset.invisible import BIDI_CONTROLS
+
+SHAPES = hasattr(FT2Font, "_layout")
+_SIZE = 100.0
+_LEFT_TO_RIGHT, _RIGHT_TO_LEFT = "\u202d", "\u202e"
+_MARK, _END = "\u200f", "\u202c"
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """One piece of text in one face and one direction, at 100 points.
+
+    Parameters
+    ----------
+    edges
+        Left and right of each part that was given; parts that became one glyph share it in equal shares.
+    width
+        How far the piece moves the pen.
+    """
+
+    edges: tuple[tuple[float, float], ...]
+    width: float
+
+
+def directed(text: str, right_to_left: bool) -> str:
+    """The text with what makes it run as a whole one way where it stands alone, invisible itself."""
+    if not SHAPES:
+        return text
+    parity = int(right_to_left)
+    base = bidi.base_level(text)
+    if not any((level - parity) % 2 for level in bidi.levels(text, base)):
+        return text
+    if right_to_left and not any((level - 1) % 2 for level in bidi.levels(_MARK + text, 1)):
+        return _MARK + text
+    return (_RIGHT_TO_LEFT if right_to_left else _LEFT_TO_RIGHT) + text + _END
+
+
+def drawn(parts: Sequence[str], right_to_left: bool) -> str:
+    """What Matplotlib is given for a piece."""
+    if SHAPES or not right_to_left:
+        return directed("".join(parts), right_to_left)
+    return "".join(mirrored(part) for part in reversed(parts))
+
+
+@functools.lru_cache(maxsize=1 << 15)
+def shape(parts: tuple[str, ...], face: Face, right_to_left: bool) -> Shaped:
+    """Lay out a piece; ``parts`` are its characters, or what is drawn for each."""
+    text = "".join(parts)
+    if not text:
+        return Shaped(((0.0, 0.0),) * len(parts), 0.0)
+    if not SHAPES:
+        return _unshaped(parts, face, right_to_left)
+    clusters, width = _clusters(text, face, right_to_left)
+    borders = list(accumulate(map(len, parts), initial=0))
+    edges = []
+    for start, end in pairwise(borders):
+        lefts, rights = (
+            zip(*(clusters[i] for i in range(start, end)), strict=True) if end > start else ((), ())
+        )
+        before = clusters[start - 1] if start else ((width, width) if right_to_left else (0.0, 0.0))
+        here = before[0] if right_to_left else before[1]
+        edges.append((min(lefts, default=here), max(rights, default=here)))
+    return Shaped(tuple(edges), width)
+
+
+def _clusters(text: str, face: Face, right_to_left: bool) -> tuple[list[tuple[float, float]], float]:
+    """Left and right of each character; the width."""
+    # A space of known place, at the end at which a piece ends on the right, shows where the pen comes to rest.
+    stop = "\u00a0" if face.covers("\u00a0") else " "
+    whole = stop + text if right_to_left else text + stop
+    font: Any = face.font
+    items = font._layout(directed(whole, right_to_left), LoadFlags.NO_HINTING)
+    glyphs = [(item.x, "".join(c for c in item.char if c not in BIDI_CONTROLS)) for item in items]
+    found = _places(whole, [g for g in (glyphs[::-1] if right_to_left else glyphs) if g[1]])
+    width = max((left for first, last, left in found if whole[first:last] == stop), default=0.0)
+    visual = found[::-1] if right_to_left else found
+    # A mark may be placed before its letter, and before the piece; boxes stay inside and in order.
+    lefts = [*accumulate((min(max(left, 0.0), width) for _, _, left in visual), max), width]
+    edges = [(0.0, 0.0)] * len(whole)
+    for (first, last, _), left, right in zip(visual, lefts, lefts[1:], strict=False):
+        share = (max(right, left) - left) / (last - first)
+        for k in range(first, last):
+            place = last - 1 - k if right_to_left else k - first
+            edges[k] = (left + place * share, left + (place + 1) * share)
+    return (edges[len(stop) :] if right_to_left else edges[: len(text)]), width
+
+
+def _places(text: str, logical: Sequence[tuple[float, str]]) -> list[tuple[int, int, float]]:
+    """Clusters of a text, as (start, end, left); glyphs come in the text's own order.
+
+    A glyph knows the characters of its cluster, but not where they stand: glyphs in a row with the same
+    characters are one cluster, or as many as the text repeats these characters.
+    """
+    found: list[tuple[int, int, float]] = []
+    place, i = 0, 0
+    while i < len(logical):
+        characters = logical[i][1]
+        same = i
+        while same < len(logical) and logical[same][1] == characters:
+            same += 1
+        step = max(1, len(characters))
+        repeats = 1
+        while repeats < same - i and text.startswith(characters, place + repeats * step):
+            repeats += 1
+        glyphs = [x for x, _ in logical[i:same]]
+        each = len(glyphs) / repeats
+        for k in range(repeats):
+            own = glyphs[round(k * each) : round((k + 1) * each)]
+            found.append((place, place + step, min(own)))
+            place += step
+        i = same
+    return found
+
+
+def _unshaped(parts: tuple[str, ...], face: Face, right_to_left: bool) -> Shaped:
+    """Without HarfBuzz: one glyph after another, with kerning."""
+    ordered = [mirrored(part) for part in reversed(parts)] if right_to_left else list(parts)
+    properties = face.properties(_SIZE)
+
+    def pen(text: str) -> float:
+        # Only ink is measured, so the text stands between two bars whose own width is then taken off.
+        wide = text_to_path.get_text_width_height_descent(f"|{text}|", properties, ismath=False)[0]
+        bars = text_to_path.get_text_width_height_descent("||", properties, ismath=False)[0]
+        return float(wide - bars)
+
+    stops = [pen("".join(ordered[:i])) for i in range(len(ordered) + 1)]
+    edges = [(a, max(a, b)) for a, b in pairwise(stops)]
+    return Shaped(tuple(edges[::-1] if right_to_left else edges), stops[-1])
+
+
+# What stays together on a line if it can: visible characters and the spaces that do not break.
+RUN = re.compile(r"(?:\S|[\u00a0\u2007\u202f])+")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Characters ``start`` to ``end`` of a text in one face and one direction.
+
+    Parameters
+    ----------
+    start, end
+        In the text of the line.
+    x, width
+        Its left end, and how far it moves the pen.
+    text
+        What is handed to Matplotlib.
+    source
+        A text that is set as this piece where it stands alone.
+    face
+        Its font.
+    missing
+        Characters that no font has.
+    """
+
+    start: int
+    end: int
+    x: float
+    width: float
+    text: str
+    source: str
+    face: Face
+    missing: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Pieces from left to right, and the left and right of each character.
+
+    Parameters
+    ----------
+    pieces
+        What is drawn.
+    edges
+        Of each character, in the text's own order.
+    order
+        Characters from left to right.
+    width
+        Of the whole.
+    """
+
+    pieces: tuple[Piece, ...]
+    edges: tuple[tuple[float, float], ...]
+    order: tuple[int, ...]
+    width: float
+
+    def hanging(self, count: int, room: float, base: int) -> Line:
+        """The line with some more spaces at its end, which together are as wide as ``room``."""
+        step = room / max(count, 1)
+        more = [(self.width + k * step, self.width + (k + 1) * step) for k in range(count)]
+        order = [*self.order, *range(len(self.order), len(self.order) + count)]
+        if base % 2:
+            more = [(-(k + 1) * step, -k * step) for k in range(count)]
+            order = [*order[len(self.order) :][::-1], *self.order]
+        return Line(self.pieces, (*self.edges, *more), tuple(order), self.width)
+
+
+def label(text: str, weight: str) -> Line:
+    """A text by itself, which runs from the right if its first letter does."""
+    return _label(text, fonts(text, weight))
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _label(text: str, own: Fonts) -> Line:
+    base = bidi.base_level(text)
+    return _compose(text, (0, len(text)), bidi.levels(text, base), base, own, apart=False)
+
+
+def line(text: str, span: Span, levels: Sequence[int], base: int, weight: str) -> Line:
+    """A line of a paragraph, each word a piece of its own; spaces between them are not drawn.
+
+    Parameters
+    ----------
+    text
+        Of which the line is a part.
+    span
+        The line's characters.
+    levels
+        Of the whole text, from :mod:`hf_saliency.render.typeset.bidi`.
+    base
+        Level of the paragraph.
+    weight
+        ``"normal"`` or ``"bold"``.
+
+    Returns
+    -------
+    Line
+        At 100 points.
+    """
+    return _compose(text, span, levels, base, fonts(text, weight), apart=True)
+
+
+def reach(clusters: frozenset[str], weight: str) -> tuple[float, float]:
+    """How far the ink of letters goes above and below the baseline."""
+    return _reach(clusters, fonts("", weight)) if clusters else (0.0, 0.0)
+
+
+@functools.lru_cache(maxsize=256)
+def _reach(clusters: frozenset[str], own: Fonts) -> tuple[float, float]:
+    above = below = 0.0
+    for cluster in sorted(clusters):
+        for piece in _label(cluster, own).pieces:
+            properties = piece.face.properties(100)
+            _, height, descent = text_to_path.get_text_width_height_descent(
+                piece.text, properties, ismath=False
+            )
+            above, below = max(above, height - descent), max(below, descent)
+    return float(above), float(below)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    start: int
+    parts: tuple[str, ...]
+    level: int
+    face: Face
+    space: bool
+
+
+def _compose(text: str, span: Span, levels: Sequence[int], base: int, own: Fonts, *, apart: bool) -> Line:
+    start, end = span
+    own_levels = [0] * (end - start)
+    if any(levels) or base:
+        own_levels = _whole(text[start:end], bidi.line_levels(text, levels, span, base))
+    segments = list(_segments(text, span, own_levels, own, apart=apart))
+    edges = [(0.0, 0.0)] * (end - start)
+    pieces, x = [], 0.0
+    for number in bidi.visual_order([segment.level for segment in segments]):
+        segment = segments[number]
+        backwards = segment.level % 2 == 1
+        shaped = shape(segment.parts, segment.face, backwards)
+        first, last = segment.start, segment.start + len(segment.parts)
+        edges[first - start : last - start] = [(x + a, x + b) for a, b in shaped.edges]
+        if not segment.space:
+            source = directed("".join(c for c in text[first:last] if c not in BIDI_CONTROLS), backwards)
+            absent = frozenset(
+                c for c, p in zip(text[first:last], segment.parts, strict=True) if p == MISSING != c
+            )
+            shown = drawn(segment.parts, backwards)
+            pieces.append(Piece(first, last, x, shaped.width, shown, source, segment.face, absent))
+        x += shaped.width
+    return Line(tuple(pieces), tuple(edges), tuple(bidi.visual_order(own_levels)), x)
+
+
+def _whole(text: str, levels: Sequence[int]) -> list[int]:
+    """Levels of a line where every visible character is on one: that of its first which is no control."""
+    found: list[int] = []
+    for a, b in clusters_of(text):
+        own = next((levels[i] for i in range(a, b) if text[i] not in BIDI_CONTROLS), levels[a])
+        found += [own] * (b - a)
+    return found
+
+
+def _segments(text: str, span: Span, levels: Sequence[int], own: Fonts, *, apart: bool) -> Iterator[_Segment]:
+    start, end = span
+    found: list[tuple[int, tuple[str, ...], int, Face, bool]] = []
+    face = own.base[0]
+    for a, b in clusters_of(text[start:end]):
+        cluster = text[start + a : start + b]
+        space = RUN.match(cluster) is None
+        place = start + a
+        for one, parts in _cluster(cluster, own, face):
+            found.append((place, parts, levels[a], one, space and apart))
+            place += len(parts)
+        face = found[-1][3]
+    for (level, face, space), group in groupby(found, key=lambda each: each[2:]):
+        together = list(group)
+        yield _Segment(together[0][0], tuple(p for each in together for p in each[1]), level, face, space)
+
+
+def _cluster(cluster: str, own: Fonts, before: Face) -> list[tuple[Face, tuple[str, ...]]]:
+    """A visible character in stretches of one face, mostly one, with what is drawn for each of its characters."""
+    if cluster.isascii() and cluster.isprintable() and cluster != " ":
+        return [(own.base[0], tuple(cluster))]
+    parts = tuple("" if c in BIDI_CONTROLS or c == "\n" else c for c in cluster)
+    if all(ignorable(c) for c in cluster):
+        return [(before, parts)]
+    if cluster.isspace():
+        wide = own.face(cluster)
+        if before.covers(cluster) or wide is None:
+            return [(before, parts if before.covers(cluster) else (" ",) * len(parts))]
+        return [(wide, parts)]
+    face = None if _invalid(cluster) else own.face(cluster)
+    if face is not None:
+        return [(face, parts)]
+    return [
+        (f, tuple(p for _, p in group)) for f, group in groupby(_apart(parts, own), key=lambda each: each[0])
+    ]
+
+
+def _apart(parts: Sequence[str], own: Fonts) -> Iterator[tuple[Face, str]]:
+    """Each character of a cluster that no face has as a whole: in the face of the first if that has it, or its own."""
+    blank = own.face(MISSING) or own.base[0]
+    main = (None if _invalid(parts[0]) else own.face(parts[0])) or blank
+    for part in parts:
+        if not part or ignorable(part) or main.covers(part):
+            yield main, part
+            continue
+        other = None if _invalid(part) else own.face(part)
+        yield (other, part) if other else (blank, MISSING)
+
+
+def _invalid(cluster: str) -> bool:
+    return any(unicodedata.category(c) == "Cs" for c in cluster)

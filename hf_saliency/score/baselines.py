@@ -1,0 +1,351 @@
+"""Baselines: what stands in the place of a token that is taken away, as embeddings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.streams import Stream, check_ids
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError
+from hf_saliency.score.batch import Batch
+
+_ROWS = 4096  # of the embedding table at a time
+
+
+def mask_embedding(
+    embedding: nn.Module, tokenizer: Any, ids: Int[Tensor, "batch tokens"]
+) -> Float[Tensor, " width"]:
+    """The embedding of the mask token: the default for masked language models, which have learned to read it.
+
+    Parameters
+    ----------
+    embedding
+        The module that embeds the tokens.
+    tokenizer
+        The tokenizer that belongs to it.
+    ids
+        What is being explained; any function of these three is a baseline if its result can be broadcast to
+        (batch, tokens, width).
+
+    Returns
+    -------
+    Float[Tensor, " width"]
+
+    Raises
+    ------
+    SaliencyError
+        If the tokenizer has no mask token.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(baseline=hs.mask_embedding))
+    >>> heat.arguments["baseline"]
+    'mask_embedding'
+    """
+    return _token(embedding, tokenizer, ids, "mask")
+
+
+def pad_embedding(
+    embedding: nn.Module, tokenizer: Any, ids: Int[Tensor, "batch tokens"]
+) -> Float[Tensor, " width"]:
+    """The embedding of the padding token.
+
+    Parameters
+    ----------
+    embedding
+        As for :func:`mask_embedding`.
+    tokenizer
+        As for :func:`mask_embedding`.
+    ids
+        As for :func:`mask_embedding`.
+
+    Returns
+    -------
+    Float[Tensor, " width"]
+
+    Raises
+    ------
+    SaliencyError
+        If the tokenizer has no padding token.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(baseline=hs.pad_embedding))
+    >>> heat.arguments["baseline"]
+    'pad_embedding'
+    """
+    return _token(embedding, tokenizer, ids, "pad")
+
+
+@torch.no_grad()
+def mean_embedding(
+    embedding: nn.Module, tokenizer: Any, ids: Int[Tensor, "batch tokens"]
+) -> Float[Tensor, " width"]:
+    """The mean of all embeddings of the vocabulary: the default for models that know no mask token.
+
+    Parameters
+    ----------
+    embedding
+        As for :func:`mask_embedding`.
+    tokenizer
+        As for :func:`mask_embedding`.
+    ids
+        As for :func:`mask_embedding`.
+
+    Returns
+    -------
+    Float[Tensor, " width"]
+
+    Raises
+    ------
+    SaliencyError
+        If the module is no ``nn.Embedding``.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(baseline=hs.mean_embedding))
+    >>> heat.arguments["baseline"]
+    'mean_embedding'
+    """
+    if not isinstance(embedding, nn.Embedding):
+        raise SaliencyError(f"{type(embedding).__name__} has no vocabulary to average over.")
+    every = torch.arange(embedding.num_embeddings, device=ids.device)
+    wide = torch.float64 if ids.device.type in ("cpu", "cuda") else torch.float32
+    parts = [every[start : start + _ROWS] for start in range(0, len(every), _ROWS)]
+    total = torch.stack([embedding(part).to(wide).sum(dim=0) for part in parts]).sum(dim=0)
+    return total / len(every)
+
+
+def zero_embedding(
+    embedding: nn.Module, tokenizer: Any, ids: Int[Tensor, "batch tokens"]
+) -> Float[Tensor, " width"]:
+    """Zeros. Layer norms turn small vectors into large ones, so that on many models completeness is far off.
+
+    Parameters
+    ----------
+    embedding
+        As for :func:`mask_embedding`.
+    tokenizer
+        As for :func:`mask_embedding`.
+    ids
+        As for :func:`mask_embedding`.
+
+    Returns
+    -------
+    Float[Tensor, " width"]
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
+    >>> heat = explainer(text, target=target, method=hs.leave_one_out(baseline=hs.zero_embedding))
+    >>> heat.arguments["baseline"]
+    'zero_embedding'
+    """
+    return torch.zeros_like(_embedded(embedding, ids[0, :1]))
+
+
+@torch.no_grad()
+def _embedded(embedding: nn.Module, ids: Int[Tensor, " n"]) -> Float[Tensor, " width"]:
+    vector: Tensor = embedding(ids)[0]
+    return vector
+
+
+def _token(embedding: nn.Module, tokenizer: Any, ids: Tensor, name: str) -> Float[Tensor, " width"]:
+    index = getattr(tokenizer, f"{name}_token_id", None)
+    if index is None:
+        raise SaliencyError(
+            f"{type(tokenizer).__name__} has no {name} token: choose another baseline, such as "
+            "baseline=hs.mean_embedding."
+        )
+    if isinstance(embedding, nn.Embedding):
+        check_ids(Stream(embedding), [index], [getattr(tokenizer, f"{name}_token")])
+    return _embedded(embedding, torch.tensor([index], device=ids.device))
+
+
+Vectors = Callable[[nn.Module, Any, Tensor], Tensor]
+# From texts, given as those that are explained, to the tokens that the model reads.
+ReadTexts = Callable[[Any], Encoding]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What takes the place of a token, resolved for a model.
+
+    Parameters
+    ----------
+    given
+        A function such as :func:`mask_embedding`; a text of as many tokens, or a tuple of texts where what is
+        explained is one; a tensor that can be broadcast to the whole text's (tokens, width); a number.
+    name
+        What to note of it in a result.
+    """
+
+    given: Vectors | str | tuple[str, ...] | Tensor | float
+    name: str | float
+
+    @classmethod
+    def of(cls, given: Any, model: TextModel) -> Baseline:
+        """The baseline that a user gave; None is the default of the model.
+
+        Parameters
+        ----------
+        given
+            As above, or None.
+        model
+            What it is for.
+
+        Returns
+        -------
+        Baseline
+
+        Raises
+        ------
+        SaliencyError
+            For anything else.
+        """
+        if given is None:
+            given = mean_embedding if model.tokenizer.mask_token_id is None else mask_embedding
+        if isinstance(given, Tensor) and given.is_floating_point():
+            return cls(given.detach(), f"tensor {tuple(given.shape)}")
+        if isinstance(given, str) or (isinstance(given, (int, float)) and not isinstance(given, bool)):
+            return cls(given, given)
+        if isinstance(given, tuple) and given and all(isinstance(one, str) for one in given):
+            return cls(given, str(given))
+        if callable(given):
+            return cls(given, getattr(given, "__name__", type(given).__name__))
+        shown = f"a {given.dtype} tensor" if isinstance(given, Tensor) else repr(given)
+        raise SaliencyError(
+            f"baseline={shown}: give hs.mask_embedding, hs.pad_embedding, hs.mean_embedding or hs.zero_embedding, a "
+            "text of as many tokens (a tuple of texts for a tuple), a float tensor (tokens, width), or a function "
+            "(embedding, tokenizer, ids) -> tensor."
+        )
+
+    @torch.no_grad()
+    def embeds(
+        self, model: TextModel, batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]], read: ReadTexts
+    ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
+        """The baseline of each row, one tensor a stream; tokens that are kept are their own.
+
+        Parameters
+        ----------
+        model
+            The model.
+        batch
+            The rows.
+        kept
+            Which tokens of each stream stay: special ones, masks and padding.
+        read
+            How the target encodes texts.
+
+        Returns
+        -------
+        tuple of Float[Tensor, "batch tokens width"]
+
+        Raises
+        ------
+        SaliencyError
+            If the baseline does not have the shape of the text, or is not finite.
+        """
+        words = self._words(batch, read) if isinstance(self.given, (str, tuple)) else None
+        found = []
+        for part, (stream, own) in enumerate(zip(batch.streams, batch.embeds, strict=True)):
+            if words is None:
+                vectors = self._vectors(stream.module, model, batch, part).detach().to(own)
+            else:
+                vectors = stream.embed(_columns_of(words, batch, part)).to(own)
+            if not bool(vectors.isfinite().all()):
+                raise SaliencyError(f"the baseline {self.name!r} holds NaN or infinity.")
+            try:
+                filled = vectors.broadcast_to(own.shape)
+            except RuntimeError as error:
+                raise SaliencyError(
+                    f"the baseline {self.name!r} has the shape {tuple(vectors.shape)}, which does not fit the text's "
+                    f"embeddings {tuple(own.shape[1:])} (tokens, width), special tokens included."
+                ) from error
+            found.append(torch.where(kept[part][..., None], own.detach(), filled))
+        return tuple(found)
+
+    def _vectors(self, embedding: nn.Module, model: TextModel, batch: Batch, part: int) -> Tensor:
+        own = batch.embeds[part]
+        if isinstance(self.given, Tensor):
+            return self._columns(self.given, batch, part)
+        if not callable(self.given):
+            return own.new_tensor(self.given)
+        vectors: Any = self.given(embedding, model.tokenizer, batch.ids[part])
+        if not isinstance(vectors, Tensor):
+            raise SaliencyError(
+                f"the baseline {self.name!r} returned {type(vectors).__name__}, not a tensor."
+            )
+        return vectors
+
+    def _words(self, batch: Batch, read: ReadTexts) -> Encoding:
+        """The baseline's texts, read as those that are explained."""
+        one = isinstance(self.given, str)
+        if one and any(len(row.encoding.texts) > 1 for row in batch.rows):
+            raise SaliencyError(
+                f"the baseline text {self.given!r} is one, and what is explained holds several: give a tuple of texts "
+                "like the one that is explained, or a baseline such as hs.mean_embedding."
+            )
+        shown = f"the baseline {'text' if one else 'texts'} {self.given!r}"
+        try:
+            words = read(self.given)
+        except SaliencyError as error:
+            raise SaliencyError(f"{shown} cannot be read like what is explained: {error}") from error
+        for row in batch.rows:
+            there, own = _counts(words), _counts(row.encoding)
+            if there != own:
+                raise SaliencyError(
+                    f"{shown} {'has' if one else 'have'} {there} tokens, special ones included, but what is explained "
+                    f"has {own}: give as many, or a baseline such as hs.mask_embedding (the function, not its name)."
+                )
+        return words
+
+    def _columns(self, given: Tensor, batch: Batch, part: int) -> Tensor:
+        """A tensor for the whole text, cut to what each row sees."""
+        own = batch.embeds[part]
+        if given.dim() < 2 or given.shape[-2] == 1:
+            return given
+        if given.dim() > 2 or any(len(row.encoding) != len(given) for row in batch.rows):
+            length = len(batch.rows[0].encoding)
+            raise SaliencyError(
+                f"the baseline {self.name!r} does not fit a text of {length} tokens, special ones included: give a "
+                f"tensor of shape ({own.shape[-1]},) or ({length}, {own.shape[-1]})."
+            )
+        filled = own.new_zeros(*own.shape[:2], given.shape[-1])
+        for i, columns in enumerate(batch.columns):
+            filled[i, : len(columns[part])] = given[list(columns[part])].to(own)
+        return filled
+
+
+def _counts(encoding: Encoding) -> str:
+    """How many tokens each text has."""
+    counts = Counter(token.text for token in encoding.tokens)
+    return " and ".join(str(counts[number]) for number in range(len(encoding.texts)))
+
+
+def _columns_of(words: Encoding, batch: Batch, part: int) -> Int[Tensor, "batch tokens"]:
+    """The ids of a baseline's texts, where each row sees its own text's."""
+    ids = batch.ids[part].clone()
+    for i, columns in enumerate(batch.columns):
+        own = columns[part]
+        ids[i, : len(own)] = torch.tensor([words.ids[j] for j in own], device=ids.device)
+    return ids

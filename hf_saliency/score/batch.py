@@ -1,0 +1,253 @@
+"""Batches: rows of many targets and texts as the tensors of one call, under a budget of tokens."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from hf_saliency.adapter.layouts import Layout
+from hf_saliency.adapter.streams import Stream
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import FEATURES, Feature, SaliencyError
+from hf_saliency.maps.spans import word_groups
+from hf_saliency.targets.readout import Reading
+from hf_saliency.targets.target import Row
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The arguments of one call of a :class:`Score`, and which tokens of its text each row shows.
+
+    Parameters
+    ----------
+    streams
+        Where each sequence enters the model.
+    embeds
+        (batch, tokens, width), one a stream.
+    tensors
+        Batch-first tensors in the order of the score's names.
+    ids
+        (batch, tokens) of each stream, what the model reads: masks in place, padded.
+    rows
+        Whose these are.
+    columns
+        For each row and stream, the tokens of its text that the model sees, in order; the rest of the row is
+        padding.
+    """
+
+    streams: tuple[Stream, ...]
+    embeds: tuple[Tensor, ...]
+    tensors: tuple[Tensor, ...]
+    ids: tuple[Int[Tensor, "batch tokens"], ...]
+    rows: tuple[Row, ...]
+    columns: tuple[tuple[Sequence[int], ...], ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens a row has, padding included."""
+        return sum(one.shape[1] for one in self.ids)
+
+    def texts(self) -> tuple[Int[Tensor, " rows"], Int[Tensor, " texts"], Int[Tensor, " rows"]]:
+        """Rows that read the same text in one forward pass.
+
+        Returns
+        -------
+        text
+            Which text each row reads.
+        first
+            For each text, the row that shows most of it.
+        place
+            The row's number among those of its text.
+        """
+        longest: dict[int, int] = {}
+        for i, row in enumerate(self.rows):
+            best = longest.setdefault(id(row.encoding), i)
+            if sum(map(len, self.columns[i])) > sum(map(len, self.columns[best])):
+                longest[id(row.encoding)] = i
+        number = {key: n for n, key in enumerate(longest)}
+        seen: Counter[int] = Counter()
+        text, place = [], []
+        for row in self.rows:
+            text.append(number[id(row.encoding)])
+            place.append(seen[text[-1]])
+            seen[text[-1]] += 1
+        each = functools.partial(torch.tensor, device=self.ids[0].device)
+        return each(text), each(list(longest.values())), each(place)
+
+
+def names(model: TextModel, rows: Sequence[Row], reading: Reading) -> tuple[str, ...]:
+    """The names of the row tensors: what the model reads, then what the target reads."""
+    further = rows[0].encoding.inputs
+    layout = reading.layout
+    found = [name for part in range(layout.parts) for name in model.names(further, part, layout)]
+    found += ["position", "class_id"]
+    if any(read.against_id is not None for row in rows for read in row.reads):
+        found.append("against_id")
+    if reading.mask_id is not None or any(len(row.reads) > 1 for row in rows):
+        found.append("weight")
+    return tuple(found)
+
+
+def seen(row: Row, model: TextModel, *, trim: bool = True) -> tuple[Sequence[int], ...]:
+    """Which tokens of each sequence the model sees for a row: all, a beginning, or the window of a long text."""
+    encoding = row.encoding
+    found: list[Sequence[int]] = list(encoding.parts)
+    if trim and row.length is not None:
+        found[-1] = found[-1][: row.length]
+    limit = model.max_tokens
+    if len(found) == 1 and limit is not None and len(found[0]) > limit:
+        if row.length is not None:
+            found[0] = encoding.window_before(row.length, limit)
+        elif row.position is not None:
+            found[0] = encoding.window(row.position, limit)
+    return tuple(found)
+
+
+def shape(row: Row, model: TextModel, layout: Layout) -> tuple[int, ...]:
+    """How many tokens each sequence of a row has, where it is alone."""
+    own = tuple(len(one) for one in seen(row, model))
+    return (max(own),) * len(own) if layout.one_length else own
+
+
+def collate(
+    model: TextModel, rows: Sequence[Row], reading: Reading, names: Sequence[str], *, trim: bool = True
+) -> Batch:
+    """Lay rows out as tensors: masks in place, cut to what the model sees of the text, padded.
+
+    Parameters
+    ----------
+    model
+        The model.
+    rows
+        The rows.
+    reading
+        What is read of them.
+    names
+        Which tensors are made.
+    trim
+        Whether tokens that a score cannot depend on are left out.
+
+    Returns
+    -------
+    Batch
+    """
+    columns = [seen(row, model, trim=trim) for row in rows]
+    streams = reading.layout.streams(model.streams)
+    tensors: dict[str, Tensor] = {}
+    ids = []
+    longest = max(len(one) for own in columns for one in own) if reading.layout.one_length else 0
+    for part in range(len(streams)):
+        pairs = zip(rows, columns, strict=True)
+        sequences = [_sequence(row, own[part], part, model, reading, names) for row, own in pairs]
+        own_ids = model.pad([{"input_ids": one.pop("ids")} for one in sequences], longest)["input_ids"]
+        if sequences[0]:
+            tensors.update(model.pad(sequences, longest))
+        ids.append(own_ids)
+    tensors.update(_reads(rows, columns, reading, ids[0].device))
+    embeds = tuple(stream.embed(one) for stream, one in zip(streams, ids, strict=True))
+    return Batch(
+        streams, embeds, tuple(tensors[name] for name in names), tuple(ids), tuple(rows), tuple(columns)
+    )
+
+
+def _sequence(
+    row: Row, columns: Sequence[int], part: int, model: TextModel, reading: Reading, names: Sequence[str]
+) -> dict[str, Sequence[int]]:
+    """What the model reads of one sequence, by name, and its ids."""
+    encoding = row.encoding
+    masked = set(row.masked)
+    ids = [model.mask_id() if i in masked else encoding.ids[i] for i in columns]
+    given: dict[str, Sequence[int]] = {"input_ids": ids, "attention_mask": [1] * len(ids)}
+    for name, values in encoding.inputs.items():
+        given[name] = [values[i] for i in columns]
+    named = {reading.layout.name(part, base): value for base, value in given.items()}
+    return {"ids": ids, **{name: value for name, value in named.items() if name in names}}
+
+
+def _reads(
+    rows: Sequence[Row],
+    columns: Sequence[tuple[Sequence[int], ...]],
+    reading: Reading,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Where and which class each row reads, as many reads as the row with the most; the rest weighs nothing."""
+    count = max(len(row.reads) for row in rows)
+    found: dict[str, list[list[float]]] = {
+        name: [] for name in ("position", "class_id", "against_id", "weight")
+    }
+    for row, own in zip(rows, columns, strict=True):
+        reads = row.reads
+        places = [read.position for read in reads]
+        if reading.part is not None:
+            slots = {column: slot for slot, column in enumerate(own[reading.part])}
+            places = [slots[position] for position in places]
+        rest = count - len(reads)
+        found["position"].append([*places, *places[:1] * rest])
+        found["class_id"].append([*(read.class_id for read in reads), *[0] * rest])
+        found["against_id"].append([*(read.against_id or 0 for read in reads), *[0] * rest])
+        found["weight"].append([*[1 / len(reads) if row.mean else 1.0] * len(reads), *[0.0] * rest])
+    wide = torch.float32 if device.type == "mps" else torch.float64
+    kinds = {name: wide if name == "weight" else torch.long for name in found}
+    return {name: torch.tensor(values, dtype=kinds[name], device=device) for name, values in found.items()}
+
+
+def kept(model: TextModel, batch: Batch) -> tuple[Bool[Tensor, "batch _"], ...]:
+    """Tokens of each stream that are not explained away: special ones, masks and padding."""
+    found = []
+    mask = model.tokenizer.mask_token_id
+    for part, ids in enumerate(batch.ids):
+        special = torch.ones(ids.shape, dtype=torch.bool)
+        for i, (row, own) in enumerate(zip(batch.rows, batch.columns, strict=True)):
+            columns = own[part]
+            special[i, : len(columns)] = torch.tensor([row.encoding.tokens[j].special for j in columns])
+        special = special.to(ids.device)
+        found.append(special if mask is None else special | (ids == mask))
+    return tuple(found)
+
+
+def feature_mask(
+    batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]], feature: Feature
+) -> tuple[Int[Tensor, "batch _"], ...]:
+    """For each token the number of its feature, from 0 in each row; -1 for tokens that are kept.
+
+    Parameters
+    ----------
+    batch
+        The rows.
+    kept
+        Which tokens of each stream belong to no feature.
+    feature
+        What a feature is.
+
+    Returns
+    -------
+    tuple of Int[Tensor, "batch tokens"]
+        One a stream; the streams of a row share the count.
+
+    Raises
+    ------
+    SaliencyError
+        If there is no such feature.
+    """
+    if feature not in FEATURES:
+        raise SaliencyError(f"feature={feature!r}: choose one of {', '.join(map(repr, FEATURES))}.")
+    numbers = [torch.full(ids.shape, -1) for ids in batch.ids]
+    stays = [one.cpu() for one in kept]
+    for i, (row, own) in enumerate(zip(batch.rows, batch.columns, strict=True)):
+        slots = [(part, slot) for part, columns in enumerate(own) for slot in range(len(columns))]
+        groups = [[j] for j in range(len(slots))]
+        if feature == "word":
+            shown = row.encoding.columns([column for columns in own for column in columns])
+            groups = word_groups(shown.texts, shown.tokens)
+        free = [not bool(stays[part][i, slot]) for part, slot in slots]
+        groups = [open_ for group in groups if (open_ := [j for j in group if free[j]])]
+        for number, group in enumerate(groups):
+            for part, slot in (slots[j] for j in group):
+                numbers[part][i, slot] = number
+    return tuple(one.to(ids.device) for one, ids in zip(numbers, batch.ids, strict=True))

@@ -1,0 +1,231 @@
+"""AnswerSpan: the target of question answering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from hf_saliency.adapter import tasks
+from hf_saliency.adapter.encoding import Encoding, joined
+from hf_saliency.adapter.layouts import Stacked
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.errors import SaliencyError, Scale, integer
+from hf_saliency.maps import spans
+from hf_saliency.targets.readout import Reading, span_logits, text_logits
+from hf_saliency.targets.target import PREDICTED, Read, Row, Target, check_unit
+from hf_saliency.targets.where import is_range
+
+
+@dataclass(frozen=True)
+class Choice(Target):
+    """A multiple choice model's score of one of the choices; by default of the one that it predicts.
+
+    What is explained is a tuple ``(prompt, first choice, second choice, ...)``. The model reads the prompt with each
+    choice, so the map shows the prompt as often as there are choices. Figures number these from 1: "choice 1 of 2".
+
+    Parameters
+    ----------
+    choice
+        The number of a choice, from 0, or its text. None for the most probable one.
+    against
+        A choice whose score is subtracted (a contrast).
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit. Explaining raises it if there is no such choice.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import BertForMultipleChoice
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(BertForMultipleChoice(model.config), tokenizer)  # untrained
+    >>> given = ("She was thirsty,", "so she drank.", "so she slept.")
+    >>> explainer(given, target=hs.Choice("so she drank.", against="so she slept.")).targets[0].against
+    'so she slept.'
+    """
+
+    task = tasks.CHOICE
+
+    choice: int | str | None = None
+    against: int | str | None = None
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        check_unit(self.unit)
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if not (isinstance(given, tuple) and len(given) > 2):
+            raise SaliencyError(
+                "Choice explains a prompt and two choices or more: explainer((prompt, 'one', 'another'))."
+            )
+        prompt, *choices = given
+        return joined([model.encode(prompt, overflow, pair=one) for one in choices])
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        chosen = PREDICTED if self.choice is None else _number(self.choice, encoding)
+        against = None if self.against is None else _number(self.against, encoding)
+        return [Row(encoding, (Read(chosen, 0, against),))]
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        return Reading(text_logits, self.unit, layout=Stacked(parts))
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        count = len(encoding.parts)
+        return tuple(name for i in range(count) for name in ("prompt", f"choice {i + 1} of {count}"))
+
+    def class_name(self, index: int, row: Row, model: TextModel) -> str:
+        return row.encoding.texts[2 * index + 1]
+
+
+def _number(choice: int | str, encoding: Encoding) -> int:
+    choices = encoding.texts[1::2]
+    if isinstance(choice, str) and choice in choices:
+        return choices.index(choice)
+    number = integer(choice)
+    if number is not None and 0 <= number < len(choices):
+        return number
+    raise SaliencyError(f"there is no choice {choice!r}: there are {', '.join(map(repr, choices))}.")
+
+
+Ends = Literal["both", "start", "end"]
+_LONGEST = 30  # tokens of a predicted answer
+
+
+@dataclass(frozen=True)
+class AnswerSpan(Target):
+    """A question answering model's score of an answer: of its first token as start, its last as end, or both.
+
+    What is explained is a tuple ``(question, context)``; both are in the map.
+
+    Parameters
+    ----------
+    answer
+        The answer: a string of the context (its first occurrence), or a slice of the context's characters. None
+        for the best span that the model predicts, of at most 30 tokens.
+    ends
+        ``"both"``, one target, whose score is the sum of the start's and the end's; ``"start"`` or ``"end"`` for
+        one of them.
+    against
+        Another answer, given in the same way, whose score is subtracted (a contrast).
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``, of a token among all tokens of question and context.
+
+    Raises
+    ------
+    SaliencyError
+        For another ``ends`` or unit. Explaining raises it if an answer is not in the context.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import BertForQuestionAnswering
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(BertForQuestionAnswering(model.config), tokenizer)  # untrained
+    >>> given = ("Who drank tea?", "Anna drank hot tea.")
+    >>> explainer(given, target=hs.AnswerSpan("hot tea")).targets[0].label
+    'hot tea'
+    """
+
+    task = tasks.ANSWERS
+
+    answer: str | slice | None = None
+    ends: Ends = "both"
+    against: str | slice | None = None
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        check_unit(self.unit)
+        for name, one in (("answer", self.answer), ("against", self.against)):
+            if not (one is None or isinstance(one, str) or (isinstance(one, slice) and is_range(one))):
+                raise SaliencyError(
+                    f"{name}={one!r}: give a string of the context, or a slice of its characters, slice(16, 23)."
+                )
+        if self.ends not in ("both", "start", "end"):
+            raise SaliencyError(f"ends={self.ends!r}: choose 'both', 'start' or 'end'.")
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if not (isinstance(given, tuple) and len(given) == 2):
+            raise SaliencyError(
+                "AnswerSpan explains a question and its context: explainer((question, context))."
+            )
+        return model.encode(given[0], overflow, pair=given[1])
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        if self.answer is None:
+            first, last = self._predicted(encoding, model)
+        else:
+            first, last = _found(self.answer, encoding)
+        others: tuple[int | None, int | None] = (None, None)
+        if self.against is not None:
+            others = _found(self.against, encoding)
+        reads = {"start": Read(first, 0, others[0]), "end": Read(last, 1, others[1])}
+        chosen = tuple(reads.values()) if self.ends == "both" else (reads[self.ends],)
+        against = "" if others == (None, None) else self._label(encoding, *others)
+        label = self._label(encoding, first, last)
+        position = last if self.ends == "end" else first
+        stands = tuple(range(first, last + 1)) if self.ends == "both" else ()
+        return [Row(encoding, chosen, position, label=label, positions=stands, against=against)]
+
+    def _label(self, encoding: Encoding, first: int | None, last: int | None) -> str:
+        assert first is not None
+        assert last is not None
+        text = encoding.texts[1][encoding.tokens[first].start : encoding.tokens[last].end]
+        return text if self.ends == "both" else f"{self.ends} of {text}"
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        return Reading(span_logits, self.unit)
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return "question", "context"
+
+    def class_name(self, index: int, row: Row, model: TextModel) -> str:
+        if index >= len(row.encoding):
+            return "padding"
+        token = row.encoding.tokens[index]
+        return row.encoding.texts[token.text][token.start : token.end] or token.piece
+
+    def _predicted(self, encoding: Encoding, model: TextModel) -> tuple[int, int]:
+        """The span in the context with the largest sum of its two logits."""
+        own = _context(encoding)
+        if not own:
+            raise SaliencyError("no token of the context is left: the question is too long for the model.")
+        device = model.streams[0].device
+        rows = {
+            "text": torch.tensor([0], device=device),
+            "position": torch.tensor([[0, 1]], device=device),
+        }
+        start, end = span_logits(model.run(encoding), rows)[0].float().cpu()[:, own]
+        sums = start[:, None] + end[None, :]
+        allowed = torch.ones_like(sums).triu().tril(_LONGEST - 1).bool()
+        best = int(sums.masked_fill(~allowed, -torch.inf).argmax())
+        return own[best // len(own)], own[best % len(own)]
+
+
+def _context(encoding: Encoding) -> list[int]:
+    return [i for i, token in enumerate(encoding.tokens) if token.text == 1 and not token.special]
+
+
+def _found(answer: str | slice, encoding: Encoding) -> tuple[int, int]:
+    """The first and the last token of an answer that is given."""
+    context = encoding.texts[1]
+    if isinstance(answer, slice):
+        start, end, _ = answer.indices(len(context))
+    else:
+        wanted = answer.strip()
+        start = context.find(wanted) if wanted else -1
+        end = start + len(wanted)
+    own = _context(encoding)
+    places = [(encoding.tokens[i].start, encoding.tokens[i].end) for i in own]
+    found = spans.overlapping(places, start, end) if start >= 0 else []
+    if not found:
+        raise SaliencyError(
+            f"the answer {answer!r} is not in the context {context!r}: give a string of it (case counts), or a slice "
+            "of its characters."
+        )
+    return own[found[0]], own[found[-1]]

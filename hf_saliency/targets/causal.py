@@ -1,0 +1,280 @@
+"""NextToken: each next token of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_saliency.adapter import tasks
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.layouts import Layout, OneSequence
+from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
+from hf_saliency.errors import SaliencyError, Scale, integer
+from hf_saliency.targets.generation import followed, messages, rendered, reply, translated, written
+from hf_saliency.targets.readout import Reading, token_logits
+from hf_saliency.targets.target import PREDICTED, Read, Row, Target, check_tokens, check_unit, only_text
+from hf_saliency.targets.where import (
+    Where,
+    checked,
+    one_token,
+    own_text,
+    plain_tokens,
+    positions,
+    settle_where,
+)
+
+
+def prepare(target: NextToken | Continuation) -> None:
+    check_unit(target.unit)
+    check_tokens(target.token, target.predicted, target.against)
+    settle_where(target)
+
+
+def following_rows(
+    target: NextToken | Continuation,
+    chosen: Sequence[int],
+    encoding: Encoding,
+    model: TextModel,
+    layout: Layout,
+) -> list[Row]:
+    """A row for each chosen token, read at the token before it; or one for all of them."""
+    begin = encoding.starts[-1]
+    if not chosen:
+        raise SaliencyError(
+            f"the text {encoding.texts[-1]!r} has only special tokens and a first one to explain: give a longer "
+            "text, or where= for one of the special tokens."
+        )
+    if begin in chosen:
+        raise SaliencyError(
+            f"{encoding.tokens[begin].piece!r} is the first token that the model reads, so nothing predicts it: "
+            "explain a later one."
+        )
+    left_to_right = model.trims(encoding, layout)
+    reads = []
+    for i in chosen:
+        class_id = encoding.ids[i]
+        before = encoding.texts[0] if encoding.tokens[i].text and len(encoding.starts) == 1 else ""
+        if target.token is not None:
+            class_id = one_token(target.token, "token", encoding, i, model, before)
+        elif target.predicted:
+            class_id = PREDICTED
+        against = None
+        if target.against is not None:
+            against = one_token(target.against, "against", encoding, i, model, before)
+        reads.append(Read(class_id, i - 1, against))
+    if target.total:
+        length = max(chosen) - begin if left_to_right else None
+        label = encoding.texts[-1][encoding.tokens[chosen[0]].start : encoding.tokens[chosen[-1]].end]
+        model.check_fits(len(encoding))
+        return [Row(encoding, tuple(reads), None, length=length, label=label.strip())]
+    return [
+        Row(
+            encoding,
+            (read,),
+            i,
+            length=i - begin if left_to_right else None,
+            label=own_text(encoding, i, read.class_id, model),
+        )
+        for i, read in zip(chosen, reads, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Continuation(Target):
+    """What a model writes after a prompt, or for a source: the score of each of its tokens, given all before it.
+
+    The prompt is a string or a conversation (a list of ``{"role": ..., "content": ...}``, by the tokenizer's chat
+    template; if the assistant speaks last, that message is the continuation). A tuple ``(prompt, continuation)``
+    gives both. For an encoder-decoder they are source and target: the map then shows how the target's tokens
+    depend on the source and on the target's tokens before them.
+
+    Parameters
+    ----------
+    text
+        The continuation of each prompt, with the space that it begins with; None for the one in the tuple, or else
+        for what the model writes, greedily.
+    where
+        Which tokens of the continuation are explained, as for :class:`MaskedToken`; None for every one that is
+        not special.
+    token
+        The token whose score is explained in the place of each: a string that is one token there, or an id.
+    predicted
+        Explain the most probable token at each place instead.
+    against
+        A token whose score is subtracted (a contrast), given as for ``token``.
+    total
+        One target for all of them: the sum of their scores, with ``unit="log_prob"`` the log-probability of the
+        continuation.
+    max_new_tokens
+        Where the model stops at the latest; it stops earlier where it reads no more tokens.
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a prompt raises it if the
+        continuation is empty, the model ends at once, or both are longer than the model reads.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> tokenizer = hs.load_demo()[1]
+    >>> config = GPT2Config(vocab_size=len(tokenizer), n_layer=1, bos_token_id=2, eos_token_id=3)
+    >>> explainer = hs.Explainer(GPT2LMHeadModel(config), tokenizer)  # untrained
+    >>> heat = explainer(("She drank", " hot tea."), target=hs.Continuation())
+    >>> [row.label for row in heat.targets]
+    ['hot', 'tea', '.']
+    """
+
+    text: str | None = None
+    where: Where | Sequence[Where] | None = None
+    token: str | int | None = None
+    predicted: bool = False
+    against: str | int | None = None
+    total: bool = False
+    max_new_tokens: int = 20
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        prepare(self)
+        if not (self.text is None or isinstance(self.text, str)):
+            raise SaliencyError(
+                f"text={self.text!r}: give the continuation as a string, Continuation(' ...')."
+            )
+        if (integer(self.max_new_tokens) or 0) < 1:
+            raise SaliencyError(f"max_new_tokens={self.max_new_tokens!r}: give a whole number, 1 or more.")
+
+    def check(self, model: TextModel) -> None:
+        task = tasks.SEQ2SEQ if model.encoder_decoder else tasks.CAUSAL
+        tasks.check(model.model, task, "Continuation")
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        prompt, text, special = self._split(given, model)
+        if model.encoder_decoder:
+            source = model.encode(prompt, overflow, special=special, whole=True)
+            return translated(source, text, model, self.max_new_tokens)
+        # A prompt that fills the model leaves no room for what follows it, cut or not.
+        overflow = "windows" if overflow in OVERFLOWS else overflow
+        before = model.encode(prompt, overflow, special=special)
+        if text is None:
+            return written(before, model, self.max_new_tokens)
+        return followed(before, text, model, special=special)
+
+    def _split(self, given: Any, model: TextModel) -> tuple[str, str | None, bool]:
+        """Prompt, continuation, and whether the tokenizer adds special tokens."""
+        prompt, text, paired = given, self.text, isinstance(given, tuple) and len(given) == 2
+        if paired:
+            if text is not None:
+                raise SaliencyError(
+                    f"Continuation({text!r}) has its text, and the tuple {given!r} holds another: give one."
+                )
+            prompt, text = given
+        if not isinstance(prompt, list):
+            return prompt if paired else only_text(prompt, self), text, True
+        asked = messages(prompt)
+        if text is None and asked[-1]["role"] == "assistant":
+            *asked, last = asked
+            text = reply(last)
+        return rendered(asked, model, answer=True), text, False
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        where = checked(self.where)
+        own = [i for i, token in enumerate(encoding.tokens) if token.text == 1]
+        if where is None:
+            chosen = [i for i in own if not encoding.tokens[i].special]
+        else:
+            chosen = positions(where, encoding, text=1)
+            if any(i not in own for i in chosen):
+                raise SaliencyError(
+                    f"where={self.where!r} is in the prompt: the continuation has the tokens {own[0]} to {own[-1]}."
+                )
+        return following_rows(self, chosen, encoding, model, model.layout)
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        return Reading(token_logits, self.unit, part=parts - 1, layout=model.layout)
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return ("source text", "target text") if model.encoder_decoder else ("prompt", "continuation")
+
+
+@dataclass(frozen=True)
+class NextToken(Target):
+    """A causal language model's score of each token of a text, given the tokens before it.
+
+    One text gives a triangle: a token's score depends on the tokens before it, and the scores of all others are
+    exactly zero. The first token of a text has nothing before it and is no target.
+
+    Parameters
+    ----------
+    where
+        Which tokens are explained, as for :class:`MaskedToken`: the tokens that are predicted, not those that
+        the model is read at. None for every token that is not special.
+    token
+        The token whose score is explained in the place of each: a string that is one token there, or an id.
+    predicted
+        Explain the most probable token at each place instead.
+    against
+        A token whose score is subtracted (a contrast), given as for ``token``.
+    total
+        One target for all of them: the sum of their scores. With ``unit="log_prob"`` that is the
+        log-probability of the text.
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a text raises it if
+        ``where`` is not there or has no token before it, or if ``token`` or ``against`` is not one token.
+
+    References
+    ----------
+    Yin and Neubig, Interpreting Language Models with Contrastive Explanations, 2022, arXiv:2202.10419
+    (``against``).
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> tokenizer = hs.load_demo()[1]
+    >>> config = GPT2Config(vocab_size=len(tokenizer), n_layer=1, bos_token_id=2, eos_token_id=3)
+    >>> explainer = hs.Explainer(GPT2LMHeadModel(config), tokenizer)  # untrained
+    >>> heat = explainer("She drank hot tea.", target=hs.NextToken("tea"))
+    >>> int((heat.scores[0] != 0).sum()) == heat.targets[0].position  # the tokens before it
+    True
+    """
+
+    task = tasks.CAUSAL
+
+    where: Where | Sequence[Where] | None = None
+    token: str | int | None = None
+    predicted: bool = False
+    against: str | int | None = None
+    total: bool = False
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        prepare(self)
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if isinstance(given, list):
+            return model.encode(rendered(messages(given), model, answer=False), overflow, special=False)
+        if isinstance(given, tuple) and len(given) == 2:
+            raise SaliencyError(
+                "NextToken explains one text; a prompt and what follows it are explained by target=hs.Continuation()."
+            )
+        return model.encode(only_text(given, self), overflow)
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        where = checked(self.where)
+        if where is not None:
+            chosen = positions(where, encoding)
+        else:
+            chosen = [i for i in plain_tokens(encoding, "NextToken(index)") if i]
+        return following_rows(self, chosen, encoding, model, OneSequence())
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        return Reading(token_logits, self.unit, part=0)

@@ -1,0 +1,54 @@
+"""The default target of a model: what its users would ask first."""
+
+from __future__ import annotations
+
+from hf_saliency.adapter import tasks
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError
+from hf_saliency.targets.answers import AnswerSpan, Choice
+from hf_saliency.targets.causal import Continuation, NextToken
+from hf_saliency.targets.labels import Label, TokenLabel
+from hf_saliency.targets.masked import MaskedToken
+from hf_saliency.targets.similarity import Similarity
+from hf_saliency.targets.target import Target
+
+_DEFAULTS: dict[str, type[Target]] = {
+    target.__name__: target
+    for target in (Label, TokenLabel, AnswerSpan, Choice, Continuation, MaskedToken, NextToken, Similarity)
+}
+
+
+def default_target(model: TextModel) -> Target:
+    """What is explained if nothing else is asked for; ``tasks.PRECEDENCE`` says which task of a model counts.
+
+    Parameters
+    ----------
+    model
+        A model.
+
+    Returns
+    -------
+    Target
+
+    Raises
+    ------
+    SaliencyError
+        If the model's class is none that transformers lists for a task.
+    """
+    for task in tasks.tasks_of(model.model):
+        return _DEFAULTS[task.target]()
+    raise SaliencyError(
+        f"{type(model.model).__name__} is no class of transformers with a head, so say what is explained: "
+        "target=hs.Output(lambda output, rows: ...) for any number of its output, hs.Label() for labels of a text, "
+        "hs.TokenLabel() for labels of tokens, hs.MaskedToken() for a masked language model, hs.NextToken() for a "
+        "causal one, hs.Similarity() for an encoder."
+    )
+
+
+def example(model: TextModel, given: object) -> str:
+    """How a target of this model is written, with the word that a user gave in its place."""
+    name = next((task.target for task in tasks.tasks_of(model.model)), "Label")
+    word = repr(given) if isinstance(given, str) else ""
+    if name == "Similarity" or not word:
+        return f"hs.{name}()"
+    return f"hs.{name}({'label=' if name == 'TokenLabel' else ''}{word})"

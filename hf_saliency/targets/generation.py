@@ -1,0 +1,347 @@
+"""A prompt and what follows it as one encoding: given, or written by the model, greedily."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from hf_saliency.adapter.encoding import Encoding, joined
+from hf_saliency.adapter.hooks import borrowed
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.spans import Token, trim
+
+_CONTEXT = 8  # tokens before a generated one that its spelling may depend on
+
+
+def generated(prompt: Encoding, model: TextModel, max_new_tokens: int) -> list[int]:
+    """All that the decoder reads and writes: the prompt first, or what starts it."""
+    if not callable(getattr(model.model, "generate", None)):
+        raise SaliencyError(
+            f"{type(model.model).__name__} has no generate(): give the continuation, Continuation(' ...')."
+        )
+    config: Any = copy.deepcopy(model.model.generation_config)
+    for name in ("temperature", "top_p", "top_k", "min_p", "typical_p", "max_length", "cache_implementation"):
+        setattr(config, name, None)
+    config.do_sample, config.num_beams, config.max_new_tokens = False, 1, max_new_tokens
+    if config.pad_token_id is None:
+        config.pad_token_id = model.pad_id
+    given = {name: value for name, value in model.given(prompt, model.layout).items() if name != "use_cache"}
+    with torch.inference_mode(False), torch.no_grad(), borrowed(model.model):
+        found = model.model.generate(**given, generation_config=config)  # type: ignore[operator]
+    ids: list[int] = found[0].tolist()
+    return ids
+
+
+def is_special(i: int, model: TextModel) -> bool:
+    """Whether a token is none of the text's own."""
+    return i in set(model.tokenizer.all_special_ids) - {model.tokenizer.unk_token_id}
+
+
+def content(ids: Sequence[int], model: TextModel) -> list[int]:
+    """The tokens up to the one that ends the text."""
+    ends = getattr(getattr(model.model, "generation_config", None), "eos_token_id", None)
+    stops = set(ends if isinstance(ends, list) else [ends]) | {model.tokenizer.eos_token_id}
+    stop = next((i for i, one in enumerate(ids) if one in stops), len(ids))
+    if stop == 0:
+        raise SaliencyError(
+            "the model ends its text at once, so there is nothing to explain: give another prompt, or the "
+            "continuation itself."
+        )
+    return list(ids[:stop])
+
+
+def named(ids: Sequence[int], end: int, model: TextModel) -> list[Token]:
+    """Special tokens, which all stand at one place of the text."""
+    pieces: Any = model.tokenizer.convert_ids_to_tokens(list(ids))
+    return [Token(str(piece), end, end, special=True) for piece in pieces]
+
+
+def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tuple[str, list[Token]]:
+    """The text of generated tokens, and each of them at its place: what decoding adds for it."""
+
+    def decoded(count: int) -> str:
+        some = [*before[-_CONTEXT:], *ids[:count]]
+        return str(model.tokenizer.decode(some, clean_up_tokenization_spaces=False))
+
+    base = decoded(0)
+    whole = decoded(len(ids))
+    if not whole.startswith(base):  # decoding changes what came before: spell the tokens alone
+        return spelling((), ids, model)
+    text = whole[len(base) :]
+    # A character whose bytes are spread over tokens belongs to the last of them.
+    ends = [len(_common(text, decoded(count)[len(base) :])) for count in range(len(ids) + 1)]
+    pieces: Any = model.tokenizer.convert_ids_to_tokens(list(ids))
+    tokens = []
+    for piece, i, start, end in zip(pieces, ids, ends, ends[1:], strict=False):
+        place = trim(text, min(start, end), end)
+        tokens.append(Token(str(piece), *place, text=1 if before else 0, special=is_special(i, model)))
+    return text, tokens
+
+
+def _common(text: str, beginning: str) -> str:
+    same = next((i for i, (a, b) in enumerate(zip(text, beginning, strict=False)) if a != b), None)
+    return text[: min(len(text), len(beginning)) if same is None else same]
+
+
+Message = dict[str, Any]
+
+
+def messages(given: Any) -> list[Message]:
+    """The messages of a conversation.
+
+    Parameters
+    ----------
+    given
+        A list of ``{"role": ..., "content": ...}``. A content is a string, or a list of parts where the template
+        takes such; a message of tool calls needs none.
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    SaliencyError
+        If it is anything else.
+    """
+    for message in given if isinstance(given, list) and given else [given]:
+        known = isinstance(message, dict) and isinstance(message.get("role"), str)
+        if not known or not (isinstance(message.get("content"), (str, list)) or message.get("tool_calls")):
+            raise SaliencyError(
+                "a conversation is a list of messages with a role and a content, explainer([{'role': 'user', "
+                f"'content': 'Some text.'}}]), and {message!r} is none."
+            )
+    return list(given)
+
+
+def reply(message: Message) -> str:
+    """The text of the message that is explained.
+
+    Parameters
+    ----------
+    message
+        The last one, whose content is a string or a list of ``{"type": "text", "text": ...}``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SaliencyError
+        If there is anything but text in it.
+    """
+    content = message.get("content")
+    parts = [{"text": content}] if isinstance(content, str) else content or []
+    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise SaliencyError(
+            f"the assistant's message {message!r} is not text alone: give its content as a string."
+        )
+    return "".join(map(str, texts))
+
+
+def rendered(conversation: Sequence[Message], model: TextModel, *, answer: bool) -> str:
+    """A conversation as the model's chat template writes it.
+
+    Parameters
+    ----------
+    conversation
+        Its messages.
+    model
+        Whose tokenizer has the template.
+    answer
+        Whether the beginning of the assistant's next message is added.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SaliencyError
+        If the tokenizer has no template, or it does not take these messages.
+    """
+    if not getattr(model.tokenizer, "chat_template", None):
+        raise SaliencyError(
+            f"{type(model.tokenizer).__name__} has no chat template, which a conversation needs: give the prompt as a "
+            "string, or set tokenizer.chat_template."
+        )
+    try:
+        text: Any = model.tokenizer.apply_chat_template(
+            list(conversation), tokenize=False, add_generation_prompt=answer
+        )
+    except Exception as error:  # whatever the template raises
+        raise SaliencyError(f"the chat template does not take this conversation: {error}") from error
+    for message in conversation:
+        content = message.get("content")
+        if isinstance(content, list) and str(content) in text:
+            raise SaliencyError(
+                f"the chat template takes no list of parts as content, and would write {content!r} as it stands: give "
+                "the content as a string."
+            )
+    return str(text)
+
+
+def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) -> Encoding:
+    """A prompt and the text that follows it, without a space between them, tokenized as one.
+
+    Parameters
+    ----------
+    prompt
+        The prompt.
+    text
+        What follows, with the space that it begins with.
+    model
+        Whose tokens these are.
+    special
+        Whether the tokenizer adds special tokens to the prompt.
+
+    Returns
+    -------
+    Encoding
+        Of two texts. Where the last token of the prompt and the first of the text would be one, they are
+        tokenized apart, as a model that continues the prompt would see them.
+
+    Raises
+    ------
+    SaliencyError
+        If the text is empty, or both are longer than the model reads.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise SaliencyError(f"the continuation is empty ({text!r}): give the text that follows the prompt.")
+    (before,) = prompt.texts
+    end = prompt.content.stop
+    whole = model.encode(before + text, "windows", special=special)
+    if whole.ids[:end] == prompt.ids[:end]:
+        own = range(end, whole.content.stop)
+        ids, tokens = [whole.ids[i] for i in own], [whole.tokens[i] for i in own]
+        shift = len(before)
+    else:
+        alone = model.encode(text, "windows", special=False)
+        ids, tokens, shift = list(alone.ids), list(alone.tokens), 0
+    placed = [
+        dataclasses.replace(token, text=1, start=max(token.start - shift, 0), end=max(token.end - shift, 0))
+        for token in tokens
+    ]
+    return _extended(prompt, text, ids, placed, model)
+
+
+def written(prompt: Encoding, model: TextModel, max_new_tokens: int) -> Encoding:
+    """A prompt and what the model continues it with, greedily.
+
+    Parameters
+    ----------
+    prompt
+        The prompt.
+    model
+        The model.
+    max_new_tokens
+        Where it stops at the latest, unless the model reads no more tokens.
+
+    Returns
+    -------
+    Encoding
+        Of two texts, without the token that ends a text.
+
+    Raises
+    ------
+    SaliencyError
+        If the model cannot generate, has no room for a token, or ends at once.
+    """
+    end = prompt.content.stop
+    room = model.room(max_new_tokens, end)
+    if room < 1:
+        raise model.too_long(
+            end, "That leaves no token for the continuation: give a shorter prompt.", "prompt"
+        )
+    ids = generated(prompt.columns(range(end)), model, room)[end:]
+    text, tokens = spelling(prompt.ids[:end], content(ids, model), model)
+    return _extended(prompt, text, ids[: len(tokens)], tokens, model)
+
+
+def _extended(
+    prompt: Encoding, text: str, ids: Sequence[int], tokens: Sequence[Token], model: TextModel
+) -> Encoding:
+    end = prompt.content.stop
+    advice = f"The prompt has {end} of them: shorten it or the continuation."
+    model.check_fits(end + len(ids), advice, "text with its prompt")
+    return Encoding(
+        (*prompt.texts, text),
+        (*prompt.ids[:end], *ids),
+        (*prompt.tokens[:end], *tokens),
+        {
+            name: (*values[:end], *(values[end - 1 : end] * len(ids)))
+            for name, values in prompt.inputs.items()
+        },
+    )
+
+
+def translated(source: Encoding, text: str | None, model: TextModel, max_new_tokens: int) -> Encoding:
+    """A source and what an encoder-decoder writes for it, as the two sequences that the model reads.
+
+    Parameters
+    ----------
+    source
+        What the encoder reads.
+    text
+        What the decoder is to write; None for what it does write, greedily.
+    model
+        The model.
+    max_new_tokens
+        Where it stops at the latest, unless the model reads no more tokens.
+
+    Returns
+    -------
+    Encoding
+        Of two texts and two sequences. The second is what the decoder reads, which starts with tokens of its
+        own; its last token is one that the model only writes.
+
+    Raises
+    ------
+    SaliencyError
+        If the text is empty or longer than the model reads, or the model ends at once.
+    """
+    if text is None:
+        ids = generated(source, model, model.room(max_new_tokens))
+        first = next((i for i, one in enumerate(ids) if i and not is_special(one, model)), len(ids))
+        spelled, plain = spelling((), content(ids[first:], model), model)
+        head, tail = ids[:first], ids[first + len(plain) :]
+        tokens = [*named(head, 0, model), *plain, *named(tail[:1], len(spelled), model)]
+        target = Encoding((spelled,), tuple(ids[: len(tokens)]), tuple(tokens))
+    else:
+        if not isinstance(text, str) or not text.strip():
+            raise SaliencyError(f"the target text is empty ({text!r}): there is nothing to explain.")
+        labels = model.encode(text, "windows", as_target=True)
+        model.check_fits(len(labels), "Give a shorter one: overflow= is for the source alone.", "target")
+        shifted = _shifted(labels.ids, model)
+        head = shifted[: len(shifted) - (len(labels) - 1)]
+        target = dataclasses.replace(
+            labels,
+            ids=(*head, *labels.ids),
+            tokens=(*named(head, 0, model), *labels.tokens),
+            inputs={},
+        )
+    return joined([source, target])
+
+
+def _shifted(labels: Sequence[int], model: TextModel) -> list[int]:
+    """What the decoder reads while it writes labels."""
+    shift = getattr(model.model, "prepare_decoder_input_ids_from_labels", None)
+    if callable(shift):
+        ids: list[int] = shift(torch.tensor([labels], device=model.streams[0].device))[0].tolist()
+        if ids[1:] == list(labels[:-1]):
+            return ids
+    start = getattr(getattr(model.model, "generation_config", None), "decoder_start_token_id", None)
+    start = getattr(model.model.config, "decoder_start_token_id", None) if start is None else start
+    if start is None:
+        raise SaliencyError(
+            f"{type(model.model).__name__} does not say what its decoder starts with: set "
+            "model.config.decoder_start_token_id."
+        )
+    return [int(start), *labels[:-1]]

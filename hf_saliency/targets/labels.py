@@ -1,0 +1,310 @@
+"""Label: the target of classifiers of a text or a pair of texts."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hf_saliency.adapter import hooks, tasks
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.errors import SaliencyError, Scale, integer
+from hf_saliency.maps import spans
+from hf_saliency.targets.readout import Activation, Reading, text_logits, token_logits
+from hf_saliency.targets.target import PAIR, PREDICTED, Read, Row, Target, check_unit, text_or_pair
+from hf_saliency.targets.where import Where, checked, plain_tokens, positions, settle_where
+
+
+@dataclass(frozen=True)
+class Label(Target):
+    """A classifier's score of a label; by default of the one that it predicts.
+
+    A tuple of two texts is a pair, such as premise and hypothesis: both are in the map. A head with several
+    labels that exclude each other has probabilities by softmax, a multi-label head
+    (``problem_type="multi_label_classification"``) by sigmoid; what a regression head gives is a value.
+
+    Parameters
+    ----------
+    label
+        A name in ``model.config.id2label``, an index, or a list of these, one target each. None for the most
+        probable label.
+    all_labels
+        Explain every label, one target each.
+    against
+        A label whose score is subtracted (a contrast).
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit, or if both ``label`` and ``all_labels`` are given. Explaining a text raises it if the
+        model has no such label, with those that it has.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import BertForSequenceClassification
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(BertForSequenceClassification(model.config), tokenizer)  # untrained
+    >>> heat = explainer("She drank hot tea.", target=hs.Label(all_labels=True))
+    >>> [row.label for row in heat.targets]
+    ['LABEL_0', 'LABEL_1']
+    """
+
+    task = tasks.CLASSIFICATION
+
+    label: str | int | Sequence[str | int] | None = None
+    all_labels: bool = False
+    against: str | int | None = None
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        check_unit(self.unit)
+        if self.all_labels and self.label is not None:
+            raise SaliencyError(f"label={self.label!r} and all_labels=True exclude each other.")
+        if isinstance(self.label, (list, tuple)) and not self.label:
+            raise SaliencyError("label=[] is empty: give a label, a list of some, or all_labels=True.")
+        if isinstance(self.label, list):
+            object.__setattr__(self, "label", tuple(self.label))
+
+    def check(self, model: TextModel) -> None:
+        super().check(model)
+        if _regression(model) and (self.unit != "logit" or self.against is not None):
+            raise SaliencyError(
+                f"{type(model.model).__name__} predicts a number, which has no probability and no other label: "
+                "give Label() without unit= and against=."
+            )
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        return text_or_pair(given, self, model, overflow)
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        labels = names(model)
+        against = None if self.against is None else label_id(self.against, labels)
+        wanted: Sequence[Any]
+        if self.all_labels:
+            wanted = sorted(labels)
+            if not wanted:
+                raise SaliencyError(
+                    f"{type(model.model).__name__} does not name its labels: give their indices, Label([0, 1])."
+                )
+        elif self.label is None:
+            wanted = [0] if _regression(model) else [PREDICTED]
+        else:
+            wanted = self.label if isinstance(self.label, tuple) else [self.label]
+        ids = [i if i == PREDICTED and self.label is None else label_id(i, labels) for i in wanted]
+        return [Row(encoding, (Read(int(i), 0, against),)) for i in ids]
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        config = model.config
+        several = getattr(config, "problem_type", None) == "multi_label_classification"
+        activation: Activation = "sigmoid" if several or len(names(model)) == 1 else "softmax"
+        padless = config is not None and getattr(config, "pad_token_id", None) is None
+        return Reading(
+            text_logits,
+            "value" if _regression(model) else self.unit,
+            activation,
+            labels_at_end=len(names(model)) if padless else 0,
+            names=not _regression(model),
+        )
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return PAIR if len(encoding.texts) == 2 else ()
+
+    def class_name(self, index: int, row: Row, model: TextModel) -> str:
+        return names(model).get(index, str(index))
+
+
+def names(model: TextModel) -> dict[int, str]:
+    """The labels of a classifier by their index; empty for a module without a configuration."""
+    config = getattr(model.model, "config", None)
+    found: Mapping[Any, Any] = getattr(config, "id2label", None) or {}
+    return {int(index): str(name) for index, name in found.items()}
+
+
+def label_id(label: str | int, labels: Mapping[int, str]) -> int:
+    """The index of a label given by name or index.
+
+    Parameters
+    ----------
+    label
+        What a user gave.
+    labels
+        Those that there are.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    SaliencyError
+        If it is none of these.
+    """
+    index = integer(label)
+    if index is not None and (index in labels or (not labels and index >= 0)):
+        return index
+    text = label if isinstance(label, str) else ""
+    found = [i for i, name in labels.items() if text and name == text]
+    found = found or [i for i, name in labels.items() if text and name.casefold() == text.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise SaliencyError(
+            f"the labels {', '.join(map(str, found))} are all called {label!r}: give an index."
+        )
+    there = ", ".join(f"{i}: {name!r}" for i, name in sorted(labels.items())) or "none by name: give an index"
+    raise SaliencyError(f"label {label!r} is not one of the model's labels. It has {there}.")
+
+
+def _regression(model: TextModel) -> bool:
+    config = model.config
+    problem = getattr(config, "problem_type", None)
+    return problem == "regression" or (problem is None and len(names(model)) == 1)
+
+
+Aggregation = Literal["word", "entity"]
+
+
+@dataclass(frozen=True)
+class TokenLabel(Target):
+    """A token classifier's score of a label, for each token; by default of the label that it predicts.
+
+    Parameters
+    ----------
+    where
+        As for :class:`MaskedToken`. None for every token that is not special.
+    label
+        A name in ``model.config.id2label`` or an index. None for the most probable label of each token.
+    aggregation
+        None for one target a token; ``"word"`` for one a word, whose score is the mean of its tokens' scores;
+        ``"entity"`` for one an entity: neighbours predicted as one (``B-PER``, ``I-PER``), the mean of their
+        predicted labels' scores. Tokens predicted as no entity (``O``) are left out then.
+    against
+        A label whose score is subtracted (a contrast).
+    unit
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
+
+    Raises
+    ------
+    SaliencyError
+        For an unknown unit or aggregation, and if a label is given for entities, which have their own.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> from transformers import BertForTokenClassification
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(BertForTokenClassification(model.config), tokenizer)  # untrained
+    >>> explainer("She drank hot tea.", target=hs.TokenLabel("tea", label="LABEL_1")).targets[0].label
+    'tea: LABEL_1'
+    """
+
+    task = tasks.TOKENS
+
+    where: Where | Sequence[Where] | None = None
+    label: str | int | None = None
+    aggregation: Aggregation | None = None
+    against: str | int | None = None
+    unit: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        check_unit(self.unit)
+        settle_where(self)
+        if self.aggregation not in (None, "word", "entity"):
+            raise SaliencyError(f"aggregation={self.aggregation!r}: choose None, 'word' or 'entity'.")
+        if self.aggregation == "entity" and self.label is not None:
+            raise SaliencyError(
+                f"label={self.label!r} and aggregation='entity' exclude each other: an entity has the labels that "
+                "the model predicts."
+            )
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        return Reading(token_logits, self.unit, part=0)
+
+    def class_name(self, index: int, row: Row, model: TextModel) -> str:
+        return names(model).get(index, str(index))
+
+    def label_of(self, row: Row, classes: str) -> str:
+        """The token and its label."""
+        if row.label or row.position is None:
+            return row.label or classes
+        token = row.encoding.tokens[row.position]
+        text = row.encoding.texts[token.text][token.start : token.end] or token.piece
+        return f"{_quoted(text)}: {classes}"
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        labels = names(model)
+        against = None if self.against is None else label_id(self.against, labels)
+        given = None if self.label is None else label_id(self.label, labels)
+        where = checked(self.where)
+        chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
+        if self.aggregation is not None:
+            model.check_fits(len(encoding))
+        if self.aggregation is None:
+            each = PREDICTED if given is None else given
+            return [Row(encoding, (Read(each, i, against),), i) for i in chosen]
+        predicted = _predicted(encoding, model)
+        groups: list[tuple[list[int], int | None]]
+        if self.aggregation == "word":
+            groups = [
+                (group, given if given is not None else predicted[group[0]])
+                for whole in spans.word_groups(encoding.texts, encoding.tokens)
+                if (group := [i for i in whole if i in set(chosen)])
+            ]
+        else:
+            groups = [(group, None) for group in _entities(chosen, predicted, labels)]
+        if not groups:
+            raise SaliencyError(
+                "the model finds no entity in this text: give TokenLabel() for every token, or leave the text out."
+            )
+        rows = []
+        for group, class_id in groups:
+            reads = tuple(Read(predicted[i] if class_id is None else class_id, i, against) for i in group)
+            first, last = encoding.tokens[group[0]], encoding.tokens[group[-1]]
+            text = encoding.texts[first.text][first.start : last.end]
+            kind = _kind(labels.get(reads[0].class_id, str(reads[0].class_id)))[1]
+            label = f"{_quoted(text)}: {kind}"
+            rows.append(Row(encoding, reads, group[0], label=label, mean=True, positions=tuple(group)))
+        return rows
+
+
+def _quoted(text: str) -> str:
+    """A text that ends with punctuation in quotes, so that no colon follows it."""
+    return f"“{text}”" if unicodedata.category(text[-1])[0] in "PS" else text
+
+
+def _predicted(encoding: Encoding, model: TextModel) -> list[int]:
+    """The most probable label of each token."""
+    output = model.run(encoding)
+    logits = hooks.tensor(output, "logits", 3, "(batch, tokens, labels)", "load a token classifier.")
+    found: list[int] = logits[0].argmax(dim=-1).tolist()
+    return found
+
+
+def _kind(label: str) -> tuple[str, str]:
+    """The prefix of a label in the scheme of inside, beginning and end, and its entity."""
+    prefix, dash, entity = label.partition("-")
+    return (prefix, entity) if dash and prefix in ("B", "I", "E", "S", "L", "U") else ("", label)
+
+
+def _entities(chosen: Sequence[int], predicted: Sequence[int], labels: Mapping[int, str]) -> list[list[int]]:
+    """Neighbouring tokens of one entity; a beginning starts a new one."""
+    found: list[list[int]] = []
+    before = ""  # the entity that may go on
+    for previous, i in itertools.pairwise([-2, *sorted(chosen)]):
+        prefix, entity = _kind(labels.get(predicted[i], str(predicted[i])))
+        if entity == "O":
+            before = ""
+            continue
+        goes_on = bool(found) and entity == before and previous == i - 1 and prefix not in ("B", "S", "U")
+        if goes_on:
+            found[-1].append(i)
+        else:
+            found.append([i])
+        before = "" if prefix in ("E", "L", "S", "U") else entity
+    return found

@@ -1,0 +1,103 @@
+"""Targets of one's own: any number that a function reads from a model's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.errors import UNITS, SaliencyError, Unit, called
+from hf_saliency.targets.readout import Reading, Rows
+from hf_saliency.targets.target import PAIR, Read, Row, Target, text_or_pair
+
+ScoreOf = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, " batch"]]
+
+
+@dataclass(frozen=True)
+class Output(Target):
+    """Whatever a function reads from the model's output: for heads that no other target knows.
+
+    The model may be any module around an encoder, and may return anything: a tuple, a dict, a dataclass, a bare
+    tensor.
+
+    Parameters
+    ----------
+    score
+        From what the model returns, and a mapping of the tensors that it was called with (``input_ids``,
+        ``attention_mask``, ..., batch first), to one number a row of the batch. A row's number must depend on that
+        row alone, and be differentiable.
+    label
+        What to show for it.
+    unit
+        What it is measured in.
+
+    Raises
+    ------
+    SaliencyError
+        If the score is no function or the unit is unknown. Explaining a text raises it if the function returns
+        anything but one number a row.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> first = hs.Output(lambda output, rows: output.logits[:, 0].amax(dim=-1), label="best at [CLS]")
+    >>> explainer("She drank hot tea.", target=first).scores.shape
+    (1, 9)
+    """
+
+    score: ScoreOf
+    label: str = "output"
+    unit: Unit = "value"
+
+    def __post_init__(self) -> None:
+        if not callable(self.score):
+            raise SaliencyError(
+                f"score={self.score!r}: give a function (output, rows) -> (batch,), such as lambda output, rows: "
+                "output.logits[:, 2]."
+            )
+        if self.unit not in UNITS:
+            raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, UNITS))}.")
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        """A text, or a pair of texts as one sequence."""
+        return text_or_pair(given, self, model, overflow)
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        return [Row(encoding, (Read(0),), label=self.label)]
+
+    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+        # The function makes the unit, so nothing is left to do to its number.
+        return Reading(_Number(self.score), self.unit, activation="none", names=False)
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return PAIR if len(encoding.texts) == 2 else ()
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A function's number a row, as logits of the one class that there is."""
+
+    score: ScoreOf
+
+    def __call__(self, output: Any, rows: Rows) -> Float[Tensor, "rows 1 1"]:
+        count = len(rows["text"])
+        advice = "It is called with the model's output and inputs: lambda output, rows: output.logits[:, 2]."
+        found: Any = called(self.score, "the function of hs.Output", advice, output, rows)
+        if not isinstance(found, Tensor) or found.shape != (count,):
+            given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise SaliencyError(
+                f"the function of hs.Output returned {given} for a batch of {count}: it must return a tensor of shape "
+                f"({count},), one number a row."
+            )
+        if not found.is_floating_point():
+            raise SaliencyError(
+                f"the function of hs.Output returned {found.dtype}, which has no gradient: it must return "
+                "floating-point numbers, such as a logit, and not a comparison or an index."
+            )
+        return found[:, None, None]

@@ -1,0 +1,180 @@
+"""Similarity: the target of models that embed texts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hf_saliency.adapter import hooks
+from hf_saliency.adapter.encoding import Encoding, joined
+from hf_saliency.adapter.layouts import InTurn
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.errors import SaliencyError, called
+from hf_saliency.targets.readout import Reading, Rows
+from hf_saliency.targets.target import PAIR, Read, Row, Target
+
+Pool = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, "batch width"]]
+Pooling = Literal["mean", "first", "last"]
+Metric = Literal["cosine", "dot"]
+
+
+@dataclass(frozen=True)
+class Similarity(Target):
+    """How similar a model finds two texts: the cosine of their embeddings, each read on its own.
+
+    What is explained is a tuple of two texts; the tokens of both are in the map.
+
+    Parameters
+    ----------
+    pooling
+        What makes an embedding of a text from the hidden states of its last layer: their ``"mean"``, the
+        ``"first"`` token's (``[CLS]``), the ``"last"`` token's, or a function from the model's output and the
+        tensors that it was called with to (batch, width). By default the mean; of a ``SentenceTransformer`` what
+        its ``encode`` gives, by all of its layers.
+    metric
+        ``"cosine"`` or ``"dot"``. By default the cosine; of a ``SentenceTransformer`` its own
+        ``similarity_fn_name``.
+    against
+        A third text, whose similarity to the first is subtracted (a contrast): why is the second one nearer? Its
+        tokens are in the map, too.
+
+    Raises
+    ------
+    SaliencyError
+        For another pooling or metric. Explaining raises it for anything but two texts, and if the second is the one
+        that is subtracted.
+
+    References
+    ----------
+    Reimers and Gurevych, Sentence-BERT, 2019, arXiv:1908.10084.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> model, tokenizer = hs.load_demo()
+    >>> explainer = hs.Explainer(model.bert, tokenizer)  # the encoder alone
+    >>> explainer(("She drank hot tea.", "He had a coffee."), target=hs.Similarity("mean")).scores.shape
+    (1, 16)
+    """
+
+    pooling: Pooling | Pool | None = None
+    metric: Metric | None = None
+    against: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.pooling not in ("mean", "first", "last", None) and not callable(self.pooling):
+            raise SaliencyError(
+                f"pooling={self.pooling!r}: choose 'mean', 'first', 'last' or give a function."
+            )
+        if self.metric not in ("cosine", "dot", None):
+            raise SaliencyError(f"metric={self.metric!r}: choose 'cosine' or 'dot'.")
+        if self.against is not None and not isinstance(self.against, str):
+            raise SaliencyError(f"against={self.against!r}: give a text, such as against='He had a coffee.'.")
+
+    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if not (isinstance(given, tuple) and len(given) == 2):
+            raise SaliencyError("Similarity explains two texts: explainer((one, another)).")
+        if given[1] == self.against:
+            raise SaliencyError(
+                f"against={self.against!r} is the second text, and the difference always zero: give another one."
+            )
+        texts = given if self.against is None else (*given, self.against)
+        return joined([model.encode(one, overflow, whole=True) for one in texts])
+
+    def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
+        first, second, *_ = (encoding.columns(part).ids for part in encoding.parts)
+        if self.against is None and first == second and self._own(model)[1] == "cosine":
+            warnings.warn(
+                "both texts have the same tokens, so that their cosine is 1, its largest value: the gradient there "
+                "is zero, and scores from it are rounding alone. Give two texts that differ, or method='occlusion'.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return [Row(encoding, (Read(0),), label="similarity", against=self.against or "")]
+
+    def reading(self, model: TextModel, parts: int = 2) -> Reading:
+        pooling, metric = self._own(model)
+        return Reading(
+            _Similar(pooling, metric), "value", activation="none", layout=InTurn(parts), names=False
+        )
+
+    def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
+        return PAIR if self.against is None else (*PAIR, "against")
+
+    def _own(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
+        """What is compared and how, where the model has a word in it."""
+        if model.sentences is None:
+            return self.pooling or "mean", self.metric or "cosine"
+        if isinstance(self.pooling, str):
+            raise SaliencyError(
+                f"pooling={self.pooling!r}: {type(model.model).__name__} has a pooling of its own, so leave pooling= "
+                "out; for another one explain its transformer, hs.Explainer(model[0].auto_model, model.tokenizer), or "
+                "give a function of its features, pooling=lambda output, rows: output['token_embeddings'][:, 0]."
+            )
+        own = model.sentences.metric
+        if self.metric is None and own not in ("cosine", "dot"):
+            raise SaliencyError(
+                f"{type(model.model).__name__} compares texts by {own!r}, which Similarity does not: choose "
+                "metric='cosine' or metric='dot'."
+            )
+        return self.pooling or _sentence_embedding, self.metric or own
+
+
+def _sentence_embedding(output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
+    """What a SentenceTransformer embeds a text as."""
+    advice = "its layers end without a Pooling; give pooling= a function of what the model returns."
+    return hooks.tensor(output, "sentence_embedding", 2, "(batch, width)", advice)
+
+
+@dataclass(frozen=True)
+class _Similar:
+    """The similarity of two outputs, less that of the first and a third, as logits of the one class that there is."""
+
+    pooling: Pooling | Pool
+    metric: Metric
+
+    def __call__(self, output: Any, rows: Rows) -> Float[Tensor, "rows 1 1"]:
+        first, *others = (self._embedding(one, part, rows) for part, one in enumerate(output))
+        found = [self._similarity(first, other) for other in others]
+        return (found[0] if len(found) == 1 else found[0] - found[1])[:, None, None]
+
+    def _similarity(
+        self, one: Float[Tensor, "batch width"], other: Float[Tensor, "batch width"]
+    ) -> Float[Tensor, " batch"]:
+        if self.metric == "dot":
+            return (one * other).sum(dim=-1)
+        return torch.nn.functional.cosine_similarity(one, other, dim=-1)
+
+    def _embedding(self, output: Any, part: int, rows: Rows) -> Float[Tensor, "batch width"]:
+        own = {name.removesuffix(f".{part}"): one for name, one in rows.items() if name.endswith(f".{part}")}
+        if callable(self.pooling):
+            return _pooled(self.pooling, output, own)
+        states = hooks.tensor(
+            output,
+            "last_hidden_state",
+            3,
+            "(batch, tokens, width)",
+            "load AutoModel.from_pretrained(name), or give pooling= a function of what the model returns.",
+        )
+        mask = own.get("attention_mask", torch.ones(states.shape[:2])).to(states)
+        if self.pooling == "mean":
+            return (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        last = mask.sum(dim=1).long() - 1 if self.pooling == "last" else torch.zeros(len(states)).long()
+        return states[torch.arange(len(states), device=states.device), last.to(states.device)]
+
+
+def _pooled(pooling: Pool, output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
+    """What a function of the user's makes of a text."""
+    advice = "It is called with the model's output and its inputs by name, and returns (batch, width)."
+    found: Any = called(pooling, "the function of pooling=", advice, output, rows)
+    count = len(rows["input_ids"])
+    if isinstance(found, Tensor) and found.dim() == 2 and len(found) == count and found.is_floating_point():
+        return found
+    given = f"{tuple(found.shape)} {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+    raise SaliencyError(f"the function of pooling= returned {given} for a batch of {count}. {advice}")

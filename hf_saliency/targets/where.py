@@ -1,0 +1,235 @@
+"""Places: from what a user writes to tokens of a text, and from a string to the token that it is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError, integer
+from hf_saliency.maps import spans
+
+Where = int | str | slice
+
+
+def checked(where: object) -> tuple[Where, ...] | None:
+    """The places of a target's ``where``; None for its default.
+
+    Parameters
+    ----------
+    where
+        A token's index, a word, a slice of characters, or a list of these.
+
+    Returns
+    -------
+    tuple of int, str or slice, or None
+
+    Raises
+    ------
+    SaliencyError
+        For anything else.
+    """
+    if where is None:
+        return None
+    given = tuple(where) if isinstance(where, (list, tuple)) else (where,)
+    places = tuple(one for place in given if (one := _place(place)) is not None)
+    if not given or len(places) < len(given):
+        raise SaliencyError(
+            f"where={where!r}{' is empty' * (not given)}: give a token's index, a word of the text, a slice "
+            "of characters, or a list of these."
+        )
+    return places
+
+
+def _place(place: object) -> Where | None:
+    if isinstance(place, slice):
+        return place if is_range(place) else None
+    return place if isinstance(place, str) else integer(place)
+
+
+def is_range(characters: slice) -> bool:
+    """Whether a slice is one of characters: from and to whole numbers, without a step."""
+    ends = (characters.start, characters.stop)
+    return characters.step is None and all(end is None or integer(end) is not None for end in ends)
+
+
+def settle_where(target: Any) -> None:
+    """Check a frozen target's ``where``, and make a tuple of a list, so that the target can be compared and hashed."""
+    checked(target.where)
+    if isinstance(target.where, list):
+        object.__setattr__(target, "where", tuple(target.where))
+
+
+def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
+    """The tokens at an index, at each occurrence of a word, or in a slice of characters.
+
+    Parameters
+    ----------
+    place
+        As in ``where``.
+    encoding
+        The texts.
+    text
+        In which of them words and characters are looked up.
+
+    Returns
+    -------
+    list of list of int
+        One list an occurrence.
+
+    Raises
+    ------
+    SaliencyError
+        If it is not there.
+    """
+    whole = encoding.texts[text]
+    if isinstance(place, str):
+        ranges = spans.occurrences(whole, place)
+        if not ranges:
+            raise SaliencyError(_word_missing(place, whole))
+    elif isinstance(place, slice):
+        start, stop, _ = place.indices(len(whole))
+        ranges = [(start, stop)]
+    else:
+        if not -len(encoding) <= place < len(encoding):
+            raise SaliencyError(f"there is no token {place}: the text has {len(encoding)}, counted from 0.")
+        return [[place % len(encoding)]]
+    own = [i for i, token in enumerate(encoding.tokens) if token.text == text]
+    spots = [(encoding.tokens[i].start, encoding.tokens[i].end) for i in own]
+    found = [[own[i] for i in spans.overlapping(spots, start, stop)] for start, stop in ranges]
+    if not any(found):
+        raise SaliencyError(f"no token stands at {place!r} of {whole!r}.")
+    return [tokens for tokens in found if tokens]
+
+
+def positions(where: Sequence[Where], encoding: Encoding, text: int = 0) -> list[int]:
+    """The tokens at several places, each once, in the order given."""
+    found = [i for place in where for tokens in find(place, encoding, text) for i in tokens]
+    return list(dict.fromkeys(found))
+
+
+def _word_missing(word: str, text: str) -> str:
+    there = list(dict.fromkeys(text[start:end] for start, end in spans.words(text)))
+    same = [w for w in there if w.casefold() == word.casefold()]
+    near = same or difflib.get_close_matches(word, there, n=3) or there[:10]
+    return (
+        f"the word {word!r} is not in the text (case counts, and parts of words do not); there is "
+        f"{', '.join(map(repr, near))}. Part of a word is addressed by characters: MaskedToken(slice(start, end))."
+    )
+
+
+def one_token(
+    value: str | int, name: str, encoding: Encoding, position: int, model: TextModel, before: str = ""
+) -> int:
+    """The id of a token given by its id, by the string that makes it at this place, or by its own name.
+
+    Parameters
+    ----------
+    value
+        The token.
+    name
+        What the user calls it, for errors.
+    encoding
+        The text.
+    position
+        In place of which of its tokens.
+    model
+        Whose tokens they are.
+    before
+        What the tokenizer reads before the text of this token.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    SaliencyError
+        If it is not one token.
+    """
+    if not isinstance(value, str):
+        index = integer(value)
+        if index is None or not 0 <= index < model.classes:
+            raise SaliencyError(f"{name}={value!r}: the model has the token ids 0 to {model.classes - 1}.")
+        return index
+    place = encoding.tokens[position]
+    text = encoding.texts[place.text]
+    start = len(before) + place.start
+    end = start + len(value)
+    there = model.encode(before + text[: place.start] + value + text[place.end :], overflow="windows")
+    found = spans.overlapping([(token.start, token.end) for token in there.tokens], start, end)
+    if len(found) == 1:
+        token = there.tokens[found[0]]
+        known = there.ids[found[0]] != model.tokenizer.unk_token_id
+        if (token.start, token.end) == (start, end) and known:
+            return there.ids[found[0]]
+    named = model.tokenizer.convert_tokens_to_ids(value)
+    if isinstance(named, int) and model.tokenizer.convert_ids_to_tokens(named) == value:
+        return named
+    pieces = ", ".join(repr(there.tokens[i].piece) for i in found) or "nothing"
+    raise SaliencyError(
+        f"{name}={value!r} must be one token of this tokenizer, but in place of {encoding.tokens[position].piece!r} "
+        f"it is read as {pieces}: give one of these, another word, or a token id."
+    )
+
+
+def same_length(
+    value: str, name: str, encoding: Encoding, span: Sequence[int], model: TextModel
+) -> list[int]:
+    """The ids of a string in the place of some tokens, of which it must have as many.
+
+    Parameters
+    ----------
+    value
+        The string.
+    name
+        What the user calls it, for errors.
+    encoding
+        The text.
+    span
+        In place of which neighbouring tokens.
+    model
+        Whose tokens they are.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    SaliencyError
+        If it has another number of tokens.
+    """
+    first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
+    text = encoding.texts[first.text]
+    end = first.start + len(value)
+    there = model.encode(text[: first.start] + value + text[last.end :], overflow="windows")
+    found = spans.overlapping([(token.start, token.end) for token in there.tokens], first.start, end)
+    if len(found) == len(span):
+        return [there.ids[i] for i in found]
+    pieces = ", ".join(repr(there.tokens[i].piece) for i in found) or "nothing"
+    raise SaliencyError(
+        f"{name}={value!r} is read as {pieces} in place of {text[first.start : last.end]!r}, which has {len(span)} "
+        "tokens: give a string with as many."
+    )
+
+
+def own_text(encoding: Encoding, position: int, class_id: int, model: TextModel) -> str:
+    """What the text calls a token, if it is the class that is scored and one that the tokenizer knows; else ""."""
+    token = encoding.tokens[position]
+    if class_id != encoding.ids[position] or class_id == model.tokenizer.unk_token_id:
+        return ""
+    return encoding.texts[token.text][token.start : token.end]
+
+
+def plain_tokens(encoding: Encoding, instead: str) -> list[int]:
+    """The tokens that are not special, at least one."""
+    plain = [i for i, token in enumerate(encoding.tokens) if not token.special]
+    if not plain:
+        raise SaliencyError(
+            f"the text {encoding.texts[0]!r} has special tokens only: there is nothing to explain. Give "
+            f"{instead} to explain one of them all the same."
+        )
+    return plain

@@ -1,0 +1,110 @@
+"""A map in a notebook: small, static HTML, in which nothing from the text has power."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import sample_maps as maps
+from hypothesis import given, settings
+
+from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.spans import Token
+from hf_saliency.palette import LIGHT
+
+VOID = {"br"}
+
+
+class Read(HTMLParser):
+    """The tags, the styles and the text of some HTML, which must be well-formed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.spans: list[tuple[str, str]] = []
+        self._style = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "span":
+            self._style = dict(attrs)["style"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.open and self.open[-1] == "span":
+            self.spans.append((data, self._style))
+
+
+@settings(max_examples=60, deadline=None)
+@given(maps.maps())
+def test_any_map_is_a_few_harmless_tags(one: SaliencyMap) -> None:
+    found = Read(one._repr_html_())
+    assert found.tags <= {"div", "b", "bdi", "span", "br"}
+    assert found.attributes <= {"style", "dir"}
+    one._repr_html_().encode()
+
+
+def test_what_it_shows() -> None:
+    heat = maps.sweep(provenance={"model": "a/<b>"})
+    found = Read(heat._repr_html_())
+    assert "SaliencyMap 6 x 8, gradient_norm, a/<b>" in found.text
+    assert "un, masked, logit 1.50; predicted: UN 0.50, other 0.25" in found.text
+    assert "and 3 more targets" in found.text
+    assert found.text.count("unbelievable") == 0  # a line break of the text stays
+    assert found.text.count(maps.TEXT) == 3
+
+
+def test_colors_are_the_palettes_and_the_target_is_framed() -> None:
+    heat = maps.sweep()
+    spans = Read(heat.select("end")._repr_html_()).spans
+    strengths = np.arange(8) / 6  # the special token at the end, of 7, does not count
+    for label, column in (("an", 1), ("un", 2), ("believ", 4), ("able", 5)):
+        step = np.floor(strengths[column] * 10 + 0.5) / 10
+        assert (label, f"background-color:{LIGHT.color(step)}") in spans
+    assert ("end", f"outline:1.5px solid;background-color:{LIGHT.color(1)}") in spans
+
+
+def test_signs_and_scores_that_are_no_numbers() -> None:
+    scores = np.array([[0, 1, -2, np.nan, np.inf, 1, 2, 0.0]])
+    heat = maps.sweep(scores=scores, targets=(TargetRow("x", None, float("nan")),), signed=True)
+    spans = Read(heat._repr_html_()).spans
+    assert ("un", f"background-color:{LIGHT.color(-1)}") in spans
+    assert ("-", "text-decoration:line-through") in spans
+    assert [text for text, _ in spans][-10:-4] == ["−100", "−80", "−60", "−40", "−20", "20"]
+    assert "nan" not in Read(heat._repr_html_()).text
+
+
+def test_it_stays_small() -> None:
+    text = "word " * 5000
+    tokens = tuple(Token("word", i, i + 4) for i in range(0, len(text) - 1, 5))
+    rows = tuple(TargetRow("word", i, 1.0) for i in range(300))
+    heat = SaliencyMap((text,), tokens, rows, np.random.default_rng(0).uniform(size=(300, 5000)), "m")
+    html = heat._repr_html_()
+    assert len(html) < 100_000
+    assert "…" in html
+
+
+def test_a_map_without_targets_or_tokens_shows_itself() -> None:
+    heat = SaliencyMap(("",), (), (), np.zeros((0, 0)), "m")
+    assert "SaliencyMap 0 x 0, m" in Read(heat._repr_html_()).text
+
+
+@pytest.mark.parametrize("text", ["\u202eevil", "a\0b\x1b", "\ud800"])
+def test_directions_end_with_their_text_and_controls_are_replaced(text: str) -> None:
+    heat = SaliencyMap((text,), (Token(text, 0, 1),), (TargetRow(text, 0, 1.0),), np.ones((1, 1)), text)
+    html = heat._repr_html_()
+    assert f"<bdi>{text}</bdi>" in html or "\N{REPLACEMENT CHARACTER}" in html
+    assert not {"\0", "\x1b", "\ud800"} & set(html)

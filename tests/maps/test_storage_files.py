@@ -1,0 +1,196 @@
+"""Files of maps: written whole or not at all, and every path that cannot be one is named."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sample_maps import sweep
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps import document as storage
+from hf_saliency.maps.saliency_map import SaliencyMap
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions, links and pipes")
+
+
+def permissions(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_save_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / ("m" * 251 + ".jsn")  # the longest name that there is
+    path.write_text("old")
+    sweep().save(path)
+    assert SaliencyMap.load(str(path)) == sweep()
+    sweep(method="new").save(str(path))
+    assert SaliencyMap.load(path).method == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_path_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep().save("map.json")
+    assert SaliencyMap.load(tmp_path / "map.json") == sweep()
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt("stopped")])
+def test_an_interrupted_write_leaves_the_old_file(
+    failing: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "map.json"
+    sweep(method="old").save(path)
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(os, failing, fail)
+    stopped = isinstance(error, KeyboardInterrupt)
+    message = "stopped" if stopped else "cannot write .*map.json': No space left on device"
+    with pytest.raises(KeyboardInterrupt if stopped else SaliencyError, match=message):
+        sweep(method="new").save(path)
+    monkeypatch.undo()
+    assert SaliencyMap.load(path).method == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "map.json"
+    sweep().save(path)
+    done = threading.Event()
+
+    def write() -> None:
+        for number in range(60):
+            sweep(method=str(number) * 5000).save(path)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reads = 0
+    while not done.is_set() or not reads:
+        SaliencyMap.load(path)
+        reads += 1
+    writer.join()
+    assert SaliencyMap.load(path).method == "59" * 5000
+
+
+def test_permissions_are_those_of_any_new_file_or_of_the_old_one(tmp_path: Path) -> None:
+    path, other = tmp_path / "map.json", tmp_path / "other.json"
+    old = os.umask(0o027)
+    try:
+        sweep().save(path)
+        sweep().save(other)
+        assert permissions(path) == 0o640
+        assert os.umask(0o027) == 0o027
+        path.chmod(0o600)
+        sweep().save(path)
+        assert permissions(path) == 0o600
+        assert permissions(other) == 0o640
+    finally:
+        os.umask(old)
+
+
+def test_a_link_goes_on_to_point_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    path, link, dangling = tmp_path / "folder" / "map.json", tmp_path / "link", tmp_path / "dangling"
+    path.write_text("old")
+    link.symlink_to(path)
+    dangling.symlink_to(tmp_path / "folder" / "new.json")
+    for one in (link, dangling):
+        sweep().save(one)
+        assert one.is_symlink()
+        assert SaliencyMap.load(one.resolve()) == sweep()
+
+
+def test_what_is_no_regular_file_is_written_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    sweep().save(pipe)
+    with os.fdopen(end, "rb") as file:
+        assert storage.loads(file.read().decode(), SaliencyMap) == sweep()
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "Is a directory"),
+        ("missing/map.json", "No such file or directory"),
+        ("file/map.json", "Not a directory"),
+        ("a\0b", "embedded null"),
+        ("m" * 300, "File name too long"),
+        ("loop", "Too many levels of symbolic links"),
+    ],
+)
+def test_a_path_that_cannot_be_a_file_is_named(name: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    before = sorted(tmp_path.iterdir())
+    path = tmp_path / name
+    for action in ("write", "read"):
+        with pytest.raises(SaliencyError, match=f"cannot {action} .*: {reason}") as raised:
+            sweep().save(path) if action == "write" else SaliencyMap.load(path)
+        assert repr(str(path)) in str(raised.value)
+        assert raised.value.__cause__ is not None
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "map.json").write_text("old")
+    tmp_path.chmod(0o500)
+    try:
+        if os.geteuid() == 0:  # whom no permission stops
+            monkeypatch.setattr("builtins.open", _refused)
+        with pytest.raises(SaliencyError, match=r"cannot write .*map.json': Permission denied"):
+            sweep().save(tmp_path / "map.json")
+    finally:
+        tmp_path.chmod(0o700)
+        monkeypatch.undo()
+    assert (tmp_path / "map.json").read_text() == "old"
+
+
+def _refused(*_: Any, **__: Any) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n\x00", "is damaged or no saliency map: it is not UTF-8 text"),
+        (b"\x80\x04\x95", "it is not UTF-8 text"),
+        ("{}".encode("utf-16"), "it is not UTF-8 text"),
+        (b"", "it is not JSON"),
+        (b"{}", "is no saliency map"),
+    ],
+)
+def test_a_foreign_file_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "foreign"
+    path.write_bytes(content)
+    with pytest.raises(SaliencyError, match=f"^'{path}' .*{message}"):
+        SaliencyMap.load(path)
+
+
+def test_a_file_is_read_without_torch(tmp_path: Path) -> None:
+    sweep(scores=np.ones((6, 8))).save(tmp_path / "map.json")
+    code = """
+import sys, hf_saliency as hs
+heat = hs.SaliencyMap.load(sys.argv[1])
+heat.to_textual_heatmap(), heat.select("end").words().normalized(), repr(heat)
+print(heat == heat, {"torch", "captum", "transformers", "matplotlib"} & set(sys.modules))
+"""
+    command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "map.json")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True set()\n"
+
+
+def test_dumps_and_loads_need_no_file() -> None:
+    assert storage.loads(storage.dumps(sweep()), SaliencyMap) == sweep()

@@ -1,0 +1,155 @@
+"""Pages say what is true: snippets run, the table of methods is complete, and other tools' numbers come out."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import captum.attr
+import numpy as np
+import pypdf
+import pytest
+import replicas
+import tiny
+import torch
+
+import hf_saliency as hs
+from hf_saliency.attribution.registry import METHODS
+
+ROOT = Path(__file__).parents[2]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/methods.md", "docs/figures.md", "docs/page.md"])
+@pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning")
+def test_snippets_run_one_after_the_other(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    snippets = re.findall(r"^```python\n(.*?)^```", page(name), flags=re.DOTALL | re.MULTILINE)
+    assert len(snippets) >= 2
+    labels = {0: "entailment", 1: "contradiction"}
+    names: dict[str, Any] = {  # what a page may take for given
+        "causal_lm": tiny.of_class("GPT2LMHeadModel"),
+        "classifier": tiny.of_class("BertForSequenceClassification", id2label=labels),
+        "tokenizer": tiny.tokenizer(),
+    }
+    for snippet in snippets:
+        exec(compile(snippet, name, "exec"), names)
+
+
+def test_the_table_of_methods_is_that_of_the_code() -> None:
+    lines = re.findall(r"^\| `(\w+)` \|(.*)\|$", page("docs/methods.md"), flags=re.MULTILINE)
+    found = {name: [cell.strip() for cell in rest.split("|")] for name, rest in lines}
+    assert list(found) == list(METHODS)
+    for name, (sign, unit, forward, backward, seconds, citation) in found.items():
+        method = METHODS[name]()
+        assert sign == ("signed" if method.signed else "unsigned")
+        assert unit == method.unit
+        assert citation == (method.citation or "-")
+        passes = int(forward.replace(",", "")), int(backward.replace(",", ""))
+        if method.passes is not None:
+            assert passes == method.passes(36)
+        assert float(seconds) > 0
+
+
+def test_six_methods_in_one_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = str(ROOT / "examples/compare_methods.py")
+    monkeypatch.setattr(sys, "argv", [example, "--output", str(tmp_path)])
+    names = runpy.run_path(example, run_name="__main__")
+    assert {path.name for path in tmp_path.iterdir()} == {"compare_methods.pdf", "compare_methods.png"}
+    printed = capsys.readouterr().out.splitlines()
+    assert [line[:30].strip() for line in printed] == list(names["methods"]())
+    (page,) = pypdf.PdfReader(tmp_path / "compare_methods.pdf").pages
+    assert float(page.mediabox.width) == pytest.approx(6.75 * 72)
+    assert page.extract_text().count("hospital") >= 6
+
+
+# What other tools compute, by hand
+
+
+TEXT, WORD, FOIL = "the cat learned it !", "cat", "dog"
+
+
+def logit(embeds: torch.Tensor, word: str = WORD) -> torch.Tensor:
+    model, tokenizer = tiny.masked_lm("bert")
+    return replicas.scalar(model, seen(), 2, tokenizer.convert_tokens_to_ids(word))(embeds)
+
+
+def probability(embeds: torch.Tensor) -> torch.Tensor:
+    model, tokenizer = tiny.masked_lm("bert")
+    logits = [replicas.scalar(model, seen(), 2, i)(embeds) for i in range(48)]
+    return torch.stack(logits).softmax(0)[tokenizer.convert_tokens_to_ids(WORD)]
+
+
+def seen() -> list[int]:
+    _, tokenizer = tiny.masked_lm("bert")
+    ids = tokenizer(TEXT)["input_ids"]
+    return [*ids[:2], tokenizer.mask_token_id, *ids[3:]]
+
+
+def share(values: np.ndarray) -> np.ndarray:
+    return values / np.abs(values).sum()
+
+
+def by_hand() -> dict[str, np.ndarray]:
+    model, tokenizer = tiny.masked_lm("bert")
+    table = model.get_input_embeddings().weight.detach()
+    e = table[seen()]
+    y = replicas.gradient(logit, e).numpy()
+    p = replicas.gradient(probability, e).numpy()
+    against = replicas.gradient(lambda e: logit(e) - logit(e, FOIL), e).numpy()
+    one_hot = y @ table.numpy().T
+    embeds = e.numpy()
+    pads = e.clone()
+    pads[[1, 3, 4, 5, 6]] = table[tokenizer.pad_token_id]
+    integrated = replicas.integrated_gradients(logit, e, pads, 50).sum(-1).numpy()
+    norm = np.linalg.norm
+    return {
+        "Madsen (2019), the article": norm(one_hot, axis=1) / norm(one_hot, axis=1).max(),
+        "Madsen, ROAR and FMM": norm(one_hot, axis=1),
+        "Madsen, FMM, order 1": np.abs(one_hot).sum(1),
+        "LIT, gradient norm": share(norm(y, axis=1)),
+        "LIT, gradient dot input": share((embeds * y).sum(1)),
+        "ecco, `gradient`": share(norm(p, axis=1)),
+        "ecco, `grad_x_input`": share(norm(embeds * p, axis=1)),
+        "inseq, `saliency`": share(norm(np.abs(p), axis=1)),
+        "inseq, `input_x_gradient`": share(norm(embeds * p, axis=1)),
+        "ferret, `Gradient`": share(np.abs(y).sum(1)),
+        "ferret, `Gradient (x Input)`": share((embeds * y).sum(1)),
+        "interpreto, `Saliency`": np.abs(embeds * y).mean(1),
+        "interpret-lm (Yin and Neubig, 2022)": np.abs(against).sum(1),
+        "Captum, `Saliency`": np.abs(y),
+        "Captum, `Saliency`, summed": np.abs(y).sum(1),
+        "Captum's BERT tutorials": integrated,
+    }
+
+
+def calls() -> dict[str, str]:
+    rows = re.findall(r"^\| ([^|]+) \|.*\| `([^|`]+)` \|$", page("docs/saliency.md"), flags=re.MULTILINE)
+    return dict(rows)
+
+
+def test_every_tool_of_the_page_is_checked() -> None:
+    assert list(calls()) == list(by_hand())
+
+
+@pytest.mark.parametrize("tool", by_hand())
+def test_what_other_tools_call_saliency(tool: str) -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    explainer = hs.Explainer(model, tokenizer, progress=False)
+    score, arguments = explainer.captum(TEXT, target=hs.MaskedToken(WORD))
+    names = {"hs": hs, "captum": captum, "model": model, "explainer": explainer, "text": TEXT}
+    found = eval(calls()[tool], {**names, "word": WORD, "foil": FOIL, "score": score, "arguments": arguments})
+    found = found.detach().numpy() if isinstance(found, torch.Tensor) else found
+    expected: np.ndarray = by_hand()[tool]
+    # Captum's weights of integrated gradients are float32.
+    tolerance = 1e-7 if "tutorials" in tool else 1e-10
+    assert np.abs(expected).max() > 1e-4
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=tolerance * np.abs(expected).max())
