@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_args
@@ -87,6 +88,29 @@ def integer(value: object) -> int | None:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         return None
+
+
+def one_of(value: object, options: Iterable[object], name: str) -> None:
+    """Refuse a value that is none of the options; ``name`` is the argument as the caller wrote it."""
+    choices = tuple(options)
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        listing = ", ".join(map(repr, choices))
+        raise SaliencyError(f"{name}={value!r}: choose one of {listing}{_nearest(value, choices)}.")
+
+
+def _nearest(value: object, options: Iterable[object]) -> str:
+    near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def whole(value: object, name: str, least: int = 1) -> int:
+    """The value as an ``int``: a whole number of Python, NumPy or PyTorch that is at least ``least``."""
+    number = integer(value)
+    if number is None or number < least:
+        raise SaliencyError(
+            f"{name}={value!r}: give a whole number of at least {least}, such as {name}={least}."
+        )
+    return number
 
 
 def is_one(texts: object) -> bool:

@@ -1,0 +1,35 @@
+"""The checks that every public argument shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hf_saliency.errors import SaliencyError, one_of, whole
+
+
+def test_an_option_is_taken_and_its_misspelling_named() -> None:
+    one_of("prob", ("logit", "log_prob", "prob"), "unit")
+    with pytest.raises(
+        SaliencyError, match=r"unit='probs': choose one of 'logit', 'prob' \(did you mean 'prob'"
+    ):
+        one_of("probs", ("logit", "prob"), "unit")
+    with pytest.raises(SaliencyError, match=r"unit=\['prob'\]: choose one of 'logit', 'prob'"):
+        one_of(["prob"], ("logit", "prob"), "unit")
+    with pytest.raises(SaliencyError, match="order=True"):
+        one_of(True, (1, 2), "order")
+
+
+@pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])
+def test_whole_numbers_of_any_library(value: object) -> None:
+    number = whole(value, "n_steps")
+    assert number == 3
+    assert type(number) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.0, "3", None, True, np.True_])
+def test_other_values_are_refused(value: object) -> None:
+    with pytest.raises(
+        SaliencyError, match=r"n_steps=.*: give a whole number of at least 1, such as n_steps=1"
+    ):
+        whole(value, "n_steps")
