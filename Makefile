@@ -1,6 +1,7 @@
 # Two commands from a fresh clone: `make demo` and `make test`. Each makes the environment if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := 3.11
 
 # `make .venv` makes the environment; the mark is written last, so that half an installation is not taken for one.
 .PHONY: .venv demo test lint bench gallery clean
@@ -8,6 +9,9 @@ BIN := .venv/bin
 .venv: .venv/.complete
 
 .venv/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	"hf-saliency needs Python $(OLDEST) or later. $(PYTHON) is Python %d.%d (%s). \
+	Name a newer one: make PYTHON=python$(OLDEST) $(MAKECMDGOALS)" % (v[0], v[1], sys.executable))'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
