@@ -34,7 +34,7 @@ class Family:
         function that says so of a model, where it depends on the configuration.
     caution
         Given the model, a warning for its user, or None.
-    looks_up_more
+    extra_lookups
         Whether the word table is asked for more than the text, after it: for ``token_type_ids`` that the
         tokenizer gives (GPT-2), or for padding that the model adds (LED).
     rotates
@@ -53,7 +53,7 @@ class Family:
     pads: bool = True
     refused: str | Callable[[Any], str | None] = ""
     caution: Callable[[Any], str | None] | None = None
-    looks_up_more: bool = False
+    extra_lookups: bool = False
     rotates: bool = False
     embedding: Callable[[Any], nn.Module] | None = None
 
@@ -94,7 +94,7 @@ def _routed_by_id(model: Any) -> str | None:
 
 
 _UNPADDED = Family(pads=False)
-_SEGMENTS = Family(looks_up_more=True)
+_SEGMENTS = Family(extra_lookups=True)
 _ROTATES = Family(rotates=True)
 _ENCODER_ALONE = Family(embedding=lambda model: model.get_encoder().get_input_embeddings())
 
@@ -120,7 +120,7 @@ FAMILIES: dict[str, Family] = {
     "IBertPreTrainedModel": Family(
         refused="its quantised embedding returns a pair, not one embedding a token"
     ),
-    "LEDPreTrainedModel": Family(pads=False, looks_up_more=True),  # pads to whole windows itself
+    "LEDPreTrainedModel": Family(pads=False, extra_lookups=True),  # pads to whole windows itself
     "LongformerPreTrainedModel": _UNPADDED,  # pads to whole windows itself
     "MBartPreTrainedModel": _ROTATES,
     "MT5EncoderModel": _ENCODER_ALONE,
@@ -218,7 +218,7 @@ def family(model: nn.Module) -> Family:
     return Family(
         pads=all(entry.pads for _, entry in known),
         caution=lambda _: next((e.caution(m) for m, e in known if e.caution and e.caution(m)), None),
-        looks_up_more=any(entry.looks_up_more for _, entry in known),
+        extra_lookups=any(entry.extra_lookups for _, entry in known),
         rotates=any(entry.rotates for _, entry in known),
         embedding=next((functools.partial(_embedding, e, m) for m, e in known if e.embedding), None),
     )

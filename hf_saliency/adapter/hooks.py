@@ -241,7 +241,7 @@ def embedded(
         yield
     for stream, consumed in zip(streams, calls, strict=True):
         expected = sum((other.module is stream.module) + (other.echo is stream.module) for other in streams)
-        fits = len(consumed) >= expected if stream.more else len(consumed) == expected
+        fits = len(consumed) >= expected if stream.extra_lookups else len(consumed) == expected
         if sum(consumed) != 1 or not fits:
             raise SaliencyError(
                 f"{type(model).__name__} called its text embedding {len(consumed)} times in a forward pass instead of "
@@ -294,7 +294,7 @@ def _tokens_first(
     if len(rows) > 1 and not own and any(_same(looked, one.flatten(0, -2).T) for one in ids):
         return True
     other = len(rows) > 1 and output.shape[:2] == rows.shape[1::-1] != rows.shape[:2]
-    if other or (stream.named and not own and not any(_same(flat, one.flatten()) for one in ids)):
+    if other or (stream.explicit and not own and not any(_same(flat, one.flatten()) for one in ids)):
         raise SaliencyError(
             "the embedding module does not look up the token ids that the model is called with: name the one that "
             "does, Explainer(model, tokenizer, embedding=model.encoder.embed)."

@@ -78,7 +78,7 @@ class EncoderDecoder(OneSequence):
     parts = 2
 
     def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
-        return tuple(stream.heard_once() for stream in own[:2])
+        return tuple(stream.without_echo() for stream in own[:2])
 
     def name(self, part: int, base: str) -> str:
         return f"decoder_{base}" if part else base

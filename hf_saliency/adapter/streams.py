@@ -26,27 +26,24 @@ class Stream:
         The embedding.
     call
         Which call of it, counted from 0.
-    text
-        Which of the texts that the model reads.
-    more
+    extra_lookups
         Whether later calls of it may look up something else.
     echo
         The embedding of a decoder that reads the text again, shifted right by one, where no text of its own is given.
     rotates
         Whether the echo starts with the text's last token.
-    named
-        Whether a user named the module.
+    explicit
+        Whether the user passed the module.
     """
 
     module: nn.Module
     call: int = 0
-    text: int = 0
-    more: bool = False
+    extra_lookups: bool = False
     echo: nn.Module | None = None
     rotates: bool = False
-    named: bool = False
+    explicit: bool = False
 
-    def heard_once(self) -> Stream:
+    def without_echo(self) -> Stream:
         """The stream without its echo."""
         return dataclasses.replace(self, echo=None)
 
@@ -68,7 +65,11 @@ class Stream:
 
 
 def streams(
-    model: nn.Module, embedding: nn.Module | None = None, *, more: bool = False, rotates: bool = False
+    model: nn.Module,
+    embedding: nn.Module | None = None,
+    *,
+    extra_lookups: bool = False,
+    rotates: bool = False,
 ) -> tuple[Stream, ...]:
     """The streams of a model by the general rule: its input embedding; of an encoder-decoder one each.
 
@@ -78,7 +79,7 @@ def streams(
         A model of transformers, or a module around one.
     embedding
         The embedding, where the rule does not find it.
-    more
+    extra_lookups
         As for :class:`Stream`.
     rotates
         As for :class:`Stream`.
@@ -93,14 +94,16 @@ def streams(
         If the model has no embedding of token ids.
     """
     if embedding is not None:
-        return (dataclasses.replace(_stream(embedding, model), more=more, named=True),)
+        return (dataclasses.replace(_stream(embedding, model), extra_lookups=extra_lookups, explicit=True),)
     inner = _inner(model)
     if getattr(getattr(inner, "config", None), "is_encoder_decoder", False):
         source, target = (_embedding_of(half(), model) for half in (inner.get_encoder, inner.get_decoder))
-        first = dataclasses.replace(_stream(source, model), more=more, echo=target, rotates=rotates)
+        first = dataclasses.replace(
+            _stream(source, model), extra_lookups=extra_lookups, echo=target, rotates=rotates
+        )
         # A table that both share is called by the encoder first.
-        return (first, Stream(target, call=int(source is target), text=1, more=more))
-    return (dataclasses.replace(_stream(_embedding_of(inner, model), model), more=more),)
+        return (first, Stream(target, call=int(source is target), extra_lookups=extra_lookups))
+    return (dataclasses.replace(_stream(_embedding_of(inner, model), model), extra_lookups=extra_lookups),)
 
 
 def _inner(model: nn.Module) -> Any:

@@ -76,7 +76,7 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
     return {**cache, **{name: _computed(name, one) if callable(one) else one for name, one in given.items()}}
 
 
-def made(given: Mapping[str, Any], inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
+def batch_inputs(given: Mapping[str, Any], inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
     """Further inputs for a batch.
 
     Parameters
@@ -169,7 +169,9 @@ class TextModel:
         self.family = family(model)
         if embedding is None and self.family.embedding is not None:
             embedding = self.family.embedding(model)
-        self.streams = streams(model, embedding, more=self.family.looks_up_more, rotates=self.family.rotates)
+        self.streams = streams(
+            model, embedding, extra_lookups=self.family.extra_lookups, rotates=self.family.rotates
+        )
         reads = model if self.sentences is None else self.sentences.transformer
         parameters = inspect.signature(reads.forward).parameters
         self.known = frozenset(parameters)
@@ -326,7 +328,7 @@ class TextModel:
             tensors[name] = torch.tensor(padded, device=self.streams[0].device)
         return tensors
 
-    def given(self, encoding: Encoding, layout: Layout) -> dict[str, Any]:
+    def arguments(self, encoding: Encoding, layout: Layout) -> dict[str, Any]:
         """The model's keyword arguments for one text, constants included."""
         found: dict[str, Any] = {}
         for part, columns in enumerate(encoding.parts):
@@ -336,12 +338,12 @@ class TextModel:
                 name = layout.name(part, base)
                 if name in self.names(one.inputs, part, layout):
                     found[name] = torch.tensor([value], device=self.streams[0].device)
-        return {**found, **made(self.inputs, found, 1)}
+        return {**found, **batch_inputs(self.inputs, found, 1)}
 
     def run(self, encoding: Encoding, layout: Layout | None = None) -> Any:
         """The model's output for one text as it is, without gradients."""
         with torch.inference_mode(False), torch.no_grad(), borrowed(self.model):
-            return call(self.model, self.given(encoding, layout or OneSequence()))
+            return call(self.model, self.arguments(encoding, layout or OneSequence()))
 
     def trims(self, encoding: Encoding, layout: Layout) -> bool:
         """Whether logits at a token are the same without the tokens after it, tried out on the text.
@@ -354,7 +356,7 @@ class TextModel:
             part = len(encoding.parts) - 1
             names = self.names(encoding.columns(encoding.parts[part]).inputs, part, layout)
             with torch.inference_mode(False):
-                found = causality(self.model, self.given(encoding, layout), names)
+                found = causality(self.model, self.arguments(encoding, layout), names)
             if found is None:
                 return False
             self._trims = found.trims

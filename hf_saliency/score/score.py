@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hf_saliency.adapter import hooks
 from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.streams import Stream
-from hf_saliency.adapter.text_model import made
+from hf_saliency.adapter.text_model import batch_inputs
 from hf_saliency.errors import out_of_memory
 from hf_saliency.targets.readout import Reading
 
@@ -446,7 +446,7 @@ class Score(nn.Module):
     def _forward(self, streams: Sequence[Stream], embeds: Sequence[Tensor], inputs: Mapping[str, Any]) -> Any:
         """The model's output for given embeddings."""
         (model,) = self._model
-        given = {**inputs, **made(self.constants, inputs, len(embeds[0]))}
+        given = {**inputs, **batch_inputs(self.constants, inputs, len(embeds[0]))}
         with hooks.embedded(model, streams, embeds, given):
             if self.reading.labels_at_end:
                 return hooks.last_token_logits(model, given, self.reading.labels_at_end)

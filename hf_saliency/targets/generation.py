@@ -30,7 +30,9 @@ def generated(prompt: Encoding, model: TextModel, max_new_tokens: int) -> list[i
     config.do_sample, config.num_beams, config.max_new_tokens = False, 1, max_new_tokens
     if config.pad_token_id is None:
         config.pad_token_id = model.pad_id
-    given = {name: value for name, value in model.given(prompt, model.layout).items() if name != "use_cache"}
+    given = {
+        name: value for name, value in model.arguments(prompt, model.layout).items() if name != "use_cache"
+    }
     with torch.inference_mode(False), torch.no_grad(), borrowed(model.model):
         found = model.model.generate(**given, generation_config=config)  # type: ignore[operator]
     ids: list[int] = found[0].tolist()

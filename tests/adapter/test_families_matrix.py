@@ -153,7 +153,7 @@ def assert_hooked_is_plain(entry: Entry, explainer: hs.Explainer, inputs: dense.
     """
     known = explainer.text_model
     streams = (
-        [stream.heard_once() for stream in known.streams] if entry.head == "seq2seq" else known.streams[:1]
+        [stream.without_echo() for stream in known.streams] if entry.head == "seq2seq" else known.streams[:1]
     )
     texts = [inputs[name] for name in ("input_ids", "decoder_input_ids") if name in inputs]
     embeds = [stream.embed(ids) for stream, ids in zip(streams, texts, strict=True)]
