@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
+
+Option = TypeVar("Option")
 
 Scale = Literal["logit", "log_prob", "prob"]
 """What a target may be asked for: a logit, a log-probability in nats, a probability."""
@@ -21,6 +23,17 @@ Feature = Literal["token", "word"]
 """What a method removes at a time."""
 
 FEATURES: tuple[Feature, ...] = get_args(Feature)
+
+Reduction = Literal["sum", "mean", "norm", "norm_1", "max", "absmax"]
+"""How several numbers become one: the width of an embedding, the tokens of a word.
+
+``"norm"`` is the 2-norm, ``"norm_1"`` the sum of magnitudes, ``"max"`` the number of largest magnitude with its sign,
+``"absmax"`` that magnitude.
+"""
+
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+UNSIGNED_REDUCTIONS: tuple[Reduction, ...] = ("norm", "norm_1", "absmax")
 
 
 class SaliencyError(ValueError):
@@ -90,12 +103,25 @@ def integer(value: object) -> int | None:
         return None
 
 
-def one_of(value: object, options: Iterable[object], name: str) -> None:
-    """Refuse a value that is none of the options; ``name`` is the argument as the caller wrote it."""
+def one_of(value: object, options: Iterable[Option], name: str) -> Option:
+    """The option that equals a value; ``name`` is the argument as the caller wrote it.
+
+    A string of NumPy comes back as a plain one, which JSON and ``type(...) is str`` know.
+    """
     choices = tuple(options)
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
-        listing = ", ".join(map(repr, choices))
-        raise SaliencyError(f"{name}={value!r}: choose one of {listing}{_nearest(value, choices)}.")
+    for choice in choices:
+        same_type = type(value) is type(choice) or (isinstance(value, str) and isinstance(choice, str))
+        if same_type and value == choice:
+            return choice
+    listing = ", ".join(map(repr, choices))
+    raise SaliencyError(f"{name}={value!r}: choose one of {listing}{_nearest(value, choices)}.")
+
+
+def check_reduction(value: object, name: str = "reduction") -> Reduction:
+    """A reduction by its name; the sum's former name is refused with its present one."""
+    if value == "total":
+        raise SaliencyError(f"{name}='total': the sum is called 'sum', so write {name}='sum'.")
+    return one_of(value, REDUCTIONS, name)
 
 
 def _nearest(value: object, options: Iterable[object]) -> str:

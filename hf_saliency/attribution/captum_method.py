@@ -21,7 +21,7 @@ from hf_saliency.attribution.gradient_norm import TokenNorm
 from hf_saliency.attribution.method import DRAWING, Call, Method, described, keeps_sign
 from hf_saliency.attribution.named.removal import check_feature
 from hf_saliency.attribution.token_presence import TokenPresence
-from hf_saliency.errors import Feature, SaliencyError
+from hf_saliency.errors import Feature, Reduction, SaliencyError
 
 _RULES = "needs a rule for each kind of module, and has none for embeddings, attention or layer norms"
 _RELU = "changes the gradient of nn.ReLU modules, of which a transformer has none that Captum could find"
@@ -67,7 +67,7 @@ _OWN = (
 def captum_method(
     attribution: Any,
     *,
-    reduction: str | None = "total",
+    reduction: Reduction | None = "sum",
     signed: bool | None = None,
     baseline: Any = None,
     feature: Feature = "token",
@@ -88,7 +88,7 @@ def captum_method(
         A class, such as ``captum.attr.IntegratedGradients``; an instance built on the score that
         ``explainer.captum`` returns for the same target; or a function from such a score to an instance.
     reduction
-        Over the width, where there is one: ``"total"``, ``"norm"``, ``"norm_1"``, ``"mean"`` or ``"max"``.
+        Over the width, where there is one: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
     signed
         Whether the sign of a result has a meaning; None for what is known of the class, and else True.
     baseline
@@ -141,7 +141,7 @@ def captum_method(
     )
 
 
-def _has_sign(attribution: Any, arguments: Mapping[str, Any], reduction: str | None) -> bool:
+def _has_sign(attribution: Any, arguments: Mapping[str, Any], reduction: Reduction | None) -> bool:
     """Whether results are signed; those of a function of the score are taken to be."""
     cls = attribution if inspect.isclass(attribution) else type(attribution)
     if issubclass(cls, TokenNorm) or (issubclass(cls, Saliency) and arguments.get("abs", True)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from captum.attr import (
@@ -20,43 +20,29 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import Feature, SaliencyError
+from hf_saliency.errors import UNSIGNED_REDUCTIONS, Feature, Reduction, SaliencyError, check_reduction
 
 Reduce = Callable[[Float[Tensor, "batch tokens width"]], Float[Tensor, "batch tokens"]]
 
 
-def total(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
-    """The sum, which keeps the completeness of a method that has it."""
-    return values.sum(dim=-1)
-
-
-def norm(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
-    """The 2-norm."""
+def _norm(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
     norms: Tensor = torch.linalg.vector_norm(values, dim=-1)
     return norms
 
 
-def norm_1(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
-    """The 1-norm."""
-    return values.abs().sum(dim=-1)
+def _largest(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
+    """The number of largest magnitude, with its sign."""
+    return values.gather(-1, values.abs().argmax(dim=-1, keepdim=True))[..., 0]
 
 
-def mean(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
-    """The mean."""
-    return values.mean(dim=-1)
-
-
-def largest(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
-    """The largest value."""
-    return values.amax(dim=-1)
-
-
-REDUCTIONS: dict[str, Reduce] = {
-    "total": total,
-    "norm": norm,
-    "norm_1": norm_1,
-    "mean": mean,
-    "max": largest,
+# The sum comes first, and is the default: it keeps the completeness of a method that has it.
+REDUCE: dict[Reduction, Reduce] = {
+    "sum": lambda values: values.sum(dim=-1),
+    "mean": lambda values: values.mean(dim=-1),
+    "norm": _norm,
+    "norm_1": lambda values: values.abs().sum(dim=-1),
+    "max": _largest,
+    "absmax": lambda values: values.abs().amax(dim=-1),
 }
 
 
@@ -64,7 +50,6 @@ REDUCTIONS: dict[str, Reduce] = {
 DRAWING = (NoiseTunnel, GradientShap, LayerGradientShap, PerturbationAttribution)
 
 Build = Callable[[Any, Sequence[Vocabulary]], Attribution]
-Reduction = Literal["total", "norm", "norm_1", "mean", "max"]
 
 
 @dataclass(frozen=True)
@@ -123,8 +108,9 @@ class Method:
     call
         From a batch to further arguments of ``attribute``.
     reduction
-        A name in ``hf_saliency.attribution.method``, applied over the width; None where the attribution is
-        one number a token already.
+        How the width becomes one number: ``"sum"``, ``"mean"``, ``"norm"`` (2-norm), ``"norm_1"``, ``"max"`` (the
+        number of largest magnitude, with its sign) or ``"absmax"``; None where the attribution is one number a
+        token already.
     signed
         Whether the sign of the result has a meaning.
     at_input
@@ -166,7 +152,7 @@ class Method:
     build: Build
     arguments: Mapping[str, Any] = field(default_factory=dict)
     call: Arguments = no_arguments
-    reduction: str | None = "total"
+    reduction: Reduction | None = "sum"
     signed: bool = True
     at_input: bool = False
     seed: int | None = None
@@ -177,8 +163,8 @@ class Method:
     citation: str = ""
 
     def __post_init__(self) -> None:
-        if self.reduction is not None and self.reduction not in REDUCTIONS:
-            raise SaliencyError(f"reduction={self.reduction!r}: choose one of {', '.join(REDUCTIONS)}.")
+        if self.reduction is not None:
+            object.__setattr__(self, "reduction", check_reduction(self.reduction))
         if self.seed is not None and (type(self.seed) is not int or self.seed < 0):
             raise SaliencyError(f"seed={self.seed!r}: give a whole number, 0 or more.")
 
@@ -200,7 +186,7 @@ def positive(value: object, name: str) -> int:
 
 def keeps_sign(reduction: str | None) -> bool:
     """Whether signed attributions are signed after a reduction."""
-    return reduction not in ("norm", "norm_1")
+    return reduction not in UNSIGNED_REDUCTIONS
 
 
 def described(baseline: Any) -> Any:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from hf_saliency.adapter.hooks import borrowed
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.attribution.method import REDUCTIONS, Call, Method
+from hf_saliency.attribution.method import REDUCE, Call, Method
 from hf_saliency.errors import Feature, SaliencyError, described, out_of_memory
 from hf_saliency.score import batch as features
 from hf_saliency.score.baselines import Baseline, ReadTexts
@@ -367,9 +367,9 @@ def _reduced(values: Tensor, method: Method) -> Float[Tensor, "batch tokens"]:
     if method.reduction is None:
         raise SaliencyError(
             f"the method {method.name} gives {tuple(values.shape)}, one number for each embedding dimension: name "
-            f"a reduction, one of {', '.join(REDUCTIONS)}."
+            f"a reduction, one of {', '.join(REDUCE)}."
         )
-    return REDUCTIONS[method.reduction](values)
+    return REDUCE[method.reduction](values)
 
 
 def _deltas(raw: Sequence[Tensor], delta: Tensor) -> list[tuple[float, float]]:

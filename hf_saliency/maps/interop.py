@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import Reduction, SaliencyError, check_reduction
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.spans import Token, trim
 
@@ -231,12 +231,13 @@ def _added(token: Token) -> bool:
     return token.special and token.start == token.end
 
 
-_REDUCTIONS = {
-    "total": lambda values: values.sum(axis=-1),
+_REDUCE: dict[Reduction, Callable[[np.ndarray], np.ndarray]] = {
+    "sum": lambda values: values.sum(axis=-1),
+    "mean": lambda values: values.mean(axis=-1),
     "norm": lambda values: np.linalg.norm(values, axis=-1),
     "norm_1": lambda values: np.abs(values).sum(axis=-1),
-    "mean": lambda values: values.mean(axis=-1),
-    "max": lambda values: values.max(axis=-1),
+    "max": lambda values: np.take_along_axis(values, np.abs(values).argmax(axis=-1)[..., None], -1)[..., 0],
+    "absmax": lambda values: np.abs(values).max(axis=-1),
 }
 
 
@@ -274,8 +275,7 @@ def fields(
     dict
         All but method, arguments and provenance.
     """
-    if reduction not in _REDUCTIONS:
-        raise SaliencyError(f"reduction={reduction!r}: choose one of {', '.join(map(repr, _REDUCTIONS))}.")
+    reduction = check_reduction(reduction)
     read = encoded(encoding, text)
     rows = None if targets is None else _rows(targets)
     count = None if rows is None else len(rows)
@@ -296,7 +296,7 @@ def fields(
 
 
 def _of_sequences(
-    attributions: Sequence[Any], encoding: Any, read: EncodedText, targets: int | None, reduction: str
+    attributions: Sequence[Any], encoding: Any, read: EncodedText, targets: int | None, reduction: Reduction
 ) -> Float[np.ndarray, "targets tokens"]:
     """One tensor for each sequence that enters the model, as Captum returns them, side by side."""
     parts = getattr(encoding, "parts", (range(read.count),))
@@ -338,7 +338,7 @@ def _array(given: Any, name: str) -> np.ndarray:
 
 
 def _scores(
-    values: np.ndarray, tokens: int, targets: int | None, reduction: str
+    values: np.ndarray, tokens: int, targets: int | None, reduction: Reduction
 ) -> Float[np.ndarray, "targets all_tokens"]:
     """One row a target and one column a token, padding included."""
     count = "targets" if targets is None else targets
@@ -353,11 +353,11 @@ def _scores(
             "(targets, tokens): name the targets, such as targets='grammar', or give attributions[None]."
         )
     if values.ndim == 3 and by_target:
-        return np.asarray(_REDUCTIONS[reduction](values))
+        return np.asarray(_REDUCE[reduction](values))
     if values.ndim == 2 and by_target:
         return values
     if values.ndim == 2 and by_token:
-        return np.asarray(_REDUCTIONS[reduction](values)[None])
+        return np.asarray(_REDUCE[reduction](values)[None])
     one = f"({tokens},), ({tokens}, width), " if targets in (None, 1) else ""
     raise SaliencyError(
         f"attributions have shape {shape}, but the encoding has {tokens} tokens"

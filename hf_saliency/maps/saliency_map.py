@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency.errors import SaliencyError, Unit as Unit
+from hf_saliency.errors import Reduction, SaliencyError, Unit as Unit
 from hf_saliency.maps import document, fields as map_fields, interop, spans
 from hf_saliency.maps.fields import Prediction as Prediction, TargetRow as TargetRow
 from hf_saliency.maps.spans import Token, word_groups
@@ -364,7 +364,7 @@ class SaliencyMap:
         method: str = "attributions",
         arguments: Mapping[str, Any] | None = None,
         signed: bool | None = None,
-        reduction: str = "total",
+        reduction: Reduction = "sum",
         convergence_delta: Any = None,
         provenance: Mapping[str, str] | None = None,
     ) -> SaliencyMap:
@@ -391,7 +391,7 @@ class SaliencyMap:
         signed
             Whether a score's sign has a meaning; None for whether there are scores below zero.
         reduction
-            How a width becomes one number: ``"total"``, ``"norm"``, ``"norm_1"``, ``"mean"`` or ``"max"``.
+            How a width becomes one number: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
         convergence_delta
             One number for each target, or None.
         provenance

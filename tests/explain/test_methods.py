@@ -284,7 +284,7 @@ def test_every_method_says_what_it_is() -> None:
         (lambda: hs.integrated_gradients(quadrature="simpson"), "quadrature='simpson': choose one of"),
         (lambda: hs.integrated_gradients(tolerance=0), "tolerance=0: give a positive number"),
         (lambda: hs.integrated_gradients(2, tolerance=1e-3), "needs 3 points or more"),
-        (lambda: hs.integrated_gradients(reduction="sum"), "reduction='sum': choose one of"),
+        (lambda: hs.integrated_gradients(reduction="total"), "the sum is called 'sum'"),
         (lambda: hs.sequential_integrated_gradients(0), "n_steps=0"),
         (lambda: hs.discretized_integrated_gradients(n_neighbors=0), "n_neighbors=0"),
         (lambda: hs.discretized_integrated_gradients(strategy="best"), "strategy='best'"),

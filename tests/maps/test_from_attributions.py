@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 import hf_saliency as hs
-from hf_saliency.attribution.method import REDUCTIONS
+from hf_saliency.attribution.method import REDUCE
 
 TEXT = "The cat  learned it!"  # [CLS] the cat learn ##ed it ! [SEP]
 TOKENS, WIDTH, TARGETS = 8, 5, 3
@@ -93,13 +93,13 @@ def test_shapes_that_do_not_fit(shape: tuple[int, ...], targets: Any, message: s
         of(np.asarray(values(*shape)), targets=targets)
 
 
-@pytest.mark.parametrize("name", list(REDUCTIONS))
+@pytest.mark.parametrize("name", list(REDUCE))
 def test_reductions_are_those_of_the_methods(name: str) -> None:
     given = torch.tensor(values(TARGETS, TOKENS, WIDTH))
-    expected = REDUCTIONS[name](given)
+    expected = REDUCE[name](given)
     np.testing.assert_allclose(of(given, reduction=name).scores, expected, rtol=1e-14)
-    with pytest.raises(hs.SaliencyError, match="reduction='sum': choose one of 'total'"):
-        of(given, reduction="sum")
+    with pytest.raises(hs.SaliencyError, match="the sum is called 'sum'"):
+        of(given, reduction="total")
 
 
 # Precisions and origins of arrays

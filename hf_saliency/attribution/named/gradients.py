@@ -10,9 +10,9 @@ from typing import Any, Literal
 from captum.attr import Attribution, InputXGradient, NoiseTunnel, Saliency
 
 from hf_saliency.attribution.gradient_norm import GradientNorm
-from hf_saliency.attribution.method import Call, Method, Reduction, keeps_sign, positive
+from hf_saliency.attribution.method import Call, Method, keeps_sign, positive
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import Reduction, SaliencyError
 
 
 def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int | float = 2) -> Method:
@@ -73,11 +73,11 @@ def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
     Parameters
     ----------
     reduction
-        ``"norm"`` (2-norm), ``"norm_1"``, ``"mean"``, ``"max"`` or ``"total"`` over the width; tools differ in
-        this.
+        Over the width: ``"norm"`` (2-norm), ``"norm_1"``, ``"mean"``, ``"sum"``, ``"max"`` (the number of largest
+        magnitude, with its sign) or ``"absmax"``; tools differ in this.
     absolute
         Whether the gradient's absolute values are reduced, as Simonyan et al. and Captum have it; False for
-        the gradient itself, whose mean or total is signed, and zero but for rounding in a model whose
+        the gradient itself, whose mean or sum is signed, and zero but for rounding in a model whose
         embeddings go through a layer norm, as BERT's do.
 
     Returns
@@ -117,13 +117,13 @@ def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
     )
 
 
-def input_x_gradient(reduction: Reduction = "total") -> Method:
+def input_x_gradient(reduction: Reduction = "sum") -> Method:
     """The gradient times the embedding: each token's part of the score's first-order expansion. Signed.
 
     Parameters
     ----------
     reduction
-        Over the width; ``"total"`` by default. A norm is unsigned.
+        Over the width; ``"sum"`` by default. A norm is unsigned.
 
     Returns
     -------
@@ -328,7 +328,7 @@ def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level:
             "seed": seed,
         },
         call=call,
-        reduction=inner.reduction if smooth or inner.reduction is None else "total",
+        reduction=inner.reduction if smooth or inner.reduction is None else "sum",
         signed=inner.signed and smooth,
         seed=seed,
         unit=inner.unit if smooth else f"({inner.unit}) squared",

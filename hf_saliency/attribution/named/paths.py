@@ -16,10 +16,10 @@ from hf_saliency.attribution.discretized import (
     check_strategy,
 )
 from hf_saliency.attribution.inputs import Quadrature, check_quadrature
-from hf_saliency.attribution.method import Call, Method, Reduction, described, keeps_sign, positive
+from hf_saliency.attribution.method import Call, Method, described, keeps_sign, positive
 from hf_saliency.attribution.sequential import SequentialIntegratedGradients
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import Reduction, SaliencyError
 
 
 def sequential_integrated_gradients(
@@ -27,7 +27,7 @@ def sequential_integrated_gradients(
     *,
     baseline: Any = None,
     quadrature: Quadrature = "gausslegendre",
-    reduction: Reduction = "total",
+    reduction: Reduction = "sum",
 ) -> Method:
     """Sequential integrated gradients: for each token a path on which that token alone is replaced. Signed.
 
@@ -100,7 +100,7 @@ def discretized_integrated_gradients(
     strategy: Strategy = "greedy",
     n_neighbors: int = 500,
     factor: int = 0,
-    reduction: Reduction = "total",
+    reduction: Reduction = "sum",
 ) -> Method:
     """Discretized integrated gradients: a path from word to word of the vocabulary. Signed.
 
@@ -187,7 +187,7 @@ def integrated_gradients(
     baseline: Any = None,
     tolerance: float | None = None,
     quadrature: Quadrature = "gausslegendre",
-    reduction: Reduction = "total",
+    reduction: Reduction = "sum",
 ) -> Method:
     """Integrated gradients: each token's part of the difference between the scores of text and baseline. Signed.
 
@@ -207,7 +207,7 @@ def integrated_gradients(
     quadrature
         Captum's name for the rule of integration.
     reduction
-        Over the width. ``"total"`` keeps completeness: the tokens add up to the difference of scores.
+        Over the width. ``"sum"`` keeps completeness: the tokens add up to the difference of scores.
 
     Returns
     -------
@@ -305,7 +305,7 @@ def gradient_shap(
     *,
     baseline: Any = None,
     noise_level: float = 0.0,
-    reduction: Reduction = "total",
+    reduction: Reduction = "sum",
     seed: int = 0,
 ) -> Method:
     """Gradient SHAP: the gradient at random points between baseline and text, times their difference. Signed.
