@@ -13,9 +13,9 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.registry import as_method
 from hf_saliency.errors import SaliencyError, integer, is_one, listed
-from hf_saliency.explain.attribute import Found
+from hf_saliency.explain.attribute import RowResult
 from hf_saliency.explain.result import provenance, saliency_map
-from hf_saliency.explain.run import Explanation, score_of
+from hf_saliency.explain.run import explain_rows, score_of
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import collate, kept
@@ -196,11 +196,18 @@ class Explainer:
                 "another one, or leave against= out."
             )
         with torch.inference_mode(False):  # whose tensors autograd could not save
-            run = Explanation(self.text_model, chosen, how, number_kept, self.batch_tokens, self.progress)
-            found = run.found([row for _, row in rows])
-        grouped: list[list[tuple[Row, Found]]] = [[] for _ in encodings]
-        for (number, row), what in zip(rows, found, strict=True):
-            grouped[number].append((row, what))
+            results = explain_rows(
+                self.text_model,
+                chosen,
+                how,
+                [row for _, row in rows],
+                top_k=number_kept,
+                batch_tokens=self.batch_tokens,
+                progress=self.progress,
+            )
+        grouped: list[list[tuple[Row, RowResult]]] = [[] for _ in encodings]
+        for (number, row), result in zip(rows, results, strict=True):
+            grouped[number].append((row, result))
         maps = []
         # A loop, for warnings that name the caller.
         for encoding, done in zip(encodings, grouped, strict=True):

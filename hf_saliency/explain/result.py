@@ -1,4 +1,4 @@
-"""From the rows found for a text to its map, with a warning where a number is not to be trusted."""
+"""From the results of a text's rows to its map, with a warning where a number is not to be trusted."""
 
 from __future__ import annotations
 
@@ -12,24 +12,17 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.errors import Unit
-from hf_saliency.explain.attribute import Found
+from hf_saliency.explain.attribute import RowResult
 from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.targets.target import Row, Target
 
+# Where tokens cancel to a smaller part of their magnitudes, a delta is relative to this part of them.
+_CANCELLED = 0.01
+
 
 def provenance(text_model: TextModel) -> dict[str, str]:
-    """Where the numbers of a map come from.
-
-    Parameters
-    ----------
-    text_model
-        The model.
-
-    Returns
-    -------
-    dict
-    """
+    """Which model, tokenizer and libraries the numbers of a map come from."""
     model = text_model.model
     config = getattr(model, "config", None)
     quantization = getattr(config, "quantization_config", None)
@@ -46,51 +39,25 @@ def provenance(text_model: TextModel) -> dict[str, str]:
     return {**{key: value for key, value in details.items() if value}, **versions}
 
 
-# Where tokens cancel to a smaller part of their magnitudes, a delta is relative to this part of them.
-_CANCELLED = 0.01
-
-
 def saliency_map(
     encoding: Encoding,
-    found: Sequence[tuple[Row, Found]],
+    results: Sequence[tuple[Row, RowResult]],
     target: Target,
     unit: Unit,
     method: Method,
     model: TextModel,
     provenance: Mapping[str, str],
 ) -> SaliencyMap:
-    """The map of one text.
-
-    Parameters
-    ----------
-    encoding
-        The text.
-    found
-        Its rows and what was found for each.
-    target
-        What was explained.
-    unit
-        What its scores are measured in.
-    method
-        How.
-    model
-        By which model.
-    provenance
-        What else is known of it.
-
-    Returns
-    -------
-    SaliencyMap
-    """
-    dtype = np.result_type(*(one.values.dtype for _, one in found))
-    scores = np.zeros((len(found), len(encoding)), dtype)
-    for i, (_, one) in enumerate(found):
-        scores[i, list(one.columns)] = one.values
-    deltas = [one.delta[0] for _, one in found if one.delta is not None]
+    """The map of one text, from its rows and their results; warns of numbers that are not to be trusted."""
+    dtype = np.result_type(*(result.values.dtype for _, result in results))
+    scores = np.zeros((len(results), len(encoding)), dtype)
+    for i, (_, result) in enumerate(results):
+        scores[i, list(result.columns)] = result.values
+    deltas = [result.delta[0] for _, result in results if result.delta is not None]
     made = SaliencyMap(
         texts=encoding.texts,
         tokens=encoding.tokens,
-        targets=tuple(_target_row(row, one, target, unit, model) for row, one in found),
+        targets=tuple(_target_row(row, result, target, unit, model) for row, result in results),
         scores=scores,
         method=method.name,
         arguments=_arguments(method, model),
@@ -99,9 +66,9 @@ def saliency_map(
         provenance=provenance,
         text_names=target.text_names(encoding, model),
     )
-    _warn_of_against(made, found)
+    _warn_of_against(made, results)
     _warn_of_non_finite(made)
-    _warn_of_delta(made, method, [one.delta for _, one in found if one.delta is not None])
+    _warn_of_delta(made, method, [result.delta for _, result in results if result.delta is not None])
     return made
 
 
@@ -114,30 +81,30 @@ def _arguments(method: Method, model: TextModel) -> dict[str, object]:
     return arguments
 
 
-def _target_row(row: Row, found: Found, target: Target, unit: Unit, model: TextModel) -> TargetRow:
+def _target_row(row: Row, result: RowResult, target: Target, unit: Unit, model: TextModel) -> TargetRow:
     def name(index: int) -> str:
         return target.class_name(index, row, model)
 
-    single = len(found.class_ids) == 1
+    single = len(result.class_ids) == 1
     against = {None if read.against_id is None else name(read.against_id) for read in row.reads}
     return TargetRow(
-        label=target.label_of(row, " ".join(map(name, found.class_ids))),
+        label=target.label_of(row, " ".join(map(name, result.class_ids))),
         position=row.position,
         positions=row.positions,
-        score=found.score,
+        score=result.score,
         unit=unit,
         masked=bool(row.masked),
         against=row.against or (against.pop() if len(against) == 1 else None),
-        predictions=tuple(Prediction(name(i), i, p) for i, p in found.predictions),
-        index=found.class_ids[0] if single else None,
+        predictions=tuple(Prediction(name(i), i, p) for i, p in result.predictions),
+        index=result.class_ids[0] if single else None,
     )
 
 
-def _warn_of_against(made: SaliencyMap, found: Sequence[tuple[Row, Found]]) -> None:
+def _warn_of_against(made: SaliencyMap, results: Sequence[tuple[Row, RowResult]]) -> None:
     same = [
         target.label
-        for target, (row, one) in zip(made.targets, found, strict=True)
-        if one.class_ids == tuple(read.against_id for read in row.reads)
+        for target, (row, result) in zip(made.targets, results, strict=True)
+        if result.class_ids == tuple(read.against_id for read in row.reads)
     ]
     if same:
         warnings.warn(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_saliency.explain.attribute import seeded
+from hf_saliency.explain.random_state import seeded
 
 
 def draw() -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 import hf_saliency as hs
-from hf_saliency.explain.run import sweep
+from hf_saliency.explain.batches import sweep
 
 TEXT = "The formal study of grammar is an important part."
 
@@ -78,7 +78,12 @@ def test_results_do_not_depend_on_the_budget(explainer: hs.Explainer, budget: in
 def test_a_batch_stays_under_the_budget_of_tokens() -> None:
     lengths = [3, 9, 9, 4, 8, 2, 30]
     batches: list[list[int]] = []
-    done = sum(sweep([(one,) for one in lengths], 20, True, lambda batch, budget: batches.append(batch)))
+    done = sum(
+        len(batch)
+        for batch, _ in sweep(
+            [(one,) for one in lengths], 20, True, lambda batch, budget: batches.append(batch)
+        )
+    )
     assert done == len(lengths)
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 20 for batch in batches)
@@ -115,7 +120,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(error: RuntimeError) -> None
             raise error
         done.extend(batch)
 
-    assert sum(sweep([(10,)] * 20, 160, True, step)) == 20
+    assert sum(len(batch) for batch, _ in sweep([(10,)] * 20, 160, True, step)) == 20
     assert sorted(done) == list(range(20))
     assert sizes[:4] == [16, 8, 4, 2]
     assert max(sizes[3:]) == 2  # what did not fit is not tried again
