@@ -51,7 +51,7 @@ WRAPPED: dict[str, Callable[[Any], Any]] = {
     "LoRA": lora,
     "compiled": lambda model: torch.compile(model, backend="eager"),
     "compiled LoRA": lambda model: torch.compile(lora(model), backend="eager"),
-    "parallel": nn.DataParallel,
+    "parallel": lambda model: nn.DataParallel(model).cpu(),  # where there is a GPU, it moves the model there
 }
 
 
