@@ -23,6 +23,7 @@ from hf_saliency.cli.options import Debug, Quiet
 from hf_saliency.cli.outputs import reported, say, writable
 from hf_saliency.cli.redraw import info, redraw, show
 from hf_saliency.errors import SaliencyError
+from hf_saliency.render.typeset.invisible import printable
 
 
 class _Commands(TyperGroup):
@@ -39,7 +40,7 @@ class _Commands(TyperGroup):
         sys.exit(code or 0)
 
 
-app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(cls=_Commands, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def main() -> None:
@@ -76,10 +77,12 @@ def demo(
 ) -> None:
     """Explain a sentence with the bundled model; write figures, scores and a log into a folder."""
     with reported(debug):
+        from hf_saliency.maps.document import write_file
+
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SaliencyError(f"cannot make the folder {str(output)!r}: {error.strerror}.") from error
+            raise SaliencyError(f"cannot create the folder {str(output)!r}: {error.strerror}.") from error
         writable([output / "scores.json"], 1)
         clock = [time.perf_counter()]
         explainer = explainer_of(None, None, quiet=no_progress, debug=debug)
@@ -90,7 +93,7 @@ def demo(
         clock.append(time.perf_counter())
         log = demo_log(heat, explainer, clock)
         log += [f"file      {file}, {file.stat().st_size:,} bytes" for file in files]
-        (output / "log.txt").write_text("\n".join(log) + "\n", encoding="utf-8")
+        write_file(output / "log.txt", ("\n".join(log) + "\n").encode())
         _echo([*log[3:], f"file      {output / 'log.txt'}"])
 
 
@@ -102,4 +105,4 @@ app.command()(redraw)
 def _echo(lines: Sequence[str]) -> None:
     from hf_saliency.render import terminal
 
-    terminal.write(terminal.console(), *lines)
+    terminal.write(terminal.console(), *map(printable, lines))

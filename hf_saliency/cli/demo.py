@@ -1,4 +1,4 @@
-"""What ``hf-saliency demo`` explains and writes."""
+"""The sentence, the files and the log of ``hf-saliency demo``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,9 @@ import json
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hf_saliency as hs
-
-if TYPE_CHECKING:
-    from hf_saliency.maps.saliency_map import SaliencyMap
-
-
-def tab_separated(saliency_map: SaliencyMap) -> str:
-    """The targets' predictions as a table for other programs; probabilities are parts of 1."""
-    most = max((len(target.predictions) for target in saliency_map.targets), default=0)
-    heads = [f"{name}_{rank}" for rank in range(1, most + 1) for name in ("prediction", "probability")]
-    rows = [["position", "target", saliency_map.targets[0].unit, "rank", *heads]]
-    for target in saliency_map.targets:
-        ids = [each.index for each in target.predictions]
-        rank = str(ids.index(target.index) + 1) if target.index in ids else ""
-        answers = [cell for each in target.predictions for cell in (each.label, f"{each.probability:.6g}")]
-        rows.append([str(target.position), target.label, f"{target.score:.6g}", rank, *answers])
-    return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in rows)
-
+from hf_saliency.cli.tables import predictions_table
 
 SENTENCE = (
     "context the formal study of grammar is an important part of education from a young age through advanced "
@@ -37,13 +20,14 @@ SENTENCE_WORDS = ["grammar", "education", "linguists"]
 
 def demo_files(folder: Path, heat: hs.SaliencyMap) -> list[Path]:
     """The scores first: should a figure fail, they are not lost."""
+    from hf_saliency.maps.document import write_file
 
     scores, table, data = (
         folder / name for name in ("scores.json", "predictions.tsv", "textual_heatmap.json")
     )
     heat.save(scores)
-    table.write_text(tab_separated(heat), encoding="utf-8")
-    data.write_text(json.dumps(heat.to_textual_heatmap(), ensure_ascii=False), encoding="utf-8")
+    write_file(table, predictions_table(heat).encode())
+    write_file(data, json.dumps(heat.to_textual_heatmap(), ensure_ascii=False).encode())
     files = [scores, table, data]
     matrix = hs.figure(heat, mark=hs.Matrix(), width=6.75)
     highlight = hs.figure(heat, mark=hs.Highlight(), targets=SENTENCE_WORDS, width=6.75)
@@ -55,12 +39,12 @@ def demo_files(folder: Path, heat: hs.SaliencyMap) -> list[Path]:
 
 
 def demo_log(heat: hs.SaliencyMap, explainer: hs.Explainer, clock: Sequence[float]) -> list[str]:
-    """What was done, a line each."""
+    """The facts of the run, one a line."""
     about = dict(heat.provenance)
     name, kind, dtype, tokenizer = (about.pop(key) for key in ("model", "class", "dtype", "tokenizer"))
     answers = [[each.index for each in target.predictions] for target in heat.targets]
     first, among = (
-        sum(target.index in given[:k] for target, given in zip(heat.targets, answers, strict=True))
+        sum(target.index in ids[:k] for target, ids in zip(heat.targets, answers, strict=True))
         for k in (1, 3)
     )
     parts = [later - earlier for earlier, later in itertools.pairwise(clock)]

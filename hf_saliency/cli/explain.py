@@ -8,82 +8,50 @@ from typing import Annotated
 import typer
 
 import hf_saliency as hs
+from hf_saliency.cli import options
 from hf_saliency.cli.inputs import explainer_of, method_of, texts_of, together
-from hf_saliency.cli.options import (
-    Against,
-    Aggregate,
-    AllLabels,
-    Answer,
-    Arguments,
-    BatchTokens,
-    Carried,
-    Choices,
-    Columns,
-    Debug,
-    Device,
-    Dtype,
-    File,
-    Kind,
-    Label,
-    Lines,
-    MarkAs,
-    MaxNewTokens,
-    Method,
-    Model,
-    OfScore,
-    Output,
-    Overflow,
-    Pairs,
-    Pool,
-    Positions,
-    Provenance,
-    Quiet,
-    Texts,
-    TopK,
-    Width,
-)
 from hf_saliency.cli.outputs import reported, writable, write
-from hf_saliency.cli.redraw import mark_of
+from hf_saliency.cli.redraw import mark_of, width_of
 from hf_saliency.cli.targets import default_kind, kind_of, target_of, where_of
 
 
 def explain(
-    text: Texts = None,
-    pair: Pairs = None,
-    choice: Choices = None,
-    file: File = None,
-    lines: Lines = False,
-    columns: Columns = False,
-    model: Model = None,
-    method: Method = "gradient_norm",
-    argument: Arguments = None,
-    target: Kind = None,
-    label: Label = None,
-    all_labels: AllLabels = False,
-    answer: Answer = None,
-    positions: Positions = None,
-    aggregation: Aggregate = None,
-    pooling: Pool = None,
-    max_new_tokens: MaxNewTokens = None,
-    unit: OfScore = None,
-    against: Against = None,
-    top_k: TopK = 3,
-    overflow: Annotated[Overflow, typer.Option(help="What to do with a text too long.")] = Overflow.error,
-    mark: MarkAs = None,
-    width: Width = None,
-    output: Output = None,
-    provenance: Carried = Provenance.map,
-    device: Device = "cpu",
-    dtype: Annotated[Dtype, typer.Option(help="Of the model.")] = Dtype.float32,
-    batch_tokens: BatchTokens = None,
-    no_progress: Quiet = False,
-    debug: Debug = False,
+    text: options.Texts = None,
+    pair: options.Pairs = None,
+    choice: options.Choices = None,
+    file: options.File = None,
+    lines: options.Lines = False,
+    columns: options.Columns = False,
+    model: options.Model = None,
+    method: options.Method = "gradient_norm",
+    argument: options.Arguments = None,
+    target: options.Kind = None,
+    label: options.Label = None,
+    all_labels: options.AllLabels = False,
+    answer: options.Answer = None,
+    positions: options.Positions = None,
+    aggregation: options.Aggregate = None,
+    pooling: options.Pool = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    unit: options.OfScore = None,
+    against: options.Against = None,
+    top_k: options.TopK = 3,
+    overflow: Annotated[options.Overflow, typer.Option(help="What to do if a text is too long.")] = "error",
+    mark: options.MarkAs = None,
+    width: options.Room = None,
+    output: options.Output = None,
+    provenance: options.Carried = "map",
+    device: options.Device = "cpu",
+    dtype: Annotated[options.Dtype, typer.Option(help="Type of the model's weights.")] = "float32",
+    batch_tokens: options.BatchTokens = None,
+    no_progress: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Explain the predictions of a text model for one or more texts.
 
-    The text comes from TEXT, --file, or standard input. Prints the text with each token on the colour of its
-    score (every target's text for up to 5 targets, else the first's), and a table of all targets: the model's
-    predictions in percent, and the tokens that the score depends on most, in percent of the largest.
+    The text comes from TEXT, --file, or standard input. The command prints the text with each token on the colour
+    of its score (once for each of up to 5 targets, otherwise for the first), and a table of all targets: the
+    model's predictions in percent, and the tokens that the score depends on most, in percent of the largest.
 
     \b
     --target masked        each token in turn, its position masked
@@ -98,49 +66,47 @@ def explain(
              answer        the answer to the question TEXT in its context --pair
              choice        the --choice that goes with TEXT
              similarity    how similar TEXT and --pair are
-             WORD          this word of the text: --positions WORD
-             The default is what the model's head is for.
+             WORD          this word of the text, as --positions WORD
+             Default: what the model's head is for.
     --positions 3,7-9   tokens by number, from 0, special ones counted: 3, 7, 8, 9
                 -2      the last token but one
-                study   a word or phrase of the text, at each of its places
-                word:7  the same for a word that looks like something else
+                study   a word or phrase of the text, wherever it occurs
+                word:7  the word 7, not token 7
                 chars:16:23   the characters text[16:23]
 
-    Places are separated by commas, except after a leading word:. Of several texts, --output FILE.json writes
+    Commas separate places, except after a leading word:. For several texts, --output FILE.json writes
     FILE-1.json, FILE-2.json, ...; a figure shows all of them.
     """
     with reported(debug):
         texts = together(texts_of(text or [], file, lines or columns), columns, pair or [], choice or [])
-        options = {
+        settings = {
             "positions": where_of(target, positions or []),
             "label": label,
             "all_labels": all_labels,
             "answer": answer,
-            "aggregation": aggregation and aggregation.value,
-            "pooling": pooling and pooling.value,
+            "aggregation": aggregation,
+            "pooling": pooling,
             "max_new_tokens": max_new_tokens,
-            "unit": unit and unit.value,
+            "unit": unit,
             "against": against,
         }
         outputs = writable(output or [], len(texts))
-        how = method_of(method, argument or [])
+        drawing = {"mark": mark_of(mark, []), "width": width_of(width)}
+        chosen_method = method_of(method, argument or [])
         kind = kind_of(target)
-        what = target_of(kind, options, texts, target) if kind else None  # before a model is loaded
-        explainer = explainer_of(
-            model, kind, device, dtype.value, batch_tokens, quiet=no_progress, debug=debug
-        )
-        what = what or target_of(default_kind(explainer), options, texts, target)
-        maps = explainer(texts, target=what, method=how, top_k=top_k, overflow=overflow.value)
+        chosen = target_of(kind, settings, texts, target) if kind else None  # before a model is loaded
+        explainer = explainer_of(model, kind, device, dtype, batch_tokens, quiet=no_progress, debug=debug)
+        chosen = chosen or target_of(default_kind(explainer), settings, texts, target)
+        maps = explainer(texts, target=chosen, method=chosen_method, top_k=top_k, overflow=overflow)
         _print(maps)
         titles = [f"text {number}" for number in range(1, len(maps) + 1)] if len(maps) > 1 else None
-        drawing = {"mark": mark_of(mark, []), "width": width, "title": titles}
-        write(maps, outputs, drawing, provenance.value, rescue=True)
+        write(maps, outputs, {**drawing, "title": titles}, provenance, rescue=True)
 
 
 def _print(maps: Sequence[hs.SaliencyMap]) -> None:
     from hf_saliency.render import terminal
 
     console = terminal.console()
-    for number, one in enumerate(maps, start=1):
+    for number, heat in enumerate(maps, start=1):
         title = [f"text {number} of {len(maps)}"] if len(maps) > 1 else []
-        terminal.write(console, *title, terminal.report(console, one), "")
+        terminal.write(console, *title, terminal.report(console, heat), "")

@@ -12,7 +12,7 @@ import typer
 
 import hf_saliency as hs
 from hf_saliency.adapter import tasks
-from hf_saliency.cli.targets import KINDS
+from hf_saliency.cli.targets import kinds
 from hf_saliency.errors import SaliencyError
 
 
@@ -26,13 +26,13 @@ def explainer_of(
     quiet: bool = False,
     debug: bool = False,
 ) -> hs.Explainer:
-    """The explainer of a model by name, or of the bundled one, with the head that a kind of target is read at."""
-    heads = KINDS[kind].heads if kind else ()
+    """The explainer of a model by name, or of the bundled model, with the head that a kind of target needs."""
+    heads = kinds()[kind].heads() if kind else ()
     model: Any
     if name is None:
         if not set(heads) <= {tasks.MASKED, tasks.ENCODING, tasks.TEXT_ENCODING}:
             raise typer.BadParameter(
-                f"--target {kind} needs a model that {heads[0].name}: give its --model (the bundled one "
+                f"--target {kind} needs a model that {heads[0].name}: pass --model (the bundled model "
                 f"{tasks.MASKED.name}).",
                 param_hint="--target",
             )
@@ -43,11 +43,8 @@ def explainer_of(
 
         model, tokenizer = load(name, heads, quiet=quiet, debug=debug)
     try:
-        model = cast(
-            Any,
-            getattr(model, {"float32": "float", "float16": "half", "float64": "double"}.get(dtype, dtype))(),
-        )
-        model = model.to(device)
+        convert = {"float32": "float", "float16": "half", "float64": "double"}.get(dtype, dtype)
+        model = getattr(model, convert)().to(device)
     except (AssertionError, RuntimeError) as error:
         raise SaliencyError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
     return hs.Explainer(
@@ -59,24 +56,24 @@ def explainer_of(
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
 
 
-def texts_of(given: Sequence[str], file: Path | None, lines: bool) -> list[str]:
+def texts_of(arguments: Sequence[str], file: Path | None, lines: bool) -> list[str]:
     """The texts, from the arguments, the file or standard input."""
     if file is not None:
-        if given:
+        if arguments:
             raise typer.BadParameter("give TEXT or --file, not both.", param_hint="TEXT")
         try:
             return _decoded(file.read_bytes(), repr(str(file)), lines)
         except OSError as error:
             raise SaliencyError(f"cannot read {str(file)!r}: {error.strerror}.") from error
-    if not given:
+    if not arguments:
         if sys.stdin is None or sys.stdin.isatty():
             raise typer.BadParameter(
                 "give a TEXT, --file FILE, or a text on standard input.", param_hint="TEXT"
             )
-        given = ["-"]
+        arguments = ["-"]
     texts: list[str] = []
-    for one in given:
-        texts += _decoded(sys.stdin.buffer.read(), "standard input", lines) if one == "-" else [one]
+    for text in arguments:
+        texts += _decoded(sys.stdin.buffer.read(), "standard input", lines) if text == "-" else [text]
     return texts
 
 
@@ -86,7 +83,7 @@ def _decoded(data: bytes, name: str, lines: bool) -> list[str]:
     except UnicodeDecodeError as error:
         raise SaliencyError(f"{name} is not UTF-8 text.") from error
     texts = [line for line in text.split("\n") if line.strip()] if lines else [text.rstrip("\n")]
-    if not any(one.strip() for one in texts):
+    if not any(text.strip() for text in texts):
         raise SaliencyError(f"{name} is empty: there is nothing to explain.")
     return texts
 
@@ -94,16 +91,18 @@ def _decoded(data: bytes, name: str, lines: bool) -> list[str]:
 def together(
     texts: Sequence[str], columns: bool, pairs: Sequence[str], choices: Sequence[str]
 ) -> list[str | tuple[str, ...]]:
-    """What each explanation is of: a text, or texts that belong together."""
+    """The texts of each explanation: one, or a tuple of texts that belong together."""
     hint = "--pair" if pairs else "--choice"
     if (pairs or choices) and columns:
-        raise typer.BadParameter("the columns are the texts that belong together.", param_hint=hint)
+        raise typer.BadParameter(
+            "--columns already gives the texts that belong together; leave one of them out.", param_hint=hint
+        )
     if pairs and choices:
         raise typer.BadParameter("give --pair or --choice, not both.", param_hint=hint)
     if pairs and len(pairs) != len(texts):
         raise typer.BadParameter(
-            f"there are {len(pairs)} for {len(texts)} texts: give one for each TEXT, in their order, or "
-            "--columns for a file of them.",
+            f"there are {len(pairs)} for {len(texts)} texts: give one for each TEXT, in the same order, or put both "
+            "into a file and pass --columns.",
             param_hint=hint,
         )
     if columns:
@@ -113,15 +112,15 @@ def together(
     return [(text, *choices) if choices else text for text in texts]
 
 
-def assignments(given: Sequence[str], option: str) -> dict[str, str]:
-    """What a repeatable option of the form NAME=VALUE says."""
-    found: dict[str, str] = {}
-    for one in given:
-        key, equals, value = one.partition("=")
+def assignments(arguments: Sequence[str], option: str) -> dict[str, str]:
+    """The values of a repeatable option of the form NAME=VALUE."""
+    values: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
         if not equals or not key:
-            raise typer.BadParameter(f"{one!r} is not of the form NAME=VALUE.", param_hint=option)
-        found[key] = value
-    return found
+            raise typer.BadParameter(f"{argument!r} is not of the form NAME=VALUE.", param_hint=option)
+        values[key] = value
+    return values
 
 
 def value_of(text: str) -> Any:
@@ -134,7 +133,6 @@ def value_of(text: str) -> Any:
 
 def method_of(name: str, arguments: Sequence[str]) -> Any:
     """The method that ``--method`` and ``--argument`` name."""
-    import hf_saliency as hs
     from hf_saliency.attribution.registry import named
 
     baselines = {

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-Unit = enum.Enum("Unit", {"logit": "logit", "log_prob": "log_prob", "prob": "prob"})
-Overflow = enum.Enum("Overflow", {"error": "error", "truncate": "truncate", "windows": "windows"})
-Mark = enum.Enum("Mark", {"highlight": "highlight", "matrix": "matrix", "bars": "bars", "arcs": "arcs"})
-Aggregation = enum.Enum("Aggregation", {"word": "word", "entity": "entity"})
-Pooling = enum.Enum("Pooling", {"mean": "mean", "first": "first", "last": "last"})
-Normalized = enum.Enum("Normalized", {"row_max": "row_max", "row_sum": "row_sum", "none": "none"})
-Provenance = enum.Enum("Provenance", {"map": "map", "recipe": "recipe", "none": "none"})
-Dtype = enum.Enum(
-    "Dtype", {"float32": "float32", "float16": "float16", "bfloat16": "bfloat16", "float64": "float64"}
-)
+from hf_saliency.cli.completion import marks, methods, targets
+from hf_saliency.errors import Scale
+
+# The library's own lists, written out since its modules take seconds to import; a test compares them.
+Overflow = Literal["error", "truncate", "windows"]
+Aggregation = Literal["word", "entity"]
+Pooling = Literal["mean", "first", "last"]
+Normalized = Literal["row_max", "row_sum", "none"]
+Provenance = Literal["map", "recipe", "none"]
+Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
 Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="A text; - reads standard input.")]
 File = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Read the text from a file.")]
 Lines = Annotated[bool, typer.Option("--lines", help="Each line of the file or of standard input is a text.")]
 Columns = Annotated[
-    bool, typer.Option("--columns", help="As --lines, with texts that belong together parted by tabs.")
+    bool, typer.Option("--columns", help="As --lines; tabs separate texts that belong together.")
 ]
 Pairs = Annotated[
     list[str] | None,
-    typer.Option("--pair", metavar="TEXT", help="What belongs to the TEXT; see above. Once for each TEXT."),
+    typer.Option("--pair", metavar="TEXT", help="The second text of TEXT; see above. Once for each TEXT."),
 ]
 Choices = Annotated[
     list[str] | None,
-    typer.Option("--choice", metavar="TEXT", help="One of the choices after the TEXT. Repeatable."),
+    typer.Option("--choice", metavar="TEXT", help="A choice for TEXT. Repeatable."),
 ]
 Model = Annotated[
     str | None,
@@ -42,7 +41,13 @@ Model = Annotated[
     ),
 ]
 Method = Annotated[
-    str, typer.Option("--method", metavar="NAME", help="Attribution method; a wrong name lists all.")
+    str,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="Attribution method; an unknown name prints the list.",
+        autocompletion=methods,
+    ),
 ]
 Arguments = Annotated[
     list[str] | None,
@@ -50,16 +55,19 @@ Arguments = Annotated[
         "--argument",
         "-a",
         metavar="NAME=VALUE",
-        help="Of the method: n_steps=20, baseline=zero, feature=word. Repeatable.",
+        help="An argument of the method: n_steps=20, baseline=zero, feature=word. Repeatable.",
     ),
 ]
 Kind = Annotated[
     str | None,
-    typer.Option("--target", metavar="KIND|WORD", help="What is explained; see above."),
+    typer.Option(
+        "--target",
+        metavar="KIND|WORD",
+        help="What to explain; see above.",
+        autocompletion=targets,
+    ),
 ]
-Label = Annotated[
-    str | None, typer.Option("--label", metavar="NAME", help="The label to explain, of a classifier's.")
-]
+Label = Annotated[str | None, typer.Option("--label", metavar="NAME", help="The label to explain.")]
 AllLabels = Annotated[
     bool, typer.Option("--all-labels", help="Explain every label of a classifier of texts.")
 ]
@@ -68,7 +76,7 @@ Answer = Annotated[
     typer.Option(
         "--answer",
         metavar="TEXT",
-        help="The answer to explain, a part of the context, or the choice. Default: the model's own.",
+        help="The answer to explain (a part of the context), or the choice. Default: the model's.",
     ),
 ]
 Aggregate = Annotated[
@@ -77,23 +85,21 @@ Aggregate = Annotated[
 ]
 Pool = Annotated[
     Pooling | None,
-    typer.Option("--pooling", help="What makes one embedding of a text's tokens. Default: mean."),
+    typer.Option("--pooling", help="How token embeddings become one text embedding. Default: mean."),
 ]
 MaxNewTokens = Annotated[
     int | None,
     typer.Option(
-        "--max-new-tokens", metavar="N", min=1, help="Where a model that writes stops. Default: 20."
+        "--max-new-tokens", metavar="N", min=1, help="How many tokens a model writes at most. Default: 20."
     ),
 ]
 OfScore = Annotated[
-    Unit | None,
-    typer.Option(
-        "--unit", help="Of the explained score. Default: logit; log_prob for what is masked together."
-    ),
+    Scale | None,
+    typer.Option("--unit", help="Unit of the score. Default: logit; log_prob for tokens masked together."),
 ]
 Positions = Annotated[
     list[str] | None,
-    typer.Option("--positions", metavar="WHERE", help="At which tokens; see above. Repeatable."),
+    typer.Option("--positions", metavar="WHERE", help="Which tokens; see above. Repeatable."),
 ]
 Against = Annotated[
     str | None,
@@ -111,20 +117,28 @@ Carried = Annotated[
     Provenance,
     typer.Option(
         "--provenance",
-        help="What figures and pages carry: text and scores, how these were made, or nothing.",
+        help="What figures and pages carry: the maps, only how they were made, or nothing.",
     ),
 ]
 MarkAs = Annotated[
-    Mark | None,
-    typer.Option("--mark", help="How a figure looks. Default: highlight for a few targets, else matrix."),
+    str | None,
+    typer.Option(
+        "--mark",
+        metavar="NAME",
+        help="How to draw: highlight, matrix, ...; an unknown name prints the list. Default: highlight for a few "
+        "targets, otherwise matrix.",
+        autocompletion=marks,
+    ),
 ]
 MarkOptions = Annotated[
     list[str] | None,
-    typer.Option("--option", metavar="NAME=VALUE", help="Of the mark: words=true, values=true. Repeatable."),
+    typer.Option(
+        "--option", metavar="NAME=VALUE", help="An option of the mark: words=true, values=true. Repeatable."
+    ),
 ]
-Normalize = Annotated[Normalized | None, typer.Option("--normalize", help="What each row is divided by.")]
+Normalize = Annotated[Normalized | None, typer.Option("--normalize", help="How to scale each row.")]
 Style = Annotated[
-    str | None, typer.Option("--style", metavar="NAME", help="A style sheet of Matplotlib, or a file of one.")
+    str | None, typer.Option("--style", metavar="NAME", help="A Matplotlib style sheet, or the file of one.")
 ]
 Rows = Annotated[
     list[str] | None,
@@ -140,10 +154,10 @@ Width = Annotated[float | None, typer.Option("--width", min=0.1, metavar="INCHES
 TopK = Annotated[int, typer.Option("--top-k", metavar="N", min=0, help="How many predictions to show.")]
 BatchTokens = Annotated[
     int | None,
-    typer.Option("--batch-tokens", metavar="N", min=1, help="Tokens in one pass: less needs less memory."),
+    typer.Option("--batch-tokens", metavar="N", min=1, help="Tokens in one pass; fewer need less memory."),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="NAME", help="Where the model runs: cpu, cuda, cuda:1.")
 ]
-Quiet = Annotated[bool, typer.Option("--no-progress", help="No progress bar.")]
+Quiet = Annotated[bool, typer.Option("--no-progress", help="Hide the progress bar.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

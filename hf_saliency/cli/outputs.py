@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -17,14 +18,19 @@ import typer
 
 import hf_saliency as hs
 from hf_saliency.cli.inputs import UsageError
+from hf_saliency.cli.tables import scores_table
 from hf_saliency.errors import SaliencyError
+from hf_saliency.render.typeset.invisible import printable
 
-_ENDINGS = (".pdf", ".png", ".svg", ".html", ".json")
+_DATA = (".json", ".csv")
+_ENDINGS = (".pdf", ".png", ".svg", ".pgf", ".tex", ".html", *_DATA)
 
 
 def say(kind: str, message: str) -> None:
-    """A line on standard error."""
-    print(f"hf-saliency: {kind}: {' '.join(message.split())}", file=sys.stderr)
+    """A line on standard error, in which no character of a path or a message acts on the terminal."""
+    line = printable(f"hf-saliency: {kind}: {' '.join(message.split())}")
+    encoding = sys.stderr.encoding or "utf-8"
+    print(line.encode(encoding, "replace").decode(encoding), file=sys.stderr)
 
 
 def _numbered(path: Path, count: int) -> list[Path]:
@@ -36,7 +42,8 @@ def writable(paths: Sequence[Path], count: int) -> Sequence[Path]:
     for path in paths:
         if path.suffix.lower() not in _ENDINGS:
             raise typer.BadParameter(
-                f"{str(path)!r}: give a name that ends in {', '.join(_ENDINGS)}.", param_hint="--output"
+                f"{str(path)!r}: choose a file name that ends in {', '.join(_ENDINGS)}.",
+                param_hint="--output",
             )
         for each in _numbered(path, count) if path.suffix.lower() == ".json" else [path]:
             try:
@@ -48,27 +55,21 @@ def writable(paths: Sequence[Path], count: int) -> Sequence[Path]:
     if any(path.suffix.lower() == ".html" for path in paths):
         from hf_saliency.render.html.parts import assets
 
-        assets()  # an error, if what a page is made of is not installed
+        assets()  # raises if the extra is missing
     return paths
-
-
-def _save(maps: Sequence[hs.SaliencyMap], path: Path) -> None:
-    for one, each in zip(maps, _numbered(path, len(maps)), strict=True):
-        one.save(each)
-        say("wrote", str(each))
 
 
 def write(
     maps: Sequence[hs.SaliencyMap],
     paths: Sequence[Path],
     drawing: Mapping[str, Any],
-    provenance: str,
+    provenance: Any,
     *,
     style: str | None = None,
     rescue: bool = False,
 ) -> None:
     """The scores first: should a figure fail, they are not lost; ``rescue`` saves those that no path names."""
-    scores = [path for path in paths if path.suffix.lower() == ".json"]
+    scores = [path for path in paths if path.suffix.lower() in _DATA]
     for path in scores:
         _save(maps, path)
     figures = [path for path in paths if path not in scores]
@@ -83,6 +84,18 @@ def write(
         raise
 
 
+def _save(maps: Sequence[hs.SaliencyMap], path: Path) -> None:
+    if path.suffix.lower() == ".csv":
+        from hf_saliency.maps.document import write_file
+
+        write_file(path, scores_table(maps).encode())
+        say("wrote", str(path))
+        return
+    for heat, each in zip(maps, _numbered(path, len(maps)), strict=True):
+        heat.save(each)
+        say("wrote", str(each))
+
+
 def _draw(
     maps: Sequence[hs.SaliencyMap],
     paths: Sequence[Path],
@@ -90,19 +103,32 @@ def _draw(
     provenance: Any,
     style: str | None,
 ) -> None:
-    pages = [path for path in paths if path.suffix.lower() == ".html"]
-    figures = [path for path in paths if path not in pages]
-    if figures:
-        from hf_saliency.render.files import styled
+    for path in paths:
+        suffix = path.suffix.lower()
+        if suffix == ".html":
+            arguments = {key: drawing[key] for key in ("title", "normalize", "targets") if key in drawing}
+            hs.page(maps, path, provenance=provenance, **arguments)
+        elif suffix == ".tex":
+            from hf_saliency.maps.document import write_file
 
-        with styled(style):
-            for path in figures:
-                _figure(maps, drawing, path).savefig(path, provenance=provenance)
-                say("wrote", str(path))
-    for path in pages:
-        own = {key: drawing[key] for key in ("title", "normalize", "targets") if key in drawing}
-        hs.page(maps, path, provenance=provenance, **own)
+            write_file(path, _latex(maps, drawing).encode())
+        else:
+            from hf_saliency.render.files import styled
+
+            with styled(style):
+                carried = {} if suffix == ".pgf" else {"provenance": provenance}
+                _figure(maps, drawing, path).savefig(path, **carried)
         say("wrote", str(path))
+
+
+def _latex(maps: Sequence[hs.SaliencyMap], drawing: Mapping[str, Any]) -> str:
+    """The texts of all maps as LaTeX, one after another."""
+    from hf_saliency.render.marks import Highlight
+
+    mark = drawing.get("mark")
+    arguments = {key: drawing[key] for key in ("normalize", "targets") if key in drawing}
+    arguments["mark"] = mark if isinstance(mark, Highlight) else None
+    return "\n\\bigskip\n".join(hs.to_latex(heat, **arguments) for heat in maps)
 
 
 def _figure(maps: Sequence[hs.SaliencyMap], drawing: Mapping[str, Any], path: Path) -> Any:
@@ -132,6 +158,6 @@ def _line(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted."
     if isinstance(error, (SaliencyError, OSError)):
-        return str(error)
+        return re.sub(r"\boverflow='(\w+)'", r"--overflow \1", str(error))
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first} (--debug shows where)"

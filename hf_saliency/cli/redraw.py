@@ -1,4 +1,4 @@
-"""``hf-saliency info``, ``show`` and ``redraw``: what a figure's file carries, without any model."""
+"""``hf-saliency info``, ``show`` and ``redraw``: the maps that a figure's file carries, without any model."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hf_saliency.cli import options
 from hf_saliency.cli.inputs import assignments, value_of
-from hf_saliency.cli.options import (
-    Carried,
-    Debug,
-    Drawn,
-    Mark,
-    MarkAs,
-    MarkOptions,
-    Normalize,
-    Output,
-    Provenance,
-    Room,
-    Rows,
-    Style,
-)
 from hf_saliency.cli.outputs import reported, writable, write
+from hf_saliency.errors import SaliencyError
+from hf_saliency.render.typeset.invisible import printable
 
 if TYPE_CHECKING:
     from hf_saliency.maps.attachment import Record
@@ -31,129 +20,143 @@ if TYPE_CHECKING:
 
 
 def info(
-    file: Drawn,
-    as_json: Annotated[bool, typer.Option("--json", help="The maps, or their recipes, as JSON.")] = False,
-    debug: Debug = False,
+    file: options.Drawn,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the maps, or how they were made, as JSON.")
+    ] = False,
+    debug: options.Debug = False,
 ) -> None:
     """Print which maps a figure or a page carries: text, targets, method, model, versions.
 
-    No model is needed. What a file carries is as trustworthy as who wrote it: the digest recognises a map, and
-    is no signature.
+    No model is needed. Trust a file as far as you trust its author: the digest identifies a map, but it is no
+    signature.
     """
     with reported(debug):
-        from hf_saliency.maps import attachment as carriers, document as storage
+        from hf_saliency.maps import attachment, document
         from hf_saliency.render import terminal
 
-        found = carriers.read(file)
+        record = attachment.read(file)
         if as_json:
-            content = [storage.document(one) for one in found.maps] or [dict(one) for one in found.recipes]
+            content = [document.document(heat) for heat in record.maps] or list(map(dict, record.recipes))
             typer.echo(json.dumps(content, ensure_ascii=True, indent=1))
             return
-        lines = [f"{file}: {_count(len(found.recipes), 'map')}{_drawn(found)}"]
-        for number in range(len(found.recipes)):
-            lines += ["", *_lines(found, number)]
+        count = len(record.recipes)
+        lines = [f"{file}: {count} map{'' if count == 1 else 's'}{_drawn(record)}"]
+        for number in range(count):
+            lines += ["", *_lines(record, number)]
         console = terminal.console()
         console.soft_wrap = True  # each fact is a line of its own, however long
-        terminal.write(console, *(terminal.visible(line) for line in lines))
+        terminal.write(console, *map(printable, lines))
 
 
-def show(file: Drawn, targets: Rows = None, debug: Debug = False) -> None:
+def show(file: options.Drawn, targets: options.Rows = None, debug: options.Debug = False) -> None:
     """Print the maps that a figure or a page carries as coloured text."""
     with reported(debug):
-        from hf_saliency.maps import attachment as carriers
+        from hf_saliency.maps.attachment import read_maps
         from hf_saliency.render.html.page import titles_of
         from hf_saliency.render.show import print_text
 
         rows = _rows(targets)
-        maps = [one.select(*rows) if rows else one for one in carriers.read_maps(file)]
+        maps = [heat.select(*rows) if rows else heat for heat in read_maps(file)]
         print_text(maps, titles_of(None, maps), "--targets")
 
 
 def redraw(
-    file: Drawn,
-    output: Output = None,
-    mark: MarkAs = None,
-    option: MarkOptions = None,
-    style: Style = None,
-    targets: Rows = None,
-    normalize: Normalize = None,
-    width: Room = None,
-    provenance: Carried = Provenance.map,
-    debug: Debug = False,
+    file: options.Drawn,
+    output: options.Output = None,
+    mark: options.MarkAs = None,
+    option: options.MarkOptions = None,
+    style: options.Style = None,
+    targets: options.Rows = None,
+    normalize: options.Normalize = None,
+    width: options.Room = None,
+    provenance: options.Carried = "map",
+    debug: options.Debug = False,
 ) -> None:
-    """Draw the maps that a figure or a page carries anew, without the model.
+    """Draw the maps that a figure or a page carries again, without the model.
 
-    What no option says is drawn as it was. --output FILE.json takes the maps out.
+    Whatever no option changes stays as it was. --output FILE.json extracts the maps.
     """
     with reported(debug):
         if not output:
-            raise typer.BadParameter("say where the new drawing goes.", param_hint="--output")
-        from hf_saliency.maps import attachment as carriers
+            raise typer.BadParameter("name the file of the new drawing.", param_hint="--output")
+        from hf_saliency.maps import attachment
 
-        found = carriers.read(file)
-        maps = found.maps or tuple(carriers.read_maps(file))  # which says why there are none
+        record = attachment.read(file)
+        maps = record.maps or tuple(attachment.read_maps(file))  # which says why there are none
         outputs = writable(output, len(maps))
-        drawing = _drawing(found, mark, option or [])
-        given = {
-            "width": width and value_of(width),
-            "normalize": normalize and normalize.value,
-            "targets": _rows(targets),
-        }
-        drawing |= {key: value for key, value in given.items() if value is not None}
-        write(maps, outputs, drawing, provenance.value, style=style)
+        drawing = _drawing(record, mark, option or [])
+        changes = {"width": width_of(width), "normalize": normalize, "targets": _rows(targets)}
+        drawing |= {key: value for key, value in changes.items() if value is not None}
+        write(maps, outputs, drawing, provenance, style=style)
 
 
-def mark_of(mark: Mark | None, options: Sequence[str]) -> Any:
+def mark_of(name: str | None, assigned: Sequence[str]) -> Any:
     """The mark that ``--mark`` and ``--option`` name, or None."""
-    from hf_saliency.render import files as drawing
+    if name is None:
+        return None
+    from hf_saliency.render.files import named
 
-    values = {key: value_of(text) for key, text in assignments(options, "--option").items()}
-    return drawing.named(mark.value, values) if mark else None
+    values = {key: value_of(text) for key, text in assignments(assigned, "--option").items()}
+    try:
+        return named(name, values)
+    except SaliencyError as error:
+        raise typer.BadParameter(str(error), param_hint="--option" if assigned else "--mark") from error
 
 
-def _drawing(found: Record, mark: Mark | None, options: Sequence[str]) -> dict[str, Any]:
-    """Arguments of a figure: as it was drawn, with what the command line says instead."""
-    from hf_saliency.render import files as drawing
+def width_of(text: str | None) -> float | str | None:
+    """Inches, or the name of a venue; refused before a model is loaded."""
+    if text is None:
+        return None
+    from hf_saliency.render.venues import inches
 
-    was = drawing.settings_of(found.drawing, len(found.maps))
+    width: float | str = value_of(text)
+    try:
+        inches(width, 0.0)
+    except SaliencyError as error:
+        raise typer.BadParameter(str(error), param_hint="--width") from error
+    return width
+
+
+def _drawing(record: Record, mark: str | None, assigned: Sequence[str]) -> dict[str, Any]:
+    """The arguments of the figure: as it was drawn, with the changes of the command line."""
+    from hf_saliency.render import files
+
+    settings = files.settings_of(record.drawing, len(record.maps))
     if mark:
-        return {**was, "mark": mark_of(mark, options)}
-    old = drawing.marks_of(found.drawing)
-    if not options:
-        return {**was, "mark": old}
-    if old is None:
-        raise typer.BadParameter("say which mark takes these: --mark.", param_hint="--option")
-    changed = {key: value_of(text) for key, text in assignments(options, "--option").items()}
-    return {**was, "mark": [drawing.changed(one, changed) for one in old]}
+        return {**settings, "mark": mark_of(mark, assigned)}
+    marks = files.marks_of(record.drawing)
+    if not assigned:
+        return {**settings, "mark": marks}
+    if marks is None:
+        raise typer.BadParameter("also name the mark: --mark.", param_hint="--option")
+    values = {key: value_of(text) for key, text in assignments(assigned, "--option").items()}
+    return {**settings, "mark": [files.changed(mark, values) for mark in marks]}
 
 
 def _rows(targets: Sequence[str] | None) -> list[int | str] | None:
-    values = [value_of(one) for one in targets or []]
-    return [v if type(v) is int else one for v, one in zip(values, targets or [], strict=True)] or None
+    values = [(text, value_of(text)) for text in targets or []]
+    return [value if type(value) is int else text for text, value in values] or None
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _drawn(found: Record) -> str:
-    marks = found.drawing.get("marks")
+def _drawn(record: Record) -> str:
+    marks = record.drawing.get("marks")
     names = (
-        [str(one.get("name")) for one in marks if isinstance(one, dict)] if isinstance(marks, list) else []
+        [str(mark.get("name")) for mark in marks if isinstance(mark, dict)] if isinstance(marks, list) else []
     )
     drawn = f", drawn as {', '.join(dict.fromkeys(names))}" if names else ""
-    width = found.drawing.get("width")
+    width = record.drawing.get("width")
     return drawn + (f", {width:.4g} in wide" if isinstance(width, float) else f", {width}" if width else "")
 
 
-def _lines(found: Record, number: int) -> list[str]:
-    """One map: what is known of its text, then its recipe."""
-    recipe = found.recipes[number]
+def _lines(record: Record, number: int) -> list[str]:
+    """The facts of one map: its text, then its recipe."""
+    recipe = record.recipes[number]
     shape = recipe.get("shape")
     size = f"{shape[0]} targets x {shape[1]} tokens" if isinstance(shape, list) and len(shape) == 2 else "?"
     lines = [f"map       {size}, {_joined(recipe.get('units'))}, {recipe.get('dtype')}"]
-    if found.maps:
-        lines = [*_text_lines(found.maps[number]), *lines]
+    if record.maps:
+        lines = [*_text_lines(record.maps[number]), *lines]
     else:
         lines.append("text      left out, and so are the scores")
     lines += [f"method    {recipe.get('method')} {json.dumps(recipe.get('arguments'), ensure_ascii=False)}"]
@@ -163,9 +166,9 @@ def _lines(found: Record, number: int) -> list[str]:
     return [*lines, f"sha256    {recipe.get('sha256')}"]
 
 
-def _text_lines(one: SaliencyMap) -> list[str]:
-    lines = [f"text      {text}" for text in one.texts]
-    labels = [t.label if t.against is None else f"{t.label} - {t.against}" for t in one.targets]
+def _text_lines(heat: SaliencyMap) -> list[str]:
+    lines = [f"text      {text}" for text in heat.texts]
+    labels = [t.label if t.against is None else f"{t.label} - {t.against}" for t in heat.targets]
     return [*lines, f"targets   {', '.join(labels)}"]
 
 

@@ -1,158 +1,128 @@
-"""From the command line to what is explained."""
+"""From the options of the command line to a target."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
+import pkgutil
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-import hf_saliency as hs
-from hf_saliency.adapter import tasks
-
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """A value of ``--target``.
-
-    Parameters
-    ----------
-    target
-        The public name of the target.
-    heads
-        What the model's head may be for.
-    fewest, most
-        How many texts belong together in one explanation.
-    texts
-        Which these are, and the options that give them.
-    """
-
-    target: str
-    heads: tuple[tasks.Task, ...]
-    fewest: int = 1
-    most: int = 1
-    texts: str = "one text"
-
-
-_MANY = 10**6
-_TWO = "one text, or two that belong together (--pair)"
-KINDS = {
-    "masked": Kind("MaskedToken", (tasks.MASKED,)),
-    "unmasked": Kind("UnmaskedToken", (tasks.MASKED,)),
-    "span": Kind("MaskedSpan", (tasks.MASKED,)),
-    "pseudo-log-likelihood": Kind("PseudoLogLikelihood", (tasks.MASKED,)),
-    "next": Kind(
-        "NextToken",
-        (tasks.CAUSAL,),
-        texts="one text; --target continuation explains a prompt and what follows it",
-    ),
-    "continuation": Kind("Continuation", (tasks.SEQ2SEQ, tasks.CAUSAL), 1, 2, _TWO),
-    "label": Kind("Label", (tasks.CLASSIFICATION,), 1, 2, _TWO),
-    "tokens": Kind("TokenLabel", (tasks.TOKENS,)),
-    "answer": Kind(
-        "AnswerSpan", (tasks.ANSWERS,), 2, 2, "a question and its context: QUESTION --pair CONTEXT"
-    ),
-    "choice": Kind(
-        "Choice",
-        (tasks.CHOICE,),
-        3,
-        _MANY,
-        "a text and two choices or more: TEXT --choice ONE --choice OTHER",
-    ),
-    "similarity": Kind(
-        "Similarity", (tasks.ENCODING, tasks.TEXT_ENCODING), 2, 2, "two texts: TEXT --pair OTHER"
-    ),
-}
+if TYPE_CHECKING:
+    import hf_saliency as hs
 
 # Options whose field has another name.
 _FIELDS = {"positions": ("where",), "answer": ("answer", "choice")}
 
+# How many texts belong together, in the words of the command line.
+_COUNTS = {
+    (1, 1): "one text",
+    (1, 2): "one text, or two that belong together (TEXT --pair OTHER)",
+    (2, 2): "two texts (TEXT --pair OTHER; a question comes before its context)",
+}
+_CHOICES = "a text and at least two choices (TEXT --choice ONE --choice OTHER)"
+
+
+@functools.cache
+def kinds() -> dict[str, type[hs.Target]]:
+    """The targets of the library by their names for ``--target``; a new target needs no line here."""
+    from hf_saliency import targets
+    from hf_saliency.targets.target import Target
+
+    for module in pkgutil.iter_modules(targets.__path__, f"{targets.__name__}."):
+        importlib.import_module(module.name)
+
+    def below(cls: Any) -> Iterator[type[Target]]:
+        for child in cls.__subclasses__():
+            yield child
+            yield from below(child)
+
+    return {
+        target.kind: target
+        for target in below(Target)
+        if target.kind and target.__module__.startswith(targets.__name__)
+    }
+
 
 def kind_of(target: str | None) -> str | None:
-    """The kind that ``--target`` names; None for a word, and for what the model is for."""
-    return target if target in KINDS else None
+    """The kind that ``--target`` names; None for a word of the text, and for the model's default."""
+    return target if target is not None and target in kinds() else None
 
 
 def default_kind(explainer: hs.Explainer) -> str:
-    """What is explained if ``--target`` does not say: the library's default."""
+    """The kind of the model's default target."""
     from hf_saliency.targets.default import default_target
 
-    default = type(default_target(explainer.text_model)).__name__
-    return next(name for name, kind in KINDS.items() if kind.target == default)
+    return default_target(explainer.text_model).kind
 
 
 def where_of(target: str | None, positions: Sequence[str]) -> list[int | str | slice] | None:
     """The places that ``--target`` and ``--positions`` name, as a target takes them."""
-    if target is not None and target not in KINDS:
+    if target is not None and target not in kinds():
         if positions:
             raise typer.BadParameter(
-                f"a word ({target!r}) is a place: name all of them by --positions. The kinds of targets are "
-                f"{', '.join(KINDS)}.",
+                f"{target!r} is a word of the text, so pass it to --positions with the other places. The kinds of "
+                f"targets are {', '.join(kinds())}.",
                 param_hint="--target",
             )
         return [target]
-    found: list[int | str | slice] = []
+    places: list[int | str | slice] = []
     for value in positions:
         for place in [value] if value.startswith("word:") else value.split(","):
-            found += _place(place.strip())
-    return found or None
+            places += _place(place.strip())
+    return places or None
 
 
 def target_of(
     kind: str, options: Mapping[str, Any], texts: Sequence[str | tuple[str, ...]], asked: str | None
 ) -> Any:
-    """The target of a kind, with the options that were given; refuses those that are of another kind.
-
-    Parameters
-    ----------
-    kind
-        One of ``KINDS``.
-    options
-        Values by the names of options; None or False for one that was not given.
-    texts
-        What is explained.
-    asked
-        What ``--target`` said, for messages.
-
-    Returns
-    -------
-    Target
-    """
-    chosen = KINDS[kind]
-    for number, one in enumerate(texts, start=1):
-        count = len(one) if isinstance(one, tuple) else 1
-        if not chosen.fewest <= count <= chosen.most:
-            which = f" (text {number} has {count})" if len(texts) > 1 else ""
-            whose = f"--target {kind}" if asked in KINDS else f"this model's target is {kind}, which"
-            raise typer.BadParameter(f"{whose} explains {chosen.texts}{which}.", param_hint="TEXT")
-    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    """The target of a kind from the options given (None or False: not given); refuses those of another kind."""
+    target = kinds()[kind]
+    _check_counts(kind, texts, asked)
     values = {}
-    for option, value in given.items():
-        field = _field(option, chosen)
-        if field is None and option == "positions" and asked and asked not in KINDS:
+    for option, value in options.items():
+        if value is None or value is False:
+            continue
+        field = _field(option, target)
+        if field is None and option == "positions" and asked and asked not in kinds():
             raise typer.BadParameter(
-                f"{asked!r} is neither a kind of target ({', '.join(KINDS)}) nor a place, since the target "
-                f"{kind} has none.",
+                f"{asked!r} is not a kind of target ({', '.join(kinds())}), nor can it be a word of the text: "
+                f"the target of this model, {kind}, has no places.",
                 param_hint="--target",
             )
         if field is None:
-            others = [name for name, other in KINDS.items() if _field(option, other)]
+            others = [name for name, other in kinds().items() if _field(option, other)]
             raise typer.BadParameter(
-                f"--target {kind} has none; it belongs to --target {_listed(others)}.",
+                f"--target {kind} does not take it; it belongs to --target {_either(others)}.",
                 param_hint=f"--{option.replace('_', '-')}",
             )
         values[field] = value
-    return getattr(hs, chosen.target)(**values)
+    return target(**values)
 
 
-def _field(option: str, kind: Kind) -> str | None:
-    known = {one.name for one in dataclasses.fields(getattr(hs, kind.target))}
-    return next((name for name in _FIELDS.get(option, (option,)) if name in known), None)
+def _check_counts(kind: str, texts: Sequence[str | tuple[str, ...]], asked: str | None) -> None:
+    fewest, most = kinds()[kind].text_counts
+    for number, text in enumerate(texts, start=1):
+        count = len(text) if isinstance(text, tuple) else 1
+        if not fewest <= count <= most:
+            which = f" (text {number} has {count})" if len(texts) > 1 else ""
+            subject = f"--target {kind}" if asked in kinds() else f"this model's target is {kind}, which"
+            hint = "" if kind != "next" else "; --target continuation takes a prompt and its continuation"
+            raise typer.BadParameter(
+                f"{subject} takes {_COUNTS.get((fewest, most), _CHOICES)}{hint}{which}.", param_hint="TEXT"
+            )
 
 
-def _listed(names: Sequence[str]) -> str:
+def _field(option: str, target: type[hs.Target]) -> str | None:
+    fields = {field.name for field in dataclasses.fields(target)}  # type: ignore[arg-type]
+    return next((name for name in _FIELDS.get(option, (option,)) if name in fields), None)
+
+
+def _either(names: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 

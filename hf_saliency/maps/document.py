@@ -113,22 +113,27 @@ def from_document(data: Any, make: Callable[..., Map], source: str) -> Map:
 
 
 def save(saliency_map: SaliencyMap, path: str | Path) -> None:
-    """Write :func:`dumps` to a file, in one step: a reader never sees half of it.
-
-    An existing file keeps its permissions, and a link goes on to point to it. What is no regular file, such
-    as a pipe, is written directly.
-    """
+    """Write :func:`dumps` to a file."""
     try:
         document = dumps(saliency_map).encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
         raise SaliencyError(f"the map holds {half!r}, half a character, which no file can hold.") from error
+    write_file(path, document)
+
+
+def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file in one step, so that a reader never sees half of it; :class:`SaliencyError` where that fails.
+
+    An existing file keeps its permissions, and a link still points to it. Anything but a regular file, such as a
+    pipe, is written directly.
+    """
     try:
         mode = _mode(path)
         if mode is None or stat.S_ISREG(mode):
-            _replace(os.path.realpath(path), document, mode)
+            _replace(os.path.realpath(path), content, mode)
         else:
-            Path(path).write_bytes(document)
+            Path(path).write_bytes(content)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise SaliencyError(f"cannot write {str(path)!r}: {_reason(error)}.") from error
 
@@ -144,7 +149,7 @@ def load(path: str | Path, make: Callable[..., Map]) -> Map:
     return loads(document, make, repr(str(path)))
 
 
-def _mode(path: str | Path) -> int | None:
+def _mode(path: str | os.PathLike[str]) -> int | None:
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment as record
 from hf_saliency.maps.attachment import KEY, Provenance, Record
+from hf_saliency.maps.document import write_file
 from hf_saliency.maps.saliency_map import Normalization
 from hf_saliency.render import marks
 from hf_saliency.render.layout import Panel
@@ -345,10 +346,4 @@ def write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str,
         return
     path = Path(fname)
     path = path if path.suffix else path.with_suffix(f".{kind}")
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise SaliencyError(
-            f"cannot write {str(path)!r} ({error.strerror}): pass savefig a path in a folder that exists and "
-            "can be written."
-        ) from error
+    write_file(path, data)

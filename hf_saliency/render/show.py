@@ -75,8 +75,9 @@ def _in_notebook() -> bool:
 def print_text(maps: Sequence[SaliencyMap], titles: Sequence[str], option: str) -> None:
     """Print maps as coloured text; ``option`` is what chooses their targets."""
     from hf_saliency.render import terminal
+    from hf_saliency.render.typeset.invisible import printable
 
     console = terminal.console()
     for one, name in zip(maps, titles, strict=True):
-        head = [terminal.visible(name)] if name else []
+        head = [printable(name)] if name else []
         terminal.write(console, *head, terminal.report(console, one, option), "")

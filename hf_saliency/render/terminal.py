@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from rich.text import Text
 
 from hf_saliency.palette import LIGHT
 from hf_saliency.render.passage import cluster
+from hf_saliency.render.typeset.invisible import printable
 
 if TYPE_CHECKING:
     from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
@@ -43,10 +43,6 @@ _SHADES = {
 }
 _LEVELS = 5
 _STRONGEST = 3
-_LINES = "\u2028\u2029"
-_DIRECTIONS = (
-    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # which would reorder what follows the text
-)
 _GAP = "  "  # between two items of a cell
 
 
@@ -117,7 +113,7 @@ def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[
     own = saliency_map.targets[row].positions
     chosen = [i for i in order if i not in own and weights[i] != 0][:_STRONGEST]
     return [
-        (visible(labels[i]) + (f"#{i}" if often[labels[i]] > 1 else ""), float(weights[i])) for i in chosen
+        (printable(labels[i]) + (f"#{i}" if often[labels[i]] > 1 else ""), float(weights[i])) for i in chosen
     ]
 
 
@@ -138,21 +134,6 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.1f}"
 
 
-def visible(text: str) -> str:
-    """A text whose characters cannot act on the terminal; of the same length."""
-    return "".join(_shown(character) for character in text)
-
-
-def _shown(character: str) -> str:
-    if character in _LINES:
-        return "\N{SYMBOL FOR NEWLINE}"
-    if character in _DIRECTIONS or unicodedata.category(character) == "Cs":
-        return "\N{REPLACEMENT CHARACTER}"
-    if character in "\n\t" or unicodedata.category(character) != "Cc":
-        return character
-    return chr(0x2400 + ord(character)) if ord(character) < 0x20 else "\N{REPLACEMENT CHARACTER}"
-
-
 def _heading(saliency_map: SaliencyMap, row: int, option: str) -> Text:
     target = saliency_map.targets[row]
     facts = [] if target.position is None else [f"token {target.position}"]
@@ -164,12 +145,12 @@ def _heading(saliency_map: SaliencyMap, row: int, option: str) -> Text:
 
 
 def _name(target: TargetRow) -> str:
-    label = visible(target.label).replace("\n", " ")
-    return label if target.against is None else f"{label} − {visible(target.against)}"
+    label = printable(target.label).replace("\n", " ")
+    return label if target.against is None else f"{label} − {printable(target.against)}"
 
 
 def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str) -> Text:
-    text = Text(visible("\n".join(saliency_map.texts)))
+    text = Text(printable("\n".join(saliency_map.texts)))
     own = [_place(saliency_map, each) for each in saliency_map.targets[row].positions]
     order = np.argsort(np.abs(weights), kind="stable").tolist()
     for i in order if system in _SHADES else []:  # the strongest last: it is seen where tokens overlap
@@ -239,7 +220,7 @@ def _predictions(target: TargetRow, colored: bool) -> _Items:
     for prediction in target.predictions:
         hit = prediction.index == target.index
         mark, style = ("", "bold underline") if colored else ("*", "")
-        label = visible(prediction.label).replace("\n", " ")
+        label = printable(prediction.label).replace("\n", " ")
         shown = f"{label} {percent(prediction.probability)}"
         items.append(Text(mark + shown, style) if hit else Text(shown))
     return _Items(items)

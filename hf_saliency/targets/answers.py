@@ -51,6 +51,8 @@ class Choice(Target):
     """
 
     task = tasks.CHOICE
+    kind = "choice"
+    text_counts = (3, 10**6)
 
     choice: int | str | None = None
     against: int | str | None = None
@@ -133,6 +135,8 @@ class AnswerSpan(Target):
     """
 
     task = tasks.ANSWERS
+    kind = "answer"
+    text_counts = (2, 2)
 
     answer: str | slice | None = None
     ends: Ends = "both"

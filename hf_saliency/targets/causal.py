@@ -129,6 +129,9 @@ class Continuation(Target):
     ['hot', 'tea', '.']
     """
 
+    kind = "continuation"
+    text_counts = (1, 2)
+
     text: str | None = None
     where: Where | Sequence[Where] | None = None
     token: str | int | None = None
@@ -146,6 +149,10 @@ class Continuation(Target):
             )
         if (integer(self.max_new_tokens) or 0) < 1:
             raise SaliencyError(f"max_new_tokens={self.max_new_tokens!r}: give a whole number, 1 or more.")
+
+    @classmethod
+    def heads(cls) -> tuple[tasks.Task, ...]:
+        return (tasks.SEQ2SEQ, tasks.CAUSAL)
 
     def check(self, model: TextModel) -> None:
         task = tasks.SEQ2SEQ if model.encoder_decoder else tasks.CAUSAL
@@ -248,6 +255,7 @@ class NextToken(Target):
     """
 
     task = tasks.CAUSAL
+    kind = "next"
 
     where: Where | Sequence[Where] | None = None
     token: str | int | None = None

@@ -56,6 +56,8 @@ class Label(Target):
     """
 
     task = tasks.CLASSIFICATION
+    kind = "label"
+    text_counts = (1, 2)
 
     label: str | int | Sequence[str | int] | None = None
     all_labels: bool = False
@@ -205,6 +207,7 @@ class TokenLabel(Target):
     """
 
     task = tasks.TOKENS
+    kind = "tokens"
 
     where: Where | Sequence[Where] | None = None
     label: str | int | None = None

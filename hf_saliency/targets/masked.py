@@ -59,6 +59,7 @@ class MaskedSpan(Target):
     """
 
     task = tasks.MASKED
+    kind = "span"
 
     where: Where | Sequence[Where] | None = None
     predicted: bool = False
@@ -149,6 +150,7 @@ class PseudoLogLikelihood(Target):
     """
 
     task = tasks.MASKED
+    kind = "pseudo-log-likelihood"
 
     unit: Scale = "log_prob"
 
@@ -259,6 +261,7 @@ class MaskedToken(_TokenTarget):
     'tea'
     """
 
+    kind = "masked"
     masked: ClassVar[bool] = True
 
 
@@ -295,4 +298,5 @@ class UnmaskedToken(_TokenTarget):
     'tea'
     """
 
+    kind = "unmasked"
     masked: ClassVar[bool] = False

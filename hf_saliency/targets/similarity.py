@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hf_saliency.adapter import hooks
+from hf_saliency.adapter import hooks, tasks
 from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.layouts import InTurn
 from hf_saliency.adapter.text_model import Overflow, TextModel
@@ -63,6 +63,9 @@ class Similarity(Target):
     (1, 16)
     """
 
+    kind = "similarity"
+    text_counts = (2, 2)
+
     pooling: Pooling | Pool | None = None
     metric: Metric | None = None
     against: str | None = None
@@ -76,6 +79,10 @@ class Similarity(Target):
             raise SaliencyError(f"metric={self.metric!r}: choose 'cosine' or 'dot'.")
         if self.against is not None and not isinstance(self.against, str):
             raise SaliencyError(f"against={self.against!r}: give a text, such as against='He had a coffee.'.")
+
+    @classmethod
+    def heads(cls) -> tuple[tasks.Task, ...]:
+        return (tasks.ENCODING, tasks.TEXT_ENCODING)
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if not (isinstance(given, tuple) and len(given) == 2):

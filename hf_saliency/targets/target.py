@@ -93,6 +93,8 @@ class Target(ABC):
     """
 
     task: ClassVar[tasks.Task | None] = None  # what the model's head has to be for; None for any
+    kind: ClassVar[str] = ""  # its name on the command line; a target without one is not offered there
+    text_counts: ClassVar[tuple[int, int]] = (1, 1)  # the fewest and the most texts of one explanation
 
     @abstractmethod
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
@@ -109,6 +111,11 @@ class Target(ABC):
     def reader(self, model: TextModel) -> Callable[[Any], Encoding]:
         """How a text is encoded that stands in the place of an explained one, whatever its length."""
         return lambda given: self.encode(given, model, "windows")
+
+    @classmethod
+    def heads(cls) -> tuple[tasks.Task, ...]:
+        """What a model's head may be for; empty for any."""
+        return (cls.task,) if cls.task is not None else ()
 
     def check(self, model: TextModel) -> None:
         """Refuse a model that has no such target."""

@@ -17,8 +17,12 @@ import hf_saliency as hs
 from hf_saliency import cli
 from hf_saliency.adapter.text_model import Overflow
 from hf_saliency.attribution.registry import METHODS
-from hf_saliency.cli import inputs as reading, options
-from hf_saliency.errors import SCALES
+from hf_saliency.cli import completion, inputs as reading, options
+from hf_saliency.cli.explain import explain as explain_command
+from hf_saliency.cli.targets import kinds
+from hf_saliency.maps.attachment import Provenance
+from hf_saliency.maps.saliency_map import Normalization
+from hf_saliency.targets.similarity import Pooling
 
 TEXT = "Paris is the capital of France."
 MODEL = str(Path(hs.__file__).parent / "demo")
@@ -139,8 +143,23 @@ def test_the_mask_of_a_text_is_explained() -> None:
 
 
 def test_choices_are_the_librarys() -> None:
-    assert tuple(unit.value for unit in options.Unit) == SCALES
-    assert tuple(way.value for way in options.Overflow) == get_args(Overflow)
+    assert get_args(options.Overflow) == get_args(Overflow)
+    assert get_args(options.Normalized) == get_args(Normalization)
+    assert get_args(options.Provenance) == get_args(Provenance)
+    assert get_args(options.Pooling) == get_args(Pooling)
+    for target in kinds().values():
+        assert target.kind in " ".join(explain_command.__doc__.split())
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(completion.methods, METHODS), (completion.marks, ["highlight", "arcs"]), (completion.targets, kinds())],
+)
+def test_completion_offers_the_librarys_names(names: Any, expected: Any) -> None:
+    assert set(expected) <= set(names(""))
+    first = next(iter(expected))
+    assert first in names(first[:3])
+    assert names("no such name") == []
 
 
 # Texts
@@ -214,7 +233,9 @@ def test_bad_outputs_are_refused_before_anything_is_computed() -> None:
     Path("folder.json").mkdir()
     assert "nowhere/a.pdf': No such file" in failure("explain", TEXT, "--output", "nowhere/a.pdf")
     assert "'folder.json': Is a directory" in failure("explain", TEXT, "--output", "folder.json")
-    assert "ends in .pdf, .png, .svg, .html, .json" in failure("explain", TEXT, "--output", "a.gif", code=2)
+    assert "ends in .pdf, .png, .svg, .pgf, .tex, .html, .json, .csv" in failure(
+        "explain", TEXT, "--output", "a.gif", code=2
+    )
     assert list(Path().iterdir()) == [Path("folder.json")]
 
 
@@ -242,9 +263,12 @@ def test_scores_survive_a_figure_that_fails() -> None:
         (["explain", TEXT, "--positions", "9-7"], "'9-7' is no place: give 3, 7-9, chars:16:23, or a word"),
         (["explain", TEXT, "--positions", "1,,2"], "'' is no place"),
         (["explain", TEXT, "--positions", "chars:16-23"], "'chars:16-23' is no place"),
-        (["explain", TEXT, "--target", "Paris", "--positions", "2"], "name all of them by --positions"),
+        (
+            ["explain", TEXT, "--target", "Paris", "--positions", "2"],
+            "pass it to --positions with the other places",
+        ),
         (["explain", TEXT, "--method", "limes"], f"Did you mean 'lime'? There are {', '.join(METHODS)}"),
-        (["explain", TEXT, "--width", "0"], "Invalid value for '--width'"),
+        (["explain", TEXT, "--width", "0"], "Invalid value for --width: width=0: give inches above 0"),
         (["explain", TEXT, "--color"], "No such option"),
     ],
 )
@@ -260,7 +284,7 @@ def test_usage(arguments: list[str], message: str) -> None:
         ([TEXT, "--target", "London"], "the word 'London' is not in the text"),
         ([TEXT, "--positions", "99"], "there is no token 99: the text has 9"),
         ([TEXT, "--against", "unbelievable"], "must be one token of this tokenizer"),
-        (["word " * 600], "overflow='truncate'"),
+        (["word " * 600], "--overflow truncate"),
         ([TEXT, "--device", "nowhere"], "cannot use the device 'nowhere'"),
         ([TEXT, "--model", "./nowhere"], "cannot load './nowhere' as a text model: "),
     ],
@@ -279,6 +303,43 @@ def test_unforeseen_errors_are_one_line_too(monkeypatch: pytest.MonkeyPatch) -> 
     assert result.exit_code == 1
     assert result.stderr.startswith("Traceback (most recent call last):\n")
     assert result.stderr.endswith("\nhf-saliency: error: KeyError: 'lost' (--debug shows where)\n")
+
+
+def test_no_line_acts_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    path = "a\x1b[2J\u202eb.json"
+    assert invoke("explain", TEXT, "--output", path, "--positions", "1").stderr == (
+        "hf-saliency: wrote: a␛[2J\ufffdb.json\n"
+    )
+    assert "\x1b" not in failure("explain", TEXT, "--output", f"{path}/x.json")
+    assert "\x1b" not in failure("explain", TEXT, "--method", "\x1b[2J", code=2)
+    assert "\x1b" not in failure("show", "\x1b[2J.pdf")
+    assert "\x1b" not in invoke("info", path).output
+
+
+def test_files_are_replaced_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a.json", "a.csv", "a.html", "a.tex", "a.svg"]
+    for name in names:
+        Path(name).write_text("before")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    for name in names:
+        assert "No space left on device" in invoke("explain", TEXT, "--output", name).stderr
+        assert Path(name).read_text() == "before"
+    assert not list(Path().glob(".*"))
+
+
+def test_more_formats() -> None:
+    names = ["a.pgf", "a.tex", "a.csv"]
+    result = invoke(
+        "explain", TEXT, *(part for name in names for part in ("--output", name)), "--width", "acl"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "\\pgftext" in Path("a.pgf").read_text("utf-8")
+    assert "\\hsFrame" in Path("a.tex").read_text("utf-8")
+    assert Path("a.csv").read_text("utf-8").startswith("map,method,target,")
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +417,7 @@ def test_demo() -> None:
 
 def test_demo_needs_a_folder() -> None:
     Path("file").touch()
-    assert failure("demo", "--output", "file") == "cannot make the folder 'file': File exists."
+    assert failure("demo", "--output", "file") == "cannot create the folder 'file': File exists."
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,6 @@ import sample_maps as maps
 from cli.test_cli import failure, invoke
 
 import hf_saliency as hs
-from hf_saliency.cli.redraw import Mark
-from hf_saliency.render import files as drawing
 
 HEAT = maps.sweep(arguments={"order": 2}, provenance={"model": "a/b", "revision": "abc", "torch": "2.6"})
 
@@ -133,8 +131,8 @@ def test_redraw_in_a_style() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
-        (["a.pdf"], "say where the new drawing goes", 2),
-        (["a.pdf", "--output", "b.gif"], "give a name that ends in", 2),
+        (["a.pdf"], "name the file of the new drawing", 2),
+        (["a.pdf", "--output", "b.gif"], "choose a file name that ends in", 2),
         (["a.pdf", "--output", "b.pdf", "--option", "values"], "not of the form NAME=VALUE", 2),
         (["a.pdf", "--output", "b.pdf", "--option", "colour=1"], "Matrix has no option 'colour'", 1),
         (["a.pdf", "--output", "b.pdf", "--option", "values=7"], "give a value like False", 1),
@@ -175,7 +173,3 @@ def test_explain_carries_what_is_asked_for() -> None:
     assert heat.texts == (text,)
     assert invoke("explain", text, *outputs, "--provenance", "recipe").exit_code == 0
     assert "text      left out" in shown("info", "b.html")
-
-
-def test_marks_are_the_librarys() -> None:
-    assert {mark.value for mark in Mark} == {name.lower() for name in drawing.known()}

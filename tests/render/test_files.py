@@ -125,9 +125,7 @@ def test_paths_name_the_format(tmp_path: Path) -> None:
 
 def test_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     fig = figure(saliency_map(targets=[0]), width=3.25)
-    with pytest.raises(
-        SaliencyError, match=r"cannot write '.*none/a.pdf' \(No such file.*a folder that exists"
-    ):
+    with pytest.raises(SaliencyError, match=r"cannot write '.*none/a.pdf': No such file"):
         fig.savefig(tmp_path / "none" / "a.pdf")
     with pytest.raises(
         SaliencyError, match=r"not written as 'docx': choose one of eps, .*savefig\('figure.pdf'\)"

@@ -20,6 +20,7 @@ from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
 from hf_saliency.maps.spans import Token
 from hf_saliency.palette import LIGHT
 from hf_saliency.render import terminal
+from hf_saliency.render.typeset.invisible import printable
 
 TEXT = "the tea the cat drank"
 WORDS = [(0, 3), (4, 7), (8, 11), (12, 15), (16, 21)]
@@ -137,7 +138,7 @@ def test_chance(changes: dict[str, Any], class_id: int | None, expected: str) ->
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    assert terminal.visible("a\x1b[2Jb\x07\x9bc\n") == "a␛[2Jb␇�c\n"
+    assert printable("a\x1b[2Jb\x07\x9bc\n") == "a␛[2Jb␇�c\n"
     evil = dataclasses.replace(a_map().targets[0], label="\x1b[31mtea", against="\x1b]0;x\x07")
     output = printed(a_map(texts=("the\x1btea the cat drank",), targets=(evil,)))
     assert "\x1b" not in output
@@ -227,8 +228,8 @@ def test_sixteen_colors_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_would_reorder_or_break_a_line_is_shown() -> None:
-    assert terminal.visible("a\u202eb\u2066c\u2028d\ud800") == "a\ufffdb\ufffdc\u2424d\ufffd"
-    assert terminal.visible("שלום مرحبا é 👩‍💻") == "שלום مرحبا é 👩‍💻"
+    assert printable("a\u202eb\u2066c\u2028d\ud800") == "a\ufffdb\ufffdc\u2424d\ufffd"
+    assert printable("שלום مرحبا é 👩‍💻") == "שלום مرحبا é 👩‍💻"
 
 
 def test_console_has_no_color_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

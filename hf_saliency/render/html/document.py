@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_saliency.maps import attachment as record
+from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Provenance, Record
 from hf_saliency.palette import DARK, LIGHT, Palette
 from hf_saliency.render.colors import number
@@ -55,7 +55,7 @@ def document(parts: Sequence[Part], heading: str, kept: Record, level: Provenanc
         "base-uri 'none'; form-action 'none'"
     )
     body = "".join(_part(part, i) for i, part in enumerate(parts))
-    carried = record.dumps(kept, level)
+    carried = attachment.dumps(kept, level)
     line = f'<script type="application/json" id="{KEY}">{carried}</script>\n' if carried else ""
     content = {"levels": LEVELS, "groups": [_group(part, i) for i, part in enumerate(parts)]}
     return f"""<!DOCTYPE html>

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import attachment as record
+from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import Provenance, Record
+from hf_saliency.maps.document import write_file
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, rows_of
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.html.document import Part, document
@@ -86,20 +87,15 @@ def page(
     >>> hs.page(both, "page.html", select="capital").name
     'page.html'
     """
-    level = record.checked(provenance)
+    level = attachment.checked(provenance)
     chosen = [_chosen(one, targets) for one in as_list(maps, "page(maps, path)")]
     titles = titles_of(title, chosen)
     visible = [shown(one, special=special, words=words) for one in chosen]
     parts = _parts(visible, titles, normalize, top_k, select)
     kept = Record(tuple(chosen), {"titles": titles, "normalize": normalize})
     text = document(parts, heading or "Saliency map", kept, level)
-    written = Path(path)
-    try:
-        written.write_bytes(text.encode())
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise SaliencyError(f"cannot write {str(path)!r}: {reason}.") from error
-    return written
+    write_file(path, text.encode())
+    return Path(path)
 
 
 def _parts(

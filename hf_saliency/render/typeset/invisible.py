@@ -30,6 +30,8 @@ _UNSEEN = re.compile(
 _OPENING = frozenset("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u200e\u200f\u061c")  # direct what follows
 _CLOSING = frozenset("\u202c\u2069")
 BIDI_CONTROLS = _OPENING | _CLOSING
+# Those that reorder what follows on the line of a terminal.
+_REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 # Scripts in which a joiner or non-joiner between two letters says how they are written.
 _SHAPED = re.compile(
     "[\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ua840-\ua87f\ufb50-\ufdff\U00010a00-\U00011fff]"
@@ -59,6 +61,21 @@ def signs(text: str) -> list[str]:
         before, after = character in _CLOSING, character in _OPENING
         found.append(character * before + sign + character * after)
     return found
+
+
+def printable(text: str) -> str:
+    """A text of the same length whose characters cannot act on a terminal."""
+    return "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    if character in "\u2028\u2029":
+        return "\N{SYMBOL FOR NEWLINE}"
+    if character in _REORDERING or unicodedata.category(character) == "Cs":
+        return "\N{REPLACEMENT CHARACTER}"
+    if character in "\n\t" or unicodedata.category(character) != "Cc":
+        return character
+    return chr(0x2400 + ord(character)) if ord(character) < 0x20 else "\N{REPLACEMENT CHARACTER}"
 
 
 def unseen(text: str, place: int) -> bool:
