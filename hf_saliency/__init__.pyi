@@ -62,7 +62,13 @@ from .targets.masked import (
     UnmaskedToken as UnmaskedToken,
 )
 from .targets.output import Output as Output
+from .targets.readout import (
+    Readout as Readout,
+    span_logits as span_logits,
+    text_logits as text_logits,
+    token_logits as token_logits,
+)
 from .targets.similarity import Similarity as Similarity
-from .targets.target import Target as Target
+from .targets.target import PREDICTED as PREDICTED, LogitRef as LogitRef, Row as Row, Target as Target
 
 __version__: str

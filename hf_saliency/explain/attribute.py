@@ -21,9 +21,9 @@ from hf_saliency.attribution.method import REDUCE, Call, Method
 from hf_saliency.errors import Feature, SaliencyError, described, out_of_memory
 from hf_saliency.explain.random_state import seeded
 from hf_saliency.explain.sharing import shared
-from hf_saliency.score.baselines import Baseline, ReadTexts
+from hf_saliency.score.baselines import Baseline, EncodeLike
 from hf_saliency.score.batch import Batch, feature_mask, kept
-from hf_saliency.score.score import Outcome, Score
+from hf_saliency.score.score import PassResult, Score
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,19 @@ def attribute_batch(
     model: TextModel,
     batch: Batch,
     batch_tokens: int,
-    read: ReadTexts,
+    encode_like: EncodeLike,
     *,
     share: bool,
 ) -> list[RowResult]:
     """The results of a batch's rows; with ``share``, rows of one text may take one forward pass together."""
-    sink: list[Outcome] = []
+    sink: list[PassResult] = []
     tensors = batch.tensors
     if not method.at_input:  # the score is evaluated elsewhere too, so the class must be known before
         tensors, outcome = score.with_classes(batch.embeds, tensors)
         sink.append(outcome)
     # Leaves that require a gradient, since Captum warns about others.
     embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
-    arguments = dict(method.call(_call(attribution, model, batch, batch_tokens, read)))
+    arguments = dict(method.call(_call(attribution, model, batch, batch_tokens, encode_like)))
     complete = attribution.has_convergence_delta()
     if complete:
         arguments["return_convergence_delta"] = True
@@ -91,12 +91,12 @@ def attribute_batch(
     return _row_results(batch, [_reduced(values, method) for values in attributions], sink[-1], deltas)
 
 
-def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, read: ReadTexts) -> Call:
+def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, encode_like: EncodeLike) -> Call:
     """What a method may ask of the batch: baselines, a feature mask, how many rows share a pass."""
     fixed = functools.cache(lambda: kept(model, batch))
 
     def baselines(baseline: Any) -> Any:
-        embeds = Baseline.of(baseline, model).embeds(model, batch, fixed(), read)
+        embeds = Baseline.of(baseline, model).embeds(model, batch, fixed(), encode_like)
         return embeds if len(embeds) > 1 else embeds[0]
 
     def features(feature: Feature) -> Any:
@@ -142,7 +142,7 @@ def _deltas(attributions: Sequence[Tensor], delta: Tensor) -> list[tuple[float, 
 
 
 def _row_results(
-    batch: Batch, values: Sequence[Tensor], outcome: Outcome, deltas: Sequence[tuple[float, float] | None]
+    batch: Batch, values: Sequence[Tensor], outcome: PassResult, deltas: Sequence[tuple[float, float] | None]
 ) -> list[RowResult]:
     """The result of each row, the columns of its streams one after the other."""
     arrays = [
@@ -153,7 +153,7 @@ def _row_results(
     scores, class_ids = outcome.scores.tolist(), outcome.class_ids.tolist()
     results = []
     for i, (row, parts) in enumerate(zip(batch.rows, batch.columns, strict=True)):
-        single = len(row.reads) == 1
+        single = len(row.refs) == 1
         results.append(
             RowResult(
                 [column for columns in parts for column in columns],
@@ -161,7 +161,7 @@ def _row_results(
                     [array[i, : len(columns)] for array, columns in zip(arrays, parts, strict=True)]
                 ),
                 scores[i],
-                tuple(class_ids[i][: len(row.reads)]),
+                tuple(class_ids[i][: len(row.refs)]),
                 tuple(zip(classes[i][0], chances[i][0], strict=True)) if single else (),
                 deltas[i],
             )

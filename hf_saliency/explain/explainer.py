@@ -211,7 +211,7 @@ class Explainer:
         maps = []
         # A loop, for warnings that name the caller.
         for encoding, done in zip(encodings, grouped, strict=True):
-            unit = chosen.reading(self.text_model, len(encoding.parts)).unit
+            unit = chosen.readout(self.text_model, len(encoding.parts)).unit
             maps.append(saliency_map(encoding, done, chosen, unit, how, self.text_model, self._provenance))
         return maps[0] if single else maps
 
@@ -280,16 +280,17 @@ class Explainer:
         """
         chosen, model = self._target(target), self.text_model
         encoding, rows = self._rows(text, chosen, "error")
-        reading = chosen.reading(model, len(encoding.parts))
+        readout = chosen.readout(model, len(encoding.parts))
         with torch.inference_mode(False):
-            score = score_of(model, rows, reading, self.batch_tokens)
-            batch = collate(model, rows, reading, score.names, trim=False)
+            score = score_of(model, rows, readout, self.batch_tokens)
+            batch = collate(model, rows, readout, score.names, trim=False)
             extra, _ = score.with_classes(batch.embeds, batch.tensors)
             embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
             arguments: dict[str, Any] = {"inputs": embeds, "additional_forward_args": extra}
             if baseline is not None:
                 of = Baseline.of(baseline, model)
-                replaced = of.embeds(model, batch, kept(model, batch), chosen.reader(model))
+                encode_like = functools.partial(chosen.encode_like, model=model)
+                replaced = of.embeds(model, batch, kept(model, batch), encode_like)
                 arguments["baselines"] = replaced
         single = {key: value[0] for key, value in arguments.items() if key != "additional_forward_args"}
         return score, arguments if len(embeds) > 1 else {**arguments, **single}

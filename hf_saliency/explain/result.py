@@ -86,7 +86,7 @@ def _target_row(row: Row, result: RowResult, target: Target, unit: Unit, model: 
         return target.class_name(index, row, model)
 
     single = len(result.class_ids) == 1
-    against = {None if read.against_id is None else name(read.against_id) for read in row.reads}
+    against = {None if ref.against_id is None else name(ref.against_id) for ref in row.refs}
     return TargetRow(
         label=target.label_of(row, " ".join(map(name, result.class_ids))),
         position=row.position,
@@ -104,7 +104,7 @@ def _warn_of_against(made: SaliencyMap, results: Sequence[tuple[Row, RowResult]]
     same = [
         target.label
         for target, (row, result) in zip(made.targets, results, strict=True)
-        if result.class_ids == tuple(read.against_id for read in row.reads)
+        if result.class_ids == tuple(ref.against_id for ref in row.refs)
     ]
     if same:
         warnings.warn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 from tqdm.auto import tqdm
@@ -13,8 +14,8 @@ from hf_saliency.explain.attribute import RowResult, attribute_batch
 from hf_saliency.explain.batches import sweep
 from hf_saliency.explain.sharing import shares
 from hf_saliency.score.batch import collate, names, shape
-from hf_saliency.score.score import READ, Score
-from hf_saliency.targets.readout import Reading
+from hf_saliency.score.score import Score
+from hf_saliency.targets.readout import READOUT_TENSORS, Readout
 from hf_saliency.targets.target import Row, Target
 
 
@@ -53,33 +54,33 @@ def _explain_group(
     batch_tokens: int,
 ) -> Iterator[tuple[list[int], list[RowResult]]]:
     """Batches of row numbers and their results, for rows of as many sequences as each other."""
-    reading = target.reading(model, parts)
-    score = score_of(model, rows, reading, batch_tokens, top_k)
+    readout = target.readout(model, parts)
+    score = score_of(model, rows, readout, batch_tokens, top_k)
     attribution = method.build(score, [Vocabulary(stream.module) for stream in score.streams])
     share = shares(attribution, method, score, rows)
-    read = target.reader(model)
+    encode_like = functools.partial(target.encode_like, model=model)
 
     def step(batch: Sequence[int], budget: int) -> list[RowResult]:
         score.batch_tokens = budget
-        inputs = collate(model, [rows[i] for i in batch], reading, score.names)
-        return attribute_batch(attribution, method, score, model, inputs, budget, read, share=share)
+        inputs = collate(model, [rows[i] for i in batch], readout, score.names)
+        return attribute_batch(attribution, method, score, model, inputs, budget, encode_like, share=share)
 
-    shapes = [shape(row, model, reading.layout) for row in rows]
+    shapes = [shape(row, model, readout.layout) for row in rows]
     texts = [id(row.encoding) for row in rows] if share else None
     return sweep(shapes, batch_tokens, model.pads, step, alone=method.draws(attribution), texts=texts)
 
 
 def score_of(
-    model: TextModel, rows: Sequence[Row], reading: Reading, batch_tokens: int, top_k: int = 1
+    model: TextModel, rows: Sequence[Row], readout: Readout, batch_tokens: int, top_k: int = 1
 ) -> Score:
     """The explained score of rows of as many sequences as each other, as a function of embeddings."""
-    row_names = names(model, rows, reading)
+    row_names = names(model, rows, readout)
     return Score(
         model.model,
-        reading.layout.streams(model.streams),
+        readout.layout.streams(model.streams),
         row_names,
-        reading,
-        model_inputs=[name for name in row_names if name not in READ],
+        readout,
+        model_inputs=[name for name in row_names if name not in READOUT_TENSORS],
         constants=model.inputs,
         top_k=top_k,
         batch_tokens=batch_tokens,

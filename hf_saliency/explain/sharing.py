@@ -20,7 +20,7 @@ from hf_saliency.targets.target import Row
 def shares(attribution: Any, method: Method, score: Score, rows: Sequence[Row]) -> bool:
     """Whether rows of one text can share its forward pass: no masks, and a method of gradients at the text itself."""
     gradient = isinstance(attribution, GradientAttribution) and not isinstance(attribution, LayerAttribution)
-    if not (method.at_input and gradient) or score.reading.mask_id is not None:
+    if not (method.at_input and gradient) or score.readout.mask_id is not None:
         return False
     # In half precision each row is scaled and may be repeated on its own.
     dtype = next(score.streams[0].module.parameters()).dtype

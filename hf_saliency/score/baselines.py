@@ -182,8 +182,8 @@ def _token(embedding: nn.Module, tokenizer: Any, ids: Tensor, name: str) -> Floa
 
 
 Vectors = Callable[[nn.Module, Any, Tensor], Tensor]
-# From texts, given as those that are explained, to the tokens that the model reads.
-ReadTexts = Callable[[Any], Encoding]
+# From texts, written like those that are explained, to the tokens that the model reads.
+EncodeLike = Callable[[Any], Encoding]
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class Baseline:
 
     @torch.no_grad()
     def embeds(
-        self, model: TextModel, batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]], read: ReadTexts
+        self, model: TextModel, batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]], encode_like: EncodeLike
     ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
         """The baseline of each row, one tensor a stream; tokens that are kept are their own.
 
@@ -253,8 +253,8 @@ class Baseline:
             The rows.
         kept
             Which tokens of each stream stay: special ones, masks and padding.
-        read
-            How the target encodes texts.
+        encode_like
+            How the target encodes the texts of a baseline.
 
         Returns
         -------
@@ -265,7 +265,7 @@ class Baseline:
         SaliencyError
             If the baseline does not have the shape of the text, or is not finite.
         """
-        words = self._words(batch, read) if isinstance(self.given, (str, tuple)) else None
+        words = self._words(batch, encode_like) if isinstance(self.given, (str, tuple)) else None
         found = []
         for part, (stream, own) in enumerate(zip(batch.streams, batch.embeds, strict=True)):
             if words is None:
@@ -297,7 +297,7 @@ class Baseline:
             )
         return vectors
 
-    def _words(self, batch: Batch, read: ReadTexts) -> Encoding:
+    def _words(self, batch: Batch, encode_like: EncodeLike) -> Encoding:
         """The baseline's texts, read as those that are explained."""
         one = isinstance(self.given, str)
         if one and any(len(row.encoding.texts) > 1 for row in batch.rows):
@@ -307,7 +307,7 @@ class Baseline:
             )
         shown = f"the baseline {'text' if one else 'texts'} {self.given!r}"
         try:
-            words = read(self.given)
+            words = encode_like(self.given)
         except SaliencyError as error:
             raise SaliencyError(f"{shown} cannot be read like what is explained: {error}") from error
         for row in batch.rows:

@@ -16,7 +16,7 @@ from hf_saliency.adapter.streams import Stream
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import FEATURES, Feature, SaliencyError
 from hf_saliency.maps.spans import word_groups
-from hf_saliency.targets.readout import Reading
+from hf_saliency.targets.readout import Readout
 from hf_saliency.targets.target import Row
 
 
@@ -81,15 +81,15 @@ class Batch:
         return each(text), each(list(longest.values())), each(place)
 
 
-def names(model: TextModel, rows: Sequence[Row], reading: Reading) -> tuple[str, ...]:
+def names(model: TextModel, rows: Sequence[Row], readout: Readout) -> tuple[str, ...]:
     """The names of the row tensors: what the model reads, then what the target reads."""
     further = rows[0].encoding.inputs
-    layout = reading.layout
+    layout = readout.layout
     found = [name for part in range(layout.parts) for name in model.names(further, part, layout)]
     found += ["position", "class_id"]
-    if any(read.against_id is not None for row in rows for read in row.reads):
+    if any(ref.against_id is not None for row in rows for ref in row.refs):
         found.append("against_id")
-    if reading.mask_id is not None or any(len(row.reads) > 1 for row in rows):
+    if readout.mask_id is not None or any(len(row.refs) > 1 for row in rows):
         found.append("weight")
     return tuple(found)
 
@@ -116,7 +116,7 @@ def shape(row: Row, model: TextModel, layout: Layout) -> tuple[int, ...]:
 
 
 def collate(
-    model: TextModel, rows: Sequence[Row], reading: Reading, names: Sequence[str], *, trim: bool = True
+    model: TextModel, rows: Sequence[Row], readout: Readout, names: Sequence[str], *, trim: bool = True
 ) -> Batch:
     """Lay rows out as tensors: masks in place, cut to what the model sees of the text, padded.
 
@@ -126,7 +126,7 @@ def collate(
         The model.
     rows
         The rows.
-    reading
+    readout
         What is read of them.
     names
         Which tensors are made.
@@ -138,18 +138,18 @@ def collate(
     Batch
     """
     columns = [seen(row, model, trim=trim) for row in rows]
-    streams = reading.layout.streams(model.streams)
+    streams = readout.layout.streams(model.streams)
     tensors: dict[str, Tensor] = {}
     ids = []
-    longest = max(len(one) for own in columns for one in own) if reading.layout.one_length else 0
+    longest = max(len(one) for own in columns for one in own) if readout.layout.one_length else 0
     for part in range(len(streams)):
         pairs = zip(rows, columns, strict=True)
-        sequences = [_sequence(row, own[part], part, model, reading, names) for row, own in pairs]
+        sequences = [_sequence(row, own[part], part, model, readout, names) for row, own in pairs]
         own_ids = model.pad([{"input_ids": one.pop("ids")} for one in sequences], longest)["input_ids"]
         if sequences[0]:
             tensors.update(model.pad(sequences, longest))
         ids.append(own_ids)
-    tensors.update(_reads(rows, columns, reading, ids[0].device))
+    tensors.update(_ref_tensors(rows, columns, readout, ids[0].device))
     embeds = tuple(stream.embed(one) for stream, one in zip(streams, ids, strict=True))
     return Batch(
         streams, embeds, tuple(tensors[name] for name in names), tuple(ids), tuple(rows), tuple(columns)
@@ -157,7 +157,7 @@ def collate(
 
 
 def _sequence(
-    row: Row, columns: Sequence[int], part: int, model: TextModel, reading: Reading, names: Sequence[str]
+    row: Row, columns: Sequence[int], part: int, model: TextModel, readout: Readout, names: Sequence[str]
 ) -> dict[str, Sequence[int]]:
     """What the model reads of one sequence, by name, and its ids."""
     encoding = row.encoding
@@ -166,32 +166,31 @@ def _sequence(
     given: dict[str, Sequence[int]] = {"input_ids": ids, "attention_mask": [1] * len(ids)}
     for name, values in encoding.inputs.items():
         given[name] = [values[i] for i in columns]
-    named = {reading.layout.name(part, base): value for base, value in given.items()}
+    named = {readout.layout.name(part, base): value for base, value in given.items()}
     return {"ids": ids, **{name: value for name, value in named.items() if name in names}}
 
 
-def _reads(
+def _ref_tensors(
     rows: Sequence[Row],
     columns: Sequence[tuple[Sequence[int], ...]],
-    reading: Reading,
+    readout: Readout,
     device: torch.device,
 ) -> dict[str, Tensor]:
-    """Where and which class each row reads, as many reads as the row with the most; the rest weighs nothing."""
-    count = max(len(row.reads) for row in rows)
+    """Where and which class each row reads, padded to the row with the most; padding weighs nothing."""
+    count = max(len(row.refs) for row in rows)
     found: dict[str, list[list[float]]] = {
         name: [] for name in ("position", "class_id", "against_id", "weight")
     }
     for row, own in zip(rows, columns, strict=True):
-        reads = row.reads
-        places = [read.position for read in reads]
-        if reading.part is not None:
-            slots = {column: slot for slot, column in enumerate(own[reading.part])}
+        places = [ref.position for ref in row.refs]
+        if readout.part is not None:
+            slots = {column: slot for slot, column in enumerate(own[readout.part])}
             places = [slots[position] for position in places]
-        rest = count - len(reads)
+        rest = count - len(row.refs)
         found["position"].append([*places, *places[:1] * rest])
-        found["class_id"].append([*(read.class_id for read in reads), *[0] * rest])
-        found["against_id"].append([*(read.against_id or 0 for read in reads), *[0] * rest])
-        found["weight"].append([*[1 / len(reads) if row.mean else 1.0] * len(reads), *[0.0] * rest])
+        found["class_id"].append([*(ref.class_id for ref in row.refs), *[0] * rest])
+        found["against_id"].append([*(ref.against_id or 0 for ref in row.refs), *[0] * rest])
+        found["weight"].append([*[1 / len(row.refs) if row.mean else 1.0] * len(row.refs), *[0.0] * rest])
     wide = torch.float32 if device.type == "mps" else torch.float64
     kinds = {name: wide if name == "weight" else torch.long for name in found}
     return {name: torch.tensor(values, dtype=kinds[name], device=device) for name, values in found.items()}

@@ -16,11 +16,11 @@ from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.streams import Stream
 from hf_saliency.adapter.text_model import batch_inputs
 from hf_saliency.errors import out_of_memory
-from hf_saliency.targets.readout import Reading
+from hf_saliency.targets.readout import READOUT_TENSORS, Readout
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PassResult:
     """What one forward pass gives beside the graph.
 
     Parameters
@@ -30,17 +30,17 @@ class Outcome:
     class_ids
         Whose score it is, also where the most probable class was asked for.
     classes, probabilities
-        The most probable classes at each read, best first.
+        The most probable classes at each logit that is read, best first.
     """
 
     scores: Float[Tensor, " rows"]
-    class_ids: Int[Tensor, "rows reads"]
-    classes: Int[Tensor, "rows reads k"]
-    probabilities: Float[Tensor, "rows reads k"]
+    class_ids: Int[Tensor, "rows refs"]
+    classes: Int[Tensor, "rows refs k"]
+    probabilities: Float[Tensor, "rows refs k"]
 
     @classmethod
-    def joined(cls, parts: Sequence[Outcome]) -> Outcome:
-        """The outcome of rows that were evaluated in several passes."""
+    def joined(cls, parts: Sequence[PassResult]) -> PassResult:
+        """The result of rows that were evaluated in several passes."""
         names = [one.name for one in dataclasses.fields(cls)]
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
@@ -128,13 +128,13 @@ class SharedPass:
         At which of its tokens.
     head
         The hidden states of the texts, (texts, tokens, width), and those of them that the head was handed, (rows,
-        reads, width); None where the head was not cut short.
+        refs, width); None where the head was not cut short.
     """
 
     scores: Float[Tensor, " rows"]
     leaves: tuple[Tensor, ...]
     text: Int[Tensor, " rows"]
-    position: Int[Tensor, "rows reads"]
+    position: Int[Tensor, "rows refs"]
     head: tuple[Tensor, Tensor] | None
 
     def gradients(self, place: Int[Tensor, " rows"], at_once: int) -> tuple[Tensor, ...]:
@@ -217,9 +217,9 @@ class Score(nn.Module):
         Where embeddings enter.
     names
         Names of the row tensors. Those that the model's forward function knows go to it; ``position`` (rows,
-        reads) says where its output is read, ``class_id`` which class (negative: the most probable one),
-        ``against_id`` which is subtracted, ``weight`` how much each read counts, 1 without it.
-    reading
+        refs) says where its output is read, ``class_id`` which class (negative: the most probable one),
+        ``against_id`` which is subtracted, ``weight`` how much each counts, 1 without it.
+    readout
         From the model's output to the score.
     model_inputs
         Which of ``names`` the model takes.
@@ -228,7 +228,7 @@ class Score(nn.Module):
         given the model's inputs.
     top_k
         How many predictions to note in the sink. A list given after the rows (Captum hands it through) is the
-        sink: each call appends its :class:`Outcome`.
+        sink: each call appends its :class:`PassResult`.
     batch_tokens
         How many tokens, padding included, share a pass. A call with more rows is done in pieces whose gradients
         are taken at once, so that memory does not grow with the copies of a row that a method asks for; first
@@ -240,7 +240,7 @@ class Score(nn.Module):
         model: nn.Module,
         streams: Sequence[Stream],
         names: Sequence[str],
-        reading: Reading,
+        readout: Readout,
         *,
         model_inputs: Sequence[str],
         constants: Mapping[str, Any] | None = None,
@@ -251,7 +251,7 @@ class Score(nn.Module):
         self._model = (model,)
         self.streams = tuple(streams)
         self.names = tuple(names)
-        self.reading = reading
+        self.readout = readout
         self.model_inputs = tuple(model_inputs)
         self.constants = dict(constants or {})
         self.top_k = top_k
@@ -263,7 +263,7 @@ class Score(nn.Module):
     def forward(self, *arguments: Any) -> Float[Tensor, " rows"]:
         """The score of each row; see the class."""
         embeds, tensors, sinks = self._split(arguments)
-        if self.reading.mask_id is not None:
+        if self.readout.mask_id is not None:
             return self._in_turn(embeds, tensors, sinks)
         return self._in_pieces(embeds, tensors, sinks)
 
@@ -298,7 +298,7 @@ class Score(nn.Module):
 
     def with_classes(
         self, embeds: Sequence[Tensor], tensors: Sequence[Tensor]
-    ) -> tuple[tuple[Tensor, ...], Outcome]:
+    ) -> tuple[tuple[Tensor, ...], PassResult]:
         """Row tensors in which the most probable class has its number, as where the score is evaluated elsewhere.
 
         Parameters
@@ -311,10 +311,10 @@ class Score(nn.Module):
         Returns
         -------
         tensors : tuple of Tensor
-        outcome : Outcome
+        result : PassResult
             Of the forward pass that said so.
         """
-        sink: list[Outcome] = []
+        sink: list[PassResult] = []
         with torch.no_grad():
             self(*embeds, *tensors, sink)
         at = self.names.index("class_id")
@@ -325,23 +325,23 @@ class Score(nn.Module):
         if not isinstance(other, Score):
             return False
         same = self._model[0] is other._model[0] and self.streams == other.streams
-        return same and self.names == other.names and self.reading == other.reading
+        return same and self.names == other.names and self.readout == other.readout
 
     def _split(
         self, arguments: Sequence[Any]
-    ) -> tuple[list[Tensor], Sequence[Tensor], Sequence[list[Outcome]]]:
+    ) -> tuple[list[Tensor], Sequence[Tensor], Sequence[list[PassResult]]]:
         """Embeddings, through the sites that Captum's layer methods hook; row tensors; sinks."""
         count = len(self.streams)
         embeds = [site(value) for site, value in zip(self.sites, arguments[:count], strict=True)]
         return embeds, arguments[count : count + len(self.names)], arguments[count + len(self.names) :]
 
     def _in_pieces(
-        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sequence[list[Outcome]]
+        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sequence[list[PassResult]]
     ) -> Float[Tensor, " rows"]:
         """The scores of rows, each on its own, in as many passes as the budget asks for."""
         tokens = sum(one.shape[1] for one in embeds)
         size = len(embeds[0]) if self.batch_tokens is None else max(1, self.batch_tokens // tokens)
-        parts: list[Outcome] = []
+        parts: list[PassResult] = []
 
         def scores(embeds: Sequence[Tensor], tensors: Sequence[Tensor]) -> Tensor:
             rows = dict(zip(self.names, tensors, strict=True))
@@ -351,58 +351,57 @@ class Score(nn.Module):
         whole = len(embeds[0]) <= size
         found = scores(embeds, tensors) if whole else in_pieces(scores, embeds, tensors, size)
         for sink in sinks:
-            sink.append(Outcome.joined(parts))
+            sink.append(PassResult.joined(parts))
         return found
 
     def _in_turn(
-        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sequence[list[Outcome]]
+        self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sequence[list[PassResult]]
     ) -> Float[Tensor, " rows"]:
-        """The sum of a row's reads, each in a pass of its own with its token masked."""
+        """The sum of a row's logits, each in a pass of its own with its token masked."""
         (values,) = embeds
         rows = dict(zip(self.names, tensors, strict=True))
-        read = rows["weight"] != 0
-        owner, place = read.nonzero(as_tuple=True)
+        owner, place = (rows["weight"] != 0).nonzero(as_tuple=True)
         here = torch.arange(len(owner), device=owner.device)
         single = {name: one[owner] for name, one in rows.items()}
         for name in ("position", "class_id", "against_id", "weight"):
             if name in rows:
                 single[name] = rows[name][owner, place][:, None]
-        assert self.reading.mask_id is not None
-        mask = torch.full((1, 1), self.reading.mask_id, device=owner.device)
+        assert self.readout.mask_id is not None
+        mask = torch.full((1, 1), self.readout.mask_id, device=owner.device)
         position = single["position"][:, 0]
         single["input_ids"] = single["input_ids"].index_put((here, position), mask[0])
         vector = self.streams[0].embed(mask)[0, 0].to(values.dtype)
         copies = values[owner].index_put((here, position), vector)
-        inner: list[Outcome] = []
+        inner: list[PassResult] = []
         own = (inner,) if sinks else ()
         each = self._in_pieces([copies], [single[name] for name in self.names], own)
         scores = torch.zeros(len(values), dtype=each.dtype, device=each.device).index_add(0, owner, each)
         for sink in sinks:
             ids_found = rows["class_id"].index_put((owner, place), inner[0].class_ids[:, 0])
             nothing = ids_found[..., None][..., :0]
-            sink.append(Outcome(scores.detach(), ids_found, nothing, nothing.to(scores.dtype)))
+            sink.append(PassResult(scores.detach(), ids_found, nothing, nothing.to(scores.dtype)))
         return scores
 
     def _scores(
         self,
         embeds: Sequence[Tensor],
         rows: dict[str, Tensor],
-        sinks: Sequence[list[Outcome]],
+        sinks: Sequence[list[PassResult]],
         cut: list[tuple[Tensor, Tensor]] | None = None,
     ) -> Float[Tensor, " rows"]:
         logits = self._logits(embeds, rows, cut)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
-        rows = {name: rows[name].to(logits.device) for name in READ if name in rows}
+        rows = {name: rows[name].to(logits.device) for name in READOUT_TENSORS if name in rows}
         if sinks or bool((rows["class_id"] < 0).any()):
             top = logits.detach().topk(min(max(self.top_k, 1), logits.shape[-1]), dim=-1)
             rows["class_id"] = torch.where(rows["class_id"] < 0, top.indices[..., 0], rows["class_id"])
-        scores = self.reading.scores(logits, rows)
+        scores = self.readout.scores(logits, rows)
         for sink in sinks:
-            probabilities = self.reading.probabilities(logits.detach()).gather(-1, top.indices)
-            k = self.top_k if self.reading.names else 0
+            probabilities = self.readout.probabilities(logits.detach()).gather(-1, top.indices)
+            k = self.top_k if self.readout.names else 0
             sink.append(
-                Outcome(scores.detach(), rows["class_id"], top.indices[..., :k], probabilities[..., :k])
+                PassResult(scores.detach(), rows["class_id"], top.indices[..., :k], probabilities[..., :k])
             )
         return scores
 
@@ -411,18 +410,18 @@ class Score(nn.Module):
         embeds: Sequence[Tensor],
         rows: Mapping[str, Tensor],
         cut: list[tuple[Tensor, Tensor]] | None = None,
-    ) -> Float[Tensor, "rows reads classes"]:
+    ) -> Float[Tensor, "rows refs classes"]:
         """The logits that each row reads; ``cut`` gets the hidden states that the head was cut short to."""
         (model,) = self._model
-        reading, inputs = self.reading, {name: rows[name] for name in self.model_inputs}
+        readout, inputs = self.readout, {name: rows[name] for name in self.model_inputs}
         head, shape = None, torch.Size()
-        if reading.part is not None:
-            shape = rows[reading.layout.name(reading.part, "input_ids")].shape
+        if readout.part is not None:
+            shape = rows[readout.layout.name(readout.part, "input_ids")].shape
             head = None if self._projects_all else hooks.output_embeddings(model)
         fired: list[tuple[Tensor, Tensor]] = []
         try:
             with hooks.borrowed(model), hooks.gathered(head, rows["text"], rows["position"], shape) as fired:
-                output = reading.layout.run(self._forward, self.streams, embeds, inputs)
+                output = readout.layout.run(self._forward, self.streams, embeds, inputs)
         except (RuntimeError, IndexError) as error:
             if not fired or out_of_memory(error):
                 raise
@@ -430,15 +429,15 @@ class Score(nn.Module):
             self._projects_all = True
             return self._logits(embeds, rows, cut)
         if not fired:
-            return reading.logits(output, rows)
-        count, reads = rows["position"].shape
+            return readout.logits(output, rows)
+        count, refs = rows["position"].shape
         each = torch.arange(count, device=rows["text"].device)
-        at_once = {"text": each, "position": torch.arange(reads, device=each.device).expand(count, reads)}
-        logits = hooks.tensor(output, "logits", 3, "(batch, reads, classes)", "its head has another shape.")
-        if len(fired) == 1 and logits.shape[:2] == (count, reads):
+        at_once = {"text": each, "position": torch.arange(refs, device=each.device).expand(count, refs)}
+        logits = hooks.tensor(output, "logits", 3, "(batch, refs, classes)", "its head has another shape.")
+        if len(fired) == 1 and logits.shape[:2] == (count, refs):
             if cut is not None:
                 cut.extend(fired)
-            return reading.logits(logits, {**rows, **at_once})
+            return readout.logits(logits, {**rows, **at_once})
         # The head has another shape than the rule expects: from now on leave it alone.
         self._projects_all = True
         return self._logits(embeds, rows, cut)
@@ -448,10 +447,6 @@ class Score(nn.Module):
         (model,) = self._model
         given = {**inputs, **batch_inputs(self.constants, inputs, len(embeds[0]))}
         with hooks.embedded(model, streams, embeds, given):
-            if self.reading.labels_at_end:
-                return hooks.last_token_logits(model, given, self.reading.labels_at_end)
+            if self.readout.labels_at_end:
+                return hooks.last_token_logits(model, given, self.readout.labels_at_end)
             return call(model, given)
-
-
-# What a reading looks at; the rest of the row tensors is the model's.
-READ = ("text", "position", "class_id", "against_id", "weight")

@@ -13,8 +13,8 @@ from hf_saliency.adapter.layouts import Stacked
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, integer
 from hf_saliency.maps import spans
-from hf_saliency.targets.readout import Reading, span_logits, text_logits
-from hf_saliency.targets.target import PREDICTED, Read, Row, Target, check_unit
+from hf_saliency.targets.readout import Readout, span_logits, text_logits
+from hf_saliency.targets.target import PREDICTED, LogitRef, Row, Target, check_unit
 from hf_saliency.targets.where import is_range
 
 
@@ -72,10 +72,10 @@ class Choice(Target):
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         chosen = PREDICTED if self.choice is None else _number(self.choice, encoding)
         against = None if self.against is None else _number(self.against, encoding)
-        return [Row(encoding, (Read(chosen, 0, against),))]
+        return [Row(encoding, (LogitRef(chosen, 0, against),))]
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(text_logits, self.unit, layout=Stacked(parts))
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        return Readout(text_logits, self.unit, layout=Stacked(parts))
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
         count = len(encoding.parts)
@@ -168,8 +168,8 @@ class AnswerSpan(Target):
         others: tuple[int | None, int | None] = (None, None)
         if self.against is not None:
             others = _found(self.against, encoding)
-        reads = {"start": Read(first, 0, others[0]), "end": Read(last, 1, others[1])}
-        chosen = tuple(reads.values()) if self.ends == "both" else (reads[self.ends],)
+        refs = {"start": LogitRef(first, 0, others[0]), "end": LogitRef(last, 1, others[1])}
+        chosen = tuple(refs.values()) if self.ends == "both" else (refs[self.ends],)
         against = "" if others == (None, None) else self._label(encoding, *others)
         label = self._label(encoding, first, last)
         position = last if self.ends == "end" else first
@@ -182,8 +182,8 @@ class AnswerSpan(Target):
         text = encoding.texts[1][encoding.tokens[first].start : encoding.tokens[last].end]
         return text if self.ends == "both" else f"{self.ends} of {text}"
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(span_logits, self.unit)
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        return Readout(span_logits, self.unit)
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
         return "question", "context"

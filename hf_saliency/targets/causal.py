@@ -12,8 +12,8 @@ from hf_saliency.adapter.layouts import Layout, OneSequence
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, integer
 from hf_saliency.targets.generation import followed, messages, rendered, reply, translated, written
-from hf_saliency.targets.readout import Reading, token_logits
-from hf_saliency.targets.target import PREDICTED, Read, Row, Target, check_tokens, check_unit, only_text
+from hf_saliency.targets.readout import Readout, token_logits
+from hf_saliency.targets.target import PREDICTED, LogitRef, Row, Target, check_tokens, check_unit, only_text
 from hf_saliency.targets.where import (
     Where,
     checked,
@@ -51,7 +51,7 @@ def following_rows(
             "explain a later one."
         )
     left_to_right = model.trims(encoding, layout)
-    reads = []
+    refs = []
     for i in chosen:
         class_id = encoding.ids[i]
         before = encoding.texts[0] if encoding.tokens[i].text and len(encoding.starts) == 1 else ""
@@ -62,21 +62,21 @@ def following_rows(
         against = None
         if target.against is not None:
             against = one_token(target.against, "against", encoding, i, model, before)
-        reads.append(Read(class_id, i - 1, against))
+        refs.append(LogitRef(class_id, i - 1, against))
     if target.total:
         length = max(chosen) - begin if left_to_right else None
         label = encoding.texts[-1][encoding.tokens[chosen[0]].start : encoding.tokens[chosen[-1]].end]
         model.check_fits(len(encoding))
-        return [Row(encoding, tuple(reads), None, length=length, label=label.strip())]
+        return [Row(encoding, tuple(refs), None, length=length, label=label.strip())]
     return [
         Row(
             encoding,
-            (read,),
+            (ref,),
             i,
             length=i - begin if left_to_right else None,
-            label=own_text(encoding, i, read.class_id, model),
+            label=own_text(encoding, i, ref.class_id, model),
         )
-        for i, read in zip(chosen, reads, strict=True)
+        for i, ref in zip(chosen, refs, strict=True)
     ]
 
 
@@ -200,8 +200,8 @@ class Continuation(Target):
                 )
         return following_rows(self, chosen, encoding, model, model.layout)
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(token_logits, self.unit, part=parts - 1, layout=model.layout)
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        return Readout(token_logits, self.unit, part=parts - 1, layout=model.layout)
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
         return ("source text", "target text") if model.encoder_decoder else ("prompt", "continuation")
@@ -284,5 +284,5 @@ class NextToken(Target):
             chosen = [i for i in plain_tokens(encoding, "NextToken(index)") if i]
         return following_rows(self, chosen, encoding, model, OneSequence())
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(token_logits, self.unit, part=0)
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        return Readout(token_logits, self.unit, part=0)

@@ -39,7 +39,7 @@ def default_target(model: TextModel) -> Target:
         return _DEFAULTS[task.target]()
     raise SaliencyError(
         f"{type(model.model).__name__} is no class of transformers with a head, so say what is explained: "
-        "target=hs.Output(lambda output, rows: ...) for any number of its output, hs.Label() for labels of a text, "
+        "target=hs.Output(lambda output, inputs: ...) for any number of its output, hs.Label() for labels of a text, "
         "hs.TokenLabel() for labels of tokens, hs.MaskedToken() for a masked language model, hs.NextToken() for a "
         "causal one, hs.Similarity() for an encoder."
     )

@@ -13,8 +13,8 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, integer
 from hf_saliency.maps import spans
-from hf_saliency.targets.readout import Activation, Reading, text_logits, token_logits
-from hf_saliency.targets.target import PAIR, PREDICTED, Read, Row, Target, check_unit, text_or_pair
+from hf_saliency.targets.readout import Activation, Readout, text_logits, token_logits
+from hf_saliency.targets.target import PAIR, PREDICTED, LogitRef, Row, Target, check_unit, text_or_pair
 from hf_saliency.targets.where import Where, checked, plain_tokens, positions, settle_where
 
 
@@ -99,14 +99,14 @@ class Label(Target):
         else:
             wanted = self.label if isinstance(self.label, tuple) else [self.label]
         ids = [i if i == PREDICTED and self.label is None else label_id(i, labels) for i in wanted]
-        return [Row(encoding, (Read(int(i), 0, against),)) for i in ids]
+        return [Row(encoding, (LogitRef(int(i), 0, against),)) for i in ids]
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
         config = model.config
         several = getattr(config, "problem_type", None) == "multi_label_classification"
         activation: Activation = "sigmoid" if several or len(names(model)) == 1 else "softmax"
         padless = config is not None and getattr(config, "pad_token_id", None) is None
-        return Reading(
+        return Readout(
             text_logits,
             "value" if _regression(model) else self.unit,
             activation,
@@ -226,8 +226,8 @@ class TokenLabel(Target):
                 "the model predicts."
             )
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(token_logits, self.unit, part=0)
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        return Readout(token_logits, self.unit, part=0)
 
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
         return names(model).get(index, str(index))
@@ -250,7 +250,7 @@ class TokenLabel(Target):
             model.check_fits(len(encoding))
         if self.aggregation is None:
             each = PREDICTED if given is None else given
-            return [Row(encoding, (Read(each, i, against),), i) for i in chosen]
+            return [Row(encoding, (LogitRef(each, i, against),), i) for i in chosen]
         predicted = _predicted(encoding, model)
         groups: list[tuple[list[int], int | None]]
         if self.aggregation == "word":
@@ -267,12 +267,12 @@ class TokenLabel(Target):
             )
         rows = []
         for group, class_id in groups:
-            reads = tuple(Read(predicted[i] if class_id is None else class_id, i, against) for i in group)
+            refs = tuple(LogitRef(predicted[i] if class_id is None else class_id, i, against) for i in group)
             first, last = encoding.tokens[group[0]], encoding.tokens[group[-1]]
             text = encoding.texts[first.text][first.start : last.end]
-            kind = _kind(labels.get(reads[0].class_id, str(reads[0].class_id)))[1]
+            kind = _kind(labels.get(refs[0].class_id, str(refs[0].class_id)))[1]
             label = f"{_quoted(text)}: {kind}"
-            rows.append(Row(encoding, reads, group[0], label=label, mean=True, positions=tuple(group)))
+            rows.append(Row(encoding, refs, group[0], label=label, mean=True, positions=tuple(group)))
         return rows
 
 

@@ -10,8 +10,8 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError, Scale
-from hf_saliency.targets.readout import Reading, token_logits
-from hf_saliency.targets.target import PREDICTED, Read, Row, Target, check_tokens, check_unit
+from hf_saliency.targets.readout import Readout, token_logits
+from hf_saliency.targets.target import PREDICTED, LogitRef, Row, Target, check_tokens, check_unit
 from hf_saliency.targets.where import (
     Where,
     checked,
@@ -74,8 +74,8 @@ class MaskedSpan(Target):
                 f"against={self.against!r}: give a string with as many tokens as the span, such as 'two words'."
             )
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(token_logits, self.unit, part=0)
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        return Readout(token_logits, self.unit, part=0)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         mask_id = model.mask_id()
@@ -94,16 +94,18 @@ class MaskedSpan(Target):
             others: Sequence[int | None] = [None] * len(span)
             if self.against is not None:
                 others = same_length(self.against, "against", encoding, span, model)
-            reads = tuple(
-                Read(PREDICTED if self.predicted or encoding.ids[i] == mask_id else encoding.ids[i], i, other)
+            refs = tuple(
+                LogitRef(
+                    PREDICTED if self.predicted or encoding.ids[i] == mask_id else encoding.ids[i], i, other
+                )
                 for i, other in zip(span, others, strict=True)
             )
             first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
-            known = all(own_text(encoding, read.position, read.class_id, model) for read in reads)
+            known = all(own_text(encoding, ref.position, ref.class_id, model) for ref in refs)
             label = encoding.texts[0][first.start : last.end] if known else ""
             own = tuple(span)
             against = self.against or ""
-            rows.append(Row(encoding, reads, span[0], own, label=label, positions=own, against=against))
+            rows.append(Row(encoding, refs, span[0], own, label=label, positions=own, against=against))
         return rows
 
 
@@ -157,8 +159,8 @@ class PseudoLogLikelihood(Target):
     def __post_init__(self) -> None:
         check_unit(self.unit)
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(token_logits, self.unit, part=0, mask_id=model.mask_id())
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        return Readout(token_logits, self.unit, part=0, mask_id=model.mask_id())
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         model.check_fits(len(encoding))
@@ -168,8 +170,8 @@ class PseudoLogLikelihood(Target):
                 f"the text {encoding.texts[0]!r} holds mask tokens, which have no likelihood: give the whole text, "
                 "whose tokens are masked in turn, or explain its masks with target=hs.MaskedToken()."
             )
-        reads = tuple(Read(encoding.ids[i], i) for i in plain)
-        return [Row(encoding, reads, label="pseudo-log-likelihood")]
+        refs = tuple(LogitRef(encoding.ids[i], i) for i in plain)
+        return [Row(encoding, refs, label="pseudo-log-likelihood")]
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,8 @@ class _TokenTarget(Target):
         check_tokens(self.token, self.predicted, self.against)
         settle_where(self)
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        return Reading(token_logits, self.unit, part=0)
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        return Readout(token_logits, self.unit, part=0)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         mask_id = model.mask_id() if self.masked else model.tokenizer.mask_token_id
@@ -207,7 +209,9 @@ class _TokenTarget(Target):
                 against = one_token(self.against, "against", encoding, position, model)
             label = own_text(encoding, position, class_id, model)
             masked = (position,) if self.masked else ()
-            rows.append(Row(encoding, (Read(class_id, position, against),), position, masked, label=label))
+            rows.append(
+                Row(encoding, (LogitRef(class_id, position, against),), position, masked, label=label)
+            )
         return rows
 
     def _positions(self, encoding: Encoding, mask_id: int | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""Targets of one's own: any number that a function reads from a model's output."""
+"""Output: any number that a function computes from a model's output."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import UNITS, SaliencyError, Unit, called
-from hf_saliency.targets.readout import Reading, Rows
-from hf_saliency.targets.target import PAIR, Read, Row, Target, text_or_pair
+from hf_saliency.targets.readout import READOUT_TENSORS, Readout, RowTensors
+from hf_saliency.targets.target import PAIR, LogitRef, Row, Target, text_or_pair
 
 ScoreOf = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, " batch"]]
 
 
 @dataclass(frozen=True)
 class Output(Target):
-    """Whatever a function reads from the model's output: for heads that no other target knows.
+    """The number that a function computes from the model's output, for heads that no other target knows.
 
     The model may be any module around an encoder, and may return anything: a tuple, a dict, a dataclass, a bare
     tensor.
@@ -28,25 +28,25 @@ class Output(Target):
     Parameters
     ----------
     score
-        From what the model returns, and a mapping of the tensors that it was called with (``input_ids``,
-        ``attention_mask``, ..., batch first), to one number a row of the batch. A row's number must depend on that
-        row alone, and be differentiable.
+        A function of what the model returned and of the tensors that it was called with (a mapping of
+        ``input_ids``, ``attention_mask``, ..., batch first). It returns one number for each row of the batch, which
+        depends on that row alone and is differentiable.
     label
-        What to show for it.
+        How figures and tables name the number.
     unit
-        What it is measured in.
+        The unit of the number.
 
     Raises
     ------
     SaliencyError
-        If the score is no function or the unit is unknown. Explaining a text raises it if the function returns
-        anything but one number a row.
+        If the score is not a function, or the unit is unknown. Explaining a text raises it if the function returns
+        anything but one number for each row.
 
     Examples
     --------
     >>> import hf_saliency as hs
     >>> explainer = hs.Explainer(*hs.load_demo())
-    >>> first = hs.Output(lambda output, rows: output.logits[:, 0].amax(dim=-1), label="best at [CLS]")
+    >>> first = hs.Output(lambda output, inputs: output.logits[:, 0].amax(dim=-1), label="best at [CLS]")
     >>> explainer("She drank hot tea.", target=first).scores.shape
     (1, 9)
     """
@@ -58,7 +58,7 @@ class Output(Target):
     def __post_init__(self) -> None:
         if not callable(self.score):
             raise SaliencyError(
-                f"score={self.score!r}: give a function (output, rows) -> (batch,), such as lambda output, rows: "
+                f"score={self.score!r}: give a function (output, inputs) -> (batch,), such as lambda output, inputs: "
                 "output.logits[:, 2]."
             )
         if self.unit not in UNITS:
@@ -69,11 +69,11 @@ class Output(Target):
         return text_or_pair(given, self, model, overflow)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
-        return [Row(encoding, (Read(0),), label=self.label)]
+        return [Row(encoding, (LogitRef(0),), label=self.label)]
 
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
         # The function makes the unit, so nothing is left to do to its number.
-        return Reading(_Number(self.score), self.unit, activation="none", names=False)
+        return Readout(_Number(self.score), self.unit, activation="none", names=False)
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
         return PAIR if len(encoding.texts) == 2 else ()
@@ -85,10 +85,13 @@ class _Number:
 
     score: ScoreOf
 
-    def __call__(self, output: Any, rows: Rows) -> Float[Tensor, "rows 1 1"]:
+    def __call__(self, output: Any, rows: RowTensors) -> Float[Tensor, "rows 1 1"]:
         count = len(rows["text"])
-        advice = "It is called with the model's output and inputs: lambda output, rows: output.logits[:, 2]."
-        found: Any = called(self.score, "the function of hs.Output", advice, output, rows)
+        inputs = {name: tensor for name, tensor in rows.items() if name not in READOUT_TENSORS}
+        advice = (
+            "It is called with the model's output and inputs: lambda output, inputs: output.logits[:, 2]."
+        )
+        found: Any = called(self.score, "the function of hs.Output", advice, output, inputs)
         if not isinstance(found, Tensor) or found.shape != (count,):
             given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise SaliencyError(

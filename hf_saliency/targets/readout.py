@@ -1,4 +1,4 @@
-"""Readings: what a target reads from a model's output, as rows of logits, and how these become a score."""
+"""Readouts: what a target reads from a model's output, as rows of logits, and how these become a score."""
 
 from __future__ import annotations
 
@@ -15,35 +15,46 @@ from hf_saliency.adapter.layouts import ONE_SEQUENCE, Layout
 from hf_saliency.errors import SaliencyError, Unit
 
 Activation = Literal["softmax", "sigmoid", "none"]
-Rows = Mapping[str, Tensor]
-Logits = Callable[[Any, Rows], Float[Tensor, "rows reads classes"]]
+RowTensors = Mapping[str, Tensor]
+
+# The row tensors that a readout looks at; the others are the model's inputs.
+READOUT_TENSORS = ("text", "position", "class_id", "against_id", "weight")
+
+Logits = Callable[[Any, RowTensors], Float[Tensor, "rows refs classes"]]
 
 
 @dataclass(frozen=True)
-class Reading:
-    """From a model's output to the score of each row.
+class Readout:
+    """How a model's output becomes the score of each row.
 
     Parameters
     ----------
     logits
-        From the output and the row tensors to the rows of logits that are read. ``rows["position"]`` (rows,
-        reads) says which; ``rows["text"]`` (rows,) in which row of the output, which is its own unless rows
-        share a forward pass.
+        A function of the model's output and the row tensors, which returns the logits that each row reads, (rows,
+        refs, classes): :func:`token_logits`, :func:`text_logits`, :func:`span_logits` or your own. Among the row
+        tensors, ``"position"`` (rows, refs) says which logits of a text, and ``"text"`` (rows,) which row of the
+        output: the row's own, unless rows share a forward pass.
     unit
-        What the score is measured in.
+        The unit of the score.
     activation
-        What makes probabilities of logits; "none" for numbers that are in their unit already.
+        How logits become probabilities; ``"none"`` for numbers that are in their unit already.
     part
-        The sequence whose tokens have the logits, or None where they belong to no token. A model's head then
-        sees the hidden states of these tokens alone.
+        The sequence whose tokens have the logits, or None if they belong to no token. The model's head then runs
+        at the tokens that are read, and at no others.
     layout
         How sequences enter the model.
     mask_id
-        Where a row's reads are each made with their own token masked, one pass a read: the mask's id.
+        The id of the mask, if each logit of a row is read in a pass of its own with its token masked.
     labels_at_end
         How many labels a classifier has that scores the last token and does not know padding; 0 for others.
     names
-        Whether the classes are something that predictions can be named by.
+        Whether predictions can be named by class.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.Readout(hs.token_logits, unit="log_prob", part=0).activation
+    'softmax'
     """
 
     logits: Logits
@@ -56,13 +67,13 @@ class Reading:
     names: bool = True
 
     def probabilities(self, logits: Float[Tensor, "*rows classes"]) -> Float[Tensor, "*rows classes"]:
-        """What the model takes each class for."""
+        """The probability of each class."""
         if self.activation == "none":
             return logits
         return logits.sigmoid() if self.activation == "sigmoid" else logits.softmax(dim=-1)
 
-    def scores(self, logits: Float[Tensor, "rows reads classes"], rows: Rows) -> Float[Tensor, " rows"]:
-        """The sum of what is read, in the reading's unit, with contrasts subtracted; refuses classes beyond them."""
+    def scores(self, logits: Float[Tensor, "rows refs classes"], rows: RowTensors) -> Float[Tensor, " rows"]:
+        """The sum of what is read, in the readout's unit, with contrasts subtracted; refuses classes beyond them."""
         for name in ("class_id", "against_id"):
             if name in rows and (largest := int(rows[name].max())) >= logits.shape[-1]:
                 raise SaliencyError(
@@ -86,8 +97,33 @@ class Reading:
         return scores[:, 0]
 
 
-def token_logits(output: Any, rows: Rows) -> Float[Tensor, "rows reads classes"]:
-    """The logits at tokens."""
+def token_logits(output: Any, rows: RowTensors) -> Float[Tensor, "rows refs classes"]:
+    """The logits at tokens, for an output with logits of shape (batch, tokens, classes).
+
+    Parameters
+    ----------
+    output
+        What the model returned.
+    rows
+        The row tensors, as :class:`Readout` describes them.
+
+    Returns
+    -------
+    Float[Tensor, "rows refs classes"]
+
+    Raises
+    ------
+    SaliencyError
+        If the output has no such logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import hf_saliency as hs
+    >>> rows = {"text": torch.tensor([0]), "position": torch.tensor([[2]])}
+    >>> hs.token_logits(torch.zeros(1, 4, 7), rows).shape
+    torch.Size([1, 1, 7])
+    """
     logits = hooks.tensor(
         output,
         "logits",
@@ -100,8 +136,32 @@ def token_logits(output: Any, rows: Rows) -> Float[Tensor, "rows reads classes"]
     return logits[text[:, None], position]
 
 
-def text_logits(output: Any, rows: Rows) -> Float[Tensor, "rows reads classes"]:
-    """The logits of a text."""
+def text_logits(output: Any, rows: RowTensors) -> Float[Tensor, "rows refs classes"]:
+    """The logits of a text, for an output with logits of shape (batch, labels).
+
+    Parameters
+    ----------
+    output
+        What the model returned.
+    rows
+        The row tensors, as :class:`Readout` describes them.
+
+    Returns
+    -------
+    Float[Tensor, "rows refs classes"]
+
+    Raises
+    ------
+    SaliencyError
+        If the output has no such logits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import hf_saliency as hs
+    >>> hs.text_logits(torch.zeros(1, 3), {"text": torch.tensor([0])}).shape
+    torch.Size([1, 1, 3])
+    """
     logits = hooks.tensor(
         output,
         "logits",
@@ -112,8 +172,33 @@ def text_logits(output: Any, rows: Rows) -> Float[Tensor, "rows reads classes"]:
     return logits[rows["text"].to(logits.device)][:, None]
 
 
-def span_logits(output: Any, rows: Rows) -> Float[Tensor, "rows reads tokens"]:
-    """The logits of a span's start, at position 0, and of its end, at position 1; a class is a token."""
+def span_logits(output: Any, rows: RowTensors) -> Float[Tensor, "rows refs tokens"]:
+    """The logits of a span's start, at position 0, and of its end, at position 1; each token is a class.
+
+    Parameters
+    ----------
+    output
+        What the model returned.
+    rows
+        The row tensors, as :class:`Readout` describes them.
+
+    Returns
+    -------
+    Float[Tensor, "rows refs tokens"]
+
+    Raises
+    ------
+    SaliencyError
+        If the output has no start and end logits of shape (batch, tokens).
+
+    Examples
+    --------
+    >>> import torch
+    >>> import hf_saliency as hs
+    >>> rows = {"text": torch.tensor([0]), "position": torch.tensor([[0, 1]])}
+    >>> hs.span_logits((torch.zeros(1, 5), torch.ones(1, 5)), rows).shape
+    torch.Size([1, 2, 5])
+    """
     advice = "load AutoModelForQuestionAnswering.from_pretrained(name)."
     start, end = (
         hooks.tensor(output, name, 2, "(batch, tokens)", advice, place)

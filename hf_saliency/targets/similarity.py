@@ -16,8 +16,8 @@ from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.layouts import InTurn
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError, called
-from hf_saliency.targets.readout import Reading, Rows
-from hf_saliency.targets.target import PAIR, Read, Row, Target
+from hf_saliency.targets.readout import Readout, RowTensors
+from hf_saliency.targets.target import PAIR, LogitRef, Row, Target
 
 Pool = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, "batch width"]]
 Pooling = Literal["mean", "first", "last"]
@@ -103,11 +103,11 @@ class Similarity(Target):
                 UserWarning,
                 stacklevel=4,
             )
-        return [Row(encoding, (Read(0),), label="similarity", against=self.against or "")]
+        return [Row(encoding, (LogitRef(0),), label="similarity", against=self.against or "")]
 
-    def reading(self, model: TextModel, parts: int = 2) -> Reading:
+    def readout(self, model: TextModel, parts: int = 2) -> Readout:
         pooling, metric = self._own(model)
-        return Reading(
+        return Readout(
             _Similar(pooling, metric), "value", activation="none", layout=InTurn(parts), names=False
         )
 
@@ -122,7 +122,7 @@ class Similarity(Target):
             raise SaliencyError(
                 f"pooling={self.pooling!r}: {type(model.model).__name__} has a pooling of its own, so leave pooling= "
                 "out; for another one explain its transformer, hs.Explainer(model[0].auto_model, model.tokenizer), or "
-                "give a function of its features, pooling=lambda output, rows: output['token_embeddings'][:, 0]."
+                "give a function of its features, pooling=lambda output, inputs: output['token_embeddings'][:, 0]."
             )
         own = model.sentences.metric
         if self.metric is None and own not in ("cosine", "dot"):
@@ -146,7 +146,7 @@ class _Similar:
     pooling: Pooling | Pool
     metric: Metric
 
-    def __call__(self, output: Any, rows: Rows) -> Float[Tensor, "rows 1 1"]:
+    def __call__(self, output: Any, rows: RowTensors) -> Float[Tensor, "rows 1 1"]:
         first, *others = (self._embedding(one, part, rows) for part, one in enumerate(output))
         found = [self._similarity(first, other) for other in others]
         return (found[0] if len(found) == 1 else found[0] - found[1])[:, None, None]
@@ -158,7 +158,7 @@ class _Similar:
             return (one * other).sum(dim=-1)
         return torch.nn.functional.cosine_similarity(one, other, dim=-1)
 
-    def _embedding(self, output: Any, part: int, rows: Rows) -> Float[Tensor, "batch width"]:
+    def _embedding(self, output: Any, part: int, rows: RowTensors) -> Float[Tensor, "batch width"]:
         own = {name.removesuffix(f".{part}"): one for name, one in rows.items() if name.endswith(f".{part}")}
         if callable(self.pooling):
             return _pooled(self.pooling, output, own)

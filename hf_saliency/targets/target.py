@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,24 +10,31 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SCALES, SaliencyError, integer
-from hf_saliency.targets.readout import Reading
+from hf_saliency.targets.readout import Readout
 
 PREDICTED = -1  # stands for the most probable class among class ids
 
 
 @dataclass(frozen=True)
-class Read:
-    """One number that is read from the model's output.
+class LogitRef:
+    """Where one logit stands in the model's output.
 
     Parameters
     ----------
     class_id
-        Whose score it is; ``PREDICTED`` for the most probable class, known once the model has run.
+        The class: a token id or a label's index. ``PREDICTED`` (-1) stands for the most probable class, which is
+        known once the model has run.
     position
-        Where: a token of the encoding for an output with one row of logits a token; else which of the output's
-        rows of logits, 0 where there is but one.
+        The token, as an index into the encoding, where each token has logits; otherwise the row of logits, 0 if
+        there is only one.
     against_id
         The class whose score is subtracted, if any.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.LogitRef(class_id=7, position=3)
+    LogitRef(class_id=7, position=3, against_id=None)
     """
 
     class_id: int
@@ -44,27 +50,34 @@ class Row:
     ----------
     encoding
         The whole text.
-    reads
-        What is read from the output, at least one; the score is their sum, or their mean.
+    refs
+        Which logits make the score, at least one: it is their sum, or their mean.
     position
-        The column of the map at which the target stands, or None where it belongs to no token.
+        The column of the map at which the target stands; None if it belongs to no token.
     masked
-        The tokens that are replaced by the mask.
+        The tokens that the mask replaces, as indices into the encoding.
     length
-        How many tokens of the last sequence the score depends on, where the model reads from left to right;
-        None for all of them.
+        How many tokens of the last sequence the score depends on, if the model reads from left to right; None for
+        all of them.
     label
         What to show for the target; empty for the name of its class.
     mean
-        Whether the reads are averaged.
+        Whether the logits are averaged.
     positions
-        All columns at which the target stands, where there are several.
+        All columns at which the target stands, if there are several.
     against
         What to show for what is subtracted; empty for the name of its class.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> encoding = hs.Explainer(*hs.load_demo()).encode("She drank hot tea.")
+    >>> hs.Row(encoding, (hs.LogitRef(class_id=encoding.ids[3], position=3),), position=3).against_itself
+    False
     """
 
     encoding: Encoding
-    reads: tuple[Read, ...]
+    refs: tuple[LogitRef, ...]
     position: int | None = None
     masked: tuple[int, ...] = ()
     length: int | None = None
@@ -76,20 +89,35 @@ class Row:
     @property
     def against_itself(self) -> bool:
         """Whether what is subtracted is the very class that is explained."""
-        return all(read.class_id == read.against_id for read in self.reads)
+        return all(ref.class_id == ref.against_id for ref in self.refs)
 
 
 class Target(ABC):
-    """What is explained: the type of every target, for annotations.
+    """What is explained: the base class of every target, and the type for annotations.
 
-    Targets are frozen values; one value serves every text. For heads that no target knows there is
-    :class:`Output`, which takes a function.
+    A target is a frozen value that serves every text. To write your own, subclass it with two methods: ``rows`` lays
+    out a text, one :class:`Row` for each row of the map, and ``readout`` says how the model's output becomes scores.
+    If one number per text is enough, :class:`Output` takes a function and needs no class.
 
     Examples
     --------
+    The most probable class at the last word of a text:
+
+    >>> from dataclasses import dataclass
     >>> import hf_saliency as hs
-    >>> isinstance(hs.Label("positive"), hs.Target)
-    True
+    >>> @dataclass(frozen=True)
+    ... class LastWord(hs.Target):
+    ...     def rows(self, encoding, model):
+    ...         last = max(i for i, token in enumerate(encoding.tokens) if not token.special)
+    ...         logit = hs.LogitRef(hs.PREDICTED, position=last)
+    ...         return [hs.Row(encoding, (logit,), position=last, masked=(last,))]
+    ...
+    ...     def readout(self, model, parts=1):
+    ...         return hs.Readout(hs.token_logits, unit="log_prob", part=0)
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> heat = explainer("the formal study of grammar", target=LastWord())
+    >>> heat.targets[0].position, heat.scores.shape
+    (5, (1, 7))
     """
 
     task: ClassVar[tasks.Task | None] = None  # what the model's head has to be for; None for any
@@ -98,19 +126,19 @@ class Target(ABC):
 
     @abstractmethod
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
-        """The rows of a text, at least one."""
+        """The rows of a text, at least one: one row of the map each."""
 
     @abstractmethod
-    def reading(self, model: TextModel, parts: int = 1) -> Reading:
-        """What is read from the model's output, for texts of so many sequences."""
+    def readout(self, model: TextModel, parts: int = 1) -> Readout:
+        """How the model's output becomes scores, for texts of ``parts`` sequences."""
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        """What a user gave as the tokens that the model reads: one text, unless a target says otherwise."""
+        """The tokens that the model reads: of one text, unless the target takes several."""
         return model.encode(only_text(given, self), overflow)
 
-    def reader(self, model: TextModel) -> Callable[[Any], Encoding]:
-        """How a text is encoded that stands in the place of an explained one, whatever its length."""
-        return lambda given: self.encode(given, model, "windows")
+    def encode_like(self, given: Any, model: TextModel) -> Encoding:
+        """A text that replaces an explained one, such as a baseline: encoded alike, whatever its length."""
+        return self.encode(given, model, "windows")
 
     @classmethod
     def heads(cls) -> tuple[tasks.Task, ...]:
@@ -123,19 +151,19 @@ class Target(ABC):
             tasks.check(model.model, self.task, type(self).__name__)
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
-        """What each text is, in the map's headings; empty where there is one text, or nothing is known of them."""
+        """A name for each text, for the map's headings; empty for a single text."""
         return ()
 
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
-        """What to show for a class."""
+        """The name of a class."""
         return model.class_name(index)
 
     def label_of(self, row: Row, classes: str) -> str:
-        """What to show for a row whose classes are known."""
+        """The label of a row, given the names of its classes."""
         return row.label or classes
 
 
-# What two texts are of which no more is known.
+# Default names for a pair of texts.
 PAIR = ("first text", "second text")
 
 

@@ -110,9 +110,9 @@ def test_the_score_is_differentiated_not_only_called(family: str) -> None:
     ids = torch.tensor([reference.masked_ids(tokenizer, TEXT, 4)])
     names = [name for name in ("input_ids", "attention_mask") if name in text_model.known]
     rows = [*[ids, torch.ones_like(ids)][: len(names)], torch.tensor([[4]])]
-    rows.append(torch.tensor([[row.reads[0].class_id]]))
-    reading = MaskedToken().reading(text_model)
-    score = Score(model, text_model.streams, [*names, "position", "class_id"], reading, model_inputs=names)
+    rows.append(torch.tensor([[row.refs[0].class_id]]))
+    readout = MaskedToken().readout(text_model)
+    score = Score(model, text_model.streams, [*names, "position", "class_id"], readout, model_inputs=names)
     embeds = text_model.streams[0].embed(ids).requires_grad_()
     (gradient,) = torch.autograd.grad(score(embeds, *rows).sum(), embeds)
     direction = torch.randn(embeds.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

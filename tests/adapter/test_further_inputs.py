@@ -52,7 +52,7 @@ def test_inputs_that_the_model_does_not_take(inputs: Any, message: str, name: st
 
 def test_what_a_model_of_transformers_passes_on() -> None:
     on = explainer({"output_hidden_states": True})
-    target = hs.Output(lambda output, rows: output.hidden_states[1][:, 0].sum(dim=-1))
+    target = hs.Output(lambda output, inputs: output.hidden_states[1][:, 0].sum(dim=-1))
     assert on(TEXT, target=target).scores.any()
 
 

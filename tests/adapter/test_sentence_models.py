@@ -210,14 +210,14 @@ def test_long_texts_are_cut_as_encode_cuts_them(build: Any) -> None:
 def test_a_pooling_of_ones_own_and_other_numbers(build: Any) -> None:
     model = build("mean", dense_layer())
     on = hs.Explainer(model)
-    mine = on(PAIR, target=hs.Similarity(lambda output, rows: output["token_embeddings"][:, 0]))
+    mine = on(PAIR, target=hs.Similarity(lambda output, inputs: output["token_embeddings"][:, 0]))
     bare = hs.Explainer(model[0].auto_model, model.tokenizer)
     np.testing.assert_allclose(mine.scores, bare(PAIR, target=hs.Similarity("first")).scores, rtol=1e-10)
     with pytest.raises(
         hs.SaliencyError, match="pooling='mean': SentenceTransformer has a pooling of its own"
     ):
         on(PAIR, target=hs.Similarity("mean"))
-    first = on(PAIR[0], target=hs.Output(lambda output, rows: output["sentence_embedding"][:, 0]))
+    first = on(PAIR[0], target=hs.Output(lambda output, inputs: output["sentence_embedding"][:, 0]))
     assert first.targets[0].score == pytest.approx(float(model.encode(PAIR[0])[0]), rel=1e-12)
 
 

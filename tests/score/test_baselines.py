@@ -12,22 +12,22 @@ from torch import Tensor
 
 import hf_saliency as hs
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.score.baselines import Baseline, ReadTexts
+from hf_saliency.score.baselines import Baseline, EncodeLike
 from hf_saliency.score.batch import Batch, collate, kept, names
 from hf_saliency.targets.masked import MaskedToken
 
 TEXT = "the cat sat on a mat"
 
 
-def read(model: TextModel) -> ReadTexts:
+def encode_like(model: TextModel) -> EncodeLike:
     return lambda given: MaskedToken().encode(given, model, "windows")
 
 
 def model_and_batch(family: str = "bert", texts: tuple[str, ...] = (TEXT,)) -> tuple[TextModel, Batch]:
     model = hs.Explainer(*tiny.masked_lm(family)).text_model
     rows = [row for text in texts for row in MaskedToken().rows(model.encode(text), model)]
-    reading = MaskedToken().reading(model)
-    return model, collate(model, rows, reading, names(model, rows, reading))
+    readout = MaskedToken().readout(model)
+    return model, collate(model, rows, readout, names(model, rows, readout))
 
 
 def replaced(
@@ -36,7 +36,7 @@ def replaced(
     """The baselines, the embeddings and which tokens are kept."""
     model, batch = model_and_batch(family, texts)
     keep = kept(model, batch)
-    (baselines,) = Baseline.of(given, model).embeds(model, batch, keep, read(model))
+    (baselines,) = Baseline.of(given, model).embeds(model, batch, keep, encode_like(model))
     return baselines, batch.embeds[0], keep[0]
 
 
@@ -102,14 +102,14 @@ def test_a_tensor_and_a_text_in_windows() -> None:
     model = hs.Explainer(*tiny.masked_lm("bert")).text_model
     encoding = model.encode(text, "windows")
     rows = MaskedToken(50).rows(encoding, model)
-    reading = MaskedToken().reading(model)
-    batch = collate(model, rows, reading, names(model, rows, reading))
+    readout = MaskedToken().readout(model)
+    batch = collate(model, rows, readout, names(model, rows, readout))
     whole = torch.arange(len(encoding), dtype=torch.float64)[:, None].expand(-1, 16)
     keep = kept(model, batch)
-    (baselines,) = Baseline.of(whole, model).embeds(model, batch, keep, read(model))
+    (baselines,) = Baseline.of(whole, model).embeds(model, batch, keep, encode_like(model))
     columns = torch.tensor(list(batch.columns[0][0]), dtype=torch.float64)
     assert torch.equal(baselines[0, :, 0][~keep[0][0]], columns[~keep[0][0]])
-    (again,) = Baseline.of(text, model).embeds(model, batch, keep, read(model))
+    (again,) = Baseline.of(text, model).embeds(model, batch, keep, encode_like(model))
     assert torch.equal(again, batch.embeds[0])
 
 

@@ -15,8 +15,8 @@ TEXT = "the cat learned it !"  # [CLS] the cat learn ##ed it ! [SEP]
 def masks(feature: str, *texts: str) -> list[list[int]]:
     model = hs.Explainer(*tiny.masked_lm("bert")).text_model
     rows = [row for text in texts for row in MaskedToken().rows(model.encode(text), model)]
-    reading = MaskedToken().reading(model)
-    batch = collate(model, rows, reading, names(model, rows, reading))
+    readout = MaskedToken().readout(model)
+    batch = collate(model, rows, readout, names(model, rows, readout))
     (found,) = feature_mask(batch, kept(model, batch), feature)
     return found.tolist()
 

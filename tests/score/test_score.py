@@ -16,9 +16,9 @@ import hf_saliency as hs
 from hf_saliency.adapter.layouts import OneSequence
 from hf_saliency.adapter.streams import Stream
 from hf_saliency.score.batch import Batch, collate, names
-from hf_saliency.score.score import Outcome, Score
+from hf_saliency.score.score import PassResult, Score
 from hf_saliency.targets.masked import MaskedToken
-from hf_saliency.targets.readout import Reading, token_logits
+from hf_saliency.targets.readout import Readout, token_logits
 
 TEXT = "the cat sat on a mat"
 
@@ -27,11 +27,11 @@ def score_and_batch(family: str = "bert", where: Any = None) -> tuple[Score, Bat
     explainer = hs.Explainer(*tiny.masked_lm(family))
     model = explainer.text_model
     rows = MaskedToken(where).rows(model.encode(TEXT), model)
-    reading = MaskedToken().reading(model)
-    row_names = names(model, rows, reading)
+    readout = MaskedToken().readout(model)
+    row_names = names(model, rows, readout)
     inputs = [name for name in row_names if name in model.known]
-    score = Score(model.model, model.streams, row_names, reading, model_inputs=inputs)
-    return score, collate(model, rows, reading, row_names)
+    score = Score(model.model, model.streams, row_names, readout, model_inputs=inputs)
+    return score, collate(model, rows, readout, row_names)
 
 
 def test_captum_methods_take_it_as_it_is() -> None:
@@ -66,19 +66,19 @@ def test_layer_and_input_methods_agree_at_its_site() -> None:
 
 def test_the_outcome_comes_out_of_the_same_pass() -> None:
     score, batch = score_and_batch()
-    sink: list[Outcome] = []
+    sink: list[PassResult] = []
     scores = score(*batch.embeds, *batch.tensors, sink)
-    (outcome,) = sink
-    assert torch.equal(outcome.scores, scores)
-    assert outcome.classes.shape == outcome.probabilities.shape == (6, 1, 3)
-    assert (outcome.probabilities.diff(dim=2) <= 0).all()
+    (result,) = sink
+    assert torch.equal(result.scores, scores)
+    assert result.classes.shape == result.probabilities.shape == (6, 1, 3)
+    assert (result.probabilities.diff(dim=2) <= 0).all()
 
 
 def test_a_negative_class_is_the_most_probable_one() -> None:
     score, batch = score_and_batch()
     rows = list(batch.tensors)
     rows[score.names.index("class_id")] = torch.full((6, 1), -1)
-    sink: list[Outcome] = []
+    sink: list[PassResult] = []
     score(*batch.embeds, *rows, sink)
     assert torch.equal(sink[0].class_ids, sink[0].classes[..., 0])
 
@@ -133,8 +133,8 @@ class TwoStreams(nn.Module):
 def test_several_streams_each_at_its_own_call() -> None:
     model = TwoStreams()
     streams = (Stream(model.first), Stream(model.second), Stream(model.first, call=1))
-    reading = Reading(token_logits, part=0, layout=Thrice())
-    score = Score(model, streams, ("input_ids", "position", "class_id"), reading, model_inputs=("input_ids",))
+    readout = Readout(token_logits, part=0, layout=Thrice())
+    score = Score(model, streams, ("input_ids", "position", "class_id"), readout, model_inputs=("input_ids",))
     ids = torch.tensor([[1, 2, 3], [4, 5, 6]])
     rows = (ids, torch.tensor([[0], [2]]), torch.tensor([[7], [8]]))
     embeds = (model.first(ids), model.second(ids), model.first(ids.flip(1)))
@@ -155,7 +155,7 @@ def test_a_stream_that_is_not_consumed_exactly_once_is_refused() -> None:
         model,
         (Stream(model.first), Stream(model.second)),
         ("input_ids", "position", "class_id"),
-        Reading(token_logits, part=0, layout=Thrice()),
+        Readout(token_logits, part=0, layout=Thrice()),
         model_inputs=("input_ids",),
     )
     ids = torch.tensor([[1, 2, 3]])

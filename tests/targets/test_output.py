@@ -53,7 +53,7 @@ def test_any_head_against_dense_autograd(kind: str, dummies: Any) -> None:
     wrap, get = SHAPES[kind]
     model = Probe(wrap)
     on = hs.Explainer(model, tiny.tokenizer(), inputs={"sense_labels": dummies})
-    target = hs.Output(lambda output, rows: get(output)[:, 2, 4], label="sense 4")
+    target = hs.Output(lambda output, inputs: get(output)[:, 2, 4], label="sense 4")
     ids = on.text_model.tokenizer(TEXT)["input_ids"]
 
     def plain() -> Tensor:
@@ -88,7 +88,7 @@ class Recurrent(nn.Module):
 
 def test_a_plain_module_with_its_embedding_named() -> None:
     model = Recurrent()
-    target = hs.Output(lambda output, rows: output[:, -1].sum(dim=-1))
+    target = hs.Output(lambda output, inputs: output[:, -1].sum(dim=-1))
     with pytest.raises(
         hs.SaliencyError, match="holds the tables embed, other.*embedding=model.encoder.embed"
     ):
@@ -103,7 +103,7 @@ def test_a_plain_module_with_its_embedding_named() -> None:
 def test_a_function_that_is_none() -> None:
     on = hs.Explainer(*tiny.masked_lm("bert"))
     with pytest.raises(hs.SaliencyError, match=r"must return a tensor of shape \(1,\)"):
-        on(TEXT, target=hs.Output(lambda output, rows: output.logits[:, 0]))
+        on(TEXT, target=hs.Output(lambda output, inputs: output.logits[:, 0]))
     with pytest.raises(hs.SaliencyError, match="score=3: give a function"):
         hs.Output(3)  # type: ignore[arg-type]
     with pytest.raises(hs.SaliencyError, match="inputs=.'sense_labels'.*forward takes"):
@@ -115,12 +115,12 @@ def test_a_function_that_is_none() -> None:
     [
         (
             lambda output: output.logits[:, 0, 0],
-            "hs.Output raised TypeError.*takes 1 positional.*lambda output, rows",
+            "hs.Output raised TypeError.*takes 1 positional.*lambda output, inputs",
         ),
-        (lambda output, rows: output.scores, "hs.Output raised AttributeError: .*'scores'"),
-        (lambda output, rows: output.logits[:, 0, 0] > 0, "returned torch.bool, which has no gradient"),
-        (lambda output, rows: output.logits[:, 0, 0] * 1j, "returned torch.complex128"),
-        (lambda output, rows: output.logits[:, 0, 0].detach(), "does not depend on the embeddings"),
+        (lambda output, inputs: output.scores, "hs.Output raised AttributeError: .*'scores'"),
+        (lambda output, inputs: output.logits[:, 0, 0] > 0, "returned torch.bool, which has no gradient"),
+        (lambda output, inputs: output.logits[:, 0, 0] * 1j, "returned torch.complex128"),
+        (lambda output, inputs: output.logits[:, 0, 0].detach(), "does not depend on the embeddings"),
     ],
 )
 @pytest.mark.parametrize("method", ["gradient_norm", "integrated_gradients"])

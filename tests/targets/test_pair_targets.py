@@ -206,7 +206,7 @@ def test_similarities_in_a_batch_equal_single_ones(method: str) -> None:
 
 def test_a_pooling_function_and_what_is_no_pair() -> None:
     on = encoder()
-    mine = hs.Similarity(lambda output, rows: output.last_hidden_state[:, 0] * 2.0)
+    mine = hs.Similarity(lambda output, inputs: output.last_hidden_state[:, 0] * 2.0)
     first = on(PAIR, target=hs.Similarity("first"))
     np.testing.assert_allclose(on(PAIR, target=mine).scores, first.scores, rtol=1e-9)
     with pytest.raises(hs.SaliencyError, match="explains two texts"):
@@ -234,10 +234,10 @@ def test_choices_are_padded_as_the_tokenizer_pads_them(family: str) -> None:
     ("pooling", "message"),
     [
         (
-            lambda output, rows: output.last_hidden_state,
+            lambda output, inputs: output.last_hidden_state,
             r"returned \(1, 8, 16\) torch.float64 for a batch of 1",
         ),
-        (lambda output, rows: None, "returned NoneType"),
+        (lambda output, inputs: None, "returned NoneType"),
         (lambda output: output, "the function of pooling= raised TypeError"),
     ],
 )
@@ -306,7 +306,7 @@ def test_every_text_is_named() -> None:
     labels = hs.Explainer(tiny.of_class("BertForSequenceClassification"), tiny.tokenizer())
     assert labels(PAIR).text_names == ("first text", "second text")
     assert labels(PAIR[0]).text_names == ()
-    own = hs.Output(lambda output, rows: output.last_hidden_state[:, 0, 0])
+    own = hs.Output(lambda output, inputs: output.last_hidden_state[:, 0, 0])
     assert encoder()(PAIR, target=own).text_names == ("first text", "second text")
     assert encoder()(PAIR[0], target=own).text_names == ()
 
