@@ -91,7 +91,9 @@ def attribute_batch(
     return _row_results(batch, [_reduced(values, method) for values in attributions], sink[-1], deltas)
 
 
-def _call(attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, encode_like: EncodeLike) -> Call:
+def _call(
+    attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, encode_like: EncodeLike
+) -> Call:
     """What a method may ask of the batch: baselines, a feature mask, how many rows share a pass."""
     fixed = functools.cache(lambda: kept(model, batch))
 
