@@ -22,12 +22,11 @@ from .attribution.named.paths import (
     sequential_integrated_gradients as sequential_integrated_gradients,
 )
 from .attribution.named.removal import (
-    kernel_shap as kernel_shap,
     leave_one_out as leave_one_out,
-    lime as lime,
     occlusion as occlusion,
     shapley_sampling as shapley_sampling,
 )
+from .attribution.named.surrogates import kernel_shap as kernel_shap, lime as lime
 from .attribution.sequential import SequentialIntegratedGradients as SequentialIntegratedGradients
 from .demo import load_demo as load_demo
 from .errors import SaliencyError as SaliencyError

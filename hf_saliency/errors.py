@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import inspect
+import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 Option = TypeVar("Option")
@@ -19,10 +24,13 @@ Unit = Literal["logit", "log_prob", "prob", "value"]
 
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
-Feature = Literal["token", "word"]
-"""What a method removes at a time."""
+FeatureName = Literal["token", "word", "sentence"]
 
-FEATURES: tuple[Feature, ...] = get_args(Feature)
+FEATURES: tuple[FeatureName, ...] = get_args(FeatureName)
+
+Feature = FeatureName | Sequence[tuple[int, ...]] | Callable[[Any], Sequence[tuple[int, ...]]]
+"""What a method removes at a time: a unit by its name; spans of characters, (start, end) or (text_index, start, end);
+or a function from the encoding to such spans."""
 
 Reduction = Literal["sum", "mean", "norm", "norm_1", "max", "absmax"]
 """How several numbers become one: the width of an embedding, the tokens of a word.
@@ -137,6 +145,63 @@ def whole(value: object, name: str, least: int = 1) -> int:
             f"{name}={value!r}: give a whole number of at least {least}, such as {name}={least}."
         )
     return number
+
+
+def real(value: object, name: str, example: str, *, zero: bool = False) -> float:
+    """The value as a ``float``: a finite number of Python, NumPy or PyTorch above 0, or from 0 on."""
+    number = math.nan
+    if not isinstance(value, (bool, str, bytes)) and "bool" not in str(getattr(value, "dtype", "")):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+            number = float(value)  # type: ignore[arg-type]
+    if not (number >= 0 if zero else number > 0) or not math.isfinite(number):
+        least = "a number from 0 on" if zero else "a positive number"
+        raise SaliencyError(f"{name}={value!r}: give {least}, such as {name}={example}.")
+    return number
+
+
+def character_spans(value: object, name: str) -> tuple[tuple[int, int, int], ...]:
+    """Spans of characters as (text_index, start, end); a pair is of the first text."""
+    spans = []
+    given = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
+    for span in given:
+        numbers = [integer(number) for number in span] if isinstance(span, (tuple, list)) else []
+        text, start, end = [0, *numbers][-3:] if len(numbers) in (2, 3) else (None, None, None)
+        if text is None or start is None or end is None or not (text >= 0 and 0 <= start < end):
+            spans = []
+            break
+        spans.append((text, start, end))
+    if not spans:
+        raise SaliencyError(
+            f"{name}={value!r}: give 'token', 'word' or 'sentence', a list of spans of characters (start, end) or "
+            "(text_index, start, end) such as [(0, 12), (12, 30)], or a function from the encoding to such a list."
+        )
+    return tuple(spans)
+
+
+def check_keywords(function: Callable[..., Any], keywords: Iterable[str], name: str) -> None:
+    """Refuse a keyword that a function does not take; the error says which one comes nearest."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for keyword in keywords:
+        if keyword not in parameters:
+            # "steps" is nearer to "n_steps" for a reader than for an edit distance.
+            part = [key for key in parameters if keyword in key or key in keyword]
+            near = f" (did you mean {part[0]!r}?)" if part else _nearest(keyword, parameters)
+            raise SaliencyError(
+                f"{name} takes no argument {keyword!r}{near}: it takes {', '.join(parameters) or 'none'}."
+            )
+
+
+def warn(message: str) -> None:
+    """A warning that names the line of the user's code, however deep in the package it arises."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RuntimeWarning, stacklevel=level)
+
+
+_LIBRARIES = ("hf_saliency", "captum", "torch", "contextlib", "functools")
 
 
 def is_one(texts: object) -> bool:

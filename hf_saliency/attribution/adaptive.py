@@ -23,7 +23,7 @@ from hf_saliency.attribution.inputs import (
     check_internal_batch_size,
     streams_of,
 )
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import real, whole
 
 
 @dataclass(frozen=True)
@@ -302,12 +302,10 @@ def _ratio(part: Float[Tensor, " rows"], whole: Float[Tensor, " rows"]) -> Float
 
 def _check_options(tolerance: object, max_steps: object, internal_batch_size: object) -> None:
     check_tolerance(tolerance)
-    if type(max_steps) is not int or max_steps < 3:
-        raise SaliencyError(f"max_steps={max_steps!r}: give a whole number, 3 or more, such as 1024.")
+    whole(max_steps, "max_steps", least=3)
     check_internal_batch_size(internal_batch_size)
 
 
-def check_tolerance(tolerance: object) -> None:
-    """Refuse what is no part of a difference."""
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
-        raise SaliencyError(f"tolerance={tolerance!r}: give a positive number, such as 1e-3.")
+def check_tolerance(tolerance: object) -> float:
+    """A part of a difference."""
+    return real(tolerance, "tolerance", "1e-3")

@@ -18,10 +18,11 @@ from captum.attr import (
 from torch import Tensor
 
 from hf_saliency.attribution.gradient_norm import TokenNorm
-from hf_saliency.attribution.method import DRAWING, Call, Method, described, keeps_sign
-from hf_saliency.attribution.named.removal import check_feature
+from hf_saliency.attribution.inputs import check_quadrature
+from hf_saliency.attribution.method import DRAWING, Call, Method, described, keeps_sign, named_method
+from hf_saliency.attribution.named.removal import check_feature, described_feature
 from hf_saliency.attribution.token_presence import TokenPresence
-from hf_saliency.errors import Feature, Reduction, SaliencyError
+from hf_saliency.errors import Feature, Reduction, SaliencyError, whole
 
 _RULES = "needs a rule for each kind of module, and has none for embeddings, attention or layer norms"
 _RELU = "changes the gradient of nn.ReLU modules, of which a transformer has none that Captum could find"
@@ -64,6 +65,7 @@ _OWN = (
 )
 
 
+@named_method
 def captum_method(
     attribution: Any,
     *,
@@ -94,7 +96,7 @@ def captum_method(
     baseline
         As for :func:`hf_saliency.integrated_gradients`.
     feature
-        What a perturbation class removes: ``"token"`` or ``"word"``.
+        What a perturbation class removes, as for :func:`hf_saliency.leave_one_out`.
     seed
         Makes a sampling class repeat.
     **arguments
@@ -115,7 +117,7 @@ def captum_method(
     >>> captum_method(captum.attr.IntegratedGradients, n_steps=20).name
     'IntegratedGradients'
     """
-    check_feature(feature)
+    feature, seed = check_feature(feature), whole(seed, "seed", least=0)
     name = getattr(attribution, "__name__", type(attribution).__name__)
     noted = {key: _plain(value) for key, value in arguments.items()}
     if inspect.isclass(attribution):
@@ -125,7 +127,7 @@ def captum_method(
         if issubclass(attribution, DRAWING):
             noted["seed"] = seed
         if issubclass(attribution, PerturbationAttribution):
-            noted["feature"] = feature
+            noted["feature"] = described_feature(feature)
     elif baseline is not None:
         noted["baseline"] = described(baseline)
     options: dict[str, Any] = {"remedy": _DEEP_LIFT} if "DeepLift" in name else {}
@@ -174,6 +176,8 @@ def _check_class(attribution: Any, name: str, arguments: Mapping[str, Any]) -> N
     for key in known:
         if parameters[key].default is inspect.Parameter.empty and key not in arguments:
             raise SaliencyError(f"{name} needs {key}: hs.captum_method({name}, {key}=...).")
+    if "n_steps" in parameters and arguments.get("method") == "riemann_trapezoid":
+        check_quadrature("riemann_trapezoid", 2, "method")
 
 
 def _on_tokens(built: Attribution, score: Any) -> Attribution:

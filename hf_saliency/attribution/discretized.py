@@ -21,9 +21,8 @@ from hf_saliency.attribution.inputs import (
     check_internal_batch_size,
     streams_of,
 )
-from hf_saliency.attribution.method import positive
 from hf_saliency.attribution.vocabulary import Vocabulary, pieces, rows_of
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, one_of, whole
 
 Strategy = Literal["greedy", "maxcount"]
 
@@ -155,10 +154,10 @@ def _search(
     return distances, ids
 
 
-def check_strategy(strategy: object) -> None:
-    """Refuse a strategy that does not exist."""
-    if strategy not in get_args(Strategy):
-        raise SaliencyError(f"strategy={strategy!r}: choose 'greedy' or 'maxcount'.")
+def check_strategy(strategy: object) -> Strategy:
+    """A strategy by its name."""
+    chosen: Strategy = one_of(strategy, get_args(Strategy), "strategy")
+    return chosen
 
 
 class DiscretizedIntegratedGradients(PathAttribution):
@@ -212,9 +211,8 @@ class DiscretizedIntegratedGradients(PathAttribution):
         n_neighbors: int = 500,
     ) -> None:
         PathAttribution.__init__(self, forward_func)
-        check_strategy(strategy)
-        self.strategy: Strategy = strategy
-        self.n_neighbors = positive(n_neighbors, "n_neighbors")
+        self.strategy = check_strategy(strategy)
+        self.n_neighbors = whole(n_neighbors, "n_neighbors")
         given = table if isinstance(table, tuple) else (table,)
         self.tables = [one if isinstance(one, Vocabulary) else Vocabulary(one) for one in given]
         for one in self.tables:
@@ -267,8 +265,7 @@ class DiscretizedIntegratedGradients(PathAttribution):
             If the inputs are no embeddings or do not fit the tables, baselines or arguments do not fit them, or
             the score does not depend on the inputs.
         """
-        positive(n_steps, "n_steps")
-        check_factor(factor)
+        n_steps, factor = whole(n_steps, "n_steps"), check_factor(factor)
         check_internal_batch_size(internal_batch_size)
         with autograd():
             streams = streams_of(inputs)
@@ -362,7 +359,6 @@ def _sums(
     return sums, starts
 
 
-def check_factor(factor: object) -> None:
-    """Refuse what is no number of times."""
-    if type(factor) is not int or factor < 0:
-        raise SaliencyError(f"factor={factor!r}: give how often to halve, 0 or more.")
+def check_factor(factor: object) -> int:
+    """How often stretches of the path are halved."""
+    return whole(factor, "factor", least=0)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from hf_saliency.attribution.float16 import RowScale
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, one_of, whole
 
 
 class PathAttribution(GradientAttribution):  # type: ignore[misc]
@@ -42,10 +42,10 @@ class PathAttribution(GradientAttribution):  # type: ignore[misc]
         raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
 
 
-Quadrature = Literal["gausslegendre", "riemann_trapezoid", "riemann_middle", "riemann_left", "riemann_right"]
+Quadrature = Literal["gausslegendre", "riemann_middle", "riemann_left", "riemann_right"]
 
 
-def check_quadrature(rule: object, n_steps: int, name: str = "quadrature") -> None:
+def check_quadrature(rule: object, n_steps: int, name: str = "quadrature") -> Quadrature:
     """Refuse a rule that does not exist, and too few points for one.
 
     Parameters
@@ -57,16 +57,25 @@ def check_quadrature(rule: object, n_steps: int, name: str = "quadrature") -> No
     name
         What the caller calls the rule.
 
+    Returns
+    -------
+    Quadrature
+        The rule.
+
     Raises
     ------
     SaliencyError
         If there is no such rule, or it needs more points.
     """
-    known = get_args(Quadrature)
-    if rule not in known:
-        raise SaliencyError(f"{name}={rule!r}: choose one of {', '.join(map(repr, known))}.")
-    if rule != "gausslegendre" and n_steps < 2:
-        raise SaliencyError(f"n_steps={n_steps}: {rule} needs 2 points or more.")
+    if rule == "riemann_trapezoid":
+        raise SaliencyError(
+            f"{name}='riemann_trapezoid': Captum's weights of this rule add up to (n - 1) / n, and so do its results; "
+            f"use {name}='gausslegendre', the default."
+        )
+    chosen: Quadrature = one_of(rule, get_args(Quadrature), name)
+    if chosen != "gausslegendre" and n_steps < 2:
+        raise SaliencyError(f"n_steps={n_steps}: {chosen} needs 2 points or more.")
+    return chosen
 
 
 def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
@@ -108,10 +117,8 @@ def baselines_of(
 
 def check_internal_batch_size(size: object) -> None:
     """Refuse what is no number of rows."""
-    if size is not None and (type(size) is not int or size < 1):
-        raise SaliencyError(
-            f"internal_batch_size={size!r}: give how many rows a call may have, 1 or more, or None."
-        )
+    if size is not None:
+        whole(size, "internal_batch_size")
 
 
 def ids_of(inputs: object, attribute_to_layer_input: bool) -> tuple[Shaped[Tensor, "batch ..."], ...]:

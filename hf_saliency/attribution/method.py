@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copyreg
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec
 
 import torch
 from captum.attr import (
@@ -20,7 +22,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import UNSIGNED_REDUCTIONS, Feature, Reduction, SaliencyError, check_reduction
+from hf_saliency.errors import (
+    UNSIGNED_REDUCTIONS,
+    Feature,
+    Reduction,
+    check_keywords,
+    check_reduction,
+    whole,
+)
 
 Reduce = Callable[[Float[Tensor, "batch tokens width"]], Float[Tensor, "batch tokens"]]
 
@@ -68,8 +77,8 @@ class Call:
         From a baseline, as a user gives it, to the tensor that Captum takes as ``baselines``: shaped as the
         inputs, with special tokens, masks and padding as they are.
     feature_mask
-        From ``"token"`` or ``"word"`` to the number of each token's feature, -1 where it has none; shaped as the
-        inputs, without the width.
+        From a feature (``"token"``, ``"word"``, ``"sentence"``, spans, or a function to these) to the number of each
+        token's feature, -1 where it has none; shaped as the inputs, without the width.
     """
 
     attribution: Attribution
@@ -161,12 +170,21 @@ class Method:
     tolerance: float = 0.05
     remedy: str = "another baseline, or more steps or samples (n_steps=, n_samples=)"
     citation: str = ""
+    # The call that made the method: pickle stores it, since the functions above are often local ones.
+    recipe: tuple[Callable[..., Method], tuple[Any, ...], dict[str, Any]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.reduction is not None:
             object.__setattr__(self, "reduction", check_reduction(self.reduction))
-        if self.seed is not None and (type(self.seed) is not int or self.seed < 0):
-            raise SaliencyError(f"seed={self.seed!r}: give a whole number, 0 or more.")
+        if self.seed is not None:
+            object.__setattr__(self, "seed", whole(self.seed, "seed", least=0))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.recipe is not None:
+            return _made, self.recipe
+        return copyreg.__newobj__, (type(self),), dict(vars(self))  # type: ignore[attr-defined]
 
     def draws(self, attribution: Attribution) -> bool:
         """Whether the result depends on random numbers, so that each row is explained on its own."""
@@ -177,11 +195,24 @@ class Method:
         return isinstance(attribution, DRAWING) or not (known and gradient)
 
 
-def positive(value: object, name: str) -> int:
-    """A count that a user gave; anything but a whole number from 1 is refused."""
-    if type(value) is not int or value < 1:
-        raise SaliencyError(f"{name}={value!r}: give a whole number, 1 or more.")
-    return value
+Parameters = ParamSpec("Parameters")
+
+
+def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters, Method]:
+    """A function that makes a method, whose methods pickle and whose unknown keywords are refused by name."""
+
+    @functools.wraps(function)
+    def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Method:
+        check_keywords(function, kwargs, function.__name__)
+        method = function(*args, **kwargs)
+        object.__setattr__(method, "recipe", (make, args, kwargs))
+        return method
+
+    return make
+
+
+def _made(make: Callable[..., Method], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Method:
+    return make(*args, **kwargs)
 
 
 def keeps_sign(reduction: str | None) -> bool:
@@ -191,7 +222,9 @@ def keeps_sign(reduction: str | None) -> bool:
 
 def described(baseline: Any) -> Any:
     """A baseline as a JSON value: its text or texts, its number or its function's name; None for the default."""
-    if baseline is None or (isinstance(baseline, (str, int, float)) and not isinstance(baseline, bool)):
+    if isinstance(baseline, str):
+        return str(baseline)  # of NumPy's strings, too
+    if baseline is None or (isinstance(baseline, (int, float)) and not isinstance(baseline, bool)):
         return baseline
     if isinstance(baseline, Tensor):
         return f"tensor {tuple(baseline.shape)}"

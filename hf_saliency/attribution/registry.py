@@ -26,13 +26,8 @@ from hf_saliency.attribution.named.paths import (
     integrated_gradients,
     sequential_integrated_gradients,
 )
-from hf_saliency.attribution.named.removal import (
-    kernel_shap,
-    leave_one_out,
-    lime,
-    occlusion,
-    shapley_sampling,
-)
+from hf_saliency.attribution.named.removal import leave_one_out, occlusion, shapley_sampling
+from hf_saliency.attribution.named.surrogates import kernel_shap, lime
 from hf_saliency.errors import SaliencyError
 
 METHODS: dict[str, Callable[..., Method]] = {

@@ -22,7 +22,7 @@ from hf_saliency.attribution.inputs import (
     check_quadrature,
     streams_of,
 )
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import whole
 
 
 class SequentialIntegratedGradients(PathAttribution):
@@ -104,8 +104,7 @@ class SequentialIntegratedGradients(PathAttribution):
             If the inputs are no embeddings, the baselines do not fit them, the steps, the rule or the batch
             size do not exist, or the score does not depend on the inputs.
         """
-        if type(n_steps) is not int or n_steps < 1:
-            raise SaliencyError(f"n_steps={n_steps!r}: give a whole number, 1 or more.")
+        n_steps = whole(n_steps, "n_steps")
         check_quadrature(method, n_steps, "method")
         check_internal_batch_size(internal_batch_size)
         with autograd():

@@ -22,7 +22,8 @@ from hf_saliency.errors import Feature, SaliencyError, described, out_of_memory
 from hf_saliency.explain.random_state import seeded
 from hf_saliency.explain.sharing import shared
 from hf_saliency.score.baselines import Baseline, EncodeLike
-from hf_saliency.score.batch import Batch, feature_mask, kept
+from hf_saliency.score.batch import Batch, kept
+from hf_saliency.score.features import feature_mask
 from hf_saliency.score.score import PassResult, Score
 
 

@@ -369,12 +369,12 @@ def test_noise_tunnel_averages() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tolerance": 0}, "tolerance=0: give a positive number, such as 1e-3"),
+        ({"tolerance": 0}, "tolerance=0: give a positive number, such as tolerance=1e-3"),
         ({"tolerance": -1e-3}, "tolerance=-0.001"),
         ({"tolerance": math.nan}, "tolerance=nan"),
         ({"tolerance": "1e-3"}, "tolerance='1e-3'"),
         ({"tolerance": True}, "tolerance=True"),
-        ({"max_steps": 2}, "max_steps=2: give a whole number, 3 or more"),
+        ({"max_steps": 2}, "max_steps=2: give a whole number of at least 3"),
         ({"max_steps": 50.0}, "max_steps=50.0"),
     ],
 )

@@ -146,7 +146,7 @@ def test_an_instance_on_another_score() -> None:
         (captum.attr.Occlusion, {}, r"needs sliding_window_shapes: hs.captum_method\(Occlusion, sliding"),
         (captum.attr.IntegratedGradients, {"steps": 3}, "takes no argument 'steps' here: it takes n_steps"),
         (captum.attr.IntegratedGradients, {"target": 3}, "takes no argument 'target' here"),
-        (captum.attr.FeatureAblation, {"feature": "sentence"}, "feature='sentence'"),
+        (captum.attr.FeatureAblation, {"feature": "sentences"}, "feature='sentences'"),
         (captum.attr.Saliency, {"reduction": "total"}, "the sum is called 'sum'"),
         (captum.attr.Lime, {"seed": -1}, "seed=-1"),
         (torch.nn.Linear, {}, "Linear is no attribution method"),

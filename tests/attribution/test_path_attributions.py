@@ -182,7 +182,7 @@ def test_noise_tunnel_averages(build: Build) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"internal_batch_size": 0}, "internal_batch_size=0: .*1 or more"),
+        ({"internal_batch_size": 0}, "internal_batch_size=0: .*at least 1"),
         ({"internal_batch_size": 2.0}, "internal_batch_size=2.0"),
         ({"baselines": torch.zeros(3, 5, 2)}, r"shape \(3, 5, 2\), but the embeddings are \(3, 4, 2\)"),
         ({"baselines": torch.zeros(2, 4, 2)}, r"torch.zeros_like\(embeds\)"),

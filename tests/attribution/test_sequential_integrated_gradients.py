@@ -90,7 +90,7 @@ def test_internal_batch_size_bounds_the_calls(size: int) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_steps": 0}, "n_steps=0: give a whole number, 1 or more"),
+        ({"n_steps": 0}, "n_steps=0: give a whole number of at least 1"),
         ({"n_steps": 2.0}, "n_steps=2.0"),
         ({"n_steps": 1, "method": "riemann_left"}, "riemann_left needs 2 points or more"),
         ({"method": "simpson"}, "method='simpson': choose one of"),

@@ -277,13 +277,13 @@ def test_every_method_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: hs.integrated_gradients(0), "n_steps=0: give a whole number, 1 or more"),
+        (lambda: hs.integrated_gradients(0), "n_steps=0: give a whole number of at least 1"),
         (lambda: hs.integrated_gradients(2.5), "n_steps=2.5"),
         (lambda: hs.integrated_gradients(True), "n_steps=True"),
-        (lambda: hs.integrated_gradients(1, quadrature="riemann_trapezoid"), "needs 2 points or more"),
+        (lambda: hs.integrated_gradients(1, quadrature="riemann_left"), "needs 2 points or more"),
         (lambda: hs.integrated_gradients(quadrature="simpson"), "quadrature='simpson': choose one of"),
         (lambda: hs.integrated_gradients(tolerance=0), "tolerance=0: give a positive number"),
-        (lambda: hs.integrated_gradients(2, tolerance=1e-3), "needs 3 points or more"),
+        (lambda: hs.integrated_gradients(2, tolerance=1e-3), "n_steps=2: give a whole number of at least 3"),
         (lambda: hs.integrated_gradients(reduction="total"), "the sum is called 'sum'"),
         (lambda: hs.sequential_integrated_gradients(0), "n_steps=0"),
         (lambda: hs.discretized_integrated_gradients(n_neighbors=0), "n_neighbors=0"),

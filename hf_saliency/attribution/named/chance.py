@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hf_saliency.attribution.inputs import embeds_of
-from hf_saliency.attribution.method import Method
+from hf_saliency.attribution.method import Method, named_method
+from hf_saliency.errors import whole
 
 
 class RandomAttribution(Attribution):  # type: ignore[misc]
@@ -60,6 +61,7 @@ class RandomAttribution(Attribution):  # type: ignore[misc]
         raise NotImplementedError("RandomAttribution returns no futures: call attribute().")
 
 
+@named_method
 def random_baseline(seed: int = 0) -> Method:
     """Random scores from 0 to 1: the baseline that a comparison of methods starts from. Unsigned.
 
@@ -87,6 +89,7 @@ def random_baseline(seed: int = 0) -> Method:
     >>> heat.signed, bool((heat.scores >= 0).all())
     (False, True)
     """
+    seed = whole(seed, "seed", least=0)
     return Method(
         "random_baseline",
         lambda score, tables: RandomAttribution(score),

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from captum.attr import Attribution, InputXGradient, NoiseTunnel, Saliency
 
 from hf_saliency.attribution.gradient_norm import GradientNorm
-from hf_saliency.attribution.method import Call, Method, keeps_sign, positive
+from hf_saliency.attribution.method import Call, Method, keeps_sign, named_method
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import Reduction, SaliencyError
+from hf_saliency.errors import Reduction, SaliencyError, check_reduction, real, whole
 
 
+@named_method
 def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int | float = 2) -> Method:
     """Connectivity: the norm of the score's gradient in each token, ``|| dy / dx_t ||``. Unsigned.
 
@@ -67,6 +68,7 @@ def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int
     )
 
 
+@named_method
 def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
     """The gradient in each embedding dimension, reduced to one number a token. Unsigned unless asked otherwise.
 
@@ -103,6 +105,7 @@ def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
     >>> heat.tokens[heat.scores[0].argmax()].piece
     'hot'
     """
+    reduction = check_reduction(reduction)
     return Method(
         "saliency",
         lambda score, tables: Saliency(score),
@@ -117,6 +120,7 @@ def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
     )
 
 
+@named_method
 def input_x_gradient(reduction: Reduction = "sum") -> Method:
     """The gradient times the embedding: each token's part of the score's first-order expansion. Signed.
 
@@ -148,6 +152,7 @@ def input_x_gradient(reduction: Reduction = "sum") -> Method:
     >>> heat.tokens[heat.scores[0].argmax()].piece
     'hot'
     """
+    reduction = check_reduction(reduction)
     return Method(
         "input_x_gradient",
         lambda score, tables: InputXGradient(score),
@@ -160,6 +165,7 @@ def input_x_gradient(reduction: Reduction = "sum") -> Method:
     )
 
 
+@named_method
 def smooth_grad(
     of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
 ) -> Method:
@@ -204,6 +210,7 @@ def smooth_grad(
     return _noisy("smooth_grad", "smoothgrad", of, n_samples, noise_level, seed)
 
 
+@named_method
 def smooth_grad_squared(
     of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
 ) -> Method:
@@ -245,6 +252,7 @@ def smooth_grad_squared(
     return _noisy("smooth_grad_squared", "smoothgrad_sq", of, n_samples, noise_level, seed)
 
 
+@named_method
 def var_grad(
     of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
 ) -> Method:
@@ -284,7 +292,7 @@ def var_grad(
     >>> heat.tokens[heat.scores[0].argmax()].piece
     'hot'
     """
-    if n_samples == 1:
+    if whole(n_samples, "n_samples") == 1:
         raise SaliencyError("n_samples=1 has no variance: give 2 or more.")
     return _noisy("var_grad", "vargrad", of, n_samples, noise_level, seed)
 
@@ -299,9 +307,8 @@ _CITATIONS = {
 def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level: float, seed: int) -> Method:
     if of is not None and not isinstance(of, Method):
         raise SaliencyError(f"of={of!r}: give a method such as {name}(hs.input_x_gradient()).")
-    if not isinstance(noise_level, (int, float)) or not 0 < noise_level < math.inf:
-        raise SaliencyError(f"noise_level={noise_level!r}: give a positive number, such as 0.2.")
-    positive(n_samples, "n_samples")
+    noise_level = real(noise_level, "noise_level", "0.2")
+    n_samples, seed = whole(n_samples, "n_samples"), whole(seed, "seed", least=0)
     inner = saliency("norm", absolute=False) if of is None else of
     smooth = kind == "smoothgrad"
 

@@ -16,12 +16,16 @@ from hf_saliency.attribution.discretized import (
     check_strategy,
 )
 from hf_saliency.attribution.inputs import Quadrature, check_quadrature
-from hf_saliency.attribution.method import Call, Method, described, keeps_sign, positive
+from hf_saliency.attribution.method import Call, Method, described, keeps_sign, named_method
 from hf_saliency.attribution.sequential import SequentialIntegratedGradients
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import Reduction, SaliencyError
+from hf_saliency.errors import Reduction, check_reduction, real, whole
+
+# Where gradients do not add up, as on many decoders with RMSNorm, differences of scores still say what they say.
+_NO_SUM = ", or a method that takes no gradients: hs.leave_one_out() or hs.shapley_sampling()"
 
 
+@named_method
 def sequential_integrated_gradients(
     n_steps: int = 50,
     *,
@@ -68,8 +72,8 @@ def sequential_integrated_gradients(
     >>> heat.tokens[heat.scores[0].argmax()].piece
     'hot'
     """
-    positive(n_steps, "n_steps")
-    check_quadrature(quadrature, n_steps)
+    n_steps, reduction = whole(n_steps, "n_steps"), check_reduction(reduction)
+    quadrature = check_quadrature(quadrature, n_steps)
     return Method(
         "sequential_integrated_gradients",
         lambda score, tables: SequentialIntegratedGradients(score),
@@ -87,12 +91,13 @@ def sequential_integrated_gradients(
         },
         reduction=reduction,
         signed=keeps_sign(reduction),
-        remedy="more steps (n_steps=), or another baseline",
+        remedy=f"more steps (n_steps=), another baseline{_NO_SUM}",
         passes=lambda tokens: (n_steps * tokens + tokens + 2, n_steps * tokens),
         citation="Enguehard 2023, arXiv:2305.15853",
     )
 
 
+@named_method
 def discretized_integrated_gradients(
     n_steps: int = 30,
     *,
@@ -145,10 +150,8 @@ def discretized_integrated_gradients(
     >>> heat.tokens[heat.scores[0].argmax()].piece
     'hot'
     """
-    positive(n_steps, "n_steps")
-    positive(n_neighbors, "n_neighbors")
-    check_strategy(strategy)
-    check_factor(factor)
+    n_steps, n_neighbors = whole(n_steps, "n_steps"), whole(n_neighbors, "n_neighbors")
+    strategy, factor, reduction = check_strategy(strategy), check_factor(factor), check_reduction(reduction)
     points = (n_steps + 1) * 2**factor
 
     def build(score: Any, tables: Sequence[Vocabulary]) -> Attribution:
@@ -175,12 +178,13 @@ def discretized_integrated_gradients(
         },
         reduction=reduction,
         signed=keeps_sign(reduction),
-        remedy="a larger factor, such as factor=3, which halves the stretches of the path",
+        remedy=f"a larger factor, such as factor=3, which halves the stretches of the path{_NO_SUM}",
         passes=lambda tokens: (points + 2, points),
         citation="Sanyal and Ren 2021, arXiv:2108.13654",
     )
 
 
+@named_method
 def integrated_gradients(
     n_steps: int | None = None,
     *,
@@ -236,10 +240,11 @@ def integrated_gradients(
     True
     """
     citation = "Sundararajan et al. 2017, arXiv:1703.01365"
+    reduction = check_reduction(reduction)
     if tolerance is not None:
         return _adaptive(n_steps, baseline, tolerance, reduction, citation)
-    steps = positive(50 if n_steps is None else n_steps, "n_steps")
-    check_quadrature(quadrature, steps)
+    steps = whole(50 if n_steps is None else n_steps, "n_steps")
+    quadrature = check_quadrature(quadrature, steps)
     return Method(
         "integrated_gradients",
         lambda score, tables: IntegratedGradients(score),
@@ -257,7 +262,8 @@ def integrated_gradients(
         },
         reduction=reduction,
         signed=keeps_sign(reduction),
-        remedy="hs.integrated_gradients(tolerance=1e-3), which takes the steps that it needs, or another baseline",
+        remedy="hs.integrated_gradients(tolerance=1e-3), which takes the steps that it needs, another baseline"
+        + _NO_SUM,
         passes=lambda tokens: (steps + 3, steps),
         citation=citation,
     )
@@ -266,10 +272,8 @@ def integrated_gradients(
 def _adaptive(
     n_steps: int | None, baseline: Any, tolerance: float, reduction: Reduction, citation: str
 ) -> Method:
-    check_tolerance(tolerance)
-    most = positive(1024 if n_steps is None else n_steps, "n_steps")
-    if most < 3:
-        raise SaliencyError(f"n_steps={most}: a tolerance needs 3 points or more on the path.")
+    tolerance = check_tolerance(tolerance)
+    most = whole(1024 if n_steps is None else n_steps, "n_steps", least=3)
     return Method(
         "integrated_gradients",
         lambda score, tables: _Silent(score),
@@ -288,7 +292,8 @@ def _adaptive(
         reduction=reduction,
         signed=keeps_sign(reduction),
         tolerance=tolerance,
-        remedy="a larger tolerance=, more points (n_steps=), another baseline, or a model in float32 or float64",
+        remedy="a larger tolerance=, more points (n_steps=), another baseline, a model in float32 or float64"
+        + _NO_SUM,
         citation=citation,
     )
 
@@ -300,6 +305,7 @@ class _Silent(AdaptiveIntegratedGradients):
         """Nothing."""
 
 
+@named_method
 def gradient_shap(
     n_samples: int = 50,
     *,
@@ -347,9 +353,9 @@ def gradient_shap(
     >>> heat.tokens[heat.scores[0].argmax()].piece
     'hot'
     """
-    positive(n_samples, "n_samples")
-    if not isinstance(noise_level, (int, float)) or not 0 <= noise_level < math.inf:
-        raise SaliencyError(f"noise_level={noise_level!r}: give a number, 0 or more, such as 0.1.")
+    n_samples, seed = whole(n_samples, "n_samples"), whole(seed, "seed", least=0)
+    noise_level = real(noise_level, "noise_level", "0.1", zero=True)
+    reduction = check_reduction(reduction)
 
     def call(call: Call) -> Mapping[str, Any]:
         stdevs = tuple(float(noise_level * embeds.detach().float().std()) for embeds in call.embeds)
@@ -373,6 +379,7 @@ def gradient_shap(
         reduction=reduction,
         signed=keeps_sign(reduction),
         seed=seed,
+        remedy="more samples (n_samples=), another baseline" + _NO_SUM,
         passes=lambda tokens: (3 * n_samples + 1, n_samples),
         citation="Lundberg and Lee 2017, arXiv:1705.07874",
     )

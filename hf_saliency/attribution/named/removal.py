@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from captum.attr import Attribution, FeatureAblation, KernelShap, Lime, Occlusion, ShapleyValueSampling
+from captum.attr import Attribution, FeatureAblation, Occlusion, ShapleyValueSampling
 
-from hf_saliency.attribution.method import Call, Method, described, positive
+from hf_saliency.attribution.method import Call, Method, described, named_method
 from hf_saliency.attribution.token_presence import TokenPresence
-from hf_saliency.errors import FEATURES, Feature, SaliencyError
+from hf_saliency.errors import FEATURES, Feature, SaliencyError, character_spans, one_of, whole
 
 
+@named_method
 def leave_one_out(*, baseline: Any = None, feature: Feature = "token") -> Method:
     """Leave-one-out: how much the score falls when a token is replaced, the others staying. Signed.
 
@@ -27,7 +27,10 @@ def leave_one_out(*, baseline: Any = None, feature: Feature = "token") -> Method
         are never replaced, and score zero. By default the mask embedding, and the mean embedding for a model
         without a mask token.
     feature
-        ``"token"``, or ``"word"``: the tokens of a word go together and share its score evenly.
+        What is replaced at a time: ``"token"``, ``"word"``, ``"sentence"`` (ended by ``.``, ``!``, ``?`` or their
+        like before a space, or by a line break); a list of spans of characters, ``(start, end)`` or ``(text_index,
+        start, end)``; or a function from the :class:`~hf_saliency.Encoding` to such a list. Tokens of one feature go
+        together and share its score evenly; tokens in no span stay, and score zero.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def leave_one_out(*, baseline: Any = None, feature: Feature = "token") -> Method
     return removal(
         "leave_one_out",
         FeatureAblation,
-        {"baseline": described(baseline), "feature": feature},
+        {},
         baseline,
         feature,
         passes=lambda features: (features + 2, 0),
@@ -64,6 +67,7 @@ def leave_one_out(*, baseline: Any = None, feature: Feature = "token") -> Method
     )
 
 
+@named_method
 def occlusion(
     window: int = 3, *, stride: int = 1, baseline: Any = None, feature: Feature = "token"
 ) -> Method:
@@ -104,8 +108,7 @@ def occlusion(
     >>> heat.tokens[heat.scores[0].argmax()].piece
     'hot'
     """
-    positive(window, "window")
-    positive(stride, "stride")
+    window, stride = whole(window, "window"), whole(stride, "stride")
     if stride > window:
         raise SaliencyError(f"stride={stride} steps over tokens: give at most the window, {window}.")
 
@@ -115,7 +118,7 @@ def occlusion(
     return removal(
         "occlusion",
         build,
-        {"window": window, "stride": stride, "baseline": described(baseline), "feature": feature},
+        {"window": window, "stride": stride},
         baseline,
         feature,
         passes=lambda features: (math.ceil(max(0, features - window) / stride) + 3, 0),
@@ -142,6 +145,7 @@ class _Windows(Occlusion):  # type: ignore[misc]
         return totals / windows.to(totals)
 
 
+@named_method
 def shapley_sampling(
     n_samples: int = 25, *, baseline: Any = None, feature: Feature = "token", seed: int = 0
 ) -> Method:
@@ -186,15 +190,11 @@ def shapley_sampling(
     >>> heat.tokens[heat.scores[0].argmax()].piece
     'hot'
     """
+    n_samples, seed = whole(n_samples, "n_samples"), whole(seed, "seed", least=0)
     return removal(
         "shapley_sampling",
         ShapleyValueSampling,
-        {
-            "n_samples": positive(n_samples, "n_samples"),
-            "baseline": described(baseline),
-            "feature": feature,
-            "seed": seed,
-        },
+        {"n_samples": n_samples},
         baseline,
         feature,
         options={"n_samples": n_samples},
@@ -215,6 +215,7 @@ def removal(
     seed: int | None = None,
     passes: Callable[[int], tuple[int, int]],
     citation: str,
+    check: Callable[[int], None] = lambda features: None,
 ) -> Method:
     """A method of the game in which tokens are present or absent.
 
@@ -225,11 +226,11 @@ def removal(
     method
         Makes Captum's attribution of a score of presences.
     arguments
-        What to note of it.
+        What to note of it, beside baseline, feature and seed.
     baseline
         What stands for an absent token.
     feature
-        Whether tokens or words are removed.
+        What is removed at a time.
     options
         What Captum's ``attribute`` is given beside baselines and features.
     seed
@@ -238,17 +239,25 @@ def removal(
         Forward and backward passes for so many features.
     citation
         Where it comes from.
+    check
+        Looks at how many features a row has before it is explained.
 
     Returns
     -------
     Method
     """
-    check_feature(feature)
+    feature = check_feature(feature)
+    arguments = {**arguments, "baseline": described(baseline), "feature": described_feature(feature)}
+    if seed is not None:
+        arguments["seed"] = seed
 
     def call(call: Call) -> Mapping[str, Any]:
+        numbers = call.feature_mask(feature)
+        streams = numbers if isinstance(numbers, tuple) else (numbers,)
+        check(1 + max(int(stream.max()) for stream in streams))
         return {
             "baselines": call.baselines(baseline),
-            "feature_mask": call.feature_mask(feature),
+            "feature_mask": numbers,
             "perturbations_per_eval": call.copies_at_once,
             **(options or {}),
         }
@@ -265,159 +274,17 @@ def removal(
     )
 
 
-def check_feature(feature: object) -> None:
-    """Refuse a kind of feature that does not exist."""
-    if feature not in FEATURES:
-        raise SaliencyError(f"feature={feature!r}: choose one of {', '.join(map(repr, FEATURES))}.")
+def check_feature(feature: Any) -> Feature:
+    """A unit by its name, spans of characters as tuples, or a function, which is called for each text."""
+    if callable(feature):
+        return feature  # type: ignore[no-any-return]
+    if isinstance(feature, str):
+        return one_of(feature, FEATURES, "feature")
+    return character_spans(feature, "feature")
 
 
-def kernel_shap(
-    n_samples: int = 500, *, baseline: Any = None, feature: Feature = "token", seed: int = 0
-) -> Method:
-    """Kernel SHAP: Shapley values by a weighted linear regression on random subsets of tokens. Signed.
-
-    Parameters
-    ----------
-    n_samples
-        How many subsets: more than there are features.
-    baseline
-        As for :func:`leave_one_out`.
-    feature
-        As for :func:`leave_one_out`.
-    seed
-        Makes the samples repeat.
-
-    Returns
-    -------
-    Method
-        ``n_samples`` forward passes, and one more. It needs scikit-learn.
-
-    Raises
-    ------
-    SaliencyError
-        For an unknown feature, for a number out of its range, and without scikit-learn. Explaining a text raises
-        it if the baseline does not fit.
-
-    References
-    ----------
-    Lundberg and Lee, A unified approach to interpreting model predictions, 2017, arXiv:1705.07874.
-
-    Examples
-    --------
-    >>> import hf_saliency as hs
-    >>> explainer = hs.Explainer(*hs.load_demo())
-    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
-    >>> heat = explainer(text, target=target, method=hs.kernel_shap(n_samples=100))
-    >>> heat.tokens[heat.scores[0].argmax()].piece
-    'hot'
-    """
-    _require_sklearn("kernel_shap")
-    return removal(
-        "kernel_shap",
-        KernelShap,
-        {
-            "n_samples": positive(n_samples, "n_samples"),
-            "baseline": described(baseline),
-            "feature": feature,
-            "seed": seed,
-        },
-        baseline,
-        feature,
-        options={"n_samples": n_samples},
-        seed=seed,
-        passes=lambda features: (n_samples + 1, 0),
-        citation="Lundberg and Lee 2017, arXiv:1705.07874",
-    )
-
-
-def lime(
-    n_samples: int = 500,
-    *,
-    alpha: float = 0.01,
-    kernel_width: float = 1.0,
-    baseline: Any = None,
-    feature: Feature = "token",
-    seed: int = 0,
-) -> Method:
-    """LIME: weights of a sparse linear model of the score around the text. Signed.
-
-    Parameters
-    ----------
-    n_samples
-        How many random subsets of tokens: more than there are features.
-    alpha
-        Strength of the Lasso penalty, in units of the score.
-    kernel_width
-        Width of the exponential kernel that weighs a subset by its cosine distance from the whole text.
-    baseline
-        As for :func:`leave_one_out`.
-    feature
-        As for :func:`leave_one_out`.
-    seed
-        Makes the samples repeat.
-
-    Returns
-    -------
-    Method
-        ``n_samples`` forward passes, and one more. It needs scikit-learn.
-
-    Raises
-    ------
-    SaliencyError
-        For an unknown feature, for a number out of its range, and without scikit-learn. Explaining a text raises
-        it if the baseline does not fit.
-
-    References
-    ----------
-    Ribeiro, Singh and Guestrin, "Why should I trust you?", 2016, arXiv:1602.04938.
-
-    Examples
-    --------
-    >>> import hf_saliency as hs
-    >>> explainer = hs.Explainer(*hs.load_demo())
-    >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
-    >>> heat = explainer(text, target=target, method=hs.lime(n_samples=100))
-    >>> heat.tokens[heat.scores[0].argmax()].piece
-    'hot'
-    """
-    _require_sklearn("lime")
-    for name, value in (("alpha", alpha), ("kernel_width", kernel_width)):
-        if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise SaliencyError(f"{name}={value!r}: give a positive number, such as 0.01.")
-
-    def build(forward_func: Any) -> Attribution:
-        from captum._utils.models.linear_model import SkLearnLasso
-        from captum.attr._core.lime import get_exp_kernel_similarity_function
-
-        return Lime(
-            forward_func,
-            interpretable_model=SkLearnLasso(alpha=alpha),
-            similarity_func=get_exp_kernel_similarity_function("cosine", kernel_width=kernel_width),
-        )
-
-    return removal(
-        "lime",
-        build,
-        {
-            "n_samples": positive(n_samples, "n_samples"),
-            "alpha": alpha,
-            "kernel_width": kernel_width,
-            "baseline": described(baseline),
-            "feature": feature,
-            "seed": seed,
-        },
-        baseline,
-        feature,
-        options={"n_samples": n_samples},
-        seed=seed,
-        passes=lambda features: (n_samples + 1, 0),
-        citation="Ribeiro et al. 2016, arXiv:1602.04938",
-    )
-
-
-def _require_sklearn(name: str) -> None:
-    if importlib.util.find_spec("sklearn") is None:
-        raise SaliencyError(
-            f"{name} needs scikit-learn, which Captum fits the surrogate with: pip install scikit-learn, the extra "
-            "'surrogate' of this package."
-        )
+def described_feature(feature: Feature) -> Any:
+    """A feature as a JSON value."""
+    if callable(feature):
+        return getattr(feature, "__name__", type(feature).__name__)
+    return feature if isinstance(feature, str) else [list(span) for span in feature]
