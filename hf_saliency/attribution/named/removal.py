@@ -29,7 +29,7 @@ def leave_one_out(*, baseline: Any = None, feature: Feature = "token") -> Method
     feature
         What is replaced at a time: ``"token"``, ``"word"``, ``"sentence"`` (ended by ``.``, ``!``, ``?`` or their
         like before a space, or by a line break); a list of spans of characters, ``(start, end)`` or ``(text_index,
-        start, end)``; or a function from the :class:`~hf_saliency.Encoding` to such a list. Tokens of one feature go
+        start, end)``; or a function from the encoding to such a list. Tokens of one feature go
         together and share its score evenly; tokens in no span stay, and score zero.
 
     Returns
