@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import operator
 import reprlib
 from collections.abc import Sequence
 from typing import Any, Literal, cast
@@ -14,18 +13,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, whole
+from hf_saliency.maps import compare
 from hf_saliency.maps.attachment import Record
-from hf_saliency.maps.compare import agreement as compared
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, method_name
 from hf_saliency.render.files import SaliencyFigure, drawing
-from hf_saliency.render.layout import Board, Panel
+from hf_saliency.render.layout import Panel, PanelGrid
 from hf_saliency.render.marks import Highlight, Mark, Matrix
 from hf_saliency.render.passage import excerpt
 from hf_saliency.render.points import Box
-from hf_saliency.render.typeset.fonts import one_sheet
+from hf_saliency.render.typeset.fonts import share_fonts
 from hf_saliency.render.typeset.wrap import TooNarrow
 from hf_saliency.render.venues import inches, type_size
 
@@ -140,14 +139,14 @@ def _compared(maps: Sequence[SaliencyMap], titles: Sequence[str], notes: Sequenc
         raise SaliencyError(
             "agreement=True compares maps, but there is only one: figure([one, other], agreement=True)."
         )
-    lines = [f"{compared(maps[0], one)} with {titles[0]}" for one in maps[1:]]
+    lines = [f"{compare.agreement(maps[0], one)} with {titles[0]}" for one in maps[1:]]
     return [notes[0], *("\n".join(filter(None, pair)) for pair in zip(lines, notes[1:], strict=True))]
 
 
 MARGIN = 1.0  # points; half a stroke of a frame, so that the figure still lines up with the column of text
 
 
-@one_sheet
+@share_fonts
 def figure(
     maps: SaliencyMap | Sequence[SaliencyMap],
     mark: Mark | Sequence[Mark] | None = None,
@@ -235,7 +234,7 @@ def figure(
             agreement=agreement,
             around=around,
         )
-        side_by_side = min(_columns(columns), len(panels))
+        side_by_side = min(whole(columns, "columns"), len(panels))
         if ax is not None:
             return _into(ax, panels, width, side_by_side)
         wide = inches(width, mpl.rcParams["figure.figsize"][0])
@@ -248,9 +247,9 @@ def figure(
 
 
 def _new(panels: Sequence[Panel], width: float, columns: int) -> SaliencyFigure:
-    board = Board(panels, width * 72 - 2 * MARGIN, columns)
-    new = blank(width, _height(board, width) + 2 * MARGIN)
-    board.draw(place_in(new))
+    grid = PanelGrid(panels, width * 72 - 2 * MARGIN, columns)
+    new = blank(width, _height(grid, width) + 2 * MARGIN)
+    grid.draw(place_in(new))
     return new
 
 
@@ -278,8 +277,8 @@ def place_in(new: Figure) -> Any:
 def _into(ax: Axes, panels: Sequence[Panel], width: float | str | None, columns: int) -> Figure:
     wide, high = points.size(ax)
     across = inches(width, wide / 72)
-    board = Board(panels, across * 72, columns)
-    height = _height(board, across)
+    grid = PanelGrid(panels, across * 72, columns)
+    height = _height(grid, across)
     if height > high + 1e-6 or across * 72 > wide + 1e-6:
         raise SaliencyError(
             f"the drawing is {across:.2f} x {height / 72:.2f} in, but these axes are {wide / 72:.2f} x "
@@ -294,46 +293,34 @@ def _into(ax: Axes, panels: Sequence[Panel], width: float | str | None, columns:
         return child
 
     ax.set_axis_off()
-    board.draw(place)
+    grid.draw(place)
     return cast(Figure, ax.figure)
 
 
-def _height(board: Board, width: float) -> float:
+def _height(grid: PanelGrid, width: float) -> float:
     try:
-        return board.height
+        return grid.height
     except TooNarrow as error:
-        raise too_narrow(board, width, error, "figure") from error
+        raise too_narrow(grid, width, error, "figure") from error
 
 
-def too_narrow(board: Board, width: float, error: TooNarrow, function: str) -> SaliencyError:
+def too_narrow(grid: PanelGrid, width: float, error: TooNarrow, function: str) -> SaliencyError:
     """What a user is told: the least width at which everything fits, and the call that works."""
-    around = width * 72 - board.width
-    least = math.ceil((_least(board, error) + around) / 72 * 100) / 100
+    around = width * 72 - grid.width
+    least = math.ceil((_least(grid, error) + around) / 72 * 100) / 100
     return SaliencyError(
         f"a width of {width:.4g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
         f"{function}(..., width={least:.2f})."
     )
 
 
-def _least(board: Board, error: TooNarrow) -> float:
+def _least(grid: PanelGrid, error: TooNarrow) -> float:
     """The width, in points, at which everything fits, found by widening until nothing complains."""
     while True:
-        wider = board.width + board.columns * (error.needed - error.width + 0.01)
-        board = dataclasses.replace(board, width=wider)
+        wider = grid.width + grid.columns * (error.needed - error.width + 0.01)
+        grid = dataclasses.replace(grid, width=wider)
         try:
-            _ = board.height
-            return board.width
+            _ = grid.height
+            return grid.width
         except TooNarrow as another:
             error = another
-
-
-def _columns(columns: int) -> int:
-    try:
-        count = operator.index(columns)
-    except TypeError:
-        count = 0
-    if isinstance(columns, bool) or count < 1:
-        raise SaliencyError(
-            f"columns={columns!r}: give a number of at least 1, such as figure(..., columns=2)."
-        )
-    return count

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import attachment as record
+from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Provenance, Record
 from hf_saliency.maps.document import write_file
 from hf_saliency.maps.saliency_map import Normalization
@@ -286,8 +286,8 @@ class SaliencyFigure(Figure):
         >>> hs.figure(heat, width=3.25).savefig("figure.pdf")
         >>> hs.figure(heat, width=3.25).savefig("anonymous.pdf", provenance="recipe")
         """
-        level = record.checked(provenance)
-        carried = record.dumps(self.record, level) if self.record else ""
+        level = attachment.checked(provenance)
+        carried = attachment.dumps(self.record, level) if self.record else ""
         kind = _format(fname, kwargs.pop("format", None))
         if kind in _RASTER and mpl.rcParams["savefig.dpi"] == "figure":
             kwargs.setdefault("dpi", _PRINT_DPI)

@@ -229,7 +229,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Board:
+class PanelGrid:
     """Panels in rows, in reading order, and under the last row the legend if they share one.
 
     Parameters

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import operator
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps import spans
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Span, Token
 from hf_saliency.render.typeset import bidi
-from hf_saliency.render.typeset.invisible import signs, unseen
+from hf_saliency.render.typeset.graphemes import whole_graphemes
+from hf_saliency.render.typeset.invisible import signs
 
 _TAB = "    "
 # White space that a token covers, and so must be seen; where no token covers it, it acts and is not seen.
@@ -97,7 +97,11 @@ def passage(saliency_map: SaliencyMap) -> Passage:
     for number, text in enumerate(saliency_map.texts):
         starts.append(length)
         named = _named(saliency_map, number)
-        own = {i: cluster(text, t.start, t.end) for i, t in enumerate(saliency_map.tokens) if _has(t, number)}
+        own = {
+            i: whole_graphemes(text, t.start, t.end)
+            for i, t in enumerate(saliency_map.tokens)
+            if _has(t, number)
+        }
         covered = {c for start, end in own.values() for c in range(start, end)}
         places: list[Span] = []
         shown = signs(text)
@@ -154,25 +158,6 @@ def _named(saliency_map: SaliencyMap, number: int) -> dict[int, list[int]]:
     return found
 
 
-def cluster(text: str, start: int, end: int) -> Span:
-    """The span grown to whole visible characters: a combining mark is not parted from its letter."""
-    while start > 0 and _joins(text, start):
-        start -= 1
-    while end < len(text) and _joins(text, end):
-        end += 1
-    return start, end
-
-
-def _joins(text: str, border: int) -> bool:
-    if unseen(text, border) or unseen(text, border - 1):
-        return False  # a sign stands there
-    character = text[border]
-    marks = (
-        unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or 0x1F3FB <= ord(character) <= 0x1F3FF
-    )
-    return marks or text[border - 1] == "\u200d"
-
-
 CUT = "…"
 
 
@@ -195,7 +180,7 @@ def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
     SaliencyError
         If that is no number, or a target stands at no token.
     """
-    distance = _distance(around)
+    distance = whole(around, "around", least=0)
     places = [place for target in saliency_map.targets for place in target.positions]
     unread = [t.label for t in saliency_map.targets if t.position is None]
     if unread:
@@ -213,16 +198,6 @@ def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
         texts=tuple(text for text, _ in cut),
         tokens=tuple(_moved(token, cut[token.text][1]) for token in part.tokens),
     )
-
-
-def _distance(around: int) -> int:
-    try:
-        distance = operator.index(around)
-    except TypeError:
-        distance = -1
-    if isinstance(around, bool) or distance < 0:
-        raise SaliencyError(f"around={around!r}: give a number of tokens, such as figure(..., around=20).")
-    return distance
 
 
 def _cut(part: SaliencyMap, number: int) -> tuple[str, list[tuple[Span, int]]]:
@@ -248,7 +223,7 @@ def _cut(part: SaliencyMap, number: int) -> tuple[str, list[tuple[Span, int]]]:
 def _stretches(text: str, tokens: Sequence[Token]) -> list[Span]:
     """Characters of the tokens, made one stretch where only white space lies between two."""
     found: list[Span] = []
-    places = [cluster(text, t.start, t.end) if t.start < t.end else (t.start, t.end) for t in tokens]
+    places = [whole_graphemes(text, t.start, t.end) if t.start < t.end else (t.start, t.end) for t in tokens]
     for start, end in sorted(places):
         if found and not text[found[-1][1] : start].strip():
             start, end = found[-1][0], max(found[-1][1], end)

@@ -17,16 +17,15 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import attachment as record
+from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Provenance, Record
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
-from hf_saliency.render import files as saliency_figure
 from hf_saliency.render.figure import MARGIN, Which, blank, panels_of, place_in, selected, too_narrow
-from hf_saliency.render.files import SaliencyFigure, drawing
-from hf_saliency.render.layout import LEGEND_GAP, Board, Legend, Panel, frames_of
+from hf_saliency.render.files import SETTINGS, SaliencyFigure, drawing, write
+from hf_saliency.render.layout import LEGEND_GAP, Legend, Panel, PanelGrid, frames_of
 from hf_saliency.render.marks import Divisible, Mark, Strip
 from hf_saliency.render.marks.mark import draw_strips
-from hf_saliency.render.typeset.fonts import one_sheet
+from hf_saliency.render.typeset.fonts import share_fonts
 from hf_saliency.render.typeset.wrap import TooNarrow
 from hf_saliency.render.venues import height_of, inches, type_size
 
@@ -85,22 +84,22 @@ class Sheets(Sequence[SaliencyFigure]):
                 f"several pages are written as pdf, not as {kind!r}: savefig('pages.pdf'), or save each page, "
                 f"as in sheets[0].savefig('page-1.{kind}')."
             )
-        level = record.checked(provenance)
-        carried = record.dumps(self.record, level) if self.record else ""
+        level = attachment.checked(provenance)
+        carried = attachment.dumps(self.record, level) if self.record else ""
         metadata = {"CreationDate": None, **(kwargs.pop("metadata", None) or {})}
         buffer = BytesIO()
         with (
-            mpl.rc_context(cast(Any, saliency_figure.SETTINGS)),
+            mpl.rc_context(cast(Any, SETTINGS)),
             PdfPages(buffer, metadata=metadata) as pages,
         ):
             if carried:
                 pages.infodict()[KEY] = carried
             for each in self.figures:
                 Figure.savefig(each, pages, format="pdf", **kwargs)
-        saliency_figure.write(fname, "pdf", buffer.getvalue())
+        write(fname, "pdf", buffer.getvalue())
 
 
-@one_sheet
+@share_fonts
 def sheets(
     maps: SaliencyMap | Sequence[SaliencyMap],
     mark: Mark | Sequence[Mark] | None = None,
@@ -171,7 +170,7 @@ def sheets(
             below = LEGEND_GAP + legend.height(points_wide)
             strips = list(_strips(panels, points_wide))
         except TooNarrow as error:
-            raise too_narrow(Board(panels, points_wide), across, error, "sheets") from error
+            raise too_narrow(PanelGrid(panels, points_wide), across, error, "sheets") from error
         pages = _pages(strips, down * 72 - 2 * MARGIN - below, down)
         figures = tuple(_sheet(page, across, points_wide, legend, below) for page in pages)
     kept = Record(

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_saliency.palette import LIGHT
-from hf_saliency.render.passage import cluster
+from hf_saliency.render.typeset.graphemes import whole_graphemes
 from hf_saliency.render.typeset.invisible import printable
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
     before = sum(len(text) + 1 for text in saliency_map.texts[: token.text])
     if token.start == token.end:
         return before, before
-    start, end = cluster(saliency_map.texts[token.text], token.start, token.end)
+    start, end = whole_graphemes(saliency_map.texts[token.text], token.start, token.end)
     return before + start, before + end
 
 

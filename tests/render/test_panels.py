@@ -148,10 +148,10 @@ def test_limits_of_an_excerpt_come_from_its_tokens(mark: Highlight | Matrix | Ba
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": 0}, r"columns=0: give a number of at least 1"),
-        ({"columns": 1.5}, r"columns=1.5: give a number"),
-        ({"around": -1}, r"around=-1: give a number of tokens, such as figure\(\.\.\., around=20\)"),
-        ({"around": "all"}, "around='all': give a number of tokens"),
+        ({"columns": 0}, "columns=0: give a whole number of at least 1"),
+        ({"columns": 1.5}, r"columns=1.5: give a whole number"),
+        ({"around": -1}, "around=-1: give a whole number of at least 0"),
+        ({"around": "all"}, "around='all': give a whole number"),
         ({"scale": "both"}, "scale='both': choose 'shared' .* or 'own'"),
         ({"agreement": True}, r"there is only one: figure\(\[one, other\], agreement=True\)"),
         ({"title": 3}, "title=3: a title is a string, not int"),

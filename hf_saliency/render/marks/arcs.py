@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.marks import mark as headings
-from hf_saliency.render.marks.mark import breaks, name, shown
+from hf_saliency.render.marks.mark import breaks, name, shown, text_headings
 from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.typeset.typeface import Typeface
 from hf_saliency.render.typeset.wrap import TooNarrow
@@ -62,15 +60,7 @@ class Arcs:
     fontsize: float | str = "small"
 
     def __post_init__(self) -> None:
-        try:
-            count = operator.index(self.links)
-        except TypeError:
-            count = 0
-        if isinstance(self.links, bool) or count < 1:
-            raise SaliencyError(
-                f"Arcs(links={self.links!r}): give a number of at least 1, such as Arcs(links=2)."
-            )
-        object.__setattr__(self, "links", count)
+        object.__setattr__(self, "links", whole(self.links, "links"))
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
@@ -166,7 +156,7 @@ class Arcs:
             width - 2.0,
             even=False,
             breaks=breaks(part),
-            names=headings.headings(part),
+            names=text_headings(part),
         )
 
     def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:

@@ -15,8 +15,16 @@ from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
 from hf_saliency.maps.spans import Span
 from hf_saliency.render import points
 from hf_saliency.render.colors import INK, Colors
-from hf_saliency.render.marks import mark as headings
-from hf_saliency.render.marks.mark import SMALLER, Caption, Strip, draw_strips, shown, target_items
+from hf_saliency.render.marks.mark import (
+    SMALLER,
+    Caption,
+    Strip,
+    draw_strips,
+    shown,
+    target_items,
+    text_heading,
+    write_heading,
+)
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset import bidi
@@ -30,7 +38,7 @@ _LEADING = 1.18  # distance of baselines, as a multiple of the height of a box
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class TextLayout:
     """Lines in points from the upper left corner of the first; the same for every target.
 
     Parameters
@@ -298,7 +306,7 @@ class Highlight:
     def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
         """The lines, each with what hangs on it, at a width in points; a caption stays with its last line."""
         part = self.shown(saliency_map)
-        lines = _lines(Setting(part, Typeface(self.fontsize), width))
+        lines = _lines(TextLayout(part, Typeface(self.fontsize), width))
         values = colors.values(part)
         found: list[Strip] = []
         for row, target in enumerate(part.targets):
@@ -335,7 +343,7 @@ class Highlight:
 class _Line:
     """One line of a text with what stands on it, measured from the upper edge of the text's first line."""
 
-    text: Setting
+    text: TextLayout
     top: float
     boxes: list[tuple[Box, int]]
     runs: list[tuple[float, float, str, str | None]]
@@ -347,7 +355,7 @@ class _Line:
         room = self.text.width - 2 * PAD
         text = typeface.elide(self.heading, room)
         spare = room - typeface.advance(text) if self.backwards else 0.0
-        headings.write(ax, PAD + spare, y + gap, text, typeface)
+        write_heading(ax, PAD + spare, y + gap, text, typeface)
 
     def draw(self, ax: Axes, y: float, *, target: TargetRow, values: np.ndarray, colors: Colors) -> None:
         y -= self.top
@@ -360,14 +368,14 @@ class _Line:
             points.write(ax, x, y + baseline, run, self.text.typeface, color=ink)
 
 
-def _lines(text: Setting) -> list[_Line]:
+def _lines(text: TextLayout) -> list[_Line]:
     boxes: list[list[tuple[Box, int]]] = [[] for _ in range(text.count)]
     runs: list[list[tuple[float, float, str, str | None]]] = [[] for _ in range(text.count)]
     for box, column in text.boxes:
         boxes[text.line_of(box[1])].append((box, column))
     for run in text.runs():
         runs[text.line_of(run[1] - text.typeface.ascent)].append(run)
-    names = {first: headings.heading(text.saliency_map, i) for i, first in enumerate(text.first_lines)}
+    names = {first: text_heading(text.saliency_map, i) for i, first in enumerate(text.first_lines)}
     return [
         _Line(text, i * text.pitch, boxes[i], runs[i], names.get(i, ""), text.runs_backwards(i))
         for i in range(text.count)

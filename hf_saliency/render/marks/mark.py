@@ -101,16 +101,16 @@ def draw_strips(ax: Axes, strips: Sequence[Strip]) -> None:
 _GAP = 4.0  # points between two headings
 
 
-def heading(saliency_map: SaliencyMap, number: int) -> str:
+def text_heading(saliency_map: SaliencyMap, number: int) -> str:
     """The name of a text; empty where it has none."""
     return name(saliency_map.text_names[number]) if saliency_map.text_names else ""
 
 
-def headings(part: SaliencyMap) -> dict[int, str]:
+def text_headings(part: SaliencyMap) -> dict[int, str]:
     """The name of each text by the column at which it begins; nothing where no text has a name."""
     if not any(part.text_names):
         return {}
-    return {column: heading(part, part.tokens[column].text) for column in (0, *breaks(part))}
+    return {column: text_heading(part, part.tokens[column].text) for column in (0, *breaks(part))}
 
 
 def fitting(
@@ -121,7 +121,7 @@ def fitting(
     Parameters
     ----------
     names
-        As :func:`headings` gives them.
+        As :func:`text_headings` gives them.
     start
         Where a column begins, in points.
     right
@@ -139,7 +139,7 @@ def fitting(
     return [(x, text) for x, end, text in found if text and x + typeface.advance(text) <= end]
 
 
-def write(ax: Axes, x: float, y: float, text: str, typeface: Typeface) -> None:
+def write_heading(ax: Axes, x: float, y: float, text: str, typeface: Typeface) -> None:
     """Write a heading, its upper left corner at a point."""
     points.write(ax, x, y + typeface.ascent, text, typeface, color=points.muted())
 

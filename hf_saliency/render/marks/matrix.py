@@ -14,8 +14,17 @@ from matplotlib.axes import Axes
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import INK, Colors, decimals, number, ordinal
-from hf_saliency.render.marks import mark as headings
-from hf_saliency.render.marks.mark import PART, breaks, fitting, folded, prediction_text, shown, target_name
+from hf_saliency.render.marks.mark import (
+    PART,
+    breaks,
+    fitting,
+    folded,
+    prediction_text,
+    shown,
+    target_name,
+    text_headings,
+    write_heading,
+)
 from hf_saliency.render.passage import token_labels
 from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
 from hf_saliency.render.typeset.wrap import TooNarrow
@@ -301,7 +310,7 @@ class Matrix:
             tuple(text for p in target.predictions[: self.predictions] for text in prediction_text(p))
             for target in part.targets
         ]
-        names = headings.headings(part)
+        names = text_headings(part)
         least = _NARROWEST
         if self.values:
             smallest = Typeface(min(SMALLEST, Typeface(self.fontsize).points))
@@ -329,7 +338,7 @@ def _labels(ax: Axes, grid: Grid) -> None:
     typeface = grid.typeface
     half = typeface.capital / 2
     for x, text in grid.headings:
-        headings.write(ax, x, 0.0, text, grid.small)
+        write_heading(ax, x, 0.0, text, grid.small)
     for j in range(0, len(grid.columns), grid.column_step):
         x, _, width, _ = grid.box(0, j)
         label, middle = grid.columns[j], x + width / 2

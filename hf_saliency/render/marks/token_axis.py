@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.colors import ordinal
-from hf_saliency.render.marks import mark as headings
-from hf_saliency.render.marks.mark import PART, SMALLER
+from hf_saliency.render.marks.mark import PART, SMALLER, fitting, write_heading
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
 
@@ -75,7 +74,7 @@ class TokenAxis:
     @cached_property
     def _headings(self) -> list[tuple[float, str]]:
         right = self.left + self.width
-        return headings.fitting(self.names, lambda column: self.box(column, 0.0)[0], right, self._small)
+        return fitting(self.names, lambda column: self.box(column, 0.0)[0], right, self._small)
 
     @cached_property
     def step(self) -> int:
@@ -110,7 +109,7 @@ class TokenAxis:
                 foot = y + face.advance(label)
                 points.write(ax, middle + face.capital / 2, foot, label, face, upward=True)
         for x, text in self._headings:
-            headings.write(ax, x, y + self._high + _BELOW, text, self._small)
+            write_heading(ax, x, y + self._high + _BELOW, text, self._small)
 
     def box(self, column: int, y: float) -> Box:
         """Around a label."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, ParamSpec, TypeVar, cast
 
 import matplotlib as mpl
@@ -22,6 +21,7 @@ from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontMan
 from matplotlib.ft2font import FT2Font, LoadFlags
 
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.render.typeset.graphemes import graphemes
 from hf_saliency.render.typeset.invisible import BIDI_CONTROLS, signs
 
 _WEIGHT = {"normal": 400, "bold": 700}
@@ -273,7 +273,7 @@ class Fonts:
 
 
 @dataclass
-class Sheet:
+class FigureFonts:
     """What one figure is about to draw, and what it could not."""
 
     wanted: frozenset[str] = frozenset()
@@ -281,65 +281,65 @@ class Sheet:
     missing: set[str] = field(default_factory=set)
 
 
-_sheet: ContextVar[Sheet | None] = ContextVar("sheet", default=None)
+_current: ContextVar[FigureFonts | None] = ContextVar("figure_fonts", default=None)
 
 
 def fonts(text: str, weight: str) -> Fonts:
     """Faces for a text, in keeping with all other text of the figure that is being drawn."""
     base = base_faces(weight)
-    sheet = _sheet.get()
-    wanted = frozenset() if sheet is None else sheet.wanted
+    figure = _current.get()
+    wanted = frozenset() if figure is None else figure.wanted
     beyond = frozenset(c for c in text if c not in wanted and not c.isascii())
     return _fonts(wanted | beyond if beyond else wanted, weight, base)
 
 
 def drawn_clusters() -> frozenset[str]:
     """Letters with marks, and letters of fallback faces, in the figure that is being drawn."""
-    sheet = _sheet.get()
-    return frozenset() if sheet is None else sheet.clusters
+    figure = _current.get()
+    return frozenset() if figure is None else figure.clusters
 
 
 def missed(characters: Iterable[str]) -> None:
     """Note characters that no font has; they are named in one warning for each figure."""
     found = set(characters)
-    sheet = _sheet.get()
-    if sheet is not None:
-        sheet.missing |= found
+    figure = _current.get()
+    if figure is not None:
+        figure.missing |= found
     elif found:
         warnings.warn(advice(found, MISSING), MissingGlyphs, stacklevel=4)
 
 
-def one_sheet(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+def share_fonts(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     """For a function that draws maps: one choice of fonts, and one warning, for all that it draws."""
 
     @functools.wraps(draw)
     def drawing(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with _drawing([*args, *kwargs.values()]) as sheet:
+        with _drawing([*args, *kwargs.values()]) as figure:
             result = draw(*args, **kwargs)
-        if sheet.missing and _sheet.get() is None:
-            warnings.warn(advice(sheet.missing, MISSING), MissingGlyphs, stacklevel=2)
+        if figure.missing and _current.get() is None:
+            warnings.warn(advice(figure.missing, MISSING), MissingGlyphs, stacklevel=2)
         return result
 
     return drawing
 
 
 @contextmanager
-def _drawing(values: Sequence[Any]) -> Iterator[Sheet]:
-    outer = _sheet.get()
+def _drawing(values: Sequence[Any]) -> Iterator[FigureFonts]:
+    outer = _current.get()
     if outer is not None:  # drawn as part of another figure
         yield outer
         return
     text = "\n".join(each for each in _strings(values) if not each.isascii())
     shown = "".join(signs(text))
-    clusters = frozenset(shown[a:b] for a, b in clusters_of(shown))
+    clusters = frozenset(shown[a:b] for a, b in graphemes(shown))
     unusual = frozenset(
         c for c in clusters if not c.isascii() and (len(c) > 1 or unicodedata.category(c)[0] != "P")
     )
-    token = _sheet.set(Sheet(frozenset(shown), unusual))
+    token = _current.set(FigureFonts(frozenset(shown), unusual))
     try:
-        yield _sheet.get() or Sheet()
+        yield _current.get() or FigureFonts()
     finally:
-        _sheet.reset(token)
+        _current.reset(token)
 
 
 def _strings(values: Iterable[Any]) -> Iterator[str]:
@@ -420,19 +420,3 @@ def ignorable(character: str) -> bool:
 
 def _selector(code: int) -> bool:
     return 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or 0x180B <= code <= 0x180F or code == 0x34F
-
-
-def clusters_of(text: str) -> list[tuple[int, int]]:
-    """Visible characters: letters with their marks, emoji with what joins and colours them, jamo of a syllable."""
-    starts = [i for i in range(len(text)) if i == 0 or not _continues(text[i - 1], text[i])]
-    return list(pairwise([*starts, len(text)]))
-
-
-def _continues(before: str, character: str) -> bool:
-    if character.isascii():
-        return False
-    code = ord(character)
-    jamo = 0x1160 <= code <= 0x11FF or 0xD7B0 <= code <= 0xD7FF
-    mark = unicodedata.category(character)[0] == "M" or 0x1F3FB <= code <= 0x1F3FF
-    joins = character in "\u200c\u200d" or 0xE0020 <= code <= 0xE007F
-    return before != "\n" and (jamo or mark or joins or before == "\u200d")

@@ -19,7 +19,8 @@ from matplotlib.textpath import text_to_path
 from hf_saliency.maps.spans import Span
 from hf_saliency.render.typeset import bidi
 from hf_saliency.render.typeset.bidi import mirrored
-from hf_saliency.render.typeset.fonts import MISSING, Face, Fonts, clusters_of, fonts, ignorable
+from hf_saliency.render.typeset.fonts import MISSING, Face, Fonts, fonts, ignorable
+from hf_saliency.render.typeset.graphemes import graphemes
 from hf_saliency.render.typeset.invisible import BIDI_CONTROLS
 
 SHAPES = hasattr(FT2Font, "_layout")
@@ -306,7 +307,7 @@ def _compose(text: str, span: Span, levels: Sequence[int], base: int, own: Fonts
 def _whole(text: str, levels: Sequence[int]) -> list[int]:
     """Levels of a line where every visible character is on one: that of its first which is no control."""
     found: list[int] = []
-    for a, b in clusters_of(text):
+    for a, b in graphemes(text):
         own = next((levels[i] for i in range(a, b) if text[i] not in BIDI_CONTROLS), levels[a])
         found += [own] * (b - a)
     return found
@@ -316,7 +317,7 @@ def _segments(text: str, span: Span, levels: Sequence[int], own: Fonts, *, apart
     start, end = span
     found: list[tuple[int, tuple[str, ...], int, Face, bool]] = []
     face = own.base[0]
-    for a, b in clusters_of(text[start:end]):
+    for a, b in graphemes(text[start:end]):
         cluster = text[start + a : start + b]
         space = RUN.match(cluster) is None
         place = start + a

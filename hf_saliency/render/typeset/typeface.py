@@ -11,7 +11,8 @@ import matplotlib as mpl
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
-from hf_saliency.render.typeset.fonts import clusters_of, drawn_clusters
+from hf_saliency.render.typeset.fonts import drawn_clusters
+from hf_saliency.render.typeset.graphemes import graphemes
 from hf_saliency.render.typeset.line import Piece, label, reach
 
 # What a size in points has to be for print; labels are thinned out before they get smaller than this.
@@ -94,7 +95,7 @@ class Typeface:
         """The text, or as much of its beginning as fits into the width together with an ellipsis."""
         if self.advance(text) <= width:
             return text
-        ends = [0, *(end for _, end in clusters_of(text))]
+        ends = [0, *(end for _, end in graphemes(text))]
         fitting, too_long = 0, len(ends) - 1
         while too_long - fitting > 1:
             middle = (fitting + too_long) // 2

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import spans
 from hf_saliency.maps.spans import Span
-from hf_saliency.render.passage import cluster
+from hf_saliency.render.typeset.graphemes import graphemes
 from hf_saliency.render.typeset.line import RUN
 from hf_saliency.render.typeset.typeface import Typeface
 
@@ -104,10 +104,8 @@ def _ends(character: str) -> bool:
 
 
 def _characters(text: str, start: int, end: int) -> Iterator[Span]:
-    while start < end:
-        following = cluster(text, start, start + 1)[1]
-        yield start, following
-        start = following
+    for first, last in graphemes(text[start:end]):
+        yield start + first, start + last
 
 
 def _widest(text: str, typeface: Typeface) -> tuple[str, float]:

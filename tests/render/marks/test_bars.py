@@ -190,5 +190,5 @@ def test_bars_are_values_and_divisible() -> None:
     assert isinstance(Bars(), Mark)
     assert isinstance(Bars(), Divisible)
     for top in (0, -1, 1.5, True, "ten"):
-        with pytest.raises(SaliencyError, match=r"Bars\(top=.*at least 1"):
+        with pytest.raises(SaliencyError, match=r"top=.*at least 1"):
             Bars(top=top)  # type: ignore[arg-type]
