@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gzip
 import math
+import numbers
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ import matplotlib as mpl
 import matplotlib.style
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal
+from matplotlib.text import Text
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
@@ -26,6 +29,8 @@ from hf_saliency.maps.saliency_map import Normalization
 from hf_saliency.render import marks
 from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Mark
+from hf_saliency.render.settings import settings
+from hf_saliency.render.typeset.fonts import is_truetype
 from hf_saliency.render.venues import VENUES
 
 
@@ -204,7 +209,7 @@ def styled(style: str | None) -> Iterator[None]:
     SaliencyError
         If there is no such style.
     """
-    with mpl.rc_context():
+    with settings(), mpl.rc_context():
         try:
             matplotlib.style.use(style or {})
         except (OSError, ValueError) as error:
@@ -277,7 +282,13 @@ class SaliencyFigure(Figure):
         Raises
         ------
         SaliencyError
-            For a format that is not written, a path that cannot be written, or another ``provenance``.
+            For a format that is not written, a path that cannot be written, a ``dpi`` that is not above 0, or another
+            ``provenance``.
+
+        Notes
+        -----
+        PDF and PostScript files embed TrueType fonts. Letters of fonts with PostScript outlines (OpenType-CFF, such as
+        Noto CJK and TeX Gyre) are drawn as outlines there, which look the same but cannot be searched.
 
         Examples
         --------
@@ -297,9 +308,9 @@ class SaliencyFigure(Figure):
             kwargs["metadata"] = own | (kwargs.get("metadata") or {})
         if kind == "pgf":
             kwargs |= {"backend": "module://hf_saliency.render.tex", "outlines": outlines, "dpi": 72}
+        _check_dpi(kwargs.get("dpi"))
         buffer = BytesIO()
-        settings = SETTINGS | {"svg.fonttype": "path" if outlines else "none"}
-        with mpl.rc_context(cast(Any, settings)):
+        with settings(SETTINGS | {"svg.fonttype": "path" if outlines else "none"}), embedded(self, drawn):
             if drawn == "pdf":
                 with PdfPages(buffer, metadata=kwargs.pop("metadata")) as pages:
                     # Into the dictionary itself: of metadata= with a key of its own, Matplotlib would warn.
@@ -324,6 +335,33 @@ class SaliencyFigure(Figure):
         buffer = BytesIO()
         self.savefig(buffer, format="png", dpi=_SCREEN_DPI, provenance="none")
         return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def embedded(figure: Figure, kind: str) -> Iterator[None]:
+    """Draw as outlines the letters of PostScript faces, which Matplotlib cannot embed in PDF and PostScript files.
+
+    It writes such a face (OpenType-CFF: Noto CJK, TeX Gyre) under the name of a TrueType font, and readers refuse it.
+    """
+    texts = figure.findobj(Text) if kind in ("pdf", "ps", "eps") else []
+    refused = [text for text in texts if text.get_text() and not is_truetype(text.get_fontproperties())]
+    effects = [text.get_path_effects() for text in refused]
+    try:
+        for text, before in zip(refused, effects, strict=True):
+            text.set_path_effects(before or [Normal()])  # with any effect, Matplotlib draws outlines
+        yield
+    finally:
+        for text, before in zip(refused, effects, strict=True):
+            text.set_path_effects(before)
+
+
+def _check_dpi(dpi: Any) -> None:
+    if dpi is None or dpi == "figure":
+        return
+    if isinstance(dpi, bool) or not isinstance(dpi, numbers.Real) or not 0 < float(dpi) < math.inf:
+        raise SaliencyError(
+            f"dpi={dpi!r}: give pixels per inch above 0, such as savefig('figure.png', dpi=300)."
+        )
 
 
 def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, given: str | None) -> str:

@@ -21,10 +21,11 @@ from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Provenance, Record
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
 from hf_saliency.render.figure import MARGIN, Which, blank, panels_of, place_in, selected, too_narrow
-from hf_saliency.render.files import SETTINGS, SaliencyFigure, drawing, write
+from hf_saliency.render.files import SETTINGS, SaliencyFigure, drawing, embedded, write
 from hf_saliency.render.layout import LEGEND_GAP, Legend, Panel, PanelGrid, frames_of
 from hf_saliency.render.marks import Divisible, Mark, Strip
 from hf_saliency.render.marks.mark import draw_strips
+from hf_saliency.render.settings import settings
 from hf_saliency.render.typeset.fonts import share_fonts
 from hf_saliency.render.typeset.wrap import TooNarrow
 from hf_saliency.render.venues import height_of, inches, type_size
@@ -89,13 +90,14 @@ class Sheets(Sequence[SaliencyFigure]):
         metadata = {"CreationDate": None, **(kwargs.pop("metadata", None) or {})}
         buffer = BytesIO()
         with (
-            mpl.rc_context(cast(Any, SETTINGS)),
+            settings(SETTINGS),
             PdfPages(buffer, metadata=metadata) as pages,
         ):
             if carried:
                 pages.infodict()[KEY] = carried
             for each in self.figures:
-                Figure.savefig(each, pages, format="pdf", **kwargs)
+                with embedded(each, "pdf"):
+                    Figure.savefig(each, pages, format="pdf", **kwargs)
         write(fname, "pdf", buffer.getvalue())
 
 

@@ -6,11 +6,12 @@ import contextlib
 import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import matplotlib as mpl
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.render.settings import settings
 
 _CENTIMETRE = 1 / 2.54
 
@@ -84,9 +85,10 @@ def length(value: Any, name: str) -> float:
 def type_size(width: float | str | None) -> Iterator[None]:
     """Within it, the base size of all type is the venue's; rcParams are as before afterwards."""
     if not isinstance(width, str):
-        yield
+        with settings():
+            yield
         return
-    with mpl.rc_context(cast(Any, {"font.size": _venue(width).fontsize})):
+    with settings({"font.size": _venue(width).fontsize}):
         yield
 
 

@@ -20,6 +20,7 @@ from matplotlib import font_manager
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font, LoadFlags
 
+from hf_saliency.errors import check_keywords
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.typeset.graphemes import graphemes
 from hf_saliency.render.typeset.invisible import BIDI_CONTROLS, signs
@@ -68,6 +69,13 @@ class Face:
         first, last, _ = _character_map(self.path, self.index)
         place = np.searchsorted(first, codes, side="right") - 1
         return (place >= 0) & (codes <= last[place])
+
+
+def is_truetype(properties: FontProperties) -> bool:
+    """Whether the face that Matplotlib takes for some properties has TrueType outlines."""
+    with _quiet():
+        path = findfont(properties)
+    return _character_map(str(path), getattr(path, "face_index", 0))[2]
 
 
 def base_faces(weight: str) -> tuple[Face, ...]:
@@ -314,6 +322,7 @@ def share_fonts(draw: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(draw)
     def drawing(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        check_keywords(draw, kwargs, draw.__name__)
         with _drawing([*args, *kwargs.values()]) as figure:
             result = draw(*args, **kwargs)
         if figure.missing and _current.get() is None:
