@@ -35,6 +35,7 @@ from .explain.captum_views import (
     llm_attribution_result as llm_attribution_result,
 )
 from .explain.explainer import Explainer as Explainer
+from .explain.stream import Failure as Failure
 from .maps.attachment import read_maps as read_maps
 from .maps.compare import Agreement as Agreement, agreement as agreement, aligned as aligned
 from .maps.saliency_map import Prediction as Prediction, SaliencyMap as SaliencyMap, TargetRow as TargetRow

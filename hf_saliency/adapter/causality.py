@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hf_saliency.adapter import hooks
-from hf_saliency.adapter.hooks import borrowed
+from hf_saliency.adapter.guards import borrowed
 
 _TOKENS = 24  # of the text are enough to tell
 # Differences below these, of the spread of the logits, are rounding where later tokens are others, and where they are

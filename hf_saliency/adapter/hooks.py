@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from hf_saliency.adapter.guards import hooked, modules_of, raise_interrupt
 from hf_saliency.adapter.streams import Stream, echoed
-from hf_saliency.adapter.wrappers import lock_of, uncompiled
 from hf_saliency.errors import SaliencyError
 
 
@@ -128,11 +128,8 @@ def gathered(
         fired.append((hidden, read))
         return (read, *arguments[1:])
 
-    handle = head.register_forward_pre_hook(gather)
-    try:
+    with hooked(head.register_forward_pre_hook, gather):
         yield fired
-    finally:
-        handle.remove()
 
 
 def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) -> Any:
@@ -164,16 +161,15 @@ def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) 
 
     # PEFT trains a copy of the head, and puts both into one module.
     heads = [one for one in model.children() if isinstance(getattr(one, "original_module", one), nn.Linear)]
-    handles = [head.register_forward_hook(note) for head in heads]
     output = None
-    try:
-        output = model(**inputs)
-    except ValueError:
-        if len(found) != 1:
-            raise
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack:
+        for head in heads:
+            stack.enter_context(hooked(head.register_forward_hook, note))
+        try:
+            output = model(**inputs)
+        except ValueError:
+            if len(found) != 1:
+                raise
     if len(found) != 1:
         return output
     (logits,) = found
@@ -186,28 +182,6 @@ def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) 
         if not torch.equal(given, logits[:, -1]):
             return output
     return ends
-
-
-@contextmanager
-def borrowed(model: nn.Module) -> Iterator[None]:
-    """One thread's use of a model in eval mode and with frozen weights; afterwards it is as it was.
-
-    Frozen weights keep the graph free of what only weight gradients need, so a row takes less memory and time.
-    """
-    with lock_of(model), uncompiled(model):
-        training = [module for module in model.modules() if module.training]
-        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        try:
-            for module in training:
-                module.training = False
-            for parameter in trainable:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for module in training:
-                module.training = True
-            for parameter in trainable:
-                parameter.requires_grad_(True)
 
 
 @contextmanager
@@ -258,6 +232,7 @@ def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator
     def replace(module: nn.Module, arguments: Any, output: Any) -> Tensor | None:
         if threading.get_ident() != owner:  # another explanation that looks tokens up meanwhile
             return None
+        raise_interrupt()
         calls.append(len(calls) == stream.call)
         if not calls[-1]:
             return None
@@ -275,11 +250,8 @@ def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator
         # A clone, since some models scale or add to the embedding's output in place.
         return given.reshape(output.shape).clone()
 
-    handle = stream.module.register_forward_hook(replace)
-    try:
+    with hooked(stream.module.register_forward_hook, replace):
         yield calls
-    finally:
-        handle.remove()
 
 
 def _tokens_first(
@@ -333,10 +305,12 @@ def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence
             found.extend([module] * again)
 
     # Tables with a forward function of their own may take ids for their shape alone.
-    tables = [one for one in model.modules() if type(one).forward is nn.Embedding.forward and one not in own]
+    tables = [
+        one for one in modules_of(model) if type(one).forward is nn.Embedding.forward and one not in own
+    ]
     with ExitStack() as stack:
         for table in tables:
-            stack.callback(table.register_forward_pre_hook(note, with_kwargs=True).remove)
+            stack.enter_context(hooked(table.register_forward_pre_hook, note, with_kwargs=True))
         yield
     if found:
         name = next(name for name, one in model.named_modules() if one is found[0])

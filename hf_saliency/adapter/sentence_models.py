@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hf_saliency.adapter.wrappers import lock_of, unwrapped
+from hf_saliency.adapter.guards import locked
+from hf_saliency.adapter.wrappers import unwrapped
 from hf_saliency.errors import SaliencyError
 
 _EXPLAINED = "SentenceTransformer"
@@ -177,7 +178,7 @@ class SentenceModel:
 
 def _read(model: Any, text: str, prompt: str) -> dict[str, Any]:
     """The features of a text that ``encode`` starts with."""
-    with lock_of(model.tokenizer):
+    with locked(model.tokenizer):
         if hasattr(model, "preprocess"):
             return dict(model.preprocess([text], prompt=prompt or None))
         _check_told(model, prompt)

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from hf_saliency.adapter.guards import hooked
 from hf_saliency.errors import SaliencyError
 
 
@@ -204,8 +205,8 @@ def echoed(stream: Stream, embeds: Tensor) -> Iterator[None]:
 
     assert stream.echo is not None
     with ExitStack() as stack:
-        stack.callback(stream.module.register_forward_pre_hook(note).remove)
-        stack.callback(stream.echo.register_forward_hook(replace).remove)
+        stack.enter_context(hooked(stream.module.register_forward_pre_hook, note))
+        stack.enter_context(hooked(stream.echo.register_forward_hook, replace))
         yield
 
 

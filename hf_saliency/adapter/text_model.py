@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from hf_saliency.adapter.causality import causality
 from hf_saliency.adapter.encoding import Encoding, encode
 from hf_saliency.adapter.families import family
-from hf_saliency.adapter.hooks import borrowed
+from hf_saliency.adapter.guards import borrowed, locked
 from hf_saliency.adapter.layouts import EncoderDecoder, Layout, OneSequence
 from hf_saliency.adapter.sentence_models import SentenceModel, call
 from hf_saliency.adapter.streams import Stream, check_ids, streams
-from hf_saliency.adapter.wrappers import lock_of, unwrapped
+from hf_saliency.adapter.wrappers import unwrapped
 from hf_saliency.errors import SaliencyError, called
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class TextModel:
         if overflow not in OVERFLOWS:
             raise SaliencyError(f"overflow={overflow!r}: choose one of {', '.join(map(repr, OVERFLOWS))}.")
         given, text = text, text if self.sentences is None else self.sentences.prompted(text)
-        with lock_of(self.tokenizer):  # fast tokenizers refuse two threads at once
+        with locked(self.tokenizer):  # fast tokenizers refuse two threads at once
             encoding = encode(self.tokenizer, text, pair, special=special, as_target=as_target)
             limit = self.max_tokens
             fits = limit is None or len(encoding) <= limit

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from hf_saliency.errors import SaliencyError
-
-_LOCKS: WeakKeyDictionary[object, threading.RLock] = WeakKeyDictionary()
-_GUARD = threading.Lock()
-
-
-def lock_of(shared: object) -> threading.RLock:
-    """The lock of an object, the same one for everybody who asks."""
-    with _GUARD:
-        return _LOCKS.setdefault(shared, threading.RLock())
 
 
 def unwrapped(model: Any) -> Any:
@@ -63,10 +53,10 @@ def unwrapped(model: Any) -> Any:
             return model
 
 
-def uncompiled(model: nn.Module) -> AbstractContextManager[Any]:
-    """Run what is compiled within a model as it was written, if anything is."""
+def uncompiled(modules: Iterable[nn.Module]) -> AbstractContextManager[Any]:
+    """Run compiled modules as they were written, if any is compiled."""
     compiled = any(
         hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
-        for module in model.modules()
+        for module in modules
     )
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

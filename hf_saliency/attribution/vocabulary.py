@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from dataclasses import dataclass
@@ -207,6 +208,16 @@ class _Prepared:
 
 _prepared: MutableMapping[nn.Module | Tensor, _Prepared] = WeakIdKeyDictionary()
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """In a forked child, where the thread that held the lock is gone."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 # Outside inference mode: its tensors would be cached, and autograd cannot save them.

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hf_saliency.adapter.hooks import borrowed
+from hf_saliency.adapter.guards import borrowed
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import REDUCE, Call, Method
 from hf_saliency.errors import Feature, SaliencyError, described, out_of_memory
@@ -43,6 +43,11 @@ class RowResult:
     class_ids: tuple[int, ...]
     predictions: tuple[tuple[int, float], ...]
     delta: tuple[float, float] | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the score and all values are numbers."""
+        return bool(np.isfinite(self.score) and np.isfinite(self.values).all())
 
 
 def attribute_batch(

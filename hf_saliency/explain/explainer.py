@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import nn
 
 from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.registry import as_method
-from hf_saliency.errors import SaliencyError, integer, is_one, listed
-from hf_saliency.explain.attribute import RowResult
-from hf_saliency.explain.result import provenance, saliency_map
-from hf_saliency.explain.run import explain_rows, score_of
+from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
+from hf_saliency.explain.request import Request, check_contrast
+from hf_saliency.explain.result import provenance
+from hf_saliency.explain.run import score_of
+from hf_saliency.explain.stream import ON_ERROR, OnError, check_source, stream
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import collate, kept
 from hf_saliency.score.score import Score
 from hf_saliency.targets.default import default_target, example
-from hf_saliency.targets.target import Row, Target
+from hf_saliency.targets.target import Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,8 +36,9 @@ BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
 class Explainer:
     """Explains the predictions of a Hugging Face text model: which tokens of the text does a score depend on?
 
-    The model is used in eval mode and without weight gradients; it is left as it was. Explainers of one model may
-    be used from several threads.
+    The model is used in eval mode and without weight gradients, and is left as it was, also after an error or
+    Ctrl-C. Explainers of one model may be used from several threads, one of which runs the model at a time. Do not
+    train or call the model in another thread meanwhile: it would run in eval mode, with frozen weights.
 
     Parameters
     ----------
@@ -82,10 +85,8 @@ class Explainer:
         batch_tokens: int | None = None,
         progress: bool = True,
     ) -> None:
-        if batch_tokens is not None and (integer(batch_tokens) or 0) < 1:
-            raise SaliencyError(
-                f"batch_tokens={batch_tokens!r}: give a positive number of tokens, such as 1024."
-            )
+        if batch_tokens is not None:
+            batch_tokens = whole(batch_tokens, "batch_tokens")
         self.text_model = TextModel(model, tokenizer, embedding, inputs)
         device = self.text_model.streams[0].device.type
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"])
@@ -173,47 +174,86 @@ class Explainer:
             If a text, the target or the method does not fit the model; nothing has been computed then.
         """
         single = is_one(texts)
-        given = [texts] if single else listed(texts)
-        number_kept = integer(top_k)
-        if number_kept is None or number_kept < 0:
-            raise SaliencyError(f"top_k={top_k!r}: give the number of predictions to keep, 0 or more.")
-        chosen = self._target(target)
-        how = as_method(method)
-        encodings = []
-        rows: list[tuple[int, Row]] = []
-        for number, one in enumerate(given):
-            try:
-                encoding, own = self._rows(one, chosen, overflow)
-            except SaliencyError as error:
-                if single:
-                    raise
-                raise SaliencyError(f"texts[{number}]: {error}") from error
-            encodings.append(encoding)
-            rows += [(number, row) for row in own]
-        if rows and all(row.against_itself for _, row in rows):
-            raise SaliencyError(
-                "against= names the very class that is explained, and its score less itself is always zero: give "
-                "another one, or leave against= out."
-            )
-        with torch.inference_mode(False):  # whose tensors autograd could not save
-            results = explain_rows(
-                self.text_model,
-                chosen,
-                how,
-                [row for _, row in rows],
-                top_k=number_kept,
-                batch_tokens=self.batch_tokens,
-                progress=self.progress,
-            )
-        grouped: list[list[tuple[Row, RowResult]]] = [[] for _ in encodings]
-        for (number, row), result in zip(rows, results, strict=True):
-            grouped[number].append((row, result))
-        maps = []
-        # A loop, for warnings that name the caller.
-        for encoding, done in zip(encodings, grouped, strict=True):
-            unit = chosen.readout(self.text_model, len(encoding.parts)).unit
-            maps.append(saliency_map(encoding, done, chosen, unit, how, self.text_model, self._provenance))
+        with HeldInterrupts():
+            request = self._request(target, method, top_k, overflow)
+            jobs = []
+            for number, text in enumerate([texts] if single else listed(texts)):
+                try:
+                    jobs.append(request.job(text))
+                except SaliencyError as error:
+                    if single:
+                        raise
+                    raise SaliencyError(f"texts[{number}]: {error}") from error
+            check_contrast(jobs)
+            maps = request.maps(jobs, progress=self.progress)
         return maps[0] if single else maps
+
+    def stream(
+        self,
+        texts: Iterable[Any],
+        *,
+        target: Target | None = None,
+        method: Any = None,
+        top_k: int = 3,
+        overflow: Overflow = "error",
+        keyed: bool = False,
+        window: int = 256,
+        on_error: OnError = "raise",
+    ) -> Iterator[Any]:
+        """Explain texts one after the other as they come, in bounded memory: a corpus, a file, a column of a table.
+
+        The maps equal those of single calls and come in the order of the texts. A window of texts is read ahead, so
+        that texts of similar length share a batch; the first map comes when the first window is done. To stop early,
+        leave the loop, or close the iterator.
+
+        Parameters
+        ----------
+        texts
+            Any iterable of texts as a call takes them: a list, a generator, an open text file (a text a line), a
+            column of a ``datasets.Dataset`` or of a DataFrame.
+        target
+            As in a call.
+        method
+            As in a call.
+        top_k
+            As in a call.
+        overflow
+            As in a call.
+        keyed
+            Whether each element is a pair ``(key, text)``. The iterator then yields pairs ``(key, map)``. Without it a
+            tuple is a text of several parts, as in a call.
+        window
+            How many texts are read ahead, at most; less where the texts are long.
+        on_error
+            What happens with a text that cannot be explained (empty, too long, without the word that is explained):
+            ``"raise"`` raises its error when its turn comes, after the maps of the texts before it; ``"skip"`` leaves
+            it out; ``"collect"`` yields a :class:`Failure` in place of its map.
+
+        Returns
+        -------
+        Iterator
+            Of maps; of pairs of a key and a map where ``keyed``.
+
+        Raises
+        ------
+        SaliencyError
+            If an argument does not fit, at once; for a text as ``on_error`` says.
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> explainer = hs.Explainer(*hs.load_demo())
+        >>> pairs = (("a", "She drank hot tea."), ("b", "He wrote a letter."))
+        >>> for key, heat in explainer.stream(pairs, keyed=True):
+        ...     print(key, heat.scores.shape)
+        a (5, 9)
+        b (5, 7)
+        """
+        check_source(texts)
+        one_of(on_error, ON_ERROR, "on_error")
+        request = self._request(target, method, top_k, overflow)
+        window = whole(window, "window")
+        return stream(request, texts, keyed=keyed, window=window, on_error=on_error, progress=self.progress)
 
     def encode(self, text: Any, *, target: Target | None = None, overflow: Overflow = "error") -> Encoding:
         """A text as the model reads it: token ids and places, for :meth:`SaliencyMap.from_attributions`.
@@ -279,7 +319,8 @@ class Explainer:
         torch.Size([1, 9, 384])
         """
         chosen, model = self._target(target), self.text_model
-        encoding, rows = self._rows(text, chosen, "error")
+        encoding = chosen.encode(text, model, "error")
+        rows = chosen.rows(encoding, model)
         readout = chosen.readout(model, len(encoding.parts))
         with torch.inference_mode(False):
             score = score_of(model, rows, readout, self.batch_tokens)
@@ -288,18 +329,19 @@ class Explainer:
             embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
             arguments: dict[str, Any] = {"inputs": embeds, "additional_forward_args": extra}
             if baseline is not None:
-                of = Baseline.of(baseline, model)
                 encode_like = functools.partial(chosen.encode_like, model=model)
-                replaced = of.embeds(model, batch, kept(model, batch), encode_like)
-                arguments["baselines"] = replaced
+                baselines = Baseline.of(baseline, model)
+                arguments["baselines"] = baselines.embeds(model, batch, kept(model, batch), encode_like)
         single = {key: value[0] for key, value in arguments.items() if key != "additional_forward_args"}
         return score, arguments if len(embeds) > 1 else {**arguments, **single}
 
-    def _rows(self, given: Any, target: Target, overflow: Overflow) -> tuple[Encoding, list[Row]]:
-        """A text as the model reads it, and its rows."""
-        encoding = target.encode(given, self.text_model, overflow)
-        rows = target.rows(encoding, self.text_model)
-        return encoding, rows
+    def _request(self, target: Target | None, method: Any, top_k: int, overflow: Overflow) -> Request:
+        """The arguments of a call, checked."""
+        top_k = whole(top_k, "top_k", 0)
+        target = self._target(target)
+        return Request(
+            self.text_model, target, as_method(method), top_k, overflow, self.batch_tokens, self._provenance
+        )
 
     def _target(self, target: Target | None) -> Target:
         if target is None:

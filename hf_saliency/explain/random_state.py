@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-_LOCK = threading.Lock()  # the generators belong to the process
+from hf_saliency.adapter.guards import HeldInterrupts
+
+_lock = threading.Lock()  # the generators belong to the process
 
 
 @contextmanager
@@ -21,13 +24,23 @@ def seeded(*seed: int) -> Iterator[None]:
     """
     words = np.random.SeedSequence(seed).generate_state(4)
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    with _LOCK, torch.random.fork_rng(devices):
-        kept = np.random.get_state(), random.getstate()
+    with HeldInterrupts(), _lock, torch.random.fork_rng(devices):
+        numpy_state, python_state = np.random.get_state(), random.getstate()
         try:
             torch.manual_seed(int(words[0]) << 32 | int(words[1]))
             np.random.seed(words)
             random.seed(int(words[2]))
             yield
         finally:
-            np.random.set_state(kept[0])
-            random.setstate(kept[1])
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+
+
+def _renew_lock() -> None:
+    """In a forked child, where the thread that held the lock is gone."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

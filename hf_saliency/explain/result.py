@@ -111,7 +111,7 @@ def _warn_of_against(made: SaliencyMap, results: Sequence[tuple[Row, RowResult]]
             f"against= names the very class that {len(same)} targets explain ({', '.join(map(repr, same[:5]))}): its "
             "score less itself is zero, and so is their row. Give another one for these.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -124,7 +124,7 @@ def _warn_of_non_finite(made: SaliencyMap) -> None:
             "output or gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
             "dtype=torch.float32.",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -148,5 +148,5 @@ def _warn_of_delta(made: SaliencyMap, method: Method, deltas: Sequence[tuple[flo
         f"should explain; for {made.targets[worst].label!r} they miss {deltas[worst][1]:.3g} by {deltas[worst][0]:.2g} "
         f"(convergence_delta). Give {method.remedy}.",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -63,7 +63,13 @@ def _explain_group(
     def step(batch: Sequence[int], budget: int) -> list[RowResult]:
         score.batch_tokens = budget
         inputs = collate(model, [rows[i] for i in batch], readout, score.names)
-        return attribute_batch(attribution, method, score, model, inputs, budget, encode_like, share=share)
+        results = attribute_batch(attribution, method, score, model, inputs, budget, encode_like, share=share)
+        if len({shapes[i] for i in batch}) > 1:
+            # Beside longer rows a finite row may become NaN: where a window of attention holds padding alone.
+            for number, i in enumerate(batch):
+                if not results[number].is_finite:
+                    results[number] = step([i], budget)[0]
+        return results
 
     shapes = [shape(row, model, readout.layout) for row in rows]
     texts = [id(row.encoding) for row in rows] if share else None

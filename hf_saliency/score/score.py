@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hf_saliency.adapter import hooks
+from hf_saliency.adapter import guards, hooks
 from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.streams import Stream
 from hf_saliency.adapter.text_model import batch_inputs
@@ -420,7 +420,7 @@ class Score(nn.Module):
             head = None if self._projects_all else hooks.output_embeddings(model)
         fired: list[tuple[Tensor, Tensor]] = []
         try:
-            with hooks.borrowed(model), hooks.gathered(head, rows["text"], rows["position"], shape) as fired:
+            with guards.borrowed(model), hooks.gathered(head, rows["text"], rows["position"], shape) as fired:
                 output = readout.layout.run(self._forward, self.streams, embeds, inputs)
         except (RuntimeError, IndexError) as error:
             if not fired or out_of_memory(error):

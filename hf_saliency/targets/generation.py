@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from hf_saliency.adapter.encoding import Encoding, joined
-from hf_saliency.adapter.hooks import borrowed
+from hf_saliency.adapter.guards import borrowed
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.spans import Token, trim

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import hf_saliency as hs
-from hf_saliency.adapter.hooks import borrowed, embedded
+from hf_saliency.adapter.guards import borrowed
+from hf_saliency.adapter.hooks import embedded
 
 TEXT = "The formal study of grammar is an important part."
 OTHER = "she ran to the dog and the cat, not to education and music"

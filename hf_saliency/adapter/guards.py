@@ -1,0 +1,210 @@
+"""Guards: what an explanation changes is put back, whatever ends it: an error, Ctrl-C or a fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from hf_saliency.adapter.wrappers import uncompiled
+
+Handler = Callable[[int, "FrameType | None"], Any]
+
+# While one of these runs, a context manager is entered or left: state is changed or put back. An exception in between
+# would lose it, in our context managers as in those of torch and Captum.
+_ATOMIC = frozenset({"__enter__", "__exit__", "enter_context"})
+
+_replaced_handlers: list[Handler] = []
+_waiting: list[int] = []
+
+
+def _on_interrupt(number: int, frame: FrameType | None) -> None:
+    """Hand Ctrl-C to the handler that was there before, or let it wait for the end of a context manager's method."""
+    scope = frame
+    while scope is not None:
+        if scope.f_code.co_name in _ATOMIC:
+            _waiting.append(number)
+            return
+        scope = scope.f_back
+    _replaced_handlers[-1](number, frame)
+
+
+def raise_interrupt() -> None:
+    """Raise the Ctrl-C that waits, if one does; called once a forward pass, so that none waits for long."""
+    if _waiting and threading.current_thread() is threading.main_thread():
+        _waiting.clear()
+        _replaced_handlers[-1](signal.SIGINT, sys._getframe())
+
+
+class HeldInterrupts:
+    """In here Ctrl-C never falls into the entering or leaving of a context manager.
+
+    Python calls signal handlers in the main thread only, between any two of its instructions: also within the
+    ``__exit__`` that puts a model back. Only the outermost guard of the main thread does something.
+    """
+
+    def __init__(self) -> None:
+        self._holds = False
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        handler = signal.getsignal(signal.SIGINT)
+        if handler is _on_interrupt or not callable(handler):
+            return
+        _replaced_handlers.append(handler)
+        try:
+            signal.signal(signal.SIGINT, _on_interrupt)
+        except ValueError:  # the main thread of a subinterpreter, which gets no signals
+            _replaced_handlers.pop()
+        else:
+            self._holds = True
+
+    def __exit__(self, *error: object) -> None:
+        if not self._holds:
+            return
+        handler = _replaced_handlers[-1]
+        if signal.getsignal(signal.SIGINT) is _on_interrupt:  # a user's function may have set another one
+            signal.signal(signal.SIGINT, handler)
+        _replaced_handlers.pop()
+        if _waiting:
+            _waiting.clear()
+            handler(signal.SIGINT, sys._getframe())
+
+
+_registry = threading.Lock()
+_locks: WeakKeyDictionary[object, threading.RLock] = WeakKeyDictionary()
+
+
+def _lock_of(shared: object) -> threading.RLock:
+    """The lock of an object, the same one for everybody who asks."""
+    with _registry:
+        return _locks.setdefault(shared, threading.RLock())
+
+
+@contextmanager
+def locked(shared: object) -> Iterator[None]:
+    """One thread's use of an object; threads that wait for it can be interrupted."""
+    lock = _lock_of(shared)
+    with HeldInterrupts():
+        while not lock.acquire(timeout=0.2):
+            raise_interrupt()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@dataclass(frozen=True)
+class _Loan:
+    """A model in eval mode with frozen weights: which thread uses it, and what to put back."""
+
+    thread: int
+    modules: tuple[nn.Module, ...]
+    training: tuple[nn.Module, ...]
+    trainable: tuple[nn.Parameter, ...]
+
+    def begin(self) -> None:
+        for module in self.training:
+            module.training = False
+        for parameter in self.trainable:
+            parameter.requires_grad_(False)
+
+    def end(self) -> None:
+        """Put everything back, also where one part of it fails."""
+        failure: Exception | None = None
+        for module in self.training:
+            try:
+                module.training = True
+            except Exception as error:
+                failure = failure or error
+        for parameter in self.trainable:
+            try:
+                parameter.requires_grad_(True)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+
+_loans: WeakKeyDictionary[nn.Module, _Loan] = WeakKeyDictionary()
+
+
+@contextmanager
+def borrowed(model: nn.Module) -> Iterator[None]:
+    """One thread's use of a model in eval mode and with frozen weights; afterwards it is as it was.
+
+    Frozen weights keep the graph free of what only weight gradients need, so a row takes less memory and time.
+    """
+    with locked(model):
+        if model in _loans:  # by this thread, which holds the lock
+            yield
+            return
+        modules = tuple(model.modules())
+        loan = _Loan(
+            threading.get_ident(),
+            modules,
+            tuple(module for module in modules if module.training),
+            # Weights made under inference mode take part in no graph, and refuse to be switched back.
+            tuple(p for p in model.parameters() if p.requires_grad and not p.is_inference()),
+        )
+        with uncompiled(modules):
+            try:
+                _loans[model] = loan
+                loan.begin()
+                yield
+            finally:
+                _loans.pop(model, None)
+                loan.end()
+
+
+def modules_of(model: nn.Module) -> tuple[nn.Module, ...]:
+    """The modules of a model; of a borrowed one, those that were found when it was borrowed."""
+    loan = _loans.get(model)
+    return tuple(model.modules()) if loan is None else loan.modules
+
+
+_hooks: dict[int, tuple[int, RemovableHandle]] = {}
+
+
+@contextmanager
+def hooked(
+    register: Callable[..., RemovableHandle], hook: Callable[..., Any], **options: Any
+) -> Iterator[None]:
+    """A hook for as long as this lasts: ``hooked(module.register_forward_hook, hook)``."""
+    handle = register(hook, **options)
+    try:
+        _hooks[id(handle)] = (threading.get_ident(), handle)
+        yield
+    finally:
+        _hooks.pop(id(handle), None)
+        handle.remove()
+
+
+def _end_loans_of_lost_threads() -> None:
+    """In a forked child: other threads are gone, with their locks held, their hooks and loans in place."""
+    global _registry, _locks
+    thread = threading.get_ident()
+    _registry, _locks = threading.Lock(), WeakKeyDictionary()
+    for key, (owner, handle) in list(_hooks.items()):
+        if owner != thread:
+            _hooks.pop(key)
+            handle.remove()
+    for model, loan in list(_loans.items()):
+        if loan.thread != thread:
+            _loans.pop(model)
+            loan.end()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_loans_of_lost_threads)

@@ -1,0 +1,83 @@
+"""A request: what is asked of a model, the same for any number of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.guards import HeldInterrupts
+from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.attribution.method import Method
+from hf_saliency.errors import SaliencyError
+from hf_saliency.explain.result import saliency_map
+from hf_saliency.explain.run import explain_rows
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.targets.target import Row, Target
+
+
+@dataclass(frozen=True)
+class Job:
+    """One text as the model reads it, and its rows."""
+
+    encoding: Encoding
+    rows: tuple[Row, ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens all of its rows have."""
+        return len(self.encoding) * len(self.rows)
+
+
+def check_contrast(jobs: Sequence[Job]) -> None:
+    """Refuse texts of which every row subtracts the very score that it explains."""
+    if jobs and all(row.against_itself for job in jobs for row in job.rows):
+        raise SaliencyError(
+            "against= names the very class that is explained, so that the contrast is always zero: pass a different "
+            "against=, or omit it."
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """A target, a method and their options, checked."""
+
+    model: TextModel
+    target: Target
+    method: Method
+    top_k: int
+    overflow: Overflow
+    batch_tokens: int
+    provenance: Mapping[str, str]
+
+    def job(self, text: Any) -> Job:
+        """A text as the model reads it, and its rows; refuses a text that the target or the model cannot take."""
+        encoding = self.target.encode(text, self.model, self.overflow)
+        return Job(encoding, tuple(self.target.rows(encoding, self.model)))
+
+    def maps(self, jobs: Sequence[Job], *, progress: bool) -> list[SaliencyMap]:
+        """The map of each text, in order; rows of similar length share a batch, whatever text they are of."""
+        rows = [row for job in jobs for row in job.rows]
+        with HeldInterrupts(), torch.inference_mode(False):  # autograd cannot save tensors of inference mode
+            results = explain_rows(
+                self.model,
+                self.target,
+                self.method,
+                rows,
+                top_k=self.top_k,
+                batch_tokens=self.batch_tokens,
+                progress=progress,
+            )
+        maps, start = [], 0
+        for job in jobs:  # a loop, for warnings that name the caller
+            end = start + len(job.rows)
+            unit = self.target.readout(self.model, len(job.encoding.parts)).unit
+            pairs = list(zip(job.rows, results[start:end], strict=True))
+            maps.append(
+                saliency_map(job.encoding, pairs, self.target, unit, self.method, self.model, self.provenance)
+            )
+            start = end
+        return maps

@@ -1,0 +1,141 @@
+"""Ctrl-C, forks and odd weights leave the model, the random state and the locks as they were."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+
+import interrupts
+import numpy as np
+import pytest
+import tiny
+import torch
+
+import hf_saliency as hs
+from hf_saliency.adapter.guards import HeldInterrupts, borrowed
+
+
+def test_no_interrupt_leaves_anything_changed() -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    model.train()
+    model.bert.embeddings.word_embeddings.weight.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert list(interrupts.changes(model, tokenizer, 200)) == []
+
+
+def test_an_interrupt_waits_until_a_context_manager_is_left() -> None:
+    class Slow:
+        left = False
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *error: object) -> None:
+            signal.raise_signal(signal.SIGINT)
+            self.left = True
+
+    slow, steps = Slow(), []
+
+    def use() -> None:
+        with HeldInterrupts():
+            with slow:
+                steps.append("in")
+            steps.append("out")
+
+    with pytest.raises(KeyboardInterrupt):
+        use()
+    assert slow.left
+    assert steps == ["in", "out"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_ends_the_wait_for_another_thread() -> None:
+    model, _ = tiny.masked_lm("bert")
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with borrowed(model):
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), borrowed(model):
+            pass
+    finally:
+        done.set()
+        thread.join()
+        timer.join()
+
+
+def test_everything_is_put_back_also_where_a_part_of_it_fails() -> None:
+    class Stubborn(torch.nn.Linear):
+        refuses = False
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "training" and value and self.refuses:
+                raise RuntimeError("stays in eval mode")
+            super().__setattr__(name, value)
+
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), Stubborn(2, 2), torch.nn.Linear(2, 2))
+    with pytest.raises(RuntimeError, match="stays in eval mode"), borrowed(model):
+        model[1].refuses = True
+    assert [module.training for module in model] == [True, False, True]
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_weights_made_under_inference_mode_leave_the_others_trainable() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    with torch.inference_mode():
+        model[1].weight = torch.nn.Parameter(torch.ones(2, 2))
+    with borrowed(model):
+        assert not model[0].weight.requires_grad
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_another_thread_explains_can_explain() -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    model.train()
+    explainer = hs.Explainer(model, tokenizer, progress=False)
+    expected = explainer("the cat sat").scores
+    held, done = threading.Event(), threading.Event()
+
+    def wait(module: torch.nn.Module, arguments: object) -> None:
+        if threading.current_thread() is thread:
+            held.set()
+            done.wait(60)
+
+    handle = model.bert.encoder.register_forward_pre_hook(wait)
+    thread = threading.Thread(target=lambda: explainer("a dog ran"))
+    thread.start()
+    held.wait(60)
+
+    def child(queue: multiprocessing.Queue[object]) -> None:
+        training = model.training and all(parameter.requires_grad for parameter in model.parameters())
+        hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+        queue.put((training, hooks, explainer("the cat sat").scores))
+
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=child, args=(queue,))
+    process.start()
+    try:
+        training, hooks, scores = queue.get(timeout=60)
+    finally:
+        done.set()
+        thread.join()
+        process.join(10)
+        process.kill()
+        handle.remove()
+    assert training
+    assert hooks == 1  # the test's own
+    np.testing.assert_allclose(scores, expected)
