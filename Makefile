@@ -4,7 +4,7 @@ BIN := .venv/bin
 OLDEST := 3.11
 
 # `make .venv` makes the environment; the mark is written last, so that half an installation is not taken for one.
-.PHONY: .venv demo test lint bench gallery clean
+.PHONY: .venv demo test lint bench gallery docs linkcheck clean
 
 .venv: .venv/.complete
 
@@ -40,6 +40,14 @@ bench: .venv
 gallery: .venv
 	$(BIN)/python examples/gallery.py
 	$(BIN)/python examples/tasks.py
+
+# The documentation site, with its notebooks run; warnings are errors.
+docs: .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+linkcheck: docs
+	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
 
 clean:
 	rm -rf .venv demo-output
