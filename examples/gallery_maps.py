@@ -64,7 +64,7 @@ def made(
         hs.Prediction(word, i, 0.45 / (i + 1)) for i, word in enumerate(("ship", "lamp", "letter"))
     )
     rows = tuple(
-        hs.TargetRow(tokens[i].piece, i, 4.0, masked=True, predictions=answers, index=0) for i in targets
+        hs.TargetRow(tokens[i].piece, i, 4.0, masked=True, predictions=answers, class_id=0) for i in targets
     )
     one = hs.SaliencyMap((text,), tuple(tokens), rows, scores, "gradient_norm", signed=signed)
     return dataclasses.replace(one, **changes)
@@ -99,6 +99,6 @@ def classified() -> hs.SaliencyMap:
     strong = {"plays": 0.9, "guitar": 0.7, "Nobody": 1.4, "music": 0.8, "stage": -0.4, "[CLS]": 3.0}
     scores += [strong.get(token.piece, 0.0) for token in tokens]
     answers = (hs.Prediction("contradiction", 2, 0.93), hs.Prediction("neutral", 1, 0.05))
-    row = hs.TargetRow("contradiction", None, 4.0, predictions=answers, index=2)
+    row = hs.TargetRow("contradiction", None, 4.0, predictions=answers, class_id=2)
     one = hs.SaliencyMap(texts, tuple(tokens), (row,), scores[None], "integrated_gradients", signed=True)
     return dataclasses.replace(one, text_names=("premise", "hypothesis"))

@@ -17,7 +17,7 @@ def strongest(
     own = [
         i
         for i, token in enumerate(heat.tokens)
-        if not token.special and i not in but and text in (None, token.text)
+        if not token.special and i not in but and text in (None, token.text_index)
     ]
     return max(own, key=lambda i: abs(heat.scores[row, i]))
 
@@ -25,7 +25,7 @@ def strongest(
 def word(heat: hs.SaliencyMap, i: int) -> str:
     """The text of a token."""
     token = heat.tokens[i]
-    return heat.texts[token.text][token.start : token.end]
+    return heat.texts[token.text_index][token.start : token.end]
 
 
 def row_of(heat: hs.SaliencyMap, label: str) -> int:
@@ -75,7 +75,7 @@ def answers(page: Mapping[str, Any]) -> None:
         assert target.label == answer
         first = strongest(heat, but=target.positions)
         found = [heat.tokens[i] for i in (first, strongest(heat, but=[*target.positions, first]))]
-        assert {(one.text, heat.texts[one.text][one.start : one.end]) for one in found} == {
+        assert {(one.text_index, heat.texts[one.text_index][one.start : one.end]) for one in found} == {
             (0, said),
             (1, said),
         }
@@ -86,7 +86,7 @@ def choice(page: Mapping[str, Any]) -> None:
     heat = page["one"]
     (best, *_), found = heat.targets[0].predictions, strongest(heat)
     assert best.label == heat.targets[0].label == "so she went to bed ."
-    assert (word(heat, found), heat.tokens[found].text) == ("tired", 0)
+    assert (word(heat, found), heat.tokens[found].text_index) == ("tired", 0)
     assert heat.scores[0, found] > 0
 
 
@@ -101,8 +101,8 @@ def causal(page: Mapping[str, Any]) -> None:
     """Beyond the token before it, the second lamp depends most on the first, and the second anna on the first."""
     heat = page["heat"]
     assert len(page["lamps"].targets) == 2
-    assert {heat.tokens[i].text for i in range(len(heat.tokens))} == {0}
-    assert {token.text for token in page["given"].tokens} == {0, 1}
+    assert {heat.tokens[i].text_index for i in range(len(heat.tokens))} == {0}
+    assert {token.text_index for token in page["given"].tokens} == {0, 1}
     for label in ("lamp", "anna"):
         row = row_of(heat, label)
         position = heat.targets[row].position

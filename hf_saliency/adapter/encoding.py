@@ -190,7 +190,9 @@ def joined(encodings: Sequence[Encoding]) -> Encoding:
     starts: list[int] = []
     for one in encodings:
         starts.append(len(tokens))
-        tokens += [dataclasses.replace(token, text=token.text + len(texts)) for token in one.tokens]
+        tokens += [
+            dataclasses.replace(token, text_index=token.text_index + len(texts)) for token in one.tokens
+        ]
         texts += one.texts
     inputs = {
         name: tuple(value for one in encodings for value in one.inputs.get(name, (0,) * len(one)))

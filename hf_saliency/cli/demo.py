@@ -42,9 +42,9 @@ def demo_log(heat: hs.SaliencyMap, explainer: hs.Explainer, clock: Sequence[floa
     """The facts of the run, one a line."""
     about = dict(heat.provenance)
     name, kind, dtype, tokenizer = (about.pop(key) for key in ("model", "class", "dtype", "tokenizer"))
-    answers = [[each.index for each in target.predictions] for target in heat.targets]
+    answers = [[each.class_id for each in target.predictions] for target in heat.targets]
     first, among = (
-        sum(target.index in ids[:k] for target, ids in zip(heat.targets, answers, strict=True))
+        sum(target.class_id in ids[:k] for target, ids in zip(heat.targets, answers, strict=True))
         for k in (1, 3)
     )
     parts = [later - earlier for earlier, later in itertools.pairwise(clock)]

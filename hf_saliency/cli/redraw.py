@@ -15,7 +15,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.render.typeset.invisible import printable
 
 if TYPE_CHECKING:
-    from hf_saliency.maps.attachment import Record
+    from hf_saliency.maps.attachment import Attachment
     from hf_saliency.maps.saliency_map import SaliencyMap
 
 
@@ -118,7 +118,7 @@ def width_of(text: str | None) -> float | str | None:
     return width
 
 
-def _drawing(record: Record, mark: str | None, assigned: Sequence[str]) -> dict[str, Any]:
+def _drawing(record: Attachment, mark: str | None, assigned: Sequence[str]) -> dict[str, Any]:
     """The arguments of the figure: as it was drawn, with the changes of the command line."""
     from hf_saliency.render import files
 
@@ -139,7 +139,7 @@ def _rows(targets: Sequence[str] | None) -> list[int | str] | None:
     return [value if type(value) is int else text for text, value in values] or None
 
 
-def _drawn(record: Record) -> str:
+def _drawn(record: Attachment) -> str:
     marks = record.drawing.get("marks")
     names = (
         [str(mark.get("name")) for mark in marks if isinstance(mark, dict)] if isinstance(marks, list) else []
@@ -149,7 +149,7 @@ def _drawn(record: Record) -> str:
     return drawn + (f", {width:.4g} in wide" if isinstance(width, float) else f", {width}" if width else "")
 
 
-def _lines(record: Record, number: int) -> list[str]:
+def _lines(record: Attachment, number: int) -> list[str]:
     """The facts of one map: its text, then its recipe."""
     recipe = record.recipes[number]
     shape = recipe.get("shape")

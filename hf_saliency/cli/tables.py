@@ -20,8 +20,8 @@ def predictions_table(saliency_map: SaliencyMap) -> str:
 
 
 def _answers(target: TargetRow) -> list[Any]:
-    ids = [answer.index for answer in target.predictions]
-    rank = ids.index(target.index) + 1 if target.index in ids else ""
+    ids = [answer.class_id for answer in target.predictions]
+    rank = ids.index(target.class_id) + 1 if target.class_id in ids else ""
     answers = [cell for answer in target.predictions for cell in (answer.label, f"{answer.probability:.6g}")]
     return [target.position, target.label, f"{target.score:.6g}", rank, *answers]
 
@@ -34,7 +34,7 @@ def scores_table(maps: Sequence[SaliencyMap]) -> str:
         for row, target in enumerate(heat.targets):
             known = [number, heat.method, row, target.position, target.label, target.against, target.unit]
             for column, (token, label) in enumerate(zip(heat.tokens, heat.labels, strict=True)):
-                place = [token.text, token.start, token.end, int(token.special)]
+                place = [token.text_index, token.start, token.end, int(token.special)]
                 score = [float(target.score), column, label, *place, float(heat.scores[row, column])]
                 lines.append([*known, *score])
     return _table(lines, "excel")

@@ -96,7 +96,7 @@ def _target_row(row: Row, result: RowResult, target: Target, unit: Unit, model: 
         masked=bool(row.masked),
         against=row.against or (against.pop() if len(against) == 1 else None),
         predictions=tuple(Prediction(name(i), i, p) for i, p in result.predictions),
-        index=result.class_ids[0] if single else None,
+        class_id=result.class_ids[0] if single else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Record: what a figure's file says about the maps that it shows, as one line of text.
+"""Attachment: what a figure's file says about the maps that it shows, as one line of text.
 
 The line is JSON, compressed and in base64, so that it fits into any format's metadata and is the same on every
 run. It may come back from a stranger's file: nothing in it is trusted.
@@ -37,7 +37,7 @@ _LARGEST = 64 * 2**20  # characters of JSON: a map of 2000 x 2000
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class Attachment:
     """What a file carries.
 
     Parameters
@@ -59,10 +59,10 @@ class Record:
         """For each panel how its map was made, as :func:`recipe` says."""
         return self.instead or tuple(recipe(one) for one in self.maps)
 
-    def bare(self) -> Record:
-        """The record without texts and scores, and without titles, which may quote the text."""
+    def bare(self) -> Attachment:
+        """The attachment without texts and scores, and without titles, which may quote the text."""
         drawing = {key: value for key, value in self.drawing.items() if key != "titles"}
-        return Record((), drawing, self.recipes)
+        return Attachment((), drawing, self.recipes)
 
 
 def recipe(saliency_map: SaliencyMap) -> dict[str, Any]:
@@ -113,12 +113,12 @@ def checked(provenance: str) -> Provenance:
     return cast(Provenance, provenance)
 
 
-def dumps(record: Record, provenance: Provenance = "map") -> str:
-    """The record as one line of ASCII; maps too large for it are left out, as ``"recipe"`` does.
+def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
+    """The attachment as one line of ASCII; maps too large for it are left out, as ``"recipe"`` does.
 
     Parameters
     ----------
-    record
+    attachment
         What is carried.
     provenance
         ``"map"`` or ``"recipe"``.
@@ -131,24 +131,24 @@ def dumps(record: Record, provenance: Provenance = "map") -> str:
     if provenance == "none":
         return ""
     if provenance == "recipe":
-        record = record.bare()
+        attachment = attachment.bare()
     text = json.dumps(
         {
             "format": FORMAT,
             "version": VERSION,
-            "maps": [document.document(one) for one in record.maps],
-            "recipes": list(record.recipes),
-            "drawing": dict(record.drawing),
+            "maps": [document.document(one) for one in attachment.maps],
+            "recipes": list(attachment.recipes),
+            "drawing": dict(attachment.drawing),
         },
         sort_keys=True,
         separators=(",", ":"),
     )
-    if len(text) > _LARGEST and record.maps:
-        return dumps(record, "recipe")
+    if len(text) > _LARGEST and attachment.maps:
+        return dumps(attachment, "recipe")
     return _PREFIX + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
-def loads(line: str, source: str) -> Record:
+def loads(line: str, source: str) -> Attachment:
     """Read :func:`dumps` back, from anyone.
 
     Parameters
@@ -160,7 +160,7 @@ def loads(line: str, source: str) -> Record:
 
     Returns
     -------
-    Record
+    Attachment
 
     Raises
     ------
@@ -172,7 +172,7 @@ def loads(line: str, source: str) -> Record:
     except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
         raise SaliencyError(f"what {source} carries is damaged ({_first_line(error)}).") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or type(data.get("version")) is not int:
-        raise SaliencyError(f"what {source} carries is no record of saliency maps.")
+        raise SaliencyError(f"{source} contains no saliency maps.")
     if data["version"] > VERSION:
         raise SaliencyError(
             f"what {source} carries has version {data['version']} of the format, newer than the {VERSION} that "
@@ -182,12 +182,12 @@ def loads(line: str, source: str) -> Record:
     if not isinstance(maps, list) or not isinstance(recipes, list) or not isinstance(drawing, dict):
         raise SaliencyError(f"what {source} carries is damaged: it lacks maps, recipes or drawing.")
     if maps:  # recipes follow from maps, so that one cannot contradict the other
-        return Record(
+        return Attachment(
             tuple(document.from_document(one, SaliencyMap, f"a map in {source}") for one in maps), drawing
         )
     if not recipes or not all(isinstance(one, dict) for one in recipes):
         raise SaliencyError(f"what {source} carries is damaged: it names no map.")
-    return Record((), drawing, tuple(recipes))
+    return Attachment((), drawing, tuple(recipes))
 
 
 def _inflated(line: str) -> bytes:
@@ -247,8 +247,8 @@ def read_maps(path: str | Path) -> list[SaliencyMap]:
     return list(found.maps)
 
 
-def read(path: str | Path) -> Record:
-    """The record that a file carries.
+def read(path: str | Path) -> Attachment:
+    """The attachment that a file carries.
 
     Parameters
     ----------
@@ -257,7 +257,7 @@ def read(path: str | Path) -> Record:
 
     Returns
     -------
-    Record
+    Attachment
 
     Raises
     ------
@@ -268,7 +268,7 @@ def read(path: str | Path) -> Record:
     data = _bytes(path, name)
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
-        return Record((document.load(path, SaliencyMap),))
+        return Attachment((document.load(path, SaliencyMap),))
     for mark, kind, carried in _KINDS:
         if mark.match(start):
             line = carried(data, name)

@@ -94,14 +94,16 @@ def _units(maps: Sequence[SaliencyMap], number: int) -> list[Span]:
     """Words of one text, joined where a token of any map covers several."""
     found = words(maps[0].texts[number])
     joined: set[int] = set()  # words that belong to the unit of the word before them
-    for place in {(t.start, t.end) for one in maps for t in one.tokens if t.text == number and not t.special}:
+    for place in {
+        (t.start, t.end) for one in maps for t in one.tokens if t.text_index == number and not t.special
+    }:
         joined.update(overlapping(found, *place)[1:])
     borders = [i for i in range(len(found)) if i not in joined] + [len(found)]
     return [(found[first][0], found[after - 1][1]) for first, after in pairwise(borders)]
 
 
 def _columns(one: SaliencyMap, number: int, unit: Span) -> list[int]:
-    places = [(0, 0) if t.special or t.text != number else (t.start, t.end) for t in one.tokens]
+    places = [(0, 0) if t.special or t.text_index != number else (t.start, t.end) for t in one.tokens]
     return overlapping(places, *unit)
 
 
@@ -220,7 +222,7 @@ def _count(top: int) -> int:
 def _common(maps: Sequence[SaliencyMap], reduction: WordReduction) -> list[SaliencyMap]:
     first, second = maps
     plain = [[t for t in one.tokens if not t.special] for one in maps]
-    places = [[(t.text, t.start, t.end) for t in tokens] for tokens in plain]
+    places = [[(t.text_index, t.start, t.end) for t in tokens] for tokens in plain]
     if first.texts != second.texts or places[0] != places[1]:
         return aligned(maps, reduction)
     return [

@@ -29,6 +29,10 @@ Map = TypeVar("Map")
 FORMAT = "hf_saliency.SaliencyMap"
 VERSION = 1
 
+# Version 1 of the format was set before these attributes got their names; files keep its keys and their digests.
+_KEYS = {"text_index": "text", "class_id": "index"}
+_ATTRIBUTES = {key: name for name, key in _KEYS.items()}
+
 
 def dumps(saliency_map: SaliencyMap) -> str:
     """The map as a JSON document: format, version, SHA-256 of the content, content."""
@@ -55,7 +59,7 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
     found = _json_safe(
         {
             "texts": saliency_map.texts,
-            "tokens": [dataclasses.asdict(token) for token in saliency_map.tokens],
+            "tokens": [_renamed(dataclasses.asdict(token), _KEYS) for token in saliency_map.tokens],
             "targets": [_target(target) for target in saliency_map.targets],
             "method": saliency_map.method,
             "arguments": saliency_map.arguments,
@@ -70,10 +74,15 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
 
 def _target(target: TargetRow) -> dict[str, Any]:
     """A target's fields; its positions only where they are several."""
-    found = dataclasses.asdict(target)
+    fields = dataclasses.asdict(target)
     if len(target.positions) < 2:
-        del found["positions"]
-    return found
+        del fields["positions"]
+    predictions = [_renamed(prediction, _KEYS) for prediction in fields["predictions"]]
+    return _renamed({**fields, "predictions": predictions}, _KEYS)
+
+
+def _renamed(fields: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in fields.items()}
 
 
 def loads(document: str, make: Callable[..., Map], source: str = "this document") -> Map:
@@ -179,11 +188,8 @@ def _reason(error: Exception) -> str:
 
 def _from_content(content: dict[str, Any], make: Callable[..., Map]) -> Map:
     delta = content["convergence_delta"]
-    tokens = tuple(Token(**token) for token in content["tokens"])
-    targets = tuple(
-        TargetRow(**{**target, "predictions": tuple(Prediction(**p) for p in target["predictions"])})
-        for target in content["targets"]
-    )
+    tokens = tuple(Token(**_renamed(token, _ATTRIBUTES)) for token in content["tokens"])
+    targets = tuple(_read_target(target) for target in content["targets"])
     if content["dtype"] not in ("float32", "float64"):
         raise ValueError(f"{content['dtype']!r} is no dtype of scores")
     scores = np.array(content["scores"], dtype=np.dtype(content["dtype"]))
@@ -199,6 +205,11 @@ def _from_content(content: dict[str, Any], make: Callable[..., Map]) -> Map:
         provenance=content["provenance"],
         text_names=content.get("text_names", ()),
     )
+
+
+def _read_target(fields: dict[str, Any]) -> TargetRow:
+    predictions = tuple(Prediction(**_renamed(each, _ATTRIBUTES)) for each in fields["predictions"])
+    return TargetRow(**_renamed({**fields, "predictions": predictions}, _ATTRIBUTES))
 
 
 def _numbers(values: np.ndarray) -> Any:

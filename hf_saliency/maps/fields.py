@@ -88,8 +88,8 @@ def check_names(names: Sequence[str], texts: Sequence[str]) -> None:
 def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequence[TargetRow]) -> None:
     """Refuse tokens outside the texts, and targets outside the tokens."""
     for token in tokens:
-        inside = 0 <= token.text < len(texts)
-        if not (inside and 0 <= token.start <= token.end <= len(texts[token.text])):
+        inside = 0 <= token.text_index < len(texts)
+        if not (inside and 0 <= token.start <= token.end <= len(texts[token.text_index])):
             raise SaliencyError(f"{token} lies outside the texts given.")
     for target in targets:
         if not all(0 <= each < len(tokens) for each in target.positions):
@@ -155,7 +155,7 @@ class Prediction:
     ----------
     label
         The answer's text: a token, or the name of a class.
-    index
+    class_id
         Its class id.
     probability
         From 0 to 1.
@@ -169,16 +169,16 @@ class Prediction:
     --------
     >>> import hf_saliency as hs
     >>> hs.Prediction("coffee", 4157, 0.25)
-    Prediction(label='coffee', index=4157, probability=0.25)
+    Prediction(label='coffee', class_id=4157, probability=0.25)
     """
 
     label: str
-    index: int
+    class_id: int
     probability: float
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", string(self.label, "label"))
-        object.__setattr__(self, "index", operator.index(self.index))
+        object.__setattr__(self, "class_id", operator.index(self.class_id))
         object.__setattr__(self, "probability", float(self.probability))
 
 
@@ -203,7 +203,7 @@ class TargetRow:
         What the label was contrasted with, if anything; ``score`` is then a difference.
     predictions
         The model's best answers at this target, best first.
-    index
+    class_id
         The class id whose score it is, as in the predictions; None where it is not known.
     positions
         All columns at which the target stands, where there are several (the tokens of an entity, a masked phrase or
@@ -229,7 +229,7 @@ class TargetRow:
     masked: bool = False
     against: str | None = None
     predictions: tuple[Prediction, ...] = ()
-    index: int | None = None
+    class_id: int | None = None
     positions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -244,8 +244,8 @@ class TargetRow:
         if self.position not in stands:  # another position was given, by dataclasses.replace say
             stands = () if self.position is None else (self.position,)
         object.__setattr__(self, "positions", stands)
-        if self.index is not None:
-            object.__setattr__(self, "index", operator.index(self.index))
+        if self.class_id is not None:
+            object.__setattr__(self, "class_id", operator.index(self.class_id))
         object.__setattr__(self, "score", float(self.score))
         object.__setattr__(self, "masked", bool(self.masked))
         object.__setattr__(self, "predictions", tuple_of(Prediction, self.predictions, "predictions"))

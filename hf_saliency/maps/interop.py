@@ -206,7 +206,7 @@ def _rows_by_token(saliency_map: SaliencyMap) -> dict[int, int]:
 def _gaps(saliency_map: SaliencyMap) -> list[str]:
     """The text that no token covers: before each token, and after the last one."""
     texts, tokens = saliency_map.texts, saliency_map.tokens
-    last = {token.text: i for i, token in enumerate(tokens) if token.start < token.end}
+    last = {token.text_index: i for i, token in enumerate(tokens) if token.start < token.end}
     reached = [0] * len(texts)
 
     def up_to(text: int, end: int) -> str:
@@ -217,13 +217,17 @@ def _gaps(saliency_map: SaliencyMap) -> list[str]:
     gaps = []
     for i, token in enumerate(tokens):
         before = tokens[max(i - 1, 0)]
-        ended = _added(token) and i > last.get(token.text, -1)
-        gap = up_to(before.text, len(texts[before.text])) if before.text != token.text else ""
-        gap += up_to(token.text, len(texts[token.text]) if ended else token.start)
-        reached[token.text] = max(reached[token.text], token.end)
-        apart = i > 0 and (_added(before) or _added(token) or before.text != token.text)
+        ended = _added(token) and i > last.get(token.text_index, -1)
+        gap = (
+            up_to(before.text_index, len(texts[before.text_index]))
+            if before.text_index != token.text_index
+            else ""
+        )
+        gap += up_to(token.text_index, len(texts[token.text_index]) if ended else token.start)
+        reached[token.text_index] = max(reached[token.text_index], token.end)
+        apart = i > 0 and (_added(before) or _added(token) or before.text_index != token.text_index)
         gaps.append(gap or " " * apart)
-    return [*gaps, up_to(tokens[-1].text, len(texts[tokens[-1].text])) if tokens else ""]
+    return [*gaps, up_to(tokens[-1].text_index, len(texts[tokens[-1].text_index])) if tokens else ""]
 
 
 def _added(token: Token) -> bool:

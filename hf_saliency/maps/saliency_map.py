@@ -62,7 +62,7 @@ def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
     """The targets that are read inside a word."""
     columns: set[int] = set()
     for number, text in enumerate(saliency_map.texts):
-        own = [(t.start, t.end) if t.text == number else (0, 0) for t in saliency_map.tokens]
+        own = [(t.start, t.end) if t.text_index == number else (0, 0) for t in saliency_map.tokens]
         for start, end in spans.occurrences(text, word):
             columns.update(spans.overlapping(own, start, end))
     rows = [i for i, target in enumerate(saliency_map.targets) if not columns.isdisjoint(target.positions)]
@@ -95,7 +95,7 @@ def merged(texts: Sequence[str], pieces: Sequence[Token]) -> Token:
         return pieces[0]
     first = pieces[0]
     start, end = min(token.start for token in pieces), max(token.end for token in pieces)
-    return dataclasses.replace(first, piece=texts[first.text][start:end], start=start, end=end)
+    return dataclasses.replace(first, piece=texts[first.text_index][start:end], start=start, end=end)
 
 
 def reduced(
@@ -223,7 +223,7 @@ class SaliencyMap:
     @property
     def labels(self) -> tuple[str, ...]:
         """What to show for each token: its slice of the text, or its own name where the text has none."""
-        return tuple(self.texts[t.text][t.start : t.end] or t.piece for t in self.tokens)
+        return tuple(self.texts[t.text_index][t.start : t.end] or t.piece for t in self.tokens)
 
     def normalized(self, how: Normalization = "row_max") -> Float[np.ndarray, "targets tokens"]:
         """The scores with each row divided by its largest or its summed magnitude; a row of zeros stays.

@@ -47,7 +47,7 @@ class Token:
     start, end
         The characters of the text that the token stands for, ``text[start:end]``; an empty span for a token
         that the tokenizer added.
-    text
+    text_index
         Which of the explained texts it belongs to.
     special
         Whether it is a special token other than the mask and the unknown token.
@@ -68,13 +68,17 @@ class Token:
     piece: str
     start: int
     end: int
-    text: int = 0
+    text_index: int = 0
     special: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.piece, str):
             raise SaliencyError(f"piece must be a string, not {type(self.piece).__name__}.")
-        for name in ("start", "end", "text"):  # offsets often come as NumPy integers, which JSON has not
+        for name in (
+            "start",
+            "end",
+            "text_index",
+        ):  # offsets often come as NumPy integers, which JSON has not
             object.__setattr__(self, name, operator.index(getattr(self, name)))
         object.__setattr__(self, "special", bool(self.special))
 
@@ -100,7 +104,7 @@ def words(text: str) -> list[Span]:
 
     Parameters
     ----------
-    text
+    text_index
         Any string.
 
     Returns
@@ -230,7 +234,7 @@ def word_groups(texts: Sequence[str], tokens: Sequence[Token]) -> list[list[int]
     """Columns that belong to one word, in reading order; special tokens stay alone."""
     found = [[i] for i, token in enumerate(tokens) if token.special]
     for number, text in enumerate(texts):
-        plain = [i for i, token in enumerate(tokens) if token.text == number and not token.special]
+        plain = [i for i, token in enumerate(tokens) if token.text_index == number and not token.special]
         places = [(tokens[i].start, tokens[i].end) for i in plain]
         found += [[plain[i] for i in group] for group in merge(places, words(text))]
     return sorted(found)

@@ -68,13 +68,13 @@ def _text(m: SaliencyMap, row: int) -> str:
     for i in np.argsort(np.abs(np.nan_to_num(strengths)), kind="stable").tolist():
         token = m.tokens[i]
         for c in range(token.start, token.end):
-            painted[token.text][c] = float(strengths[i])
+            painted[token.text_index][c] = float(strengths[i])
             if i in m.targets[row].positions:
-                own.add((token.text, c))
+                own.add((token.text_index, c))
     end = m.tokens[_TOKENS] if len(m.tokens) > _TOKENS else None
     lines = []
     for number, text in enumerate(m.texts):
-        cut = len(text) if end is None or number < end.text else end.start * (number == end.text)
+        cut = len(text) if end is None or number < end.text_index else end.start * (number == end.text_index)
         marks = [(_style(painted[number][c], (number, c) in own)) for c in range(cut)]
         lines.append(_runs(text[:cut], marks) + ("…" if cut < len(text) else ""))
     return "<br>".join(lines)

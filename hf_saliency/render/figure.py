@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps import compare
-from hf_saliency.maps.attachment import Record
+from hf_saliency.maps.attachment import Attachment
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, method_name
@@ -240,7 +240,7 @@ def figure(
         wide = inches(width, mpl.rcParams["figure.figsize"][0])
         new = _new(panels, wide, side_by_side)
     settings = {"columns": side_by_side, "around": around, "scale": scale, "agreement": agreement}
-    new.record = Record(
+    new.attachment = Attachment(
         tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else wide, **settings)
     )
     return new

@@ -23,7 +23,7 @@ from matplotlib.text import Text
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
-from hf_saliency.maps.attachment import KEY, Provenance, Record
+from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.maps.document import write_file
 from hf_saliency.maps.saliency_map import Normalization
 from hf_saliency.render import marks
@@ -244,7 +244,7 @@ _UNDATED: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "sv
 class SaliencyFigure(Figure):
     """What :func:`hf_saliency.figure` returns: a ``matplotlib.figure.Figure`` with its own ``savefig``."""
 
-    record: Record | None = None
+    attachment: Attachment | None = None
     """What its PDF, PNG and SVG files carry: the maps drawn, and how."""
 
     def savefig(
@@ -298,7 +298,7 @@ class SaliencyFigure(Figure):
         >>> hs.figure(heat, width=3.25).savefig("anonymous.pdf", provenance="recipe")
         """
         level = attachment.checked(provenance)
-        carried = attachment.dumps(self.record, level) if self.record else ""
+        carried = attachment.dumps(self.attachment, level) if self.attachment else ""
         kind = _format(fname, kwargs.pop("format", None))
         if kind in _RASTER and mpl.rcParams["savefig.dpi"] == "figure":
             kwargs.setdefault("dpi", _PRINT_DPI)

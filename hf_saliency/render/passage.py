@@ -59,7 +59,7 @@ def token_labels(saliency_map: SaliencyMap) -> list[str]:
     for token, label in zip(saliency_map.tokens, saliency_map.labels, strict=True):
         own = visible(label)
         if token.start < token.end:
-            text = saliency_map.texts[token.text]
+            text = saliency_map.texts[token.text_index]
             own = _JOINER * _joined(text, token.start) + own + _JOINER * _joined(text, token.end)
         shown.append(own)
     return shown
@@ -129,7 +129,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
 
 
 def _has(token: Token, number: int) -> bool:
-    return token.text == number and token.start < token.end
+    return token.text_index == number and token.start < token.end
 
 
 def _set(text: str, place: int, sign: str, covered: bool) -> str:
@@ -149,7 +149,7 @@ def _named(saliency_map: SaliencyMap, number: int) -> dict[int, list[int]]:
     place = len(saliency_map.texts[number])
     for column in reversed(range(len(saliency_map.tokens))):
         token = saliency_map.tokens[column]
-        if token.text != number:
+        if token.text_index != number:
             continue
         if token.start < token.end:
             place = token.start
@@ -196,7 +196,7 @@ def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
     return dataclasses.replace(
         part,
         texts=tuple(text for text, _ in cut),
-        tokens=tuple(_moved(token, cut[token.text][1]) for token in part.tokens),
+        tokens=tuple(_moved(token, cut[token.text_index][1]) for token in part.tokens),
     )
 
 
@@ -206,7 +206,7 @@ def _cut(part: SaliencyMap, number: int) -> tuple[str, list[tuple[Span, int]]]:
     pieces: list[str] = []
     kept: list[tuple[Span, int]] = []
     length = end_before = 0
-    for start, end in _stretches(text, [t for t in part.tokens if t.text == number]):
+    for start, end in _stretches(text, [t for t in part.tokens if t.text_index == number]):
         between = text[end_before:start]
         left_out = bool(between.strip())
         if left_out:

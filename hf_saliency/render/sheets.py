@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
-from hf_saliency.maps.attachment import KEY, Provenance, Record
+from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
 from hf_saliency.render.figure import MARGIN, Which, blank, panels_of, place_in, selected, too_narrow
 from hf_saliency.render.files import SETTINGS, SaliencyFigure, drawing, embedded, write
@@ -38,7 +38,7 @@ class Sheets(Sequence[SaliencyFigure]):
     """One figure for each page, in order; all can be saved as one PDF file."""
 
     figures: tuple[SaliencyFigure, ...]
-    record: Record | None = None
+    attachment: Attachment | None = None
 
     @overload
     def __getitem__(self, index: int) -> SaliencyFigure: ...
@@ -46,7 +46,7 @@ class Sheets(Sequence[SaliencyFigure]):
     def __getitem__(self, index: slice) -> Sheets: ...
     def __getitem__(self, index: int | slice) -> SaliencyFigure | Sheets:
         found = self.figures[index]
-        return Sheets(found, self.record) if isinstance(found, tuple) else found
+        return Sheets(found, self.attachment) if isinstance(found, tuple) else found
 
     def __len__(self) -> int:
         return len(self.figures)
@@ -86,7 +86,7 @@ class Sheets(Sequence[SaliencyFigure]):
                 f"as in sheets[0].savefig('page-1.{kind}')."
             )
         level = attachment.checked(provenance)
-        carried = attachment.dumps(self.record, level) if self.record else ""
+        carried = attachment.dumps(self.attachment, level) if self.attachment else ""
         metadata = {"CreationDate": None, **(kwargs.pop("metadata", None) or {})}
         buffer = BytesIO()
         with (
@@ -175,11 +175,11 @@ def sheets(
             raise too_narrow(PanelGrid(panels, points_wide), across, error, "sheets") from error
         pages = _pages(strips, down * 72 - 2 * MARGIN - below, down)
         figures = tuple(_sheet(page, across, points_wide, legend, below) for page in pages)
-    kept = Record(
+    kept = Attachment(
         tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else across, height=down)
     )
     for each in figures:
-        each.record = kept
+        each.attachment = kept
     return Sheets(figures, kept)
 
 

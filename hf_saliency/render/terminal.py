@@ -122,9 +122,9 @@ def chance(target: TargetRow) -> str:
     if target.against is None and target.unit in ("prob", "log_prob"):
         return percent(target.score if target.unit == "prob" else math.exp(target.score))
     for prediction in target.predictions:
-        if prediction.index == target.index:
+        if prediction.class_id == target.class_id:
             return percent(prediction.probability)
-    if target.index is None or not target.predictions:
+    if target.class_id is None or not target.predictions:
         return ""
     return f"<{percent(target.predictions[-1].probability)}"
 
@@ -170,10 +170,10 @@ def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str)
 def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
     """A token in all texts, one a line; in whole characters, as Rich loses parts of an emoji of two styles."""
     token = saliency_map.tokens[column]
-    before = sum(len(text) + 1 for text in saliency_map.texts[: token.text])
+    before = sum(len(text) + 1 for text in saliency_map.texts[: token.text_index])
     if token.start == token.end:
         return before, before
-    start, end = whole_graphemes(saliency_map.texts[token.text], token.start, token.end)
+    start, end = whole_graphemes(saliency_map.texts[token.text_index], token.start, token.end)
     return before + start, before + end
 
 
@@ -218,7 +218,7 @@ def _predictions(target: TargetRow, colored: bool) -> _Items:
     """The model's answers; the one that is explained is marked."""
     items = []
     for prediction in target.predictions:
-        hit = prediction.index == target.index
+        hit = prediction.class_id == target.class_id
         mark, style = ("", "bold underline") if colored else ("*", "")
         label = printable(prediction.label).replace("\n", " ")
         shown = f"{label} {percent(prediction.probability)}"

@@ -338,7 +338,7 @@ class Baseline:
 
 def _counts(encoding: Encoding) -> str:
     """How many tokens each text has."""
-    counts = Counter(token.text for token in encoding.tokens)
+    counts = Counter(token.text_index for token in encoding.tokens)
     return " and ".join(str(counts[number]) for number in range(len(encoding.texts)))
 
 

@@ -67,7 +67,7 @@ def _groups(shown: Encoding, feature: Feature, spans: Spans) -> list[list[int]]:
     for j, token in enumerate(shown.tokens):
         # A token on the border of two spans belongs to the one that holds more of it.
         overlaps = [
-            min(end, token.end) - max(start, token.start) if text == token.text else 0
+            min(end, token.end) - max(start, token.start) if text == token.text_index else 0
             for text, start, end in spans
         ]
         if max(overlaps, default=0) > 0:

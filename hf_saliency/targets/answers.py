@@ -192,7 +192,7 @@ class AnswerSpan(Target):
         if index >= len(row.encoding):
             return "padding"
         token = row.encoding.tokens[index]
-        return row.encoding.texts[token.text][token.start : token.end] or token.piece
+        return row.encoding.texts[token.text_index][token.start : token.end] or token.piece
 
     def _predicted(self, encoding: Encoding, model: TextModel) -> tuple[int, int]:
         """The span in the context with the largest sum of its two logits."""
@@ -212,7 +212,7 @@ class AnswerSpan(Target):
 
 
 def _context(encoding: Encoding) -> list[int]:
-    return [i for i, token in enumerate(encoding.tokens) if token.text == 1 and not token.special]
+    return [i for i, token in enumerate(encoding.tokens) if token.text_index == 1 and not token.special]
 
 
 def _found(answer: str | slice, encoding: Encoding) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def following_rows(
     refs = []
     for i in chosen:
         class_id = encoding.ids[i]
-        before = encoding.texts[0] if encoding.tokens[i].text and len(encoding.starts) == 1 else ""
+        before = encoding.texts[0] if encoding.tokens[i].text_index and len(encoding.starts) == 1 else ""
         if target.token is not None:
             class_id = one_token(target.token, "token", encoding, i, model, before)
         elif target.predicted:
@@ -189,7 +189,7 @@ class Continuation(Target):
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         where = checked(self.where)
-        own = [i for i, token in enumerate(encoding.tokens) if token.text == 1]
+        own = [i for i, token in enumerate(encoding.tokens) if token.text_index == 1]
         if where is None:
             chosen = [i for i in own if not encoding.tokens[i].special]
         else:

@@ -81,7 +81,7 @@ def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tup
     tokens = []
     for piece, i, start, end in zip(pieces, ids, ends, ends[1:], strict=False):
         place = trim(text, min(start, end), end)
-        tokens.append(Token(str(piece), *place, text=1 if before else 0, special=is_special(i, model)))
+        tokens.append(Token(str(piece), *place, text_index=1 if before else 0, special=is_special(i, model)))
     return text, tokens
 
 
@@ -228,7 +228,9 @@ def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) ->
         alone = model.encode(text, "windows", special=False)
         ids, tokens, shift = list(alone.ids), list(alone.tokens), 0
     placed = [
-        dataclasses.replace(token, text=1, start=max(token.start - shift, 0), end=max(token.end - shift, 0))
+        dataclasses.replace(
+            token, text_index=1, start=max(token.start - shift, 0), end=max(token.end - shift, 0)
+        )
         for token in tokens
     ]
     return _extended(prompt, text, ids, placed, model)

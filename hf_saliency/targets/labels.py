@@ -237,7 +237,7 @@ class TokenLabel(Target):
         if row.label or row.position is None:
             return row.label or classes
         token = row.encoding.tokens[row.position]
-        text = row.encoding.texts[token.text][token.start : token.end] or token.piece
+        text = row.encoding.texts[token.text_index][token.start : token.end] or token.piece
         return f"{_quoted(text)}: {classes}"
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
@@ -269,7 +269,7 @@ class TokenLabel(Target):
         for group, class_id in groups:
             refs = tuple(LogitRef(predicted[i] if class_id is None else class_id, i, against) for i in group)
             first, last = encoding.tokens[group[0]], encoding.tokens[group[-1]]
-            text = encoding.texts[first.text][first.start : last.end]
+            text = encoding.texts[first.text_index][first.start : last.end]
             kind = _kind(labels.get(refs[0].class_id, str(refs[0].class_id)))[1]
             label = f"{_quoted(text)}: {kind}"
             rows.append(Row(encoding, refs, group[0], label=label, mean=True, positions=tuple(group)))

@@ -96,7 +96,7 @@ def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
         if not -len(encoding) <= place < len(encoding):
             raise SaliencyError(f"there is no token {place}: the text has {len(encoding)}, counted from 0.")
         return [[place % len(encoding)]]
-    own = [i for i, token in enumerate(encoding.tokens) if token.text == text]
+    own = [i for i, token in enumerate(encoding.tokens) if token.text_index == text]
     spots = [(encoding.tokens[i].start, encoding.tokens[i].end) for i in own]
     found = [[own[i] for i in spans.overlapping(spots, start, stop)] for start, stop in ranges]
     if not any(found):
@@ -155,7 +155,7 @@ def one_token(
             raise SaliencyError(f"{name}={value!r}: the model has the token ids 0 to {model.classes - 1}.")
         return index
     place = encoding.tokens[position]
-    text = encoding.texts[place.text]
+    text = encoding.texts[place.text_index]
     start = len(before) + place.start
     end = start + len(value)
     there = model.encode(before + text[: place.start] + value + text[place.end :], overflow="windows")
@@ -203,7 +203,7 @@ def same_length(
         If it has another number of tokens.
     """
     first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
-    text = encoding.texts[first.text]
+    text = encoding.texts[first.text_index]
     end = first.start + len(value)
     there = model.encode(text[: first.start] + value + text[last.end :], overflow="windows")
     found = spans.overlapping([(token.start, token.end) for token in there.tokens], first.start, end)
@@ -221,7 +221,7 @@ def own_text(encoding: Encoding, position: int, class_id: int, model: TextModel)
     token = encoding.tokens[position]
     if class_id != encoding.ids[position] or class_id == model.tokenizer.unk_token_id:
         return ""
-    return encoding.texts[token.text][token.start : token.end]
+    return encoding.texts[token.text_index][token.start : token.end]
 
 
 def plain_tokens(encoding: Encoding, instead: str) -> list[int]:

@@ -38,7 +38,7 @@ def test_source_and_target_against_dense_autograd(name: str) -> None:
     count = len(source)
     assert heat.texts == (SOURCE, TARGET)
     assert heat.text_names == ("source text", "target text")
-    assert [token.text for token in heat.tokens[:count]] == [0] * count
+    assert [token.text_index for token in heat.tokens[:count]] == [0] * count
     encoder, decoder = (half.get_input_embeddings() for half in (model.get_encoder(), model.get_decoder()))
     read = [token.piece for token in heat.tokens[count:]]
     ids = on.text_model.tokenizer.convert_tokens_to_ids(read)

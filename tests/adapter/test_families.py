@@ -84,7 +84,7 @@ def test_the_hooked_score_is_the_plain_logit(family: str) -> None:
         true = tokenizer(TEXT)["input_ids"][target.position]
         assert target.score == pytest.approx(logits[true].item(), rel=tolerance(family), abs=1e-9)
         best = logits.softmax(-1).topk(3)
-        assert [prediction.index for prediction in target.predictions] == best.indices.tolist()
+        assert [prediction.class_id for prediction in target.predictions] == best.indices.tolist()
         assert [p.probability for p in target.predictions] == pytest.approx(best.values.tolist(), rel=1e-5)
 
 

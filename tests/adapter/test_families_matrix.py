@@ -91,16 +91,16 @@ def reading(entry: Entry, target: hs.TargetRow, inputs: dense.Inputs) -> Callabl
     if entry.head == "question_answering":  # an answer of one token, which is where it starts and ends
         where = target.position
         return lambda output: output["start_logits"][0, where] + output["end_logits"][0, where]
-    assert target.index is not None
+    assert target.class_id is not None
     if entry.head in ("sequence_classification", "multiple_choice"):
-        return lambda output: output["logits"][0, target.index]
+        return lambda output: output["logits"][0, target.class_id]
     assert target.position is not None
     place = target.position
     if entry.head == "seq2seq":
         place -= inputs["input_ids"].shape[1]
     if entry.head in ("causal", "seq2seq"):
         place -= 1
-    return lambda output: output["logits"][0, place, target.index]
+    return lambda output: output["logits"][0, place, target.class_id]
 
 
 def state(model: nn.Module) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def assert_left_padding_is_the_same(
     with torch.no_grad():
         logits = model(**inputs).logits[0, 4:]
     for target in heat.targets:
-        expected = logits[target.position - 1, target.index].item()
+        expected = logits[target.position - 1, target.class_id].item()
         assert target.score == pytest.approx(expected, rel=FLOAT32_PARTS, abs=FLOAT32_PARTS), "left padding"
 
 

@@ -183,7 +183,7 @@ def test_segments_that_are_looked_up_in_the_word_table(family_name: str) -> None
     target = heat.targets[-1]
 
     def score(output: Any) -> torch.Tensor:
-        return output["logits"][0, target.position - 1, target.index]
+        return output["logits"][0, target.position - 1, target.class_id]
 
     with torch.no_grad():
         plain = score(model(**inputs)).item()

@@ -40,7 +40,7 @@ def row(model: Any, tokenizer: Any, heat: hs.SaliencyMap) -> tuple[float, np.nda
     inputs["input_ids"][0, target.position] = tokenizer.mask_token_id
 
     def score(output: Any) -> torch.Tensor:
-        return output["logits"][0, target.position, target.index]
+        return output["logits"][0, target.position, target.class_id]
 
     with torch.no_grad():
         plain = score(model(**inputs)).item()

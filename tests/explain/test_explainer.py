@@ -70,8 +70,8 @@ def test_results_do_not_depend_on_the_budget(explainer: hs.Explainer, budget: in
     )
     for one, other in zip(packed, expected, strict=True):
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-10, atol=0)
-        assert [t.predictions[0].index for t in one.targets] == [
-            t.predictions[0].index for t in other.targets
+        assert [t.predictions[0].class_id for t in one.targets] == [
+            t.predictions[0].class_id for t in other.targets
         ]
 
 
@@ -417,7 +417,7 @@ def test_a_class_that_the_tokenizer_does_not_know() -> None:
     model = tiny.of_class("BertForMaskedLM", vocab_size=60)
     heat = hs.Explainer(model, tiny.tokenizer())("the cat", target=hs.MaskedToken("cat", token=55), top_k=60)
     assert heat.targets[0].label == "id 55"
-    unknown = {one.label for one in heat.targets[0].predictions if one.index >= len(tiny.tokenizer())}
+    unknown = {one.label for one in heat.targets[0].predictions if one.class_id >= len(tiny.tokenizer())}
     assert unknown == {f"id {i}" for i in range(len(tiny.tokenizer()), 60)}
 
 

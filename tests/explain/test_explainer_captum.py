@@ -194,7 +194,7 @@ def test_a_predicted_class_is_that_of_the_text_on_all_the_path() -> None:
     target = hs.MaskedToken(["cat", "it"], predicted=True)
     score, arguments = explainer().captum(TEXT, target=target, baseline=hs.zero_embedding)
     rows = dict(zip(score.names, arguments["additional_forward_args"], strict=True))
-    expected = [row.predictions[0].index for row in explainer()(TEXT, target=target).targets]
+    expected = [row.predictions[0].class_id for row in explainer()(TEXT, target=target).targets]
     assert rows["class_id"][:, 0].tolist() == expected
     found, delta = captum.attr.IntegratedGradients(score).attribute(
         **arguments, n_steps=200, return_convergence_delta=True

@@ -83,7 +83,7 @@ def test_texts_of_a_pair_are_kept_apart() -> None:
         targets=(maps.target("x", 2),),
     )
     (found,) = aligned([pair])
-    assert [(t.text, t.start) for t in found.tokens] == [(0, 0), (0, 2), (1, 0)]
+    assert [(t.text_index, t.start) for t in found.tokens] == [(0, 0), (0, 2), (1, 0)]
     np.testing.assert_array_equal(found.scores, [[1, 2, 4]])
     assert found.targets[0].position == 2
 

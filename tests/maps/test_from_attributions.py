@@ -35,7 +35,7 @@ def of(attributions: Any, encoded: Any = None, **options: Any) -> hs.SaliencyMap
 
 
 def slices(made: hs.SaliencyMap) -> list[str]:
-    return [made.texts[token.text][token.start : token.end] for token in made.tokens]
+    return [made.texts[token.text_index][token.start : token.end] for token in made.tokens]
 
 
 # Shapes
@@ -277,7 +277,7 @@ def test_pairs() -> None:
     made = of(values(9)[:8], encoded, text=pair)
     assert made.texts == pair
     assert slices(made) == ["", "The", "cat", "", "it", "learn", "ed", ""]
-    assert [token.text for token in made.tokens] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert [token.text_index for token in made.tokens] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert [(t.start, t.end) for t in made.tokens if t.special] == [(0, 0), (7, 7), (10, 10)]
     for wrong in ("The cat", ("The cat",), ("The cat", 3)):
         with pytest.raises(hs.SaliencyError, match="give the two strings of the pair"):

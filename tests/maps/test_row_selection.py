@@ -55,7 +55,12 @@ def test_select_says_what_is_not_there(which: Any, message: str) -> None:
 
 
 def test_select_by_word_asks_the_text_of_the_token_and_for_a_shared_character() -> None:
-    tokens = (Token("a", 0, 1), Token("▁", 1, 1), Token("a", 0, 1, text=1), Token("b", 0, 1, text=2))
+    tokens = (
+        Token("a", 0, 1),
+        Token("▁", 1, 1),
+        Token("a", 0, 1, text_index=1),
+        Token("b", 0, 1, text_index=2),
+    )
     rows = (*(target(str(i), i) for i in range(4)), target("none", None))
     heat = SaliencyMap(("ab", "a", "b"), tokens, rows, np.ones((5, 4)), "own")
     assert [row.label for row in heat.select("ab").targets] == ["0"]

@@ -113,7 +113,7 @@ def test_rows_hold_plain_numbers() -> None:
     )
     assert row == TargetRow("x", 1, float(np.float32(0.1)), predictions=(Prediction("y", 2, 0.5),))
     assert [type(row.position), type(row.score), type(row.predictions)] == [int, float, tuple]
-    assert [type(row.predictions[0].index), type(row.predictions[0].probability)] == [int, float]
+    assert [type(row.predictions[0].class_id), type(row.predictions[0].probability)] == [int, float]
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_rows_hold_plain_numbers() -> None:
         ({"texts": ("short",)}, "lies outside the texts given"),
         ({"tokens": (Token("a", 3, 2),) * 8}, "lies outside the texts given"),
         ({"tokens": (Token("a", -1, 2),) * 8}, "lies outside the texts given"),
-        ({"tokens": (Token("a", 0, 2, text=1),) * 8}, "lies outside the texts given"),
-        ({"tokens": (Token("a", 0, 2, text=-1),) * 8}, "lies outside the texts given"),
+        ({"tokens": (Token("a", 0, 2, text_index=1),) * 8}, "lies outside the texts given"),
+        ({"tokens": (Token("a", 0, 2, text_index=-1),) * 8}, "lies outside the texts given"),
         ({"targets": (target("a", 8),) * 6}, "stands at a token that is not there: there are 8"),
         ({"targets": (target("a", -1),) * 6}, "stands at a token that is not there"),
         ({"text_names": ("a", "b")}, "text_names has 2 names for 1 texts: give one for each text"),

@@ -183,8 +183,8 @@ def test_merge_covers_every_index_once_and_follows_its_rule(data: st.DataObject)
 
 
 def test_a_token_holds_plain_numbers() -> None:
-    token = Token("x", np.int64(1), np.int32(2), text=np.int64(0), special=np.True_)
-    assert [type(value) for value in (token.start, token.end, token.text, token.special)] == [
+    token = Token("x", np.int64(1), np.int32(2), text_index=np.int64(0), special=np.True_)
+    assert [type(value) for value in (token.start, token.end, token.text_index, token.special)] == [
         int,
         int,
         int,

@@ -232,3 +232,11 @@ def test_names_of_texts_are_saved_where_there_are_any() -> None:
     assert storage.loads(storage.dumps(named), SaliencyMap) == named != sweep()
     assert "text_names" not in json.loads(storage.dumps(sweep()))["map"]
     assert storage.loads(storage.dumps(sweep()), SaliencyMap).text_names == ()
+
+
+def test_a_file_of_the_first_release_still_loads() -> None:
+    """Byte for byte as it was written when tokens had ``text`` and targets ``index``."""
+    heat = SaliencyMap.load(Path(__file__).parent / "data" / "first_format.json")
+    assert [token.text_index for token in heat.tokens] == [0, 0, 1]
+    assert (heat.targets[0].class_id, heat.targets[0].predictions[0].class_id) == (3, 3)
+    assert storage.dumps(heat) == (Path(__file__).parent / "data" / "first_format.json").read_text("utf-8")

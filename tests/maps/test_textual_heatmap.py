@@ -119,8 +119,8 @@ def test_two_texts_are_set_apart() -> None:
         Token("<s>", 0, 0, special=True),
         Token("a", 0, 1),
         Token("</s>", 1, 1, special=True),
-        Token("b", 1, 2, text=1),
-        Token("c", 2, 3, text=1),
+        Token("b", 1, 2, text_index=1),
+        Token("c", 2, 3, text_index=1),
     )
     targets = tuple(target("x", i) for i in (1, 3, 4))
     heat = SaliencyMap(("a\n", "\tbc."), tokens, targets, np.ones((3, 5)), "gradient_norm")
@@ -130,7 +130,9 @@ def test_two_texts_are_set_apart() -> None:
         heat,
         texts=("a", "bc."),
         tokens=tokens[:1]
-        + tuple(dataclasses.replace(t, start=t.start - t.text, end=t.end - t.text) for t in tokens[1:]),
+        + tuple(
+            dataclasses.replace(t, start=t.start - t.text_index, end=t.end - t.text_index) for t in tokens[1:]
+        ),
     ).drop_special()
     assert spelled(bare.to_textual_heatmap()) == "a< >bc<.>"
 

@@ -82,10 +82,15 @@ def test_pieces_that_share_a_character_are_one_column() -> None:
 
 
 def test_words_stay_within_their_text() -> None:
-    tokens = (Token("a", 0, 1), Token("b", 1, 2), Token("a", 0, 1, text=1), Token("b", 1, 2, text=1))
+    tokens = (
+        Token("a", 0, 1),
+        Token("b", 1, 2),
+        Token("a", 0, 1, text_index=1),
+        Token("b", 1, 2, text_index=1),
+    )
     heat = SaliencyMap(("ab", "ab"), tokens, (target("x", 3),), np.array([[1.0, 2, 3, 4]]), "own")
     np.testing.assert_array_equal(heat.words().scores, [[3, 7]])
-    assert [token.text for token in heat.words().tokens] == [0, 1]
+    assert [token.text_index for token in heat.words().tokens] == [0, 1]
     assert heat.words().targets[0].position == 1
 
 
@@ -122,14 +127,16 @@ def test_words_are_whole_words_and_keep_every_target_in_its_place(heat: Saliency
     part = heat.words()
     for number, text in enumerate(heat.texts):
         for start, end in spans.words(text):
-            plain = [(t.start, t.end) if t.text == number and not t.special else (0, 0) for t in part.tokens]
+            plain = [
+                (t.start, t.end) if t.text_index == number and not t.special else (0, 0) for t in part.tokens
+            ]
             assert len(spans.overlapping(plain, start, end)) <= 1
     for old, new in zip(heat.targets, part.targets, strict=True):
         if old.position is None:
             assert new.position is None
         else:
             was, now = heat.tokens[old.position], part.tokens[new.position]
-            assert (now.text, now.special) == (was.text, was.special)
+            assert (now.text_index, now.special) == (was.text_index, was.special)
             assert now.start <= was.start <= was.end <= now.end
             assert dataclasses.replace(new, position=old.position, score=0.0) == dataclasses.replace(
                 old, score=0.0

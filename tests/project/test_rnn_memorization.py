@@ -89,7 +89,7 @@ def test_a_plain_module_goes_through_the_explainer_once_it_is_registered(
             embeds = model.words(ids).detach().requires_grad_()
             hidden = model.layers(embeds + model.genres.weight[1])[0]
             (gradient,) = torch.autograd.grad(
-                model.head(hidden)[0, target.position - 1, target.index], embeds
+                model.head(hidden)[0, target.position - 1, target.class_id], embeds
             )
             expected = (gradient[0] @ model.words.weight.T).norm(dim=-1)
             np.testing.assert_allclose(row, expected.detach(), rtol=1e-10, atol=1e-15)

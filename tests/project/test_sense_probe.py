@@ -132,7 +132,7 @@ def test_it_learns_and_is_explained_by_names(
     with pytest.raises(hs.SaliencyError, match=r"hs\.TokenLabel\(\) for labels of tokens"):
         explainer("The pump will work.")
     for target in heat.targets:
-        assert [senses.names[one.index] for one in target.predictions] == [
+        assert [senses.names[one.class_id] for one in target.predictions] == [
             one.label for one in target.predictions
         ]
         assert len(target.predictions) == 3

@@ -19,8 +19,8 @@ from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
 def kept(mark: Any, **options: Any) -> Any:
     found = figure(saliency_map("a b c"), mark=mark, **options)
     assert isinstance(found, SaliencyFigure)
-    assert found.record
-    return json.loads(json.dumps(found.record.drawing))
+    assert found.attachment
+    return json.loads(json.dumps(found.attachment.drawing))
 
 
 @pytest.mark.parametrize(

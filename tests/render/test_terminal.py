@@ -42,7 +42,7 @@ def a_map(rows: int = 1, **changes: Any) -> SaliencyMap:
 
 def scored(index: int) -> SaliencyMap:
     heat = a_map()
-    return replace(heat, targets=(replace(heat.targets[0], index=index),))
+    return replace(heat, targets=(replace(heat.targets[0], class_id=index),))
 
 
 def printed(
@@ -56,7 +56,7 @@ def printed(
     system = system or ("truecolor" if color else None)
     console = Console(file=file, width=width, force_terminal=bool(system), color_system=system)
     known = ids or (5,) * len(saliency_map.targets)
-    targets = [replace(target, index=i) for target, i in zip(saliency_map.targets, known, strict=True)]
+    targets = [replace(target, class_id=i) for target, i in zip(saliency_map.targets, known, strict=True)]
     console.print(terminal.report(console, replace(saliency_map, targets=tuple(targets))))
     return file.getvalue()
 
@@ -134,7 +134,7 @@ def test_a_row_of_zeros_has_no_color() -> None:
 )
 def test_chance(changes: dict[str, Any], class_id: int | None, expected: str) -> None:
     target = dataclasses.replace(a_map().targets[0], **changes)
-    assert terminal.chance(replace(target, index=class_id)) == expected
+    assert terminal.chance(replace(target, class_id=class_id)) == expected
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:

@@ -76,7 +76,9 @@ def maps(draw: st.DrawFn, scores: st.SearchStrategy[float] = floats) -> Saliency
     for _ in range(draw(st.integers(0, 6))):
         number = draw(st.integers(0, len(given) - 1))
         place = draw(spans(given[number]))
-        tokens.append(Token(draw(st.text(max_size=3)), *place, text=number, special=draw(st.booleans())))
+        tokens.append(
+            Token(draw(st.text(max_size=3)), *place, text_index=number, special=draw(st.booleans()))
+        )
     position = st.none() | st.integers(0, len(tokens) - 1) if tokens else st.none()
     prediction = st.builds(Prediction, st.text(max_size=3), st.integers(0, 9), st.floats())
     row = st.builds(

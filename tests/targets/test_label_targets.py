@@ -88,9 +88,9 @@ def test_both_segments_are_in_the_map() -> None:
     heat = explainer(PAIR)
     assert heat.texts == PAIR
     assert heat.labels[1:5] == ("the", "cat", "sat", "[SEP]")
-    words = [PAIR[token.text][token.start : token.end] for token in heat.tokens if not token.special]
+    words = [PAIR[token.text_index][token.start : token.end] for token in heat.tokens if not token.special]
     assert words == ["the", "cat", "sat", "it", "learn", "ed", "music", ",", "the", "dog"]
-    assert [token.text for token in heat.tokens if not token.special] == [0] * 3 + [1] * 7
+    assert [token.text_index for token in heat.tokens if not token.special] == [0] * 3 + [1] * 7
 
 
 def test_the_predicted_label_and_a_contrast() -> None:
@@ -100,7 +100,7 @@ def test_the_predicted_label_and_a_contrast() -> None:
     assert row.label == LABELS[int(values.argmax())] == row.predictions[0].label
     assert row.predictions[0].probability == pytest.approx(values.softmax(-1).max().item())
     (row,) = explainer(TEXT, target=hs.Label("entailment", against=2)).targets
-    assert (row.label, row.against, row.index) == ("entailment", "neutral", 1)
+    assert (row.label, row.against, row.class_id) == ("entailment", "neutral", 1)
     assert row.score == pytest.approx((values[1] - values[2]).item(), rel=1e-12)
     found = explainer(TEXT, target=hs.Label(1, against="neutral"), method="input_x_gradient").scores
     each = explainer(TEXT, target=hs.Label([1, 2]), method="input_x_gradient").scores
@@ -189,7 +189,7 @@ def test_two_labels_of_one_name() -> None:
     on = hs.Explainer(model, tiny.tokenizer())
     with pytest.raises(hs.SaliencyError, match="the labels 0, 2 are all called 'a': give an index"):
         on(TEXT, target=hs.Label("a"))
-    assert on(TEXT, target=hs.Label(np.int64(2))).targets[0].index == 2
+    assert on(TEXT, target=hs.Label(np.int64(2))).targets[0].class_id == 2
 
 
 class Bare(nn.Module):
@@ -265,7 +265,7 @@ def test_every_token_against_dense_autograd() -> None:
     assert [row.position for row in heat.targets] == list(range(1, len(ids) - 1))
     for row, found in zip(heat.targets, heat.scores, strict=True):
         best = int(values[row.position].argmax())
-        assert row.index == best
+        assert row.class_id == best
         assert row.score == pytest.approx(values[row.position, best].item(), rel=1e-12)
         expected = reference.dense(
             [(module, ids)], lambda at=row.position, i=best: logits(explainer, NAMES)[at, i]

@@ -151,7 +151,7 @@ def test_a_given_continuation_is_told_apart_from_its_prompt() -> None:
     heat = on(("the cat sat", " on a mat"), target=hs.Continuation())
     assert heat.texts == ("the cat sat", " on a mat")
     assert heat.text_names == ("prompt", "continuation")
-    assert [token.text for token in heat.tokens] == [0, 0, 0, 0, 1, 1, 1]
+    assert [token.text_index for token in heat.tokens] == [0, 0, 0, 0, 1, 1, 1]
     assert heat.labels == ("[CLS]", "the", "cat", "sat", "on", "a", "mat")
     assert [(row.label, row.position) for row in heat.targets] == [("on", 4), ("a", 5), ("mat", 6)]
     whole = on("the cat sat on a mat", target=hs.NextToken(["on", "a", "mat"]))

@@ -55,7 +55,7 @@ def test_the_predicted_answer_is_the_best_span_of_the_context() -> None:
     on = answers()
     heat = on((QUESTION, CONTEXT))
     output = plain(on, QUESTION, CONTEXT)
-    own = [i for i, token in enumerate(heat.tokens) if token.text == 1 and not token.special]
+    own = [i for i, token in enumerate(heat.tokens) if token.text_index == 1 and not token.special]
     sums = {
         (i, j): (output.start_logits[0, i] + output.end_logits[0, j]).item()
         for i in own
@@ -182,7 +182,7 @@ def test_two_texts_are_compared(pooling: Any, metric: Any) -> None:
     value = score(pooled(PAIR[0]), pooled(PAIR[1]))
     assert heat.targets[0].score == pytest.approx(value.item(), rel=1e-10)
     assert heat.targets[0].unit == "value"
-    assert [token.text for token in heat.tokens] == [0] * 8 + [1] * 5
+    assert [token.text_index for token in heat.tokens] == [0] * 8 + [1] * 5
     module, tokenizer = on.text_model.model.get_input_embeddings(), on.text_model.tokenizer
     fixed = [pooled(text).detach() for text in PAIR]
     expected = [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_saliency.maps import attachment
-from hf_saliency.maps.attachment import KEY, Provenance, Record
+from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.palette import DARK, LIGHT, Palette
 from hf_saliency.render.colors import number
 from hf_saliency.render.html.facets import LEVELS, Facet, settings, shade
@@ -28,7 +28,7 @@ class Part:
     start: tuple[int, int]
 
 
-def document(parts: Sequence[Part], heading: str, kept: Record, level: Provenance) -> str:
+def document(parts: Sequence[Part], heading: str, kept: Attachment, level: Provenance) -> str:
     """The whole page.
 
     Parameters
@@ -204,7 +204,7 @@ def _items(pairs: Any) -> str:
     )
 
 
-def _about(kept: Record) -> str:
+def _about(kept: Attachment) -> str:
     """How the maps were made."""
     found = ""
     for recipe in kept.recipes:

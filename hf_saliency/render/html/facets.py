@@ -173,7 +173,7 @@ def _short(value: float) -> float | int:
 def _prediction(target: TargetRow, rank: int) -> tuple[str, str, bool]:
     one = target.predictions[rank]
     probability = "<0.01" if one.probability < 0.005 else decimals(one.probability)
-    return clean(one.label.strip() or one.label), probability, one.index == target.index
+    return clean(one.label.strip() or one.label), probability, one.class_id == target.class_id
 
 
 def groups(maps: Sequence[SaliencyMap]) -> list[list[int]]:
@@ -191,7 +191,7 @@ def comparable(maps: Sequence[SaliencyMap]) -> list[SaliencyMap]:
 
 
 def _places(one: SaliencyMap) -> list[tuple[int, int, int, str]]:
-    return [(t.text, t.start, t.end, t.piece if t.start == t.end else "") for t in one.tokens]
+    return [(t.text_index, t.start, t.end, t.piece if t.start == t.end else "") for t in one.tokens]
 
 
 def settings(identifier: str, facets: Sequence[Facet]) -> Mapping[str, Any]:

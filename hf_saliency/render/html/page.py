@@ -9,7 +9,7 @@ from typing import cast
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
-from hf_saliency.maps.attachment import Provenance, Record
+from hf_saliency.maps.attachment import Attachment, Provenance
 from hf_saliency.maps.document import write_file
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, rows_of
 from hf_saliency.render.colors import Colors
@@ -92,7 +92,7 @@ def page(
     titles = titles_of(title, chosen)
     visible = [shown(one, special=special, words=words) for one in chosen]
     parts = _parts(visible, titles, normalize, top_k, select)
-    kept = Record(tuple(chosen), {"titles": titles, "normalize": normalize})
+    kept = Attachment(tuple(chosen), {"titles": titles, "normalize": normalize})
     text = document(parts, heading or "Saliency map", kept, level)
     write_file(path, text.encode())
     return Path(path)

@@ -134,10 +134,10 @@ def _telling(part: SaliencyMap) -> SaliencyMap:
     """A map without the texts that are zero throughout and hold no target, unless all are."""
     places = {place for target in part.targets for place in target.positions}
     nonzero = set(np.flatnonzero((part.scores != 0).any(axis=0)).tolist())
-    every = {token.text for token in part.tokens}
-    kept = {part.tokens[column].text for column in places | nonzero}
+    every = {token.text_index for token in part.tokens}
+    kept = {part.tokens[column].text_index for column in places | nonzero}
     if not kept or kept == every:
         return part
-    columns = [i for i, token in enumerate(part.tokens) if token.text in kept]
+    columns = [i for i, token in enumerate(part.tokens) if token.text_index in kept]
     less = part.part(range(len(part.targets)), columns)
     return dataclasses.replace(less, arguments={**less.arguments, "zero_texts": len(every) - len(kept)})

@@ -81,7 +81,7 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyM
 def breaks(part: SaliencyMap) -> tuple[int, ...]:
     """The columns at which another text begins."""
     pairs = enumerate(itertools.pairwise(part.tokens), start=1)
-    return tuple(i for i, (before, token) in pairs if before.text != token.text)
+    return tuple(i for i, (before, token) in pairs if before.text_index != token.text_index)
 
 
 def name(label: str) -> str:
@@ -110,7 +110,7 @@ def text_headings(part: SaliencyMap) -> dict[int, str]:
     """The name of each text by the column at which it begins; nothing where no text has a name."""
     if not any(part.text_names):
         return {}
-    return {column: text_heading(part, part.tokens[column].text) for column in (0, *breaks(part))}
+    return {column: text_heading(part, part.tokens[column].text_index) for column in (0, *breaks(part))}
 
 
 def fitting(

@@ -54,7 +54,7 @@ def test_a_name_stands_above_the_lines_of_its_text() -> None:
 
 
 def test_a_name_stands_on_the_side_where_its_text_begins() -> None:
-    tokens = tuple(replace(token, start=4, end=8) if token.text else token for token in NAMED.tokens)
+    tokens = tuple(replace(token, start=4, end=8) if token.text_index else token for token in NAMED.tokens)
     drawn = found(replace(NAMED, texts=("one two", "שלום עולם"), tokens=tokens), Highlight())
     assert drawn["question"].get_position()[0] < 10 < 150 < drawn["context"].get_position()[0]
 

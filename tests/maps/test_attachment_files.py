@@ -15,15 +15,15 @@ import sample_maps as maps
 from PIL import Image, PngImagePlugin
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import attachment as carriers, attachment as record
-from hf_saliency.maps.attachment import KEY, Record
+from hf_saliency.maps import attachment
+from hf_saliency.maps.attachment import KEY, Attachment
 from hf_saliency.render.figure import figure
 from hf_saliency.render.files import SaliencyFigure
 from hf_saliency.render.marks import Highlight
 from hf_saliency.render.sheets import sheets
 
 KINDS = ("pdf", "png", "svg", "svgz")
-LINE = record.dumps(Record((maps.sweep(),)))
+LINE = attachment.dumps(Attachment((maps.sweep(),)))
 
 
 def drawn(*given: Any, **options: Any) -> SaliencyFigure:
@@ -38,7 +38,7 @@ def test_a_file_carries_all_of_its_maps(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{kind}"
     drawn(heat, other).savefig(path)
     path = path.rename(tmp_path / "named.otherwise")
-    assert carriers.read_maps(path) == [heat, other]
+    assert attachment.read_maps(path) == [heat, other]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,34 +46,34 @@ def test_less_is_carried_where_less_is_wanted(kind: str, tmp_path: Path) -> None
     heat = maps.sweep(provenance={"model": "a/b"})
     path = tmp_path / f"a.{kind}"
     drawn(heat).savefig(path, provenance="recipe")
-    assert carriers.read(path).recipes == (record.recipe(heat),)
+    assert attachment.read(path).recipes == (attachment.recipe(heat),)
     with pytest.raises(SaliencyError, match=r"provenance='recipe' and carries no text and no scores"):
-        carriers.read_maps(path)
+        attachment.read_maps(path)
     bare = path.stat().st_size
     drawn(heat).savefig(path, provenance="none")
     assert path.stat().st_size < bare
     assert KEY.encode() not in path.read_bytes() or kind == "svg"
     with pytest.raises(SaliencyError, match="carries no saliency map"):
-        carriers.read(path)
+        attachment.read(path)
 
 
 def test_only_the_targets_drawn_are_carried(tmp_path: Path) -> None:
     drawn(targets=["end", 0]).savefig(tmp_path / "a.pdf")
-    assert carriers.read_maps(tmp_path / "a.pdf") == [maps.sweep().select("end", 0)]
+    assert attachment.read_maps(tmp_path / "a.pdf") == [maps.sweep().select("end", 0)]
 
 
 def test_sheets_carry_their_maps_once(tmp_path: Path) -> None:
     found = sheets([maps.sweep(), maps.sweep(method="saliency")], Highlight(), width=3.0, height=2.0)
     assert len(found) > 1
     found.savefig(tmp_path / "a.pdf")
-    assert carriers.read_maps(tmp_path / "a.pdf") == [maps.sweep(), maps.sweep(method="saliency")]
+    assert attachment.read_maps(tmp_path / "a.pdf") == [maps.sweep(), maps.sweep(method="saliency")]
     found[1].savefig(tmp_path / "b.png")
-    assert len(carriers.read_maps(tmp_path / "b.png")) == 2
+    assert len(attachment.read_maps(tmp_path / "b.png")) == 2
     found.savefig(tmp_path / "a.pdf", provenance="recipe")
-    assert carriers.read(tmp_path / "a.pdf").maps == ()
+    assert attachment.read(tmp_path / "a.pdf").maps == ()
     found[:1].savefig(tmp_path / "a.pdf", provenance="none")
     with pytest.raises(SaliencyError, match="carries no saliency map"):
-        carriers.read(tmp_path / "a.pdf")
+        attachment.read(tmp_path / "a.pdf")
 
 
 @pytest.mark.parametrize("kind", ["eps", "ps", "pgf", "jpg", "webp", "tif"])
@@ -82,7 +82,7 @@ def test_other_formats_carry_nothing_of_the_map(kind: str, tmp_path: Path) -> No
     drawn().savefig(path)
     assert b"zlib,base64" not in path.read_bytes()
     with pytest.raises(SaliencyError, match="is no file that carries saliency maps"):
-        carriers.read(path)
+        attachment.read(path)
 
 
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_metadata_of_ones_own_stays(tmp_path: Path) -> None:
         path = tmp_path / f"a.{kind}"
         drawn().savefig(path, metadata={key: "mine"})
         assert b"mine" in path.read_bytes()
-        assert carriers.read_maps(path) == [maps.sweep()]
+        assert attachment.read_maps(path) == [maps.sweep()]
 
 
 def test_a_notebooks_image_carries_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(drawn()._repr_png_())
     with pytest.raises(SaliencyError, match="carries no saliency map"):
-        carriers.read(tmp_path / "a.png")
+        attachment.read(tmp_path / "a.png")
 
 
 def test_a_pdf_that_another_program_saved_is_read_if_it_kept_its_info(tmp_path: Path) -> None:
@@ -115,24 +115,24 @@ def test_a_pdf_that_another_program_saved_is_read_if_it_kept_its_info(tmp_path: 
     writer = pypdf.PdfWriter(clone_from=tmp_path / "a.pdf")
     writer.compress_identical_objects()
     writer.write(tmp_path / "b.pdf")
-    assert carriers.read_maps(tmp_path / "b.pdf") == [maps.sweep()]
+    assert attachment.read_maps(tmp_path / "b.pdf") == [maps.sweep()]
 
 
 def test_an_svg_that_another_program_saved_is_read(tmp_path: Path) -> None:
     text = f'<?xml version="1.0"?><s:svg xmlns:s="x"><s:metadata\n a="b" id="{KEY}">\n {LINE}\n</s:metadata></s:svg>'
     (tmp_path / "a.svg").write_text(text)
-    assert carriers.read_maps(tmp_path / "a.svg") == [maps.sweep()]
+    assert attachment.read_maps(tmp_path / "a.svg") == [maps.sweep()]
 
 
 def test_a_maps_own_file_is_read(tmp_path: Path) -> None:
     maps.sweep().save(tmp_path / "a.json")
-    assert carriers.read_maps(tmp_path / "a.json") == [maps.sweep()]
+    assert attachment.read_maps(tmp_path / "a.json") == [maps.sweep()]
 
 
 def refusal(path: Path, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(SaliencyError) as caught:
-        carriers.read(path)
+        attachment.read(path)
     return str(caught.value)
 
 
@@ -159,7 +159,7 @@ def test_any_byte_may_be_wrong(kind: str, tmp_path: Path) -> None:
         damaged[i] ^= 0x15
         path.write_bytes(damaged)
         try:
-            found = carriers.read_maps(path)
+            found = attachment.read_maps(path)
         except SaliencyError:
             continue
         assert found == [maps.sweep()]
@@ -178,11 +178,11 @@ def test_what_is_no_carrier_is_refused(tmp_path: Path) -> None:
     assert "damaged gzip" in refusal(path, b"\x1f\x8b nothing")
     assert "starts with '7'" in refusal(path, f'<svg><metadata id="{KEY}">7</metadata></svg>'.encode())
     with pytest.raises(SaliencyError, match=r"cannot read '.*none': No such file"):
-        carriers.read(tmp_path / "none")
+        attachment.read(tmp_path / "none")
     with pytest.raises(SaliencyError, match="cannot read"):
-        carriers.read(tmp_path)
+        attachment.read(tmp_path)
     with pytest.raises(SaliencyError, match="cannot read"):
-        carriers.read("a\0b")
+        attachment.read("a\0b")
 
 
 def test_entities_are_refused_before_they_grow(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_entities_are_refused_before_they_grow(tmp_path: Path) -> None:
 
 
 def test_files_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(carriers, "_LARGEST_FILE", 2**20)
+    monkeypatch.setattr(attachment, "_LARGEST_FILE", 2**20)
     assert "is larger than 1 MiB" in refusal(tmp_path / "a", b"%PDF" + b" " * 2**20)
     assert "unpacks to more than any figure" in refusal(
         tmp_path / "a", gzip.compress(b"<svg>" + b" " * 2**21)
@@ -215,4 +215,4 @@ def test_a_forged_png_text_is_refused(tmp_path: Path) -> None:
     info.add_itxt(KEY, "x" * 1000, zip=True)
     Image.new("L", (1, 1)).save(tmp_path / "a.png", pnginfo=info)
     with pytest.raises(SaliencyError, match="is damaged"):
-        carriers.read(tmp_path / "a.png")
+        attachment.read(tmp_path / "a.png")

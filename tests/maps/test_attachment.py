@@ -13,8 +13,8 @@ import sample_maps as maps
 from hypothesis import given, settings
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import attachment as record, document as storage
-from hf_saliency.maps.attachment import Record
+from hf_saliency.maps import attachment, document as storage
+from hf_saliency.maps.attachment import Attachment
 from hf_saliency.maps.saliency_map import SaliencyMap
 
 SECRET = "un-\nbelievable"  # of maps.TEXT
@@ -32,12 +32,12 @@ def unpacked(line: str) -> Any:
 @settings(max_examples=30, deadline=None)
 @given(maps.maps(), maps.maps())
 def test_maps_come_back_equal(one: SaliencyMap, other: SaliencyMap) -> None:
-    line = record.dumps(Record((one, other), {"width": 3.25}))
-    found = record.loads(line, "f")
+    line = attachment.dumps(Attachment((one, other), {"width": 3.25}))
+    found = attachment.loads(line, "f")
     assert list(found.maps) == [one, other]
     assert found.drawing == {"width": 3.25}
     assert line.isascii()
-    assert record.dumps(found) == line
+    assert attachment.dumps(found) == line
 
 
 def test_a_recipe_has_neither_text_nor_scores() -> None:
@@ -50,13 +50,13 @@ def test_a_recipe_has_neither_text_nor_scores() -> None:
         },
         provenance={"model": "a/b", "revision": "abc", "torch": "2.6"},
     )
-    whole = Record((heat,), {"titles": ["secret"], "width": 2.0})
-    line = record.dumps(whole, "recipe")
+    whole = Attachment((heat,), {"titles": ["secret"], "width": 2.0})
+    line = attachment.dumps(whole, "recipe")
     text = json.dumps(unpacked(line))
     for word in ("believable", "secret", "Secret", "scores", "tokens", "##able", "OTHER"):
         assert word not in text
-    assert "believable" in json.dumps(unpacked(record.dumps(whole)))
-    found = record.loads(line, "f")
+    assert "believable" in json.dumps(unpacked(attachment.dumps(whole)))
+    found = attachment.loads(line, "f")
     assert found.maps == ()
     (recipe,) = found.recipes
     assert recipe["arguments"] == {
@@ -72,32 +72,32 @@ def test_a_recipe_has_neither_text_nor_scores() -> None:
 
 def test_the_digest_is_that_of_the_maps_own_file() -> None:
     heat = maps.sweep()
-    assert record.recipe(heat)["sha256"] == json.loads(storage.dumps(heat))["sha256"]
-    assert record.recipe(heat) != record.recipe(dataclasses.replace(heat, scores=heat.scores + 1))
+    assert attachment.recipe(heat)["sha256"] == json.loads(storage.dumps(heat))["sha256"]
+    assert attachment.recipe(heat) != attachment.recipe(dataclasses.replace(heat, scores=heat.scores + 1))
 
 
 def test_a_baseline_that_is_a_function_keeps_its_name() -> None:
-    kept = record.recipe(maps.sweep(arguments={"baseline": "mask_embedding"}))["arguments"]
+    kept = attachment.recipe(maps.sweep(arguments={"baseline": "mask_embedding"}))["arguments"]
     assert kept == {"baseline": "mask_embedding"}
-    assert record.recipe(maps.sweep(arguments={"baseline": "paris"}))["arguments"] == {
+    assert attachment.recipe(maps.sweep(arguments={"baseline": "paris"}))["arguments"] == {
         "baseline": "(left out)"
     }
 
 
 def test_none_is_nothing_and_other_words_are_refused() -> None:
-    assert record.dumps(Record((maps.sweep(),)), "none") == ""
+    assert attachment.dumps(Attachment((maps.sweep(),)), "none") == ""
     with pytest.raises(SaliencyError, match="provenance='all': choose 'map', 'recipe' or 'none'"):
-        record.checked("all")
+        attachment.checked("all")
 
 
 def test_maps_too_large_leave_their_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "_LARGEST", 1500)
-    found = record.loads(record.dumps(Record((maps.sweep(),))), "f")
+    monkeypatch.setattr(attachment, "_LARGEST", 1500)
+    found = attachment.loads(attachment.dumps(Attachment((maps.sweep(),))), "f")
     assert (found.maps, len(found.recipes)) == ((), 1)
 
 
 def forged(**changes: Any) -> dict[str, Any]:
-    return {**unpacked(record.dumps(Record((maps.sweep(),)))), **changes}
+    return {**unpacked(attachment.dumps(Attachment((maps.sweep(),)))), **changes}
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -161,16 +161,16 @@ ROW = {"label": "a", "position": 0, "score": 1.0, "predictions": []}
 )
 def test_what_is_damaged_or_forged_is_refused(line: str) -> None:
     with pytest.raises(SaliencyError, match="f"):
-        record.loads(line, "f")
+        attachment.loads(line, "f")
 
 
 def test_forgeries_differ_from_what_is_read() -> None:
-    assert record.loads(packed(content()), "f").maps == (maps.sweep(),)
-    assert record.loads(packed(forged()), "f").maps == (maps.sweep(),)
+    assert attachment.loads(packed(content()), "f").maps == (maps.sweep(),)
+    assert attachment.loads(packed(forged()), "f").maps == (maps.sweep(),)
 
 
 def test_a_bomb_does_not_go_off() -> None:
-    bomb = packed(b" " * (record._LARGEST + 1))
+    bomb = packed(b" " * (attachment._LARGEST + 1))
     assert len(bomb) < 2**20
     with pytest.raises(SaliencyError, match="it holds more than 64 MiB"):
-        record.loads(bomb, "f")
+        attachment.loads(bomb, "f")
