@@ -40,6 +40,7 @@ from .maps.attachment import read_maps as read_maps
 from .maps.compare import Agreement as Agreement, agreement as agreement, aligned as aligned
 from .maps.saliency_map import Prediction as Prediction, SaliencyMap as SaliencyMap, TargetRow as TargetRow
 from .maps.spans import Token as Token
+from .maps.table import Table as Table
 from .render.figure import figure as figure
 from .render.html.page import page as page
 from .render.latex import to_latex as to_latex

@@ -77,7 +77,7 @@ def demo(
 ) -> None:
     """Explain a sentence with the bundled model; write figures, scores and a log into a folder."""
     with reported(debug):
-        from hf_saliency.maps.document import write_file
+        from hf_saliency.maps.storage import write_file
 
         try:
             output.mkdir(parents=True, exist_ok=True)

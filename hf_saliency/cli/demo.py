@@ -20,7 +20,7 @@ SENTENCE_WORDS = ["grammar", "education", "linguists"]
 
 def demo_files(folder: Path, heat: hs.SaliencyMap) -> list[Path]:
     """The scores first: should a figure fail, they are not lost."""
-    from hf_saliency.maps.document import write_file
+    from hf_saliency.maps.storage import write_file
 
     scores, table, data = (
         folder / name for name in ("scores.json", "predictions.tsv", "textual_heatmap.json")

@@ -86,7 +86,7 @@ def write(
 
 def _save(maps: Sequence[hs.SaliencyMap], path: Path) -> None:
     if path.suffix.lower() == ".csv":
-        from hf_saliency.maps.document import write_file
+        from hf_saliency.maps.storage import write_file
 
         write_file(path, scores_table(maps).encode())
         say("wrote", str(path))
@@ -109,7 +109,7 @@ def _draw(
             arguments = {key: drawing[key] for key in ("title", "normalize", "targets") if key in drawing}
             hs.page(maps, path, provenance=provenance, **arguments)
         elif suffix == ".tex":
-            from hf_saliency.maps.document import write_file
+            from hf_saliency.maps.storage import write_file
 
             write_file(path, _latex(maps, drawing).encode())
         else:

@@ -21,7 +21,7 @@ from typing import Any, Literal, cast, get_args
 from xml.parsers import expat
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import document
+from hf_saliency.maps import document, storage
 from hf_saliency.maps.saliency_map import SaliencyMap
 
 FORMAT = "hf_saliency.Record"
@@ -168,7 +168,7 @@ def loads(line: str, source: str) -> Attachment:
         If the line is damaged, forged or too large.
     """
     try:
-        data = document.parsed(_inflated(line).decode())
+        data = storage.parsed(_inflated(line).decode())
     except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
         raise SaliencyError(f"what {source} carries is damaged ({_first_line(error)}).") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or type(data.get("version")) is not int:
@@ -264,8 +264,8 @@ def read(path: str | Path) -> Attachment:
     SaliencyError
         If there is none, or the file is damaged or forged.
     """
-    name = repr(str(path))
-    data = _bytes(path, name)
+    name = repr(storage.checked_path(path))
+    data = storage.read_file(path, _LARGEST_FILE)
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
         return Attachment((document.load(path, SaliencyMap),))
@@ -281,20 +281,6 @@ def read(path: str | Path) -> Attachment:
     raise SaliencyError(
         f"{name} is no file that carries saliency maps: give a PDF, PNG, SVG, HTML or JSON file."
     )
-
-
-def _bytes(path: str | Path, name: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise SaliencyError(f"cannot read {name}: {reason}.") from error
-    if len(data) > _LARGEST_FILE:
-        raise SaliencyError(
-            f"{name} is larger than {_LARGEST_FILE // 2**20} MiB: no figure of this package is."
-        )
-    return data
 
 
 def _of_pdf(data: bytes, name: str) -> str | None:

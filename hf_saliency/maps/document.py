@@ -1,22 +1,17 @@
-"""A SaliencyMap as one JSON document: versioned, with a digest, exact to the last bit, without pickle."""
+"""Write a SaliencyMap as one JSON document and read it back: versioned, with a digest, exact to the last bit."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import json
-import math
 import os
-import secrets
-import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps import storage
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.spans import Token
 
@@ -28,6 +23,10 @@ Map = TypeVar("Map")
 
 FORMAT = "hf_saliency.SaliencyMap"
 VERSION = 1
+
+_PICTURES = (".png", ".pdf", ".svg", ".svgz", ".eps", ".ps", ".pgf", ".jpg", ".tif", ".webp")
+_PAGES = (".html", ".htm")
+_FIGURES = (b"%pdf", b"\x89png", b"\x1f\x8b", b"<")  # lower case; how files begin that `read_maps` reads
 
 # Version 1 of the format was set before these attributes got their names; files keep its keys and their digests.
 _KEYS = {"text_index": "text", "class_id": "index"}
@@ -45,10 +44,10 @@ def document(saliency_map: SaliencyMap) -> dict[str, Any]:
     content = {
         **head(saliency_map),
         "dtype": saliency_map.scores.dtype.name,
-        "scores": [_json_safe(row) for row in _numbers(saliency_map.scores)],
-        "convergence_delta": None if delta is None else _json_safe(_numbers(delta)),
+        "scores": [storage.json_safe(row) for row in _numbers(saliency_map.scores)],
+        "convergence_delta": None if delta is None else storage.json_safe(_numbers(delta)),
     }
-    return {"format": FORMAT, "version": VERSION, "sha256": _digest(content), "map": content}
+    return storage.envelope(FORMAT, VERSION, "map", content)
 
 
 def head(saliency_map: SaliencyMap) -> dict[str, Any]:
@@ -56,7 +55,7 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
 
     What later releases added is there only where it says something, so that other files stay what they were.
     """
-    found = _json_safe(
+    found = storage.json_safe(
         {
             "texts": saliency_map.texts,
             "tokens": [_renamed(dataclasses.asdict(token), _KEYS) for token in saliency_map.tokens],
@@ -88,102 +87,51 @@ def _renamed(fields: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 def loads(document: str, make: Callable[..., Map], source: str = "this document") -> Map:
     """Read :func:`dumps` back; ``source`` names the document in errors."""
     try:
-        data = parsed(document)
+        data = storage.parsed(document)
     except (ValueError, RecursionError) as error:
         raise SaliencyError(f"{source} is damaged or no saliency map: it is not JSON ({error}).") from error
     return from_document(data, make, source)
 
 
-def parsed(text: str) -> Any:
-    """JSON without what it is not meant to have: a key twice, NaN; ValueError or RecursionError otherwise."""
-    return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_constant=_no_constant)
-
-
 def from_document(data: Any, make: Callable[..., Map], source: str) -> Map:
-    """Read :func:`document` back, from anyone: what is not a map, whole and unchanged, is refused."""
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise SaliencyError(f"{source} is no saliency map: it lacks the mark {FORMAT!r}.")
-    version = data.get("version")
-    if type(version) is not int or version < 1:
-        raise SaliencyError(f"{source} is damaged: {version!r} is no version of the format.")
-    if version > VERSION:
-        raise SaliencyError(
-            f"{source} has version {version} of the format, newer than the {VERSION} that this release "
-            "reads: upgrade hf-saliency."
-        )
+    """Read :func:`document` back, from anyone: anything but a map, whole and unchanged, is refused."""
+    content = storage.opened(data, FORMAT, VERSION, "map", source, "saliency map")
     try:
-        intact = _digest(data.get("map")) == data.get("sha256")
-        found = _from_content(data["map"], make) if intact else None
+        return _from_content(content, make)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise SaliencyError(f"{source} is damaged ({type(error).__name__}: {error}).") from error
-    if found is None:
-        raise SaliencyError(f"{source} is damaged: its content does not match its SHA-256.")
-    return found
 
 
-def save(saliency_map: SaliencyMap, path: str | Path) -> None:
-    """Write :func:`dumps` to a file."""
-    try:
-        document = dumps(saliency_map).encode()
-    except UnicodeEncodeError as error:
-        half = error.object[error.start]
-        raise SaliencyError(f"the map holds {half!r}, half a character, which no file can hold.") from error
-    write_file(path, document)
+def save(saliency_map: SaliencyMap, path: str | os.PathLike[str]) -> None:
+    """Write :func:`dumps` to a file, in one step."""
+    name = storage.checked_path(path)
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in _PICTURES:
+        raise SaliencyError(
+            f"save({name!r}) writes JSON, not {suffix}: hs.figure(heat).savefig({name!r}) draws the map, and "
+            "heat.save('map.json') keeps it."
+        )
+    if suffix in _PAGES:
+        raise SaliencyError(
+            f"save({name!r}) writes JSON, which no browser shows: hs.page(heat, {name!r}) writes a page, and "
+            "heat.save('map.json') keeps the map."
+        )
+    storage.write_file(name, storage.encode(dumps(saliency_map)))
 
 
-def write_file(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file in one step, so that a reader never sees half of it; :class:`SaliencyError` where that fails.
-
-    An existing file keeps its permissions, and a link still points to it. Anything but a regular file, such as a
-    pipe, is written directly.
-    """
-    try:
-        mode = _mode(path)
-        if mode is None or stat.S_ISREG(mode):
-            _replace(os.path.realpath(path), content, mode)
-        else:
-            Path(path).write_bytes(content)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise SaliencyError(f"cannot write {str(path)!r}: {_reason(error)}.") from error
-
-
-def load(path: str | Path, make: Callable[..., Map]) -> Map:
+def load(path: str | os.PathLike[str], make: Callable[..., Map]) -> Map:
     """Read a file that :func:`save` wrote."""
+    name = repr(storage.checked_path(path))
+    data = storage.read_file(path, storage.LARGEST_DOCUMENT)
+    if data.lstrip()[:5].lower().startswith(_FIGURES):
+        raise SaliencyError(
+            f"{name} is a figure or a page, not a file of SaliencyMap.save: hs.read_maps({name}) reads its maps."
+        )
     try:
-        document = Path(path).read_text(encoding="utf-8")
+        document = data.decode()
     except UnicodeDecodeError as error:
-        raise SaliencyError(f"{str(path)!r} is damaged or no saliency map: it is not UTF-8 text.") from error
-    except (OSError, ValueError) as error:
-        raise SaliencyError(f"cannot read {str(path)!r}: {_reason(error)}.") from error
-    return loads(document, make, repr(str(path)))
-
-
-def _mode(path: str | os.PathLike[str]) -> int | None:
-    try:
-        return os.stat(path).st_mode
-    except FileNotFoundError:
-        return None
-
-
-def _replace(path: str, document: bytes, mode: int | None) -> None:
-    temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.part")
-    try:
-        # Exclusive, and with the permissions that any new file gets.
-        with open(temporary, "xb") as file:
-            if mode is not None:
-                os.chmod(temporary, stat.S_IMODE(mode))
-            file.write(document)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SaliencyError(f"{name} is damaged or no saliency map: it is not UTF-8 text.") from error
+    return loads(document, make, name)
 
 
 def _from_content(content: dict[str, Any], make: Callable[..., Map]) -> Map:
@@ -220,30 +168,3 @@ def _numbers(values: np.ndarray) -> Any:
     short = values.astype(str).astype(np.float64)
     # A decimal next to the middle of two float32 can end at the wrong one, in two roundings: 7.038531e-26.
     return np.where(short.astype(values.dtype) == values, short, exact).tolist()
-
-
-def _json_safe(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they travel as the strings that ``float`` reads."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {key: _json_safe(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_safe(item) for item in value]
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"JSON has no {name}")
-
-
-def _digest(content: Any) -> str:
-    canonical = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()

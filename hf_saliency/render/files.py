@@ -24,8 +24,8 @@ from matplotlib.text import Text
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
-from hf_saliency.maps.document import write_file
 from hf_saliency.maps.saliency_map import Normalization
+from hf_saliency.maps.storage import write_file
 from hf_saliency.render import marks
 from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Mark

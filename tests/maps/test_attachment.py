@@ -16,6 +16,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment, document as storage
 from hf_saliency.maps.attachment import Attachment
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.storage import digest
 
 SECRET = "un-\nbelievable"  # of maps.TEXT
 
@@ -104,7 +105,7 @@ def content(**changes: Any) -> dict[str, Any]:
     """A record of one map, forged with a digest that fits."""
     document = storage.document(maps.sweep())
     document["map"] = {**document["map"], **changes}
-    document["sha256"] = storage._digest(document["map"])
+    document["sha256"] = digest(document["map"])
     return forged(maps=[document])
 
 
@@ -173,4 +174,11 @@ def test_a_bomb_does_not_go_off() -> None:
     bomb = packed(b" " * (attachment._LARGEST + 1))
     assert len(bomb) < 2**20
     with pytest.raises(SaliencyError, match="it holds more than 64 MiB"):
+        attachment.loads(bomb, "f")
+
+
+def test_objects_are_counted_before_they_are_made() -> None:
+    bomb = packed(b"[" + b'{"a":{}},' * 400_000 + b"0]")
+    assert len(bomb) < 20_000
+    with pytest.raises(SaliencyError, match="more than 500000 lists and objects"):
         attachment.loads(bomb, "f")

@@ -17,6 +17,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import document as storage
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
+from hf_saliency.maps.storage import digest
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -31,7 +32,7 @@ def resealed(document: str, change: Change) -> str:
     """The document with its content changed and a digest that fits, as only a forger would write it."""
     data = json.loads(document)
     change(data["map"])
-    data["sha256"] = storage._digest(data["map"])
+    data["sha256"] = digest(data["map"])
     return json.dumps(data)
 
 

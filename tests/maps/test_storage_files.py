@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import pytest
 from sample_maps import sweep
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import document as storage
+from hf_saliency.maps import document, storage
+from hf_saliency.maps.attachment import read_maps
 from hf_saliency.maps.saliency_map import SaliencyMap
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions, links and pipes")
@@ -116,7 +118,7 @@ def test_what_is_no_regular_file_is_written_and_not_replaced(tmp_path: Path) -> 
     end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     sweep().save(pipe)
     with os.fdopen(end, "rb") as file:
-        assert storage.loads(file.read().decode(), SaliencyMap) == sweep()
+        assert document.loads(file.read().decode(), SaliencyMap) == sweep()
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert list(tmp_path.iterdir()) == [pipe]
 
@@ -166,7 +168,9 @@ def _refused(*_: Any, **__: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x89PNG\r\n\x1a\n\x00", "is damaged or no saliency map: it is not UTF-8 text"),
+        (b"\x89PNG\r\n\x1a\n\x00", r"is a figure or a page.*hs.read_maps\(.*foreign'\) reads its maps"),
+        (b"%PDF-1.4\n", r"hs.read_maps\("),
+        (b"<!DOCTYPE html>", r"hs.read_maps\("),
         (b"\x80\x04\x95", "it is not UTF-8 text"),
         ("{}".encode("utf-16"), "it is not UTF-8 text"),
         (b"", "it is not JSON"),
@@ -193,4 +197,56 @@ print(heat == heat, {"torch", "captum", "transformers", "matplotlib"} & set(sys.
 
 
 def test_dumps_and_loads_need_no_file() -> None:
-    assert storage.loads(storage.dumps(sweep()), SaliencyMap) == sweep()
+    assert document.loads(document.dumps(sweep()), SaliencyMap) == sweep()
+
+
+@pytest.mark.parametrize("path", [None, b"map.json", 3, object()])
+def test_a_path_is_a_string_or_a_path(path: Any) -> None:
+    for call in (sweep().save, SaliencyMap.load, read_maps):
+        with pytest.raises(SaliencyError, match=r"a path is a string or a pathlib.Path, not "):
+            call(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [("x.png", "savefig"), ("x.PDF", "savefig"), ("x.html", "hs.page"), ("x.svg", "savefig")],
+)
+def test_a_map_is_not_saved_as_a_picture(name: str, call: str, tmp_path: Path) -> None:
+    with pytest.raises(SaliencyError, match=f"writes JSON.*{call}"):
+        sweep().save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_on_file_sizes_leaves_the_old_file(tmp_path: Path) -> None:
+    """As a full disk does: the write itself fails half way."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "map.json"
+    sweep().save(path)
+    old = path.read_bytes()
+    limits, action = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(SaliencyError, match="cannot write"):
+            sweep(method="another").save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, action)
+    assert path.read_bytes() == old
+    assert [each.name for each in tmp_path.iterdir()] == ["map.json"]
+
+
+def test_objects_are_counted_before_they_are_made(tmp_path: Path) -> None:
+    bomb = b"[" + b'{"a":{}},' * 400_000 + b"0]"
+    (tmp_path / "map.json").write_bytes(b'{"map": ' + bomb + b"}")
+    with pytest.raises(SaliencyError, match="more than 500000 lists and objects"):
+        SaliencyMap.load(tmp_path / "map.json")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep().save(tmp_path / "map.json")
+    monkeypatch.setattr(storage, "LARGEST_DOCUMENT", 100)
+    with pytest.raises(SaliencyError, match="is larger than"):
+        SaliencyMap.load(tmp_path / "map.json")
+    with pytest.raises(SaliencyError, match="save fewer targets"):
+        sweep().save(tmp_path / "other.json")

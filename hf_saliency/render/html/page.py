@@ -10,8 +10,8 @@ from typing import cast
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import Attachment, Provenance
-from hf_saliency.maps.document import write_file
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, rows_of
+from hf_saliency.maps.storage import write_file
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.html.document import Part, document
 from hf_saliency.render.html.facets import Facet, comparable, groups, separate

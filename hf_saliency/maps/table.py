@@ -1,0 +1,353 @@
+"""Table: numbers about many maps, such as averages over a corpus or agreements between methods."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps import storage
+from hf_saliency.maps.fields import json_object, string
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = "hf_saliency.Table"
+VERSION = 1
+
+_KINDS = {"U": "string", "f": "float", "i": "integer", "b": "boolean"}
+_DTYPES = {"string": np.str_, "float": np.float64, "integer": np.int64, "boolean": np.bool_}
+_ROWS = 20
+_WIDTH = 80
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Table:
+    """Named columns of equal length, with a note of what was measured.
+
+    :func:`hf_saliency.summarize` and :func:`hf_saliency.agreement_matrix` return one, and so do the metrics. It needs
+    neither pandas nor the maps that it comes from. The columns are copied and read-only. Two tables are equal if
+    all that they hold is equal, NaN to NaN.
+
+    These columns have a fixed meaning, and marks look them up by name:
+
+    ============================ =======================================================================
+    ``value``                    the measured number
+    ``low``, ``high``            ends of its interval (``facts["interval"]`` says which); NaN where unknown
+    ``n``                        how many texts (or pairs of maps) the value comes from
+    ``label``                    what a row is: a word, a token, a method
+    ``group``                    the line, colour or panel that a row belongs to
+    ``position``                 tokens from the target, negative before it
+    ``x``                        a point of a curve; ``facts["x"]`` names the quantity
+    ``first``, ``second``        the two maps of a pair
+    ============================ =======================================================================
+
+    Each mark draws the tables that have its columns; those in brackets are optional:
+
+    =============== =======================================================================
+    ``Ranking``     ``label``, ``value`` [``low``, ``high``, ``n``, ``group``]
+    ``Profile``     ``position``, ``value`` [``low``, ``high``, ``n``, ``group``]
+    ``Agreements``  ``first``, ``second``, ``value`` [``n``]
+    ``Curves``      ``x``, ``value`` [``low``, ``high``, ``n``, ``group``]
+    ``Dots``        ``label``, ``value`` [``low``, ``high``, ``n``, ``group``]
+    =============== =======================================================================
+
+    Parameters
+    ----------
+    columns
+        For each name an array of shape (rows,): strings, floats, integers or truth values. Floats become float64,
+        integers int64.
+    measure
+        What ``value`` is, as an axis names it, such as ``"mean share of the row"``.
+    facts
+        How it was measured, as JSON values: ``method``, ``unit``, ``normalization``, ``n``, ``interval``, ``seed``.
+
+    Raises
+    ------
+    SaliencyError
+        If the columns differ in length, or hold anything else.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> table = hs.Table({"label": ["tea", "coffee"], "value": [0.5, 0.25]}, "mean share of the row", {"n": 12})
+    >>> table
+    Table: 2 rows, mean share of the row
+      n=12
+      label   value
+      tea      0.5
+      coffee   0.25
+    >>> table["value"].sum()
+    np.float64(0.75)
+    """
+
+    columns: Mapping[str, np.ndarray]
+    measure: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.columns, Mapping):
+            raise SaliencyError(
+                f"columns is a dictionary of arrays, not {type(self.columns).__name__}: "
+                "Table({'label': ['tea'], 'value': [0.5]})."
+            )
+        columns = {string(name, "a column's name"): _column(name, v) for name, v in self.columns.items()}
+        lengths = {name: len(values) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise SaliencyError(f"the columns differ in length: {lengths}. Give each one value a row.")
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "measure", string(self.measure, "measure"))
+        object.__setattr__(self, "facts", json_object(self.facts, "facts"))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __bool__(self) -> bool:  # a result without rows is still a result
+        return True
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        try:
+            return self.columns[name]
+        except KeyError:
+            names = ", ".join(map(repr, self.columns)) or "none"
+            raise SaliencyError(f"this table has no column {name!r}; its columns are {names}.") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __iter__(self) -> Any:
+        raise SaliencyError(
+            "a table is not a sequence: use table['value'], table.columns or table.to_dataframe()."
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Table):
+            return NotImplemented
+        return (
+            (self.measure, self.facts) == (other.measure, other.facts)
+            and list(self.columns) == list(other.columns)
+            and all(_equal(values, other.columns[name]) for name, values in self.columns.items())
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        rows = len(self)
+        head = f"Table: {rows} row{'' if rows == 1 else 's'}" + (f", {self.measure}" if self.measure else "")
+        facts = ", ".join(f"{name}={value!r}" for name, value in self.facts.items())
+        lines = [head, *([f"  {facts}"] if facts else []), *_aligned(self.columns, min(rows, _ROWS))]
+        more = [f"  ... {rows - _ROWS} more rows"] if rows > _ROWS else []
+        return "\n".join([*(_short(line) for line in lines), *more])
+
+    def select(self, rows: Any) -> Table:
+        """The table of some rows.
+
+        Parameters
+        ----------
+        rows
+            What indexes a NumPy array of shape (rows,): a slice, truth values, or numbers.
+
+        Returns
+        -------
+        Table
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> table = hs.Table({"label": ["tea", "coffee"], "value": [0.5, 0.25]})
+        >>> table.select(table["value"] > 0.3)["label"].tolist()
+        ['tea']
+        """
+        index = (
+            rows
+            if isinstance(rows, slice)
+            else np.atleast_1d(np.asarray(rows, dtype=None if len(rows) else int))
+        )
+        try:
+            columns = {name: values[index] for name, values in self.columns.items()}
+        except IndexError as error:
+            raise SaliencyError(f"select({rows!r}): this table has {len(self)} rows ({error}).") from error
+        return Table(columns, self.measure, self.facts)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table to one JSON file, in one step.
+
+        Parameters
+        ----------
+        path
+            Where to write; an existing file is replaced once the new one is complete.
+
+        Raises
+        ------
+        SaliencyError
+            If the path cannot be written.
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> table = hs.Table({"label": ["tea"], "value": [0.5]})
+        >>> table.save("table.json")
+        >>> hs.Table.load("table.json") == table
+        True
+        """
+        content = {
+            "measure": self.measure,
+            "facts": self.facts,
+            "columns": [
+                {"name": name, "type": _KINDS[v.dtype.kind], "values": storage.json_safe(v.tolist())}
+                for name, v in self.columns.items()
+            ],
+        }
+        document = storage.envelope(FORMAT, VERSION, "table", content)
+        storage.write_file(path, storage.encode(json.dumps(document, ensure_ascii=False, allow_nan=False)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Table:
+        """Read a table that :meth:`save` wrote; it equals the saved one.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        Table
+
+        Raises
+        ------
+        SaliencyError
+            If the file cannot be read, is no table, is damaged, or has a newer format.
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> hs.Table({"value": [1.0]}).save("table.json")
+        >>> len(hs.Table.load("table.json"))
+        1
+        """
+        name = repr(storage.checked_path(path))
+        data = storage.read_file(path, storage.LARGEST_DOCUMENT)
+        try:
+            document = storage.parsed(data.decode())
+        except (ValueError, RecursionError) as error:
+            raise SaliencyError(f"{name} is damaged or no table: it is not JSON ({error}).") from error
+        content = storage.opened(document, FORMAT, VERSION, "table", name, "table")
+        try:
+            columns = {
+                each["name"]: np.array(each["values"], dtype=_DTYPES[each["type"]])
+                for each in content["columns"]
+            }
+            return cls(columns, content["measure"], content["facts"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise SaliencyError(f"{name} is damaged ({type(error).__name__}: {error}).") from error
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The columns as a pandas DataFrame; ``measure`` and ``facts`` are in its ``attrs``.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        SaliencyError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> table = hs.Table({"label": ["tea"], "value": [0.5]})
+        >>> table.to_dataframe().shape  # doctest: +SKIP
+        (1, 2)
+        """
+        frame = dataframe({name: values.copy() for name, values in self.columns.items()})
+        frame.attrs = {"measure": self.measure, **self.facts}
+        return frame
+
+    def plot(self, mark: Any = None, **options: Any) -> Any:
+        """Draw the table: ``table.plot(mark, width=3.25)`` is ``hs.figure(table, mark, width=3.25)``.
+
+        Parameters
+        ----------
+        mark
+            How to draw it, such as ``hs.Ranking()``; the class docstring lists the columns that each mark needs.
+        **options
+            As for :func:`hf_saliency.figure`.
+
+        Returns
+        -------
+        Figure
+        """
+        from hf_saliency.render.figure import figure
+
+        return figure(self, mark, **options)  # type: ignore[arg-type]
+
+
+def dataframe(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """A DataFrame of some columns, or an error that says how to install pandas."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise SaliencyError(
+            "to_dataframe needs pandas, which is not installed: pip install pandas."
+        ) from error
+    return pandas.DataFrame(columns)
+
+
+def _column(name: str, values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """A read-only copy of one of the four dtypes."""
+    array = np.array(values)
+    if array.ndim == 1 and array.size == 0 and array.dtype.kind != "U":
+        array = array.astype(
+            np.int64 if array.dtype.kind in "iu" else bool if array.dtype.kind == "b" else float
+        )
+    kind = "i" if array.dtype.kind == "u" else array.dtype.kind
+    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.tolist()):
+        array, kind = array.astype(str), "U"
+    # NumPy makes strings of mixed lists: Table({"value": [1, "a"]}).
+    mixed = kind == "U" and not isinstance(values, np.ndarray) and not all(isinstance(v, str) for v in values)
+    if array.ndim != 1 or kind not in _KINDS or mixed:
+        raise SaliencyError(
+            f"column {name!r} holds {array.dtype} of shape {array.shape}: give one string, number or truth value a "
+            "row, all of one type."
+        )
+    if kind != "U":
+        array = array.astype(_DTYPES[_KINDS[kind]])
+    array.flags.writeable = False
+    return array
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.dtype.kind == other.dtype.kind and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+
+
+def _aligned(columns: Mapping[str, np.ndarray], rows: int) -> list[str]:
+    """A header and the first rows; text to the left, numbers by their points to the right."""
+    cells = []
+    for name, values in columns.items():
+        first = values[:rows].tolist()
+        if values.dtype.kind == "f":
+            shown = _points([f"{value:.4g}" for value in first])
+        else:
+            shown = [" ".join(str(value).split()) for value in first]
+        width = max(map(len, [name, *shown]))
+        flush = str.ljust if values.dtype.kind == "U" else str.rjust
+        cells.append([name.ljust(width) if flush is str.ljust else name.rjust(width)])
+        cells[-1] += [flush(text, width) for text in shown]
+    return ["  " + "  ".join(row).rstrip() for row in zip(*cells, strict=True)]
+
+
+def _points(numbers: list[str]) -> list[str]:
+    """Numbers padded at the right, so that their decimal points stand below each other."""
+    tails = [len(number) - number.find(".") if "." in number else 0 for number in numbers]
+    return [number + " " * (max(tails) - tail) for number, tail in zip(numbers, tails, strict=True)]
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."
