@@ -239,7 +239,7 @@ class Table:
             raise SaliencyError(f"{name} is damaged or no table: it is not JSON ({error}).") from error
         content = storage.opened(document, FORMAT, VERSION, "table", name, "table")
         try:
-            columns = {
+            columns: dict[str, np.ndarray] = {
                 each["name"]: np.array(each["values"], dtype=_DTYPES[each["type"]])
                 for each in content["columns"]
             }
