@@ -6,7 +6,9 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import nn
 
 from hf_saliency.adapter.encoding import Encoding
@@ -14,6 +16,7 @@ from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.registry import as_method
 from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
+from hf_saliency.explain.masking import checked_keep, masked_scores
 from hf_saliency.explain.request import Request, check_contrast
 from hf_saliency.explain.result import provenance
 from hf_saliency.explain.run import score_of
@@ -334,6 +337,68 @@ class Explainer:
                 arguments["baselines"] = baselines.embeds(model, batch, kept(model, batch), encode_like)
         single = {key: value[0] for key, value in arguments.items() if key != "additional_forward_args"}
         return score, arguments if len(embeds) > 1 else {**arguments, **single}
+
+    def score_masked(
+        self,
+        text: Any,
+        target: Target | None = None,
+        keep: Any = None,
+        *,
+        baseline: Any = None,
+        overflow: Overflow = "error",
+    ) -> Float[np.ndarray, "*targets variants"]:
+        """The target's scores for variants of a text in which some tokens are masked: what faithfulness is made of.
+
+        A masked token keeps its place: its embedding alone is replaced by the baseline's, as
+        :func:`hf_saliency.leave_one_out` does it. Special tokens and the masks of the text or the target always stay.
+        Where the target is the most probable class, the class is that of the whole text for all variants.
+
+        Parameters
+        ----------
+        text
+            What one explanation is of: a string, a tuple of texts that belong together, or a conversation.
+        target
+            As in a call.
+        keep
+            A boolean array (NumPy, PyTorch or nested lists) that is True where a token stays: (variants, tokens) with
+            the tokens of :meth:`encode` and of a map, special ones included; or (targets, variants, tokens), with
+            variants of its own for each target. None is the text as it is.
+        baseline
+            What replaces a masked token, as in :func:`hf_saliency.integrated_gradients`: by default the embedding of
+            the mask token, or the mean embedding for a model without one.
+        overflow
+            As in a call; with ``"windows"`` each target is scored within its own window.
+
+        Returns
+        -------
+        Float[np.ndarray, "*targets variants"]
+            In the target's unit, float64 for a float64 model and float32 otherwise: (targets, variants), or
+            (variants,) where the target has one row and ``keep`` has two dimensions.
+
+        Raises
+        ------
+        SaliencyError
+            If the text, the target, the baseline or the shape of ``keep`` does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import hf_saliency as hs
+        >>> explainer = hs.Explainer(*hs.load_demo())
+        >>> text, target = "the formal study of grammar", hs.MaskedToken("grammar", unit="log_prob")
+        >>> tokens = explainer.encode(text).tokens
+        >>> without_formal = [token.piece != "formal" for token in tokens]
+        >>> whole, masked = explainer.score_masked(text, target, [[True] * len(tokens), without_formal])
+        >>> bool(whole != masked)
+        True
+        """
+        chosen, model = self._target(target), self.text_model
+        encoding = chosen.encode(text, model, overflow)
+        rows = chosen.rows(encoding, model)
+        stays = checked_keep(np.ones((1, len(encoding)), bool) if keep is None else keep, encoding, len(rows))
+        with HeldInterrupts(), torch.inference_mode(False):
+            scores = masked_scores(model, chosen, rows, stays, baseline, self.batch_tokens)
+        return scores[0] if len(rows) == 1 and np.ndim(keep) < 3 else scores
 
     def _request(self, target: Target | None, method: Any, top_k: int, overflow: Overflow) -> Request:
         """The arguments of a call, checked."""

@@ -1,0 +1,118 @@
+"""The score of a text with some of its tokens masked: the evaluations behind metrics of faithfulness."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError
+from hf_saliency.explain.batches import sweep
+from hf_saliency.explain.run import score_of
+from hf_saliency.score.baselines import Baseline
+from hf_saliency.score.batch import Batch, collate, kept, shape
+from hf_saliency.score.score import Score
+from hf_saliency.targets.readout import Readout
+from hf_saliency.targets.target import Row, Target
+
+
+def checked_keep(keep: Any, encoding: Encoding, targets: int) -> Bool[np.ndarray, "targets variants tokens"]:
+    """The tokens that stay, for each target and variant; refuses another type or shape."""
+    array = keep.detach().cpu().numpy() if isinstance(keep, Tensor) else np.asarray(keep)
+    tokens = len(encoding)
+    shapes = f"(variants, {tokens}) or ({targets}, variants, {tokens})"
+    if array.dtype != np.bool_:
+        raise SaliencyError(
+            f"keep= holds {array.dtype}: give a boolean array of shape {shapes}, True where a token stays."
+        )
+    fits = array.ndim == 2 or (array.ndim == 3 and len(array) == targets)
+    if not fits or array.shape[-1] != tokens:
+        raise SaliencyError(
+            f"keep= has the shape {array.shape}: the text has {tokens} tokens, special ones included, and the target "
+            f"{targets} rows, so give a boolean array of shape {shapes}."
+        )
+    return np.broadcast_to(array, (targets, *array.shape[-2:]))
+
+
+def masked_scores(
+    model: TextModel,
+    target: Target,
+    rows: Sequence[Row],
+    keep: Bool[np.ndarray, "targets variants tokens"],
+    baseline: Any,
+    batch_tokens: int,
+) -> Float[np.ndarray, "targets variants"]:
+    """The score of each row of one text, for each variant of the text."""
+    readout = target.readout(model, len(rows[0].encoding.parts))
+    score = score_of(model, rows, readout, batch_tokens)
+    if any(ref.class_id < 0 for row in rows for ref in row.refs):
+        rows = _frozen_classes(model, rows, readout, score, batch_tokens)
+    replacement = Baseline.of(baseline, model)
+    encode_like = functools.partial(target.encode_like, model=model)
+    variants = [(i, j) for i in range(len(rows)) for j in range(keep.shape[1])]
+    wide = next(score.streams[0].module.parameters()).dtype == torch.float64
+    scores = np.zeros(keep.shape[:2], np.float64 if wide else np.float32)
+
+    def step(chosen: Sequence[int], budget: int) -> None:
+        score.batch_tokens = budget
+        pairs = [variants[number] for number in chosen]
+        numbers = list(dict.fromkeys(i for i, _ in pairs))  # each row is laid out once
+        batch = collate(model, [rows[i] for i in numbers], readout, score.names)
+        nothing = [torch.zeros_like(stays) for stays in kept(model, batch)]
+        replaced = replacement.embeds(model, batch, nothing, encode_like)
+        each = torch.tensor([numbers.index(i) for i, _ in pairs], device=batch.ids[0].device)
+        stays = _stays(model, batch, each, np.stack([keep[pair] for pair in pairs]))
+        embeds = [
+            torch.where(stay[..., None], own[each], other[each])
+            for stay, own, other in zip(stays, batch.embeds, replaced, strict=True)
+        ]
+        values = score(*embeds, *(tensor[each] for tensor in batch.tensors))
+        for pair, value in zip(pairs, values.tolist(), strict=True):
+            scores[pair] = value
+
+    shapes = [shape(rows[i], model, readout.layout) for i, _ in variants]
+    with torch.no_grad():
+        for _ in sweep(shapes, batch_tokens, model.pads, step):
+            pass
+    return scores
+
+
+def _stays(
+    model: TextModel, batch: Batch, each: Tensor, keep: Bool[np.ndarray, "variants tokens"]
+) -> list[Bool[Tensor, "variants _"]]:
+    """The tokens of each stream that keep their embedding: special ones, masks, padding and those that are kept."""
+    always = kept(model, batch)
+    chosen = [stays[each] for stays in always]
+    for part, stays in enumerate(chosen):
+        for i, number in enumerate(each.tolist()):
+            columns = list(batch.columns[number][part])
+            stays[i, : len(columns)] |= torch.from_numpy(keep[i, columns]).to(stays.device)
+    return chosen
+
+
+def _frozen_classes(
+    model: TextModel, rows: Sequence[Row], readout: Readout, score: Score, batch_tokens: int
+) -> list[Row]:
+    """Rows in which the class that the model predicts for the whole text has its number, for all variants."""
+    frozen = list(rows)
+
+    def step(chosen: Sequence[int], budget: int) -> None:
+        score.batch_tokens = budget
+        batch = collate(model, [rows[i] for i in chosen], readout, score.names)
+        _, result = score.with_classes(batch.embeds, batch.tensors)
+        for i, ids in zip(chosen, result.class_ids.tolist(), strict=True):
+            pairs = zip(rows[i].refs, ids, strict=False)
+            refs = tuple(dataclasses.replace(ref, class_id=class_id) for ref, class_id in pairs)
+            frozen[i] = dataclasses.replace(rows[i], refs=refs)
+
+    for _ in sweep([shape(row, model, readout.layout) for row in rows], batch_tokens, model.pads, step):
+        pass
+    return frozen
