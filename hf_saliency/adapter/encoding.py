@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hf_saliency.adapter.display import Spelling
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import spans
 from hf_saliency.maps.spans import Span, Token
@@ -304,23 +305,65 @@ def _tokens(
 ) -> tuple[Token, ...]:
     # A mask or unknown token in the text stands for a word; the other special tokens never do.
     special = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
-    pieces = tokenizer.convert_ids_to_tokens(list(ids))
-    tokens = []
+    spelling = Spelling.of(tokenizer)
+    tokens: list[Token] = []
     end = number = 0
-    for i, piece, place, was_added, own in zip(ids, pieces, places, added, numbers, strict=True):
+    first = True  # of a stretch of text between tokens that are looked up whole
+    for i, place, was_added, text_number in zip(ids, places, added, numbers, strict=True):
         if was_added:
-            tokens.append(Token(str(piece), end, end, number, special=True))
+            tokens.append(Token(spelling.name(i), end, end, number, special=True))
+            first = True
             continue
-        number = own
+        number = text_number
         text = texts[number]
         if not 0 <= place[0] <= place[1] <= len(text):
             raise SaliencyError(
-                f"{type(tokenizer).__name__} places the token {piece!r} at characters {tuple(place)} of a text of "
-                f"{len(text)}: its offsets are wrong. Use another tokenizer for this model."
+                f"{type(tokenizer).__name__} places the token {spelling.name(i)!r} at characters {tuple(place)} of a "
+                f"text of {len(text)}: its offsets are wrong. Use another tokenizer for this model."
             )
-        start, end = spans.trim(text, *place)
-        tokens.append(Token(str(piece), start, end, number, special=i in special))
-    return tuple(tokens)
+        start, end = _place(text, place, spelling, i, first=first)
+        tokens.append(Token(spelling.name(i), start, end, number, special=i in special))
+        first = spelling.is_whole(i)
+    return _with_parts(texts, ids, tokens, spelling)
+
+
+def _place(text: str, place: Span, spelling: Spelling, index: int, *, first: bool) -> Span:
+    """The characters of a token: without the white space around it, unless it is all white space."""
+    start, end = spans.trim(text, *place)
+    if first and start and start == place[0]:
+        # Byte-level tokenizers put a space before each stretch of text, and leave a character out for it.
+        value = spelling.text(index)
+        wider = text[start - 1 : end]
+        if isinstance(value, bytes):
+            moved = start == end and not wider.isspace()
+        else:
+            word = _folded(value.strip())
+            moved = _folded(wider) == word != _folded(text[start:end])
+        return (start - moved, end)
+    return start, end
+
+
+def _with_parts(
+    texts: Sequence[str], ids: Sequence[int], tokens: Sequence[Token], spelling: Spelling
+) -> tuple[Token, ...]:
+    """The tokens, with those that are bytes of one character called parts of it."""
+    named = list(tokens)
+    parts = [
+        i
+        for i, token in enumerate(tokens)
+        if token.end > token.start and isinstance(spelling.text(ids[i]), bytes)
+    ]
+    for _, group in itertools.groupby(
+        parts, key=lambda i: (tokens[i].text_index, tokens[i].start, tokens[i].end)
+    ):
+        run = list(group)
+        for count, i in enumerate(run, 1):
+            token = tokens[i]
+            character = texts[token.text_index][token.start : token.end]
+            named[i] = dataclasses.replace(
+                token, piece=f"{character} {count}/{len(run)}" if len(run) > 1 else character
+            )
+    return tuple(named)
 
 
 def _further(batch: Mapping[str, Any], length: int) -> dict[str, tuple[int, ...]]:

@@ -22,13 +22,14 @@ class Family:
 
     By the general rules a text enters through the module that ``get_input_embeddings()`` gives, of an
     encoder-decoder through those of both halves, which is called once in a forward pass; and right padding,
-    masked, leaves a row's result unchanged.
+    masked, leaves a row's result unchanged. Whether padding does so is tried out for classes that are not
+    transformers' own.
 
     Parameters
     ----------
     pads
         Whether right padding leaves the result of a row unchanged. Where it does not, only rows of equal
-        length are batched.
+        length are batched. None for the general rule.
     refused
         Why the family cannot be explained, as a sentence that goes on after a colon; empty if it can. Or a
         function that says so of a model, where it depends on the configuration.
@@ -50,7 +51,7 @@ class Family:
     'it reads bytes'
     """
 
-    pads: bool = True
+    pads: bool | None = None
     refused: str | Callable[[Any], str | None] = ""
     caution: Callable[[Any], str | None] | None = None
     extra_lookups: bool = False
@@ -215,8 +216,10 @@ def family(model: nn.Module) -> Family:
             raise SaliencyError(f"{type(model).__name__}{inner} cannot be explained: {refused}.")
     if not known:
         return Family()
+    # A class that wraps another says nothing of what the other does with padding, nor the other of it.
+    pads = [entry.pads for module, entry in known if module is model or entry.pads is False]
     return Family(
-        pads=all(entry.pads for _, entry in known),
+        pads=None if not pads else False if False in pads else pads[0],
         caution=lambda _: next((e.caution(m) for m, e in known if e.caution and e.caution(m)), None),
         extra_lookups=any(entry.extra_lookups for _, entry in known),
         rotates=any(entry.rotates for _, entry in known),

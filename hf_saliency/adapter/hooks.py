@@ -206,6 +206,8 @@ def embedded(
     None
     """
     ids = [one for name, one in inputs.items() if name.endswith("input_ids") and isinstance(one, Tensor)]
+    for stream in streams:
+        stream.check_host()
     with ExitStack() as stack:
         calls = [stack.enter_context(_replaced(s, e, ids)) for s, e in zip(streams, embeds, strict=True)]
         stack.enter_context(_read_by_no_other(model, streams, ids))

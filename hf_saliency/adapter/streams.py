@@ -31,18 +31,22 @@ class Stream:
         Whether later calls of it may look up something else.
     echo
         The embedding of a decoder that reads the text again, shifted right by one, where no text of its own is given.
-    rotates
-        Whether the echo starts with the text's last token.
+    wrap_pad_id
+        The padding id by which an echo finds the text's last token, which it reads first; None for an echo that starts
+        with a token of its own.
     explicit
         Whether the user passed the module.
+    host
+        The layer of PEFT around the embedding.
     """
 
     module: nn.Module
     call: int = 0
     extra_lookups: bool = False
     echo: nn.Module | None = None
-    rotates: bool = False
+    wrap_pad_id: int | None = None
     explicit: bool = False
+    host: nn.Module | None = None
 
     def without_echo(self) -> Stream:
         """The stream without its echo."""
@@ -57,6 +61,20 @@ class Stream:
         if weight.is_meta and executes_on is not None:
             return torch.device(executes_on)
         return weight.device
+
+    def check_host(self) -> None:
+        """Refuse an embedding to which PEFT adds something since the stream was made, or that it no longer calls."""
+        if self.host is not None and _table(self.host) is not self.module:
+            raise SaliencyError(
+                "the adapter of the text embedding was merged, unmerged, switched or disabled after the Explainer was "
+                "made: make another one, hs.Explainer(model, tokenizer)."
+            )
+
+    @property
+    def rows(self) -> int:
+        """How many token ids the embedding knows."""
+        assert isinstance(self.module, nn.Embedding)
+        return self.module.num_embeddings
 
     def embed(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens width"]:
         """The embeddings of some tokens, as a value without a graph."""
@@ -83,7 +101,7 @@ def streams(
     extra_lookups
         As for :class:`Stream`.
     rotates
-        As for :class:`Stream`.
+        Whether the decoder's echo of the text starts with the text's last token.
 
     Returns
     -------
@@ -100,7 +118,10 @@ def streams(
     if getattr(getattr(inner, "config", None), "is_encoder_decoder", False):
         source, target = (_embedding_of(half(), model) for half in (inner.get_encoder, inner.get_decoder))
         first = dataclasses.replace(
-            _stream(source, model), extra_lookups=extra_lookups, echo=target, rotates=rotates
+            _stream(source, model),
+            extra_lookups=extra_lookups,
+            echo=target,
+            wrap_pad_id=inner.config.pad_token_id if rotates else None,
         )
         # A table that both share is called by the encoder first.
         return (first, Stream(target, call=int(source is target), extra_lookups=extra_lookups))
@@ -148,23 +169,37 @@ def _embedding_of(model: Any, outer: nn.Module) -> Any:
 
 
 def _stream(module: Any, model: nn.Module) -> Stream:
-    if type(module).__module__.startswith("peft."):
+    table = _table(module)
+    if type(table).__module__.startswith("peft."):
         raise SaliencyError(
-            f"the text embedding of {type(model).__name__} is adapted itself ({type(module).__name__} of PEFT), and no "
-            "table of it is known: merge the adapter into the weights first, model = model.merge_and_unload()."
+            f"the text embedding of {type(model).__name__} is adapted itself ({type(table).__name__} of PEFT), and no "
+            "table of it is known: merge the adapter into the weights first, model.merge_adapter() or model = "
+            "model.merge_and_unload()."
         )
-    if not isinstance(module, nn.Embedding):
+    if not isinstance(table, nn.Embedding):
         raise SaliencyError(
-            f"{type(model).__name__} has no text embedding: get_input_embeddings() gives {type(module).__name__}, and "
+            f"{type(model).__name__} has no text embedding: get_input_embeddings() gives {type(table).__name__}, and "
             "one-hot gradients exist for an nn.Embedding over token ids only."
         )
-    return Stream(module)
+    return Stream(table, host=None if table is module else module)
+
+
+def _table(module: Any) -> Any:
+    """The one embedding that a layer of PEFT looks ids up in; the layer itself where an adapter adds to it."""
+    if hasattr(module, "modules_to_save"):
+        active = module.active_adapter
+        names = [active] if isinstance(active, str) else list(active)
+        if module.disable_adapters or not any(name in module.modules_to_save for name in names):
+            return module.original_module
+        return module.modules_to_save[names[0]] if len(names) == 1 else module
+    if type(module).__module__.startswith("peft.") and (module.merged or module.disable_adapters):
+        return module.base_layer
+    return module
 
 
 def check_ids(stream: Stream, ids: Sequence[int], pieces: Sequence[str]) -> None:
     """Refuse ids that the embedding has no row for, before it fails on them."""
-    assert isinstance(stream.module, nn.Embedding)
-    rows = stream.module.num_embeddings
+    rows = stream.rows
     for i, piece in zip(ids, pieces, strict=True):
         if not 0 <= i < rows:
             raise SaliencyError(
@@ -224,9 +259,10 @@ def _moved(stream: Stream, text: Tensor, ids: Tensor, embeds: Tensor, output: Te
         )
     given = embeds.to(output.dtype)
     start = output[:, :1]
-    if stream.rotates:  # the last token that is no padding comes first
-        places = torch.arange(ids.shape[1], device=ids.device)
-        last = torch.where(text == ids[:, :1], places, -1).amax(dim=1)
+    if (
+        stream.wrap_pad_id is not None
+    ):  # shift_tokens_right of transformers counts, also where a text holds padding
+        last = (text != stream.wrap_pad_id).sum(dim=1) - 1
         start = given[torch.arange(len(given), device=given.device), last.to(given.device)][:, None]
     return torch.cat([start, given[:, :-1]], dim=1)
 

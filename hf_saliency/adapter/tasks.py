@@ -59,6 +59,18 @@ SEQ2SEQ = Task(
 )
 MASKED = Task("fills masks", "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES", "MaskedToken")
 CAUSAL = Task("continues a text", "AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "NextToken")
+IMAGE_TEXT = Task(
+    "continues a text beside images",
+    "AutoModelForImageTextToText",
+    "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
+    "NextToken",
+)
+NEXT_SENTENCE = Task(
+    "says whether a text follows another",
+    "AutoModelForNextSentencePrediction",
+    "MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES",
+    "Label",
+)
 ENCODING = Task("embeds a text", "AutoModel", "MODEL_MAPPING_NAMES", "Similarity")
 TEXT_ENCODING = Task(
     "embeds a text", "AutoModelForTextEncoding", "MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES", "Similarity"
@@ -67,7 +79,19 @@ TEXT_ENCODING = Task(
 # The default target follows the first task that the model's class is listed under: a head made for one task comes
 # before a language model's; BART and mBART, listed as masked and as sequence-to-sequence models, write texts;
 # XLM and FlauBERT, listed as masked and as causal ones, fill masks.
-PRECEDENCE = (CLASSIFICATION, TOKENS, ANSWERS, CHOICE, SEQ2SEQ, MASKED, CAUSAL, ENCODING, TEXT_ENCODING)
+PRECEDENCE = (
+    CLASSIFICATION,
+    TOKENS,
+    ANSWERS,
+    CHOICE,
+    NEXT_SENTENCE,
+    SEQ2SEQ,
+    MASKED,
+    CAUSAL,
+    IMAGE_TEXT,
+    ENCODING,
+    TEXT_ENCODING,
+)
 
 
 @functools.cache
@@ -115,6 +139,17 @@ def is_listed(task: Task, model_type: str) -> bool:
     return model_type in getattr(modeling_auto, task.mapping)
 
 
+def loading_advice(model: object) -> str:
+    """Which class to load where a class of transformers has several heads, or one that no target explains."""
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    own = any(cls.__module__.startswith("transformers.models.") for cls in type(model).__mro__)
+    heads = [task for task in (MASKED, CAUSAL, SEQ2SEQ) if own and model_type and is_listed(task, model_type)]
+    if not heads:
+        return ""
+    calls = " or ".join(f"{task.auto_class}.from_pretrained(name)" for task in heads)
+    return f" Its model for one task is loaded by {calls}."
+
+
 def check(model: object, wanted: Task, target: str) -> None:
     """Refuse a target that a model's head is not made for; a class that transformers does not list may have it.
 
@@ -133,7 +168,7 @@ def check(model: object, wanted: Task, target: str) -> None:
         If its head does something else.
     """
     there = tasks_of(model)
-    if there and wanted not in there:
+    if there and all(task.target != wanted.target for task in there):
         raise SaliencyError(
             f"{target} explains a model that {wanted.name}, but {type(model).__name__} {there[0].name}: explain "
             f"that with target=hs.{there[0].target}(), or load a model with {wanted.auto_class}.from_pretrained(name)."

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from hf_saliency.adapter import tasks
 from hf_saliency.adapter.causality import causality
+from hf_saliency.adapter.display import Spelling
 from hf_saliency.adapter.encoding import Encoding, encode
 from hf_saliency.adapter.families import family
 from hf_saliency.adapter.guards import borrowed, locked
 from hf_saliency.adapter.layouts import EncoderDecoder, Layout, OneSequence
+from hf_saliency.adapter.limits import token_limits
 from hf_saliency.adapter.sentence_models import SentenceModel, call
 from hf_saliency.adapter.streams import Stream, check_ids, streams
+from hf_saliency.adapter.weights import warn_of_vocabulary
 from hf_saliency.adapter.wrappers import unwrapped
-from hf_saliency.errors import SaliencyError, called
+from hf_saliency.errors import SaliencyError, called, described
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -129,7 +133,7 @@ Overflow = Literal["error", "truncate", "windows"]
 OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
 _TRUNCATE = "Pass overflow='truncate' to explain its beginning"
-_UNLIMITED = 10**6  # tokenizers without a limit report 10^30
+_TRUSTED = {"torch", "transformers"}  # packages whose modules need no trial of what they do with padding
 
 
 class TextModel:
@@ -158,11 +162,8 @@ class TextModel:
         self.sentences = SentenceModel.of(model)
         if tokenizer is None and self.sentences is not None:
             tokenizer = self.sentences.layers.tokenizer
-        if not isinstance(model, nn.Module) or tokenizer is None or not callable(tokenizer):
-            raise SaliencyError(
-                f"expected a model and its tokenizer, not {type(model).__name__} and {type(tokenizer).__name__}: "
-                "Explainer(AutoModelForMaskedLM.from_pretrained(name), AutoTokenizer.from_pretrained(name))."
-            )
+        _check_kinds(model, tokenizer)
+        assert tokenizer is not None
         self.model: nn.Module = model
         self.tokenizer: PreTrainedTokenizerBase = tokenizer
         _check_differentiable(model)
@@ -172,6 +173,8 @@ class TextModel:
         self.streams = streams(
             model, embedding, extra_lookups=self.family.extra_lookups, rotates=self.family.rotates
         )
+        _check_loaded(model, self.streams)
+        warn_of_vocabulary(model, self.streams[0].rows, tokenizer)
         reads = model if self.sentences is None else self.sentences.transformer
         parameters = inspect.signature(reads.forward).parameters
         self.known = frozenset(parameters)
@@ -182,16 +185,30 @@ class TextModel:
             )
         self.takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
         self.inputs: dict[str, Any] = further_inputs(reads, tokenizer, inputs)
-        # Without a mask for it, padding would be read as text.
-        self.pads = self.family.pads and "attention_mask" in self.known
+        self.pads = self._pads()
         if self.sentences is not None:
             self.inputs = {**self.sentences.constants, **self.inputs}
-            self.pads = self.pads and self.sentences.pads
-        self.max_tokens = _max_tokens(model, self.streams, tokenizer)
+        self.limits = token_limits(model, self.streams, tokenizer)
         self._trims: bool | None = None
         caution = self.family.caution(model) if self.family.caution else None
         if caution:
             warnings.warn(caution, UserWarning, stacklevel=3)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """How many tokens of a text the model reads; of an encoder-decoder, of its source."""
+        return self.limits[0]
+
+    def _pads(self) -> bool | None:
+        """Whether padding leaves a row's result unchanged; None where only a trial can tell."""
+        # Without a mask for it, padding would be read as text.
+        if self.family.pads is False or "attention_mask" not in self.known:
+            return False
+        if self.sentences is not None and not self.sentences.pads:
+            return False
+        reads = self.model if self.sentences is None else self.sentences.transformer
+        tried = any(type(module).__module__.partition(".")[0] not in _TRUSTED for module in reads.modules())
+        return self.family.pads or (None if tried else True)
 
     @property
     def config(self) -> Any:
@@ -223,7 +240,7 @@ class TextModel:
         given, text = text, text if self.sentences is None else self.sentences.prompted(text)
         with locked(self.tokenizer):  # fast tokenizers refuse two threads at once
             encoding = encode(self.tokenizer, text, pair, special=special, as_target=as_target)
-            limit = self.max_tokens
+            limit = self.limits[-1 if as_target else 0]
             fits = limit is None or len(encoding) <= limit
             if not fits and overflow == "truncate" and pair is not None:
                 encoding = encode(self.tokenizer, text, pair, length=limit)
@@ -237,28 +254,36 @@ class TextModel:
                 return encoding
             if overflow != "truncate":
                 windows = ", or overflow='windows' to explain each target within the tokens around it"
-                raise self.too_long(len(encoding), f"{_TRUNCATE}{'' if whole else windows}.")
+                raise self.too_long(
+                    len(encoding), f"{_TRUNCATE}{'' if whole else windows}.", as_target=as_target
+                )
             assert limit is not None
             encoding = encoding.truncated(limit)
         if self.sentences is not None:
             self.sentences.check_ids(given, encoding.ids, self.tokenizer)
         return encoding
 
-    def too_long(self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text") -> SaliencyError:
+    def too_long(
+        self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text", *, as_target: bool = False
+    ) -> SaliencyError:
         """What to say of a text of so many tokens."""
         return SaliencyError(
-            f"the {what} has {count} tokens, special ones included, but the model reads at most {self.max_tokens}. "
-            f"{remedy}"
+            f"the {what} has {count} tokens, special ones included, but the model reads at most "
+            f"{self.limits[-1 if as_target else 0]}. {remedy}"
         )
 
-    def check_fits(self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text") -> None:
+    def check_fits(
+        self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text", *, as_target: bool = False
+    ) -> None:
         """Refuse more tokens than the model reads, where a target depends on all of them, so that no window does."""
-        if self.max_tokens is not None and count > self.max_tokens:
-            raise self.too_long(count, remedy, what)
+        limit = self.limits[-1 if as_target else 0]
+        if limit is not None and count > limit:
+            raise self.too_long(count, remedy, what, as_target=as_target)
 
     def room(self, wanted: int, taken: int = 0) -> int:
-        """How many of so many tokens the model still reads."""
-        return wanted if self.max_tokens is None else min(wanted, self.max_tokens - taken)
+        """How many of so many tokens the model can still write."""
+        limit = self.limits[-1]
+        return wanted if limit is None else min(wanted, limit - taken)
 
     @property
     def layout(self) -> Layout:
@@ -268,9 +293,7 @@ class TextModel:
     @property
     def classes(self) -> int:
         """How many token ids the model knows."""
-        module = self.streams[-1].module
-        assert isinstance(module, nn.Embedding)
-        return module.num_embeddings
+        return self.streams[-1].rows
 
     def mask_id(self) -> int:
         """The id of the mask token."""
@@ -292,13 +315,9 @@ class TextModel:
                 return known
         return 0
 
-    def class_name(self, index: int) -> str:
-        """What to show for a token: its text without white space, its own name if it has none, or its id."""
-        piece: Any = self.tokenizer.convert_ids_to_tokens(index)
-        if piece is None:  # a row of a vocabulary that was padded
-            return f"id {index}"
-        name = self.tokenizer.decode([index], clean_up_tokenization_spaces=False)
-        return str(name).strip() or str(piece)
+    def class_name(self, index: int, *, exact: bool = False) -> str:
+        """What to show for a token id; ``exact`` keeps the spaces, by which two ids may differ."""
+        return Spelling.of(self.tokenizer).name(index, exact=exact)
 
     def ends(self, encoding: Encoding) -> int:
         """How many tokens end a sequence: encoder-decoders read labels at the last, and ask rows for equal numbers."""
@@ -343,7 +362,19 @@ class TextModel:
     def run(self, encoding: Encoding, layout: Layout | None = None) -> Any:
         """The model's output for one text as it is, without gradients."""
         with torch.inference_mode(False), torch.no_grad(), borrowed(self.model):
-            return call(self.model, self.arguments(encoding, layout or OneSequence()))
+            return self._called(call, self.model, self.arguments(encoding, layout or OneSequence()))
+
+    def _called(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function that calls the model returns; an error of the model's own says whose it is."""
+        try:
+            return function(*arguments)
+        except (AssertionError, TypeError, ValueError) as error:
+            if isinstance(error, SaliencyError):
+                raise
+            raise SaliencyError(
+                f"{type(self.model).__name__}.forward raised {described(error)} Check that the target fits this model, "
+                "and that the model reads this text without the Explainer."
+            ) from error
 
     def trims(self, encoding: Encoding, layout: Layout) -> bool:
         """Whether logits at a token are the same without the tokens after it, tried out on the text.
@@ -356,7 +387,7 @@ class TextModel:
             part = len(encoding.parts) - 1
             names = self.names(encoding.columns(encoding.parts[part]).inputs, part, layout)
             with torch.inference_mode(False):
-                found = causality(self.model, self.arguments(encoding, layout), names)
+                found = self._called(causality, self.model, self.arguments(encoding, layout), names)
             if found is None:
                 return False
             self._trims = found.trims
@@ -371,30 +402,42 @@ class TextModel:
         return self._trims
 
 
+def _check_kinds(model: Any, tokenizer: Any) -> None:
+    """Refuse what is no model, no tokenizer, or the class of one."""
+    known = tasks.tasks_of(model) if isinstance(model, nn.Module) else ()
+    example = f"{known[0].auto_class if known else 'AutoModelForMaskedLM'}.from_pretrained(name)"
+    call = f"Explainer({example}, AutoTokenizer.from_pretrained(name))"
+    for value in (model, tokenizer):
+        if isinstance(value, type):
+            raise SaliencyError(f"{value.__name__} is a class: load one of its instances, {call}.")
+    if not isinstance(model, nn.Module) or tokenizer is None or not callable(tokenizer):
+        raise SaliencyError(
+            f"expected a model and its tokenizer, not {type(model).__name__} and {type(tokenizer).__name__}: {call}."
+        )
+
+
+def _check_loaded(model: nn.Module, streams: Sequence[Stream]) -> None:
+    """Refuse weights that were never loaded; accelerate keeps those that it offloads on "meta"."""
+    for stream in streams:
+        if stream.device.type == "meta":
+            raise SaliencyError(
+                f"the weights of {type(model).__name__} are on the meta device, where tensors have no values: load "
+                f"them, {type(model).__name__}.from_pretrained(name), outside of torch.device('meta')."
+            )
+
+
 def _check_differentiable(model: nn.Module) -> None:
     """Refuse kernels without a backward pass: beside a residual connection they would drop gradients silently."""
+    attention = str(getattr(getattr(model, "config", None), "_attn_implementation", None))
+    on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
+    if "paged" in attention or (attention == "flex_attention" and on_cpu):
+        raise SaliencyError(
+            f"{type(model).__name__} computes attention by {attention!r}, which has no backward pass"
+            f"{' on the CPU' if on_cpu else ''}: call model.set_attn_implementation('sdpa')."
+        )
     for name, module in model.named_modules():
         if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
             raise SaliencyError(
                 f"{name} is a quantised {type(module).__name__}, which has no backward pass: load the model without "
                 "torch's quantisation, or in 8 or 4 bits with bitsandbytes, whose layers have one."
             )
-
-
-def _max_tokens(
-    model: nn.Module, streams: Sequence[Stream], tokenizer: PreTrainedTokenizerBase
-) -> int | None:
-    """How many tokens the model reads: its tokenizer's word, its own, and the size of a table of positions."""
-    limits = [getattr(tokenizer, "model_max_length", None), getattr(model, "max_seq_length", None)]
-    positions = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    for module in model.modules():
-        is_text = any(module is stream.module for stream in streams)
-        if not isinstance(module, nn.Embedding) or is_text:
-            continue
-        if (
-            module.num_embeddings - getattr(module, "offset", 0) == positions
-        ):  # BART's and OPT's tables have some more
-            # Positions that start after the padding index (RoBERTa's) leave that many fewer.
-            limits.append(positions - (0 if module.padding_idx is None else module.padding_idx + 1))
-    known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < _UNLIMITED]
-    return min(known) if known else None

@@ -14,6 +14,7 @@ from torch import nn
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.adapter.weights import fingerprint
 from hf_saliency.attribution.registry import as_method
 from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
 from hf_saliency.explain.masking import checked_keep, masked_scores
@@ -404,9 +405,8 @@ class Explainer:
         """The arguments of a call, checked."""
         top_k = whole(top_k, "top_k", 0)
         target = self._target(target)
-        return Request(
-            self.text_model, target, as_method(method), top_k, overflow, self.batch_tokens, self._provenance
-        )
+        origin = {**self._provenance, "weights": fingerprint(self.text_model.model)}
+        return Request(self.text_model, target, as_method(method), top_k, overflow, self.batch_tokens, origin)
 
     def _target(self, target: Target | None) -> Target:
         if target is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 
 import numpy as np
@@ -82,13 +83,17 @@ def _arguments(method: Method, model: TextModel) -> dict[str, object]:
 
 
 def _target_row(row: Row, result: RowResult, target: Target, unit: Unit, model: TextModel) -> TargetRow:
-    def name(index: int) -> str:
-        return target.class_name(index, row, model)
-
+    contrasts = [ref.against_id for ref in row.refs if ref.against_id is not None]
+    names = _names([*result.class_ids, *contrasts, *(i for i, _ in result.predictions)], row, target, model)
+    name = names.__getitem__
     single = len(result.class_ids) == 1
     against = {None if ref.against_id is None else name(ref.against_id) for ref in row.refs}
+    label = target.label_of(row, " ".join(map(name, result.class_ids)))
+    plain = target.class_name(result.class_ids[0], row, model)
+    if single and label.casefold() == plain.casefold() != name(result.class_ids[0]).casefold():
+        label = name(result.class_ids[0])  # an answer would look like it, though it is another token
     return TargetRow(
-        label=target.label_of(row, " ".join(map(name, result.class_ids))),
+        label=label,
         position=row.position,
         positions=row.positions,
         score=result.score,
@@ -98,6 +103,21 @@ def _target_row(row: Row, result: RowResult, target: Target, unit: Unit, model: 
         predictions=tuple(Prediction(name(i), i, p) for i, p in result.predictions),
         class_id=result.class_ids[0] if single else None,
     )
+
+
+def _names(ids: Sequence[int], row: Row, target: Target, model: TextModel) -> dict[int, str]:
+    """What each class is called, so that different ones never look alike: tokens that differ by a space show it."""
+    names = {i: target.class_name(i, row, model) for i in ids}
+    if type(target).class_name is not Target.class_name:  # labels, or places in the text
+        return names
+    names = _distinct(names, lambda i: model.class_name(i, exact=True))
+    return _distinct(names, lambda i: f"{names[i]} (id {i})")
+
+
+def _distinct(names: Mapping[int, str], longer: Callable[[int], str]) -> dict[int, str]:
+    """The names, with a longer one wherever several are the same."""
+    count = Counter(names.values())
+    return {i: longer(i) if count[name] > 1 else name for i, name in names.items()}
 
 
 def _warn_of_against(made: SaliencyMap, results: Sequence[tuple[Row, RowResult]]) -> None:

@@ -12,8 +12,10 @@ from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.explain.attribute import RowResult, attribute_batch
 from hf_saliency.explain.batches import sweep
+from hf_saliency.explain.random_state import seeded
 from hf_saliency.explain.sharing import shares
 from hf_saliency.score.batch import collate, names, shape
+from hf_saliency.score.padding import ignores_padding
 from hf_saliency.score.score import Score
 from hf_saliency.targets.readout import READOUT_TENSORS, Readout
 from hf_saliency.targets.target import Row, Target
@@ -73,7 +75,17 @@ def _explain_group(
 
     shapes = [shape(row, model, readout.layout) for row in rows]
     texts = [id(row.encoding) for row in rows] if share else None
-    return sweep(shapes, batch_tokens, model.pads, step, alone=method.draws(attribution), texts=texts)
+    pads = _pads(score, model, rows, shapes)
+    return sweep(shapes, batch_tokens, pads, step, alone=method.draws(attribution), texts=texts)
+
+
+def _pads(score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether rows of different shape may share a batch: known of the model's class, or tried out."""
+    if model.pads is not None or len(set(shapes)) == 1:
+        return bool(model.pads)
+    order = sorted(range(len(rows)), key=lambda i: sum(shapes[i]))
+    with seeded(0):
+        return ignores_padding(score, model, rows[order[0]], rows[order[-1]])
 
 
 def score_of(

@@ -222,8 +222,12 @@ class SaliencyMap:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What to show for each token: its slice of the text, or its own name where the text has none."""
-        return tuple(self.texts[t.text_index][t.start : t.end] or t.piece for t in self.tokens)
+        """What to show for each token: its slice of the text, with signs for white space; its piece without one."""
+        slices = [self.texts[token.text_index][token.start : token.end] for token in self.tokens]
+        return tuple(
+            text if text.strip() else spans.signs(text) or token.piece
+            for text, token in zip(slices, self.tokens, strict=True)
+        )
 
     def normalized(self, how: Normalization = "row_max") -> Float[np.ndarray, "targets tokens"]:
         """The scores with each row divided by its largest or its summed magnitude; a row of zeros stays.

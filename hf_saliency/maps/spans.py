@@ -17,6 +17,7 @@ from hf_saliency.errors import SaliencyError
 Span = tuple[int, int]
 
 _APOSTROPHES = "'’＇"
+_SIGNS = {"\n": "↵", "\r": "↵", "\t": "⇥", " ": "␣"}
 _ZERO_WIDTH_SPACE = "\u200b"
 # Scripts written without spaces between words; without a dictionary each letter is a word of its own.
 _UNSPACED = (
@@ -43,7 +44,9 @@ class Token:
     Parameters
     ----------
     piece
-        The tokenizer's own name of the token, such as ``"##ing"`` or ``"[CLS]"``.
+        What to show for the token where the text shows nothing: its name, such as ``"[CLS]"``; signs for white space,
+        such as ``"↵"``; which part of a character it is, such as ``"é 1/2"``; ``"…ing"`` for a piece that continues a
+        word.
     start, end
         The characters of the text that the token stands for, ``text[start:end]``; an empty span for a token
         that the tokenizer added.
@@ -84,12 +87,20 @@ class Token:
 
 
 def trim(text: str, start: int, end: int) -> Span:
-    """The span without the white space at its two ends."""
+    """The span without the white space at its two ends, unless it is white space alone."""
+    if text[start:end].isspace():
+        return start, end
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
     return start, end
+
+
+def signs(text: str) -> str:
+    """White space as signs: ↵ for a line break, ⇥ for a tab, ␣ for any other."""
+    text = text.replace("\r\n", "\n")
+    return "".join(_SIGNS.get(character, "␣" if character.isspace() else character) for character in text)
 
 
 def words(text: str) -> list[Span]:

@@ -192,7 +192,8 @@ class AnswerSpan(Target):
         if index >= len(row.encoding):
             return "padding"
         token = row.encoding.tokens[index]
-        return row.encoding.texts[token.text_index][token.start : token.end] or token.piece
+        text = row.encoding.texts[token.text_index][token.start : token.end]
+        return text if text.strip() else token.piece
 
     def _predicted(self, encoding: Encoding, model: TextModel) -> tuple[int, int]:
         """The span in the context with the largest sum of its two logits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,8 +60,7 @@ def content(ids: Sequence[int], model: TextModel) -> list[int]:
 
 def named(ids: Sequence[int], end: int, model: TextModel) -> list[Token]:
     """Special tokens, which all stand at one place of the text."""
-    pieces: Any = model.tokenizer.convert_ids_to_tokens(list(ids))
-    return [Token(str(piece), end, end, special=True) for piece in pieces]
+    return [Token(model.class_name(i), end, end, special=True) for i in ids]
 
 
 def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tuple[str, list[Token]]:
@@ -77,11 +77,12 @@ def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tup
     text = whole[len(base) :]
     # A character whose bytes are spread over tokens belongs to the last of them.
     ends = [len(_common(text, decoded(count)[len(base) :])) for count in range(len(ids) + 1)]
-    pieces: Any = model.tokenizer.convert_ids_to_tokens(list(ids))
     tokens = []
-    for piece, i, start, end in zip(pieces, ids, ends, ends[1:], strict=False):
+    for i, start, end in zip(ids, ends, ends[1:], strict=False):
         place = trim(text, min(start, end), end)
-        tokens.append(Token(str(piece), *place, text_index=1 if before else 0, special=is_special(i, model)))
+        tokens.append(
+            Token(model.class_name(i), *place, text_index=1 if before else 0, special=is_special(i, model))
+        )
     return text, tokens
 
 
@@ -322,7 +323,9 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
         if not isinstance(text, str) or not text.strip():
             raise SaliencyError(f"the target text is empty ({text!r}): there is nothing to explain.")
         labels = model.encode(text, "windows", as_target=True)
-        model.check_fits(len(labels), "Give a shorter one: overflow= is for the source alone.", "target")
+        model.check_fits(
+            len(labels), "Give a shorter one: overflow= is for the source alone.", "target", as_target=True
+        )
         shifted = _shifted(labels.ids, model)
         head = shifted[: len(shifted) - (len(labels) - 1)]
         target = dataclasses.replace(
@@ -331,7 +334,22 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
             tokens=(*named(head, 0, model), *labels.tokens),
             inputs={},
         )
+        _warn_of_start(target.ids, model)
     return joined([source, target])
+
+
+def _warn_of_start(ids: Sequence[int], model: TextModel) -> None:
+    """Warn where a given target does not start with the token that the model is made to write first."""
+    forced = getattr(getattr(model.model, "generation_config", None), "forced_bos_token_id", None)
+    if forced is not None and ids[1] != forced:
+        wanted, actual = model.class_name(forced), model.class_name(ids[1])
+        warnings.warn(
+            f"the model's generation config makes it start with {wanted!r}, but the tokenizer starts the given target "
+            f"with {actual!r}: it is explained after another beginning than what the model writes. Name the target "
+            f"language, tokenizer.tgt_lang = {wanted!r}, or set generation_config.forced_bos_token_id to {ids[1]}.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _shifted(labels: Sequence[int], model: TextModel) -> list[int]:

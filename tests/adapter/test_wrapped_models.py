@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -191,3 +192,47 @@ def test_reentrant_checkpoints_are_refused_with_the_other_kind_named() -> None:
     model.bert.encoder.layer[0] = Checkpointed(model.bert.encoder.layer[0])
     with pytest.raises(hs.SaliencyError, match="checkpoint with use_reentrant=False"):
         hs.Explainer(model, tiny.tokenizer())("the cat sat")
+
+
+def adapted_embedding(kind: str) -> tuple[Any, Any]:
+    """A model whose word table PEFT stands around, and its tokenizer."""
+    model, tokenizer = tiny.masked_lm("bert", tie_word_embeddings=False)
+    if kind == "saved":
+        wrapped = lora(model, modules_to_save=["word_embeddings"])
+        with torch.no_grad():
+            wrapped.get_input_embeddings().modules_to_save["default"].weight.mul_(1.5)
+        return wrapped, tokenizer
+    wrapped = lora(model, target_modules=["word_embeddings"])
+    for name, parameter in wrapped.named_parameters():
+        if "lora_embedding" in name:
+            nn.init.normal_(parameter, std=0.5)
+    if kind == "merged":
+        wrapped.merge_adapter()
+    return wrapped, tokenizer
+
+
+@pytest.mark.parametrize("kind", ["saved", "merged"])
+def test_an_embedding_within_a_layer_of_peft(kind: str) -> None:
+    wrapped, tokenizer = adapted_embedding(kind)
+    heat = hs.Explainer(wrapped, tokenizer)(TEXT)
+    alone = copy.deepcopy(wrapped)
+    if kind == "merged":
+        alone.unmerge_adapter()
+    alone = alone.merge_and_unload()
+    expected = hs.Explainer(alone, tokenizer)(TEXT)
+    np.testing.assert_allclose(heat.scores, expected.scores, rtol=1e-10)
+    target = heat.targets[0]
+    assert target.score == pytest.approx(row(alone, tokenizer, heat)[0], rel=1e-10)
+    np.testing.assert_allclose(heat.scores[0], row(alone, tokenizer, heat)[1], rtol=1e-10)
+
+
+def test_an_embedding_that_an_adapter_adds_to_is_refused_until_it_is_merged() -> None:
+    wrapped, tokenizer = adapted_embedding("added")
+    with pytest.raises(hs.SaliencyError, match=r"is adapted itself.*model.merge_adapter\(\)"):
+        hs.Explainer(wrapped, tokenizer)
+    wrapped.merge_adapter()
+    explainer = hs.Explainer(wrapped, tokenizer)
+    explainer(TEXT)
+    wrapped.unmerge_adapter()
+    with pytest.raises(hs.SaliencyError, match="unmerged.*make another one"):
+        explainer(TEXT)

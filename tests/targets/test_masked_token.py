@@ -143,7 +143,7 @@ def test_the_gradient_of_a_contrast_is_that_of_the_difference(explainer: hs.Expl
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (hs.MaskedToken("sat", against="learning"), "against='learning' must be one token.*'learn', '##ing'"),
+        (hs.MaskedToken("sat", against="learning"), "against='learning' must be one token.*'learn', '…ing'"),
         (hs.MaskedToken("sat", token="xyzzy"), "token='xyzzy' must be one token"),
         (hs.MaskedToken("sat", token=48), "token ids 0 to 47"),
         (hs.MaskedToken("sat", against=-1), "token ids 0 to 47"),

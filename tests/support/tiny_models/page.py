@@ -45,7 +45,7 @@ def padless(family: str) -> bool:
     names = [entry.name for entry in tiny_models.entries() if entry.family == family]
     bases = {base.__name__ for name in names for base in getattr(transformers, name).__mro__}
     return any(
-        not FAMILIES[name].pads for name in bases & FAMILIES.keys() if name.endswith("PreTrainedModel")
+        FAMILIES[name].pads is False for name in bases & FAMILIES.keys() if name.endswith("PreTrainedModel")
     )
 
 

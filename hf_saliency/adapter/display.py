@@ -1,0 +1,132 @@
+"""Display: what a token is called where a reader sees it, which is never a vocabulary's own spelling."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from hf_saliency.maps.spans import signs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CONTINUES = "…"
+"""Stands before a piece that continues a word (WordPiece), and after one that a word goes on after."""
+
+# Listing thousands of added tokens takes milliseconds; by the size of the vocabulary, which grows by added tokens.
+_SPELLINGS: WeakKeyDictionary[object, tuple[int, Spelling]] = WeakKeyDictionary()
+_MARK = "▁"  # SentencePiece's space
+
+
+@functools.cache
+def _bytes() -> dict[str, int]:
+    """The byte that each character stands for in byte-level vocabularies (GPT-2's)."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    plain = {chr(code): code for code in range(256) if chr(code) in set(ByteLevel.alphabet())}
+    rest = [code for code in range(256) if chr(code) not in plain]
+    return {**plain, **{chr(256 + i): code for i, code in enumerate(rest)}}
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a tokenizer's vocabulary spells text.
+
+    Parameters
+    ----------
+    tokenizer
+        The tokenizer.
+    byte_level
+        Whether each character of a piece stands for a byte.
+    marked
+        Whether spaces are spelled as SentencePiece does.
+    prefix, suffix
+        What a piece has that continues a word, and one that ends it; empty for none.
+    added
+        The ids of added and special tokens, which are found in a text before it is split.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    byte_level: bool
+    marked: bool
+    prefix: str
+    suffix: str
+    added: frozenset[int]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Spelling:
+        """What the tokenizer's parts say of it; those in Python are known by their attributes."""
+        size = len(tokenizer)
+        known = _SPELLINGS.get(tokenizer)
+        if known is not None and known[0] == size:
+            return known[1]
+        backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+        parts = [
+            part
+            for part in (getattr(backend, "decoder", None), getattr(backend, "pre_tokenizer", None))
+            if part
+        ]
+        said = "".join(part.__getstate__().decode() for part in parts)
+        model = getattr(backend, "model", None)
+        word_piece = type(model).__name__ == "WordPiece"
+        in_python = "##" if hasattr(tokenizer, "wordpiece_tokenizer") else ""
+        spelling = cls(
+            weakref.proxy(tokenizer),
+            byte_level='"ByteLevel"' in said or hasattr(tokenizer, "byte_decoder"),
+            marked=_MARK in said or '"Metaspace"' in said or hasattr(tokenizer, "sp_model"),
+            prefix=str(model.continuing_subword_prefix) if word_piece else in_python,
+            suffix=str(getattr(model, "end_of_word_suffix", None) or ""),
+            added=frozenset(tokenizer.added_tokens_decoder),
+        )
+        _SPELLINGS[tokenizer] = (size, spelling)
+        return spelling
+
+    def text(self, index: int) -> str | bytes:
+        """What a token stands for, its spaces included; bytes where it is a part of a character."""
+        piece = self._piece(index)
+        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):  # byte fallback
+            raw = bytes([int(piece[3:5], 16)])
+        elif self.byte_level and all(character in _bytes() for character in piece):
+            raw = bytes(_bytes()[character] for character in piece)
+        elif self.marked:
+            return piece.replace(_MARK, " ")
+        elif self.suffix:
+            return piece.removesuffix(self.suffix)
+        else:
+            return str(self.tokenizer.decode([index], clean_up_tokenization_spaces=False))
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw
+
+    def is_whole(self, index: int) -> bool:
+        """Whether the tokenizer looks the token up in the text before anything is split: added and special ones."""
+        return index in self.added
+
+    def name(self, index: int, *, exact: bool = False) -> str:
+        """What to show for a token; ``exact`` keeps the spaces around it, by which two tokens may differ."""
+        piece = self._piece(index)
+        if not piece:  # a row of a vocabulary that was padded
+            return f"id {index}"
+        if self.prefix and piece != self.prefix and piece.startswith(self.prefix):
+            return CONTINUES + piece.removeprefix(self.prefix)
+        text = self.text(index)
+        if isinstance(text, bytes):
+            return f"byte{'s' * (len(text) > 1)} {text.hex(' ').upper()}"
+        inner = text.strip(" ")
+        if not text.strip():
+            return signs(text) or piece
+        before, after = text[: len(text) - len(text.lstrip(" "))], text[len(text.rstrip(" ")) :]
+        name = "".join(signs(character) if character in "\n\r\t" else character for character in inner)
+        if exact and self.suffix and not piece.endswith(self.suffix):
+            name += CONTINUES
+        return signs(before) + name + signs(after) if exact else name
+
+    def _piece(self, index: int) -> str:
+        piece: Any = self.tokenizer.convert_ids_to_tokens(index)
+        if isinstance(piece, bytes):  # tokenizers in Python that spell bytes as bytes
+            return piece.decode(errors="replace")
+        return "" if piece is None else str(piece)

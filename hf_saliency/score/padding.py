@@ -1,0 +1,66 @@
+"""Padding: whether a score stays the same where its row is padded, found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hf_saliency.adapter.guards import borrowed
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import out_of_memory
+from hf_saliency.score.batch import collate
+from hf_saliency.score.score import Score
+from hf_saliency.targets.target import Row
+
+# Relative differences that the order of a sum makes; what padding does to a mean is larger than either.
+_ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
+_HALF = 0.03
+
+
+def ignores_padding(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
+    """Whether the score of a row and its gradient stay the same where it is padded to a longer row.
+
+    The padding has the embeddings of other tokens, which a model that masks it never reads: so a maximum over
+    tokens that padding happens to lose on this row counts as reading it.
+    """
+    alone = collate(model, [row], score.readout, score.names)
+    both = collate(model, [row, longer], score.readout, score.names)
+    lengths = [embeds.shape[1] for embeds in alone.embeds]
+    padded = [_refilled(wide[:1], length) for wide, length in zip(both.embeds, lengths, strict=True)]
+    with borrowed(model.model):  # over the backward pass as well, in which checkpointed layers are run again
+        value, gradients = _differentiated(score, alone.embeds, alone.tensors)
+        try:
+            other, wide = _differentiated(score, padded, [rows[:1] for rows in both.tensors])
+        except (RuntimeError, ValueError, IndexError) as error:
+            if out_of_memory(error):
+                raise
+            return False  # it reads texts of one length only
+    rounding = _ROUNDING.get(padded[0].dtype, _HALF)
+    parts = [(e * g).abs().sum() for e, g in zip(alone.embeds, gradients, strict=True)]
+    same = [(value - other).abs() <= rounding * torch.stack([value.abs(), *parts]).sum()]
+    for narrow, gradient in zip(gradients, wide, strict=True):
+        missing = functional.pad(narrow, (0, 0, 0, gradient.shape[1] - narrow.shape[1]))
+        same.append((missing - gradient).abs().amax() <= rounding * narrow.abs().amax())
+    return all(map(bool, same))  # a comparison with NaN is false
+
+
+def _refilled(embeds: Tensor, length: int) -> Tensor:
+    """The row with other embeddings after so many tokens: larger ones of its tokens, for a maximum to pick up."""
+    places = torch.arange(embeds.shape[1] - length, device=embeds.device) % length
+    return torch.cat([embeds[:, :length], 2 * embeds[:, places]], dim=1)
+
+
+def _differentiated(
+    score: Score, embeds: Sequence[Tensor], tensors: Sequence[Tensor]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The score of one row and its gradients; zeros for a score without any, which removal methods explain."""
+    leaves = tuple(stream.detach().clone().requires_grad_() for stream in embeds)
+    with torch.enable_grad():
+        value = score(*leaves, *tensors).sum()
+        if not value.requires_grad:
+            return value, tuple(torch.zeros_like(leaf) for leaf in leaves)
+        gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    return value.detach(), gradients

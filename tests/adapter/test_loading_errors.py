@@ -1,0 +1,128 @@
+"""Errors that name the call which works: what is no model, and models that cannot be explained as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tiny
+import torch
+import transformers
+from torch import nn
+
+import hf_saliency as hs
+
+TEXT = "the cat sat on a mat"
+
+
+def test_a_class_is_no_tokenizer() -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    with pytest.raises(
+        hs.SaliencyError, match=f"{type(tokenizer).__name__} is a class: load one of its instances"
+    ):
+        hs.Explainer(model, type(tokenizer))
+    with pytest.raises(hs.SaliencyError, match="BertForMaskedLM is a class"):
+        hs.Explainer(type(model), tokenizer)
+
+
+def test_a_model_without_its_tokenizer_is_told_its_own_auto_class() -> None:
+    with pytest.raises(
+        hs.SaliencyError, match=r"not GPT2LMHeadModel and NoneType: Explainer\(AutoModelForCausalLM"
+    ):
+        hs.Explainer(tiny.of_class("GPT2LMHeadModel"))
+
+
+@pytest.mark.parametrize("attention", ["flex_attention", "paged|sdpa"])
+def test_attention_without_a_backward_pass(attention: str) -> None:
+    model, tokenizer = tiny.model("causal", "llama")
+    model.config._attn_implementation = attention
+    with pytest.raises(hs.SaliencyError, match=r"no backward pass.*model.set_attn_implementation\('sdpa'\)"):
+        hs.Explainer(model, tokenizer)
+
+
+def test_weights_that_were_never_loaded() -> None:
+    config = tiny.masked_lm("bert")[0].config
+    with torch.device("meta"):
+        model = transformers.BertForMaskedLM(config)
+    with pytest.raises(hs.SaliencyError, match="BertForMaskedLM are on the meta device.*from_pretrained"):
+        hs.Explainer(model, tiny.tokenizer())
+
+
+def test_an_error_of_a_causal_model_s_own() -> None:
+    class Broken(type(tiny.of_class("GPT2LMHeadModel"))):
+        def forward(self, **inputs: Any) -> Any:
+            raise ValueError("prompts need an image")
+
+    model = Broken(tiny.of_class("GPT2LMHeadModel").config)
+    with pytest.raises(hs.SaliencyError, match="Broken.forward raised ValueError: prompts need an image"):
+        hs.Explainer(model, tiny.tokenizer())(TEXT)
+
+
+def test_the_next_sentence_is_a_label() -> None:
+    model = tiny.of_class("BertForNextSentencePrediction")
+    heat = hs.Explainer(model, tiny.tokenizer())((TEXT, "dog ran"))
+    assert heat.targets[0].label in ("LABEL_0", "LABEL_1")
+
+
+@pytest.mark.parametrize(
+    ("name", "auto"),
+    [
+        ("BertForPreTraining", "AutoModelForMaskedLM"),
+        ("ElectraForPreTraining", "AutoModelForMaskedLM"),
+        ("GPT2DoubleHeadsModel", "AutoModelForCausalLM"),
+    ],
+)
+def test_several_heads(name: str, auto: str) -> None:
+    explainer = hs.Explainer(tiny.of_class(name), tiny.tokenizer())
+    with pytest.raises(
+        hs.SaliencyError, match=rf"{name} is for is not known.*{auto}.from_pretrained\(name\)"
+    ):
+        explainer(TEXT)
+
+
+def vision_language(name: str) -> nn.Module:
+    """A tiny model for images and text."""
+    text = {
+        "vocab_size": 64,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+    }
+    torch.manual_seed(0)
+    if name == "gemma3":
+        vision = {
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+        }
+        config: Any = transformers.Gemma3Config(
+            text_config=text,
+            vision_config={**vision, "image_size": 28, "patch_size": 14},
+            image_token_index=60,
+        )
+        return transformers.Gemma3ForConditionalGeneration(config).double().eval()
+    vision = {"depth": 1, "embed_dim": 16, "hidden_size": 16, "num_heads": 2, "mlp_ratio": 1}
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
+    config = transformers.Qwen2VLConfig(
+        text_config={**text, "rope_parameters": rope},
+        vision_config=vision,
+        image_token_id=60,
+        video_token_id=61,
+    )
+    return transformers.Qwen2VLForConditionalGeneration(config).double().eval()
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen2_vl"])
+def test_models_for_images_and_text_with_text_alone(name: str) -> None:
+    model = vision_language(name)
+    heat = hs.Explainer(model, tiny.tokenizer())(TEXT)
+    ids = torch.tensor([tiny.tokenizer()(TEXT)["input_ids"]])
+    with torch.no_grad():
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+    for row in heat.targets:
+        assert row.score == pytest.approx(logits[row.position - 1, ids[0, row.position]].item(), rel=1e-4)
+        assert not heat.scores[heat.targets.index(row), row.position :].any()

@@ -1,0 +1,121 @@
+"""Padding: what modules that are not transformers' own do with it is tried out, not read off their arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from torch import Tensor, nn
+
+import hf_saliency as hs
+
+TEXTS = ["the cat sat on a mat", "the formal study of grammar is an important part of education", "dog ran"]
+
+
+class Pooled(nn.Module):
+    """A classifier over an encoder's states, which takes the mask whether it honours it or not."""
+
+    def __init__(self, pooling: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = tiny.of_class("BertModel")
+        self.config = self.encoder.config
+        self.recurrent = nn.GRU(16, 8, batch_first=True, bidirectional=True).double()
+        self.head = nn.Linear(16, 3).double()
+        self.pooling = pooling
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return {"logits": self.head(self.pool(states, attention_mask))}
+
+    def pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        if self.pooling == "masked mean":
+            weights = mask[..., None].to(states.dtype)
+            return (states * weights).sum(1) / weights.sum(1)
+        if self.pooling == "last token":
+            return states[torch.arange(len(states)), mask.sum(1) - 1]
+        if self.pooling == "recurrent":
+            return self.recurrent(states)[0][:, 0]
+        if self.pooling == "max":
+            return states.amax(1)
+        return states.mean(1) if self.pooling == "mean" else states[:, -1]
+
+
+class PooledBert(type(tiny.of_class("BertForSequenceClassification"))):
+    """A subclass of a class of transformers, with a pooling of its own."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return {"logits": self.classifier(states.mean(1))}
+
+
+def batches(explainer: hs.Explainer, target: hs.Target, texts: list[Any]) -> list[int]:
+    """How many rows each call of the model has, and that each text gets what it gets alone."""
+    rows: list[int] = []
+    model = explainer.text_model.model
+    alone = [explainer(text, target=target) for text in texts]
+    handle = model.register_forward_pre_hook(
+        lambda _, __, inputs: rows.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    maps = explainer(texts, target=target)
+    handle.remove()
+    for single, batched in zip(alone, maps, strict=True):
+        torch.testing.assert_close(
+            torch.tensor(batched.scores), torch.tensor(single.scores), rtol=1e-9, atol=1e-12
+        )
+        assert [row.score for row in batched.targets] == pytest.approx([row.score for row in single.targets])
+    return rows
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "last column", "recurrent", "masked mean", "last token"])
+@pytest.mark.parametrize(
+    "target", [hs.Label(), hs.Output(lambda output, inputs: output["logits"][:, 1])], ids=str
+)
+def test_a_text_has_the_scores_that_it_has_alone(pooling: str, target: hs.Target) -> None:
+    explainer = hs.Explainer(Pooled(pooling), tiny.tokenizer())
+    shared = max(batches(explainer, target, TEXTS))
+    assert (shared == 3) == (pooling in ("masked mean", "last token"))
+
+
+def test_a_subclass_of_a_class_of_transformers_is_tried() -> None:
+    model = PooledBert(tiny.of_class("BertForSequenceClassification").config).double().eval()
+    batches(hs.Explainer(model, tiny.tokenizer()), hs.Label(0), TEXTS)
+
+
+def test_pairs_and_compared_texts() -> None:
+    batches(
+        hs.Explainer(Pooled("mean"), tiny.tokenizer()),
+        hs.Label(0),
+        [(TEXTS[0], TEXTS[2]), (TEXTS[1], TEXTS[0])],
+    )
+
+
+class TokenHead(nn.Module):
+    """Labels of tokens by a recurrent layer that reads from the right as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = tiny.of_class("BertModel")
+        self.config = self.encoder.config
+        self.recurrent = nn.LSTM(16, 8, batch_first=True, bidirectional=True).double()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return {"logits": self.recurrent(states)[0]}
+
+
+def test_token_labels() -> None:
+    batches(hs.Explainer(TokenHead(), tiny.tokenizer()), hs.TokenLabel(), TEXTS)
+
+
+def test_what_is_registered_is_not_tried() -> None:
+    class Vouched(Pooled):
+        pass
+
+    hs.register_family(Vouched, hs.Family(pads=True))
+    explainer = hs.Explainer(Vouched("masked mean"), tiny.tokenizer())
+    assert explainer.text_model.pads is True
+    assert batches(explainer, hs.Label(), TEXTS)[-1] == 3
