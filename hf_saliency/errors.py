@@ -161,7 +161,7 @@ def real(value: object, name: str, example: str, *, zero: bool = False) -> float
 
 def character_spans(value: object, name: str) -> tuple[tuple[int, int, int], ...]:
     """Spans of characters as (text_index, start, end); a pair is of the first text."""
-    spans = []
+    spans: list[tuple[int, int, int]] = []
     given = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
     for span in given:
         numbers = [integer(number) for number in span] if isinstance(span, (tuple, list)) else []
