@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
         labels = heat.drop_special().labels
         strongest = sorted(range(len(scores)), key=lambda i: -abs(scores[i]))[:3]
         print(f"{name:30} {', '.join(f'{labels[i]} {scores[i]:+.2f}' for i in strongest)}")
-    figure = hs.figure(maps, mark=hs.Highlight(), columns=2, width=6.75, title=list(methods()))
+    figure = hs.figure(maps, mark=hs.Highlight(), ncols=2, width=6.75, title=list(methods()))
     figure.savefig(folder / "compare_methods.pdf")
     figure.savefig(folder / "compare_methods.png", dpi=200)
 

@@ -121,7 +121,7 @@ def words() -> Figure:
     heat = explained().select("linguists")
     marks = [hs.Highlight(special=True, predictions=0), hs.Highlight(words=True, predictions=0)]
     titles = ["tokens, special ones too", "words"]
-    return hs.figure([heat.select(0), heat.select(0)], marks, title=titles, columns=2, width="acl-2col")
+    return hs.figure([heat.select(0), heat.select(0)], marks, title=titles, ncols=2, width="acl-2col")
 
 
 @case("Running text", "Three hundred tokens.")
@@ -204,7 +204,7 @@ def special() -> Figure:
 @case("Matrices", "Two methods in one colour scale.")
 def matrices() -> Figure:
     maps = [explained(), explained(method="input_x_gradient")]
-    return hs.figure(maps, columns=2, width="acl-2col")
+    return hs.figure(maps, ncols=2, width="acl-2col")
 
 
 @case("Matrices", "A hundred and twenty-eight tokens: labels are thinned out, and it says so.")
@@ -265,27 +265,27 @@ def arcs_long() -> Figure:
 def methods() -> Figure:
     names = ["gradient_norm", "input_x_gradient", "integrated_gradients", "leave_one_out"]
     maps = [explained(method=name, word="education") for name in names]
-    return hs.figure(maps, hs.Highlight(predictions=0), columns=2, agreement=True, width="acl-2col")
+    return hs.figure(maps, hs.Highlight(predictions=0), ncols=2, agreement=True, width="acl-2col")
 
 
 @case("Panels", "Each panel in its own scale, with its own legend.")
 def own_scales() -> Figure:
     maps = [explained(word="education"), explained(method="input_x_gradient", word="education")]
-    return hs.figure(maps, scale="own", normalize="none", columns=2, width="acl-2col")
+    return hs.figure(maps, scale="separate", normalize="none", ncols=2, width="acl-2col")
 
 
 @case("Panels", "Targets side by side.")
 def targets() -> Figure:
     heat = explained()
     maps = [heat.select("education"), heat.select("schools")]
-    return hs.figure(maps, title=["masked: education", "masked: schools"], columns=2, width="icml-2col")
+    return hs.figure(maps, title=["masked: education", "masked: schools"], ncols=2, width="icml-2col")
 
 
 @case("Panels", "One map by two marks.")
 def marks() -> Figure:
     heat = explained().select("education")
     drawn_by = [hs.Highlight(), hs.Bars(top=8, predictions=0)]
-    return hs.figure([heat, heat], drawn_by, title=["", ""], columns=2, width="neurips")
+    return hs.figure([heat, heat], drawn_by, title=["", ""], ncols=2, width="neurips")
 
 
 @case("Panels", "Models with different tokenizers, each with its own tokens.")

@@ -139,7 +139,7 @@ def draw(explainer: hs.Explainer, folder: Path) -> None:
         best = ", ".join(f"{one.label} {one.probability:.0%}" for one in heat.targets[0].predictions)
         print(f"{heat.texts[0]} {best}")
     titles = [*(f"meant: {meaning}" for meaning in TEXTS.values()), "the same, against another sense (IG)"]
-    figure = hs.figure(maps, hs.Highlight(), width=6.75, columns=2, title=titles)
+    figure = hs.figure(maps, hs.Highlight(), width=6.75, ncols=2, title=titles)
     figure.savefig(folder / "sense_probe.pdf")
     figure.savefig(folder / "sense_probe.png", dpi=200)
     pages = [explainer(text, target=hs.TokenLabel()) for text in TEXTS]

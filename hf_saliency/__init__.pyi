@@ -41,10 +41,21 @@ from .maps.compare import Agreement as Agreement, agreement as agreement, aligne
 from .maps.saliency_map import Prediction as Prediction, SaliencyMap as SaliencyMap, TargetRow as TargetRow
 from .maps.spans import Token as Token
 from .maps.table import Table as Table
-from .render.figure import figure as figure
+from .render.figure import figure as figure, measure as measure
 from .render.html.page import page as page
 from .render.latex import to_latex as to_latex
-from .render.marks import Arcs as Arcs, Bars as Bars, Highlight as Highlight, Matrix as Matrix
+from .render.marks import (
+    Agreements as Agreements,
+    Arcs as Arcs,
+    Bars as Bars,
+    Curves as Curves,
+    Difference as Difference,
+    Dots as Dots,
+    Highlight as Highlight,
+    Matrix as Matrix,
+    Profile as Profile,
+    Ranking as Ranking,
+)
 from .render.sheets import sheets as sheets
 from .render.show import show as show
 from .score.baselines import (

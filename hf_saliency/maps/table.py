@@ -286,7 +286,7 @@ class Table:
         """
         from hf_saliency.render.figure import figure
 
-        return figure(self, mark, **options)  # type: ignore[arg-type]
+        return figure(self, mark, **options)
 
 
 def dataframe(columns: Mapping[str, Any]) -> pd.DataFrame:

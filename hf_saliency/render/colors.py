@@ -1,4 +1,4 @@
-"""Colours: from a score to a colour that prints, that everyone tells apart and that black ink is read on."""
+"""Colours: from a score to a colour that prints, that everyone tells apart and that ink is read on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from jaxtyping import Float
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
-from hf_saliency.palette import LIGHT
+from hf_saliency.palette import DARK, LIGHT, Palette
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float) -> str:
@@ -20,12 +22,15 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "NaN"
     text = f"{value:.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"
-    return text.replace("inf", "∞").replace("-", "−")
+    mantissa, _, exponent = text.partition("e")
+    power = f"×10{str(int(exponent)).translate(_RAISED)}" if exponent else ""
+    return mantissa.replace("inf", "∞").replace("-", "−") + power
 
 
-def decimals(value: float) -> str:
-    """Two decimals, with a true minus sign and none before zero."""
-    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+def decimals(value: float, places: int = 2) -> str:
+    """So many decimals, with a true minus sign and none before zero."""
+    text = f"{value:.{places}f}"
+    return text.replace("-", "" if not text.strip("-0.") else "−")
 
 
 def ordinal(count: int) -> str:
@@ -33,12 +38,6 @@ def ordinal(count: int) -> str:
     ending = "th" if count // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
     return f"{count}{ending}"
 
-
-INK = "black"
-
-# Black ink is read on both arms. Zero is paper, and an unsigned map uses the orange arm alone, so that signed and
-# unsigned panels can share one scale.
-_POSITIVE, _NEGATIVE = LIGHT.positive, LIGHT.negative
 
 _STEPS = 255  # of either arm
 
@@ -71,6 +70,14 @@ class Colors:
         What the colours mean: method, unit and normalisation.
     missing
         The kinds of scores without a colour that occur: ``"NaN"``, ``"∞"``, ``"−∞"``.
+    palette
+        The colours themselves.
+    negative
+        Whether a score below zero occurs in any map of the scale: bars then leave room for it in each panel.
+    clipped
+        Whether a score lies beyond the limit.
+    hatched
+        Whether negative scores are hatched, so that signs survive grey print.
 
     Examples
     --------
@@ -84,9 +91,21 @@ class Colors:
     normalize: Normalization = "row_max"
     label: str = ""
     missing: tuple[str, ...] = ()
+    palette: Palette = LIGHT
+    negative: bool = False
+    clipped: bool = False
+    hatched: bool = False
 
     @classmethod
-    def of(cls, maps: Sequence[SaliencyMap], normalize: Normalization = "row_max") -> Colors:
+    def of(
+        cls,
+        maps: Sequence[SaliencyMap],
+        normalize: Normalization = "row_max",
+        *,
+        limit: float | None = None,
+        palette: Palette = LIGHT,
+        hatched: bool = False,
+    ) -> Colors:
         """The scale of some maps, from the tokens that they hold and from nothing else.
 
         Parameters
@@ -95,6 +114,12 @@ class Colors:
             As they are drawn: hidden tokens are no longer in them.
         normalize
             ``"row_max"``, ``"row_sum"`` or ``"none"``.
+        limit
+            The magnitude at full strength. Default: the largest that occurs.
+        palette
+            The colours.
+        hatched
+            Whether to hatch negative scores.
 
         Returns
         -------
@@ -107,20 +132,25 @@ class Colors:
         """
         if normalize not in ("row_max", "row_sum", "none"):
             raise SaliencyError(f"normalize={normalize!r}: choose 'row_max', 'row_sum' or 'none'.")
-        for one in maps:
-            if not one.signed and np.any(one.scores < 0):
+        for each in maps:
+            if not each.signed and np.any(each.scores < 0):
                 raise SaliencyError(
-                    f"the map of {one.method!r} is unsigned, but has scores below 0, which have no colour on "
+                    f"the map of {each.method!r} is unsigned, but has scores below 0, which have no colour on "
                     "its scale: dataclasses.replace(saliency_map, signed=True)."
                 )
-        signed = any(one.signed for one in maps)
-        largest = max(_largest(_normalized(one, normalize)) for one in maps)
+        signed = any(each.signed for each in maps)
+        values = [_normalized(each, normalize) for each in maps]
+        largest = max(map(_largest, values))
         return cls(
-            limit=largest or 1.0,
+            limit=limit or largest or 1.0,
             signed=signed,
             normalize=normalize,
-            label=_label(maps, normalize, signed),
+            label=_label(maps, normalize, signed, largest),
             missing=_missing(maps),
+            palette=palette,
+            negative=any(bool((each < 0).any()) for each in values),
+            clipped=limit is not None and largest > limit * (1 + 1e-9),
+            hatched=hatched,
         )
 
     def values(self, saliency_map: SaliencyMap) -> Float[np.ndarray, "targets tokens"]:
@@ -133,7 +163,7 @@ class Colors:
         Parameters
         ----------
         values
-            Array of any shape; what lies outside the limits gets the colour at the limit.
+            Array of any shape; a value outside the limits gets the colour at the limit.
 
         Returns
         -------
@@ -143,17 +173,61 @@ class Colors:
         values = np.asarray(values, dtype=float)
         strength = np.abs(values if self.signed else np.maximum(values, 0)) / self.limit
         strength = np.rint(np.minimum(strength, 1) * _STEPS) / _STEPS
-        grid = np.linspace(0, 1, len(_POSITIVE))
+        grid = np.linspace(0, 1, len(self.palette.positive))
         below, above = (
             np.stack([np.interp(strength, grid, channel) for channel in _table(anchors).T], axis=-1)
-            for anchors in (_NEGATIVE, _POSITIVE)
+            for anchors in (self.palette.negative, self.palette.positive)
         )
         rgb = np.where((values < 0)[..., None], below, above)
         return np.concatenate([rgb, np.ones_like(rgb[..., :1])], axis=-1)
 
+    @property
+    def ink(self) -> str:
+        """The colour of frames, and of text on a cell of zero."""
+        return self.palette.ink
+
+    def ink_on(self, values: Float[np.ndarray, " tokens"]) -> str:
+        """Black or white, whichever is read better on the colours of all these scores; NaN counts as zero."""
+        if self.palette in (LIGHT, DARK):  # made so that one ink is read on all of their colours
+            return self.ink
+        light = luminance(self.fill(np.nan_to_num(values))[..., :3])
+        black, white = (light.min(initial=1) + 0.05) / 0.05, 1.05 / (light.max(initial=0) + 0.05)
+        return "#000000" if black >= white else "#ffffff"
+
+    @property
+    def power(self) -> int:
+        """The power of ten that printed numbers leave out: 0 where decimals alone make them readable."""
+        exponent = math.floor(math.log10(self.limit))
+        return 0 if -3 < exponent < 4 else exponent
+
+    @property
+    def power_note(self) -> str:
+        """How to read printed numbers that leave out a power of ten."""
+        return f"numbers × 10{str(self.power).translate(_RAISED)}" if self.power else ""
+
+    def printed(self, saliency_map: SaliencyMap) -> np.ndarray:
+        """The scores as they are printed: as many decimals as tell them apart at this limit, or less a power of ten."""
+        power = self.power
+        exponent = 0 if power else math.floor(math.log10(self.limit))
+        places = max(0, 2 - exponent) if exponent >= 0 else 1 - exponent
+        values = np.where(np.isfinite(saliency_map.scores), self.values(saliency_map), saliency_map.scores)
+        texts = [
+            decimals(value / 10.0**power, places) if np.isfinite(value) else number(value)
+            for value in values.flat
+        ]
+        return np.array(texts, dtype=object).reshape(values.shape)
+
+
+def luminance(rgb: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape"]:
+    """Relative luminance, as WCAG defines it."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return np.asarray(linear @ [0.2126, 0.7152, 0.0722])
+
 
 def _normalized(saliency_map: SaliencyMap, normalize: Normalization) -> np.ndarray:
     finite = np.isfinite(saliency_map.scores)
+    if "difference" in saliency_map.arguments:  # of rows that were scaled before
+        normalize = "none"
     known = dataclasses.replace(saliency_map, scores=np.where(finite, saliency_map.scores, 0))
     return np.where(finite, known.normalized(normalize), np.nan)
 
@@ -163,9 +237,9 @@ def _largest(values: np.ndarray) -> float:
 
 
 def _missing(maps: Sequence[SaliencyMap]) -> tuple[str, ...]:
-    scores = np.concatenate([one.scores.ravel() for one in maps])
+    scores = np.concatenate([each.scores.ravel() for each in maps])
     kinds = {"NaN": np.isnan(scores), "∞": np.isposinf(scores), "−∞": np.isneginf(scores)}
-    return tuple(name for name, found in kinds.items() if found.any())
+    return tuple(name for name, occurs in kinds.items() if occurs.any())
 
 
 def method_name(method: str) -> str:
@@ -173,12 +247,17 @@ def method_name(method: str) -> str:
     return method.replace("_x_", " × ").replace("_", " ")
 
 
-def _label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool) -> str:
-    methods = {one.method for one in maps}
+def _label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool, largest: float) -> str:
+    methods = {each.method for each in maps}
     name = method_name(methods.pop()) if len(methods) == 1 else "attribution"
-    units = sorted({_UNITS[target.unit] for one in maps for target in one.targets})
+    units = sorted({_UNITS[target.unit] for each in maps for target in each.targets})
     label = f"{name} of the {' or '.join(units)}"
+    if largest == 0:
+        return f"{label}, all scores are 0"
+    differences = {each.arguments.get("difference") for each in maps} - {None}
+    if differences:
+        return f"{label}, each scaled before" if differences != {"none"} else label
     if normalize == "none":
         return label
-    several = any(len(one.targets) > 1 for one in maps) or len(maps) > 1
+    several = any(len(each.targets) > 1 for each in maps) or len(maps) > 1
     return f"{label}, {'row ' if several else ''}{_NORMALIZED[normalize, signed]} = 1"

@@ -4,182 +4,132 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import reprlib
+import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast, overload
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from hf_saliency.errors import SaliencyError, whole
-from hf_saliency.maps import compare
+from hf_saliency.errors import SaliencyError, one_of, whole
 from hf_saliency.maps.attachment import Attachment
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.table import Table
 from hf_saliency.render import points
-from hf_saliency.render.colors import Colors, method_name
+from hf_saliency.render.description import describe_map, describe_table, joined
 from hf_saliency.render.files import SaliencyFigure, drawing
-from hf_saliency.render.layout import Panel, PanelGrid
-from hf_saliency.render.marks import Highlight, Mark, Matrix
-from hf_saliency.render.passage import excerpt
+from hf_saliency.render.layout import AnyPanel, Panel, PanelGrid, Position
+from hf_saliency.render.marks import Bars, Mark
+from hf_saliency.render.panels import Limit, Scale, Scales, Which, panels_of, selected
 from hf_saliency.render.points import Box
+from hf_saliency.render.settings import settings
+from hf_saliency.render.tables import TableMark, TablePanel, as_tables, table_panels
 from hf_saliency.render.typeset.fonts import share_fonts
+from hf_saliency.render.typeset.typeface import SMALLEST
 from hf_saliency.render.typeset.wrap import TooNarrow
-from hf_saliency.render.venues import inches, type_size
+from hf_saliency.render.venues import height_of, inches, type_size
 
-Which = int | slice | str | Sequence[int | slice | str]
-Scale = Literal["shared", "own"]
-
-_FEW = 6  # up to so many targets, the default mark is a block of text for each
-
-
-def panels_of(
-    maps: SaliencyMap | Sequence[SaliencyMap],
-    mark: Mark | Sequence[Mark] | None,
-    *,
-    targets: Which | None,
-    title: str | Sequence[str] | None,
-    normalize: Normalization,
-    scale: Scale,
-    agreement: bool,
-    around: int | None,
-) -> list[Panel]:
-    """The panels of a figure, as :func:`hf_saliency.figure` documents the arguments."""
-    chosen = selected(maps, targets)
-    marks = _marks(mark, chosen)
-    shown = [drawn_by.shown(one) for drawn_by, one in zip(marks, chosen, strict=True)]
-    whole = [len(one.tokens) for one in shown]
-    if around is not None:
-        shown = [excerpt(one, around) for one in shown]
-    titles = _titles(title, chosen)
-    notes = [_trimmed(one, count) for one, count in zip(shown, whole, strict=True)]
-    if agreement:
-        notes = _compared(chosen, titles, notes)
-    return [
-        Panel(*parts, legend=scale == "own")
-        for parts in zip(shown, marks, _colors(shown, normalize, scale), titles, notes, strict=True)
-    ]
-
-
-def selected(maps: SaliencyMap | Sequence[SaliencyMap], targets: Which | None) -> list[SaliencyMap]:
-    """The maps with the targets that are drawn, and all of their tokens."""
-    return [_select(one, targets) for one in as_list(maps)]
-
-
-def as_list(maps: Any) -> list[SaliencyMap]:
-    """One map or several as a list."""
-    found = [maps] if isinstance(maps, SaliencyMap) else maps
-    several = isinstance(found, (list, tuple))
-    if several and found and all(isinstance(one, SaliencyMap) for one in found):
-        return list(found)
-    given = f"{type(maps).__name__} {reprlib.repr(maps)}"
-    raise SaliencyError(
-        f"figure() draws a SaliencyMap or a list of them, not the {given}: "
-        "figure(Explainer(model, tokenizer)(text))."
-    )
-
-
-def _select(one: SaliencyMap, targets: Which | None) -> SaliencyMap:
-    if not one.targets:
-        raise SaliencyError("this map has no target, so there is nothing to draw: explain at least one.")
-    if targets is None:
-        return one
-    several = isinstance(targets, (list, tuple, range, np.ndarray))
-    return one.select(*cast(Sequence[int], targets)) if several else one.select(cast(int, targets))
-
-
-def _marks(mark: Any, maps: Sequence[SaliencyMap]) -> list[Mark]:
-    if mark is None:
-        mark = Highlight() if max(len(one.targets) for one in maps) <= _FEW else Matrix()
-    marks = list(mark) if isinstance(mark, (list, tuple)) else [mark] * len(maps)
-    for each in marks:
-        if isinstance(each, type) or not isinstance(each, Mark):
-            raise SaliencyError(
-                f"mark={each!r} is not a mark: choose Highlight(), Matrix(), Bars() or Arcs(), as in "
-                "figure(..., mark=Matrix())."
-            )
-    if len(marks) != len(maps):
-        raise SaliencyError(f"{len(marks)} marks for {len(maps)} maps: give one for all, or one for each.")
-    return marks
-
-
-def _titles(title: Any, maps: Sequence[SaliencyMap]) -> list[str]:
-    if title is None:
-        return [method_name(one.method) if len(maps) > 1 else "" for one in maps]
-    titles = list(title) if isinstance(title, (list, tuple)) else [title]
-    for each in titles:
-        if not isinstance(each, str):
-            raise SaliencyError(f"title={title!r}: a title is a string, not {type(each).__name__}.")
-    if len(titles) != len(maps):
-        raise SaliencyError(
-            f"{len(titles)} titles for {len(maps)} maps: give one for each, title={['...'] * len(maps)}."
-        )
-    return titles
-
-
-def _colors(shown: Sequence[SaliencyMap], normalize: Normalization, scale: Scale) -> list[Colors]:
-    if scale not in ("shared", "own"):
-        raise SaliencyError(f"scale={scale!r}: choose 'shared' (one for all panels) or 'own' (one for each).")
-    if scale == "own":
-        return [Colors.of([one], normalize) for one in shown]
-    return [Colors.of(shown, normalize)] * len(shown)
-
-
-def _trimmed(one: SaliencyMap, whole: int) -> str:
-    kept = len(one.tokens)
-    return (
-        f"{kept} of {whole} tokens, around the target{'s' * (len(one.targets) > 1)}" if kept < whole else ""
-    )
-
-
-def _compared(maps: Sequence[SaliencyMap], titles: Sequence[str], notes: Sequence[str]) -> list[str]:
-    """The notes, with a line for each map but the first on how far it agrees with that."""
-    if len(maps) < 2:
-        raise SaliencyError(
-            "agreement=True compares maps, but there is only one: figure([one, other], agreement=True)."
-        )
-    lines = [f"{compare.agreement(maps[0], one)} with {titles[0]}" for one in maps[1:]]
-    return [notes[0], *("\n".join(filter(None, pair)) for pair in zip(lines, notes[1:], strict=True))]
-
+Maps = SaliencyMap | Table | Sequence[SaliencyMap] | Sequence[Table]
+Marks = Mark | TableMark | Sequence[Mark] | Sequence[TableMark] | None
+LegendPlace = bool | Position
+Align = Literal["top", "center", "bottom"]
 
 MARGIN = 1.0  # points; half a stroke of a frame, so that the figure still lines up with the column of text
+_LONG = 60  # tokens, from which on an error says how to draw fewer
+_SMALLEST_SHARE = 0.5  # of the size of type, down to which a drawing shrinks into its Axes
 
 
-@share_fonts
+@overload
 def figure(
-    maps: SaliencyMap | Sequence[SaliencyMap],
-    mark: Mark | Sequence[Mark] | None = None,
+    maps: Maps,
+    mark: Marks = None,
     *,
     width: float | str | None = None,
-    columns: int = 1,
+    ncols: int = 1,
     targets: Which | None = None,
     around: int | None = None,
     title: str | Sequence[str] | None = None,
+    suptitle: str = "",
     normalize: Normalization = "row_max",
     scale: Scale = "shared",
+    limit: Limit | None = None,
+    cmap: str | Colormap | None = None,
+    hatched: bool = False,
+    legend: LegendPlace = True,
+    agreement: bool = False,
+    ax: None = None,
+    align: Align = "top",
+    shrink: bool = False,
+) -> SaliencyFigure: ...
+@overload
+def figure(
+    maps: Maps,
+    mark: Marks = None,
+    *,
+    width: float | str | None = None,
+    ncols: int = 1,
+    targets: Which | None = None,
+    around: int | None = None,
+    title: str | Sequence[str] | None = None,
+    suptitle: str = "",
+    normalize: Normalization = "row_max",
+    scale: Scale = "shared",
+    limit: Limit | None = None,
+    cmap: str | Colormap | None = None,
+    hatched: bool = False,
+    legend: LegendPlace = True,
+    agreement: bool = False,
+    ax: Axes,
+    align: Align = "top",
+    shrink: bool = False,
+) -> Axes: ...
+@share_fonts
+def figure(
+    maps: Maps,
+    mark: Marks = None,
+    *,
+    width: float | str | None = None,
+    ncols: int = 1,
+    targets: Which | None = None,
+    around: int | None = None,
+    title: str | Sequence[str] | None = None,
+    suptitle: str = "",
+    normalize: Normalization = "row_max",
+    scale: Scale = "shared",
+    limit: Limit | None = None,
+    cmap: str | Colormap | None = None,
+    hatched: bool = False,
+    legend: LegendPlace = True,
     agreement: bool = False,
     ax: Axes | None = None,
-) -> Figure:
+    align: Align = "top",
+    shrink: bool = False,
+) -> SaliencyFigure | Axes:
     """Draw one map, or several as panels, as a figure for print.
 
     The height follows from the content. Colours are limited by the tokens that are drawn and by no others. No
-    window is opened, and neither pyplot nor rcParams are touched.
+    window is opened, and neither pyplot nor rcParams are touched. On a dark ``rcParams["figure.facecolor"]``, zero is
+    dark and strong scores are bright.
 
     Parameters
     ----------
     maps
         A map, or a list of them: methods, models or texts to be compared. Models with different tokenizers
-        show their own tokens; :func:`hf_saliency.aligned` gives them the same words before.
+        show their own tokens; :func:`hf_saliency.aligned` gives them the same words before. Or a
+        :class:`hf_saliency.Table`, or several: numbers about many maps.
     mark
         ``Highlight()`` (the text in colour, a block for each target), ``Matrix()`` (targets x tokens),
         ``Bars()`` or ``Arcs()``, or a list with one for each map. Default: ``Highlight()`` for up to six
-        targets, else ``Matrix()``.
+        targets, and ``Matrix()`` for more. Tables are drawn by ``Ranking()``, ``Profile()``, ``Agreements()``,
+        ``Curves()`` and ``Dots()``, which the columns decide by default.
     width
         In inches, or a venue with its type size: ``"acl"``, ``"acl-2col"``, ``"neurips"``, ``"icml"``,
-        ``"slide"`` and others (an unknown one is answered with the list). Default:
+        ``"slide"`` and others (an unknown name prints the list). Default:
         ``rcParams["figure.figsize"]``, or the width of ``ax``.
-    columns
+    ncols
         How many panels stand side by side.
     targets
         Which rows to draw: a number, a slice, a word of the text, or a list of these. Default: all.
@@ -187,28 +137,45 @@ def figure(
         Draw only so many tokens before and after each target, with an ellipsis where text is left out.
         Default: the whole text. :func:`hf_saliency.sheets` sets a long one across pages instead.
     title
-        One for each map. Default: the name of the method if there are several maps, else none.
+        One for each map. Default: what tells several maps apart (method, model, arguments).
+    suptitle
+        Stands above all panels.
     normalize
         Each row is divided by its ``"row_max"`` or ``"row_sum"`` over the tokens drawn, or by nothing
         (``"none"``). The legend says which.
     scale
-        One colour scale ``"shared"`` by all panels, or each its ``"own"`` with a legend below it.
+        One colour scale ``"shared"`` by all panels, or a ``"separate"`` one with its legend for each.
+    limit
+        The magnitude that is drawn at full strength: a number, or maps whose largest score it is, so that two
+        figures share a scale. A score beyond it has a small triangle in its corner. Default: the largest one drawn.
+    cmap
+        A colormap of Matplotlib or its name, in place of the package's colours: sequential for unsigned scores,
+        diverging for signed ones.
+    hatched
+        Hatch negative scores, so that signs survive grey print.
+    legend
+        ``True`` for a line below the panels, ``"top"``, ``"right"``, or ``False`` for none.
     agreement
         Say below each panel but the first how far it agrees with the first, as
         :func:`hf_saliency.agreement` measures it on all tokens of the targets drawn.
     ax
-        Axes to draw into instead of a new figure. Their size must be final, since text is broken to fit it;
-        their frame is switched off, their limits stay. Saving is then up to the caller.
+        Axes to draw into instead of a new figure. Their size must be final, since text is broken to fit it
+        (:func:`hf_saliency.measure` says which size is needed); their frame is switched off, their limits stay.
+        Saving is then up to the caller.
+    align
+        Where in taller ``ax`` the drawing stands: ``"top"``, ``"center"`` or ``"bottom"``.
+    shrink
+        Let the type get smaller, down to half its size, until the drawing fits into ``ax``.
 
     Returns
     -------
-    matplotlib.figure.Figure
-        A :class:`~hf_saliency.render.files.SaliencyFigure`, or the figure of ``ax``.
+    SaliencyFigure or matplotlib.axes.Axes
+        A :class:`~hf_saliency.render.files.SaliencyFigure`, or ``ax``.
 
     Raises
     ------
     SaliencyError
-        If something else than maps, marks or known options is given, if no target is selected, if maps that
+        If anything but maps, marks or known options is given, if no target is selected, if maps that
         are compared do not share a text, or if the width is too narrow; the message says the least width.
 
     Examples
@@ -222,34 +189,191 @@ def figure(
         raise SaliencyError(
             f"ax={type(ax).__name__} is no Axes of Matplotlib: give Figure().add_axes((0, 0, 1, 1)), or leave it out."
         )
-    chosen = selected(maps, targets)
+    one_of(align, ("top", "center", "bottom"), "align")
+    scales = Scales(normalize, scale, limit, cmap, hatched)
+    position = _position(legend)
+    tables = as_tables(maps)
+    chosen = selected(maps, targets) if tables is None else []
     with type_size(width):
-        panels = panels_of(
-            chosen,
-            mark,
-            targets=None,
-            title=title,
-            normalize=normalize,
-            scale=scale,
-            agreement=agreement,
-            around=around,
-        )
-        side_by_side = min(whole(columns, "columns"), len(panels))
+        panels: list[Panel] = []
+        if tables is None:
+            panels = panels_of(
+                chosen,
+                mark,
+                title=title,
+                scales=scales,
+                ground=_ground(ax),
+                agreement=agreement,
+                around=around,
+            )
+        drawn: Sequence[AnyPanel] = panels if tables is None else table_panels(tables, mark, title)
+        side_by_side = min(whole(ncols, "ncols"), len(drawn))
+        plan = _Plan(drawn, side_by_side, suptitle, position)
         if ax is not None:
-            return _into(ax, panels, width, side_by_side)
+            return _into(ax, plan, width, align, shrink)
         wide = inches(width, mpl.rcParams["figure.figsize"][0])
-        new = _new(panels, wide, side_by_side)
-    settings = {"columns": side_by_side, "around": around, "scale": scale, "agreement": agreement}
+        new = _new(plan, wide)
+    new.description = joined(
+        [describe_map(panel.mark.shown(panel.saliency_map), type(panel.mark).__name__) for panel in panels]
+        if tables is None
+        else [describe_table(p.table, type(p.mark).__name__) for p in drawn if isinstance(p, TablePanel)]
+    )
+    _warn_if_tall(new, width)
+    if tables is not None:
+        return new
+    options: dict[str, Any] = {
+        "ncols": side_by_side,
+        "around": around,
+        "scale": scale,
+        "agreement": agreement,
+    }
+    if suptitle:
+        options["suptitle"] = suptitle
     new.attachment = Attachment(
-        tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else wide, **settings)
+        tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else wide, **options)
     )
     return new
 
 
-def _new(panels: Sequence[Panel], width: float, columns: int) -> SaliencyFigure:
-    grid = PanelGrid(panels, width * 72 - 2 * MARGIN, columns)
+@share_fonts
+def measure(
+    maps: Maps,
+    mark: Marks = None,
+    *,
+    width: float | str | None = None,
+    ncols: int = 1,
+    targets: Which | None = None,
+    around: int | None = None,
+    title: str | Sequence[str] | None = None,
+    suptitle: str = "",
+    normalize: Normalization = "row_max",
+    scale: Scale = "shared",
+    legend: LegendPlace = True,
+) -> tuple[float, float]:
+    """How large :func:`hf_saliency.figure` draws into Axes, before a mosaic is laid out.
+
+    Parameters
+    ----------
+    maps
+        As in :func:`hf_saliency.figure`, as all other arguments.
+    mark
+        A mark, or one for each map.
+    width
+        In inches, or a venue.
+    ncols
+        How many panels stand side by side.
+    targets
+        Which rows to draw.
+    around
+        How many tokens around each target.
+    title
+        One for each map.
+    suptitle
+        Stands above all panels.
+    normalize
+        How each row is scaled.
+    scale
+        ``"shared"`` or ``"separate"``.
+    legend
+        Where the legend stands.
+
+    Returns
+    -------
+    tuple of (float, float)
+        Width and height in inches.
+
+    Raises
+    ------
+    SaliencyError
+        As :func:`hf_saliency.figure`.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> heat = hs.Explainer(*hs.load_demo())("Paris is the capital of France.")
+    >>> width, height = hs.measure(heat, hs.Highlight(), targets="capital", width=3.0)
+    >>> width
+    3.0
+    """
+    with type_size(width):
+        scales = Scales(normalize, scale)
+        tables = as_tables(maps)
+        panels: Sequence[AnyPanel] = (
+            panels_of(maps, mark, targets=targets, title=title, scales=scales, ground="white", around=around)
+            if tables is None
+            else table_panels(tables, mark, title)
+        )
+        wide = inches(width, mpl.rcParams["figure.figsize"][0])
+        plan = _Plan(panels, min(whole(ncols, "ncols"), len(panels)), suptitle, _position(legend))
+        return wide, _height(plan.grid(wide * 72), wide) / 72
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is drawn, before its width is known."""
+
+    panels: Sequence[AnyPanel]
+    columns: int
+    suptitle: str
+    legend: Position | None
+
+    def grid(self, width: float) -> PanelGrid:
+        """The layout at a width in points."""
+        grid = PanelGrid(self.panels, width, self.columns, self.suptitle, self.legend)
+        level = [
+            (i, panel, panel.mark)
+            for i, panel in enumerate(self.panels)
+            if isinstance(panel, Panel)
+            and isinstance(panel.mark, Bars)
+            and panel.mark.labels is None
+            and not panel.legend
+        ]
+        if len(level) < 2:
+            return grid
+        # Bars of one scale have one zero and one unit length, so all labels get the same room.
+        widest = max(
+            mark.label_width(panel.saliency_map, panel.colors, grid.column) for _, panel, mark in level
+        )
+        panels = list(self.panels)
+        for i, panel, mark in level:
+            panels[i] = dataclasses.replace(
+                panel, mark=dataclasses.replace(mark, labels=(widest + 0.01) / 72)
+            )
+        return dataclasses.replace(grid, panels=panels)
+
+
+def _warn_if_tall(new: SaliencyFigure, width: float | str | None) -> None:
+    room, high = height_of(width, None), float(new.get_size_inches()[1])
+    if isinstance(width, str) and high > room + 0.01:
+        warnings.warn(
+            f"this figure is {high:.2f} in high, and a page of {width!r} holds {room:.2f} in: draw fewer targets or "
+            f"tokens, figure(..., targets=0, around=20), or several pages, sheets(..., width={width!r}).",
+            stacklevel=4,
+        )
+
+
+def _position(legend: LegendPlace) -> Position | None:
+    one_of(legend, (True, False, "bottom", "top", "right"), "legend")
+    if isinstance(legend, bool):
+        return "bottom" if legend else None
+    return legend
+
+
+def _ground(ax: Axes | None) -> Any:
+    if ax is None:
+        return mpl.rcParams["figure.facecolor"]
+    return cast(Figure, ax.get_figure(root=True)).get_facecolor()
+
+
+def _new(plan: _Plan, width: float) -> SaliencyFigure:
+    grid = plan.grid(width * 72 - 2 * MARGIN)
     new = blank(width, _height(grid, width) + 2 * MARGIN)
-    grid.draw(place_in(new))
+    drawn = grid.draw(place_in(new))
+    new.panels = tuple(
+        (ax, panel.mark.shown(panel.saliency_map))
+        for ax, panel in zip(drawn, plan.panels, strict=True)
+        if isinstance(panel, Panel)
+    )
     return new
 
 
@@ -261,7 +385,7 @@ def blank(width: float, height: float) -> SaliencyFigure:
 
 
 def place_in(new: Figure) -> Any:
-    """What makes Axes for a box in points from the upper left corner inside the margins."""
+    """A function that makes Axes for a box in points from the upper left corner inside the margins."""
     wide, high = new.get_size_inches() * 72
 
     def place(box: Box) -> Axes:
@@ -274,27 +398,53 @@ def place_in(new: Figure) -> Any:
     return place
 
 
-def _into(ax: Axes, panels: Sequence[Panel], width: float | str | None, columns: int) -> Figure:
+def _into(ax: Axes, plan: _Plan, width: float | str | None, align: Align, shrink: bool) -> Axes:
     wide, high = points.size(ax)
     across = inches(width, wide / 72)
-    grid = PanelGrid(panels, across * 72, columns)
-    height = _height(grid, across)
-    if height > high + 1e-6 or across * 72 > wide + 1e-6:
-        raise SaliencyError(
-            f"the drawing is {across:.2f} x {height / 72:.2f} in, but these axes are {wide / 72:.2f} x "
-            f"{high / 72:.2f} in: make them larger, such as "
-            f"Figure(figsize=({across:.2f}, {height / 72 + 0.01:.2f})).add_axes((0, 0, 1, 1))."
+    base = float(mpl.rcParams["font.size"])
+    size = base
+    while True:
+        with settings({"font.size": size}):
+            try:
+                grid = plan.grid(across * 72)
+                height = _height(grid, across)
+                fits = height <= high + 1e-6 and across * 72 <= wide + 1e-6
+            except SaliencyError:
+                if not shrink:
+                    raise
+                height, fits = math.inf, False
+            if fits:
+                break
+            smaller = size - 0.25
+            if not shrink or smaller < max(SMALLEST, _SMALLEST_SHARE * base):
+                raise _too_small(across, height, wide, high)
+            size = smaller
+    with settings({"font.size": size}):
+        start = {"top": 0.0, "center": (high - height) / 2, "bottom": high - height}[align]
+
+        def place(box: Box) -> Axes:
+            x, y, w, h = box
+            child = ax.inset_axes((x / wide, 1 - (start + y + h) / high, w / wide, h / high))
+            child.set_axis_off()
+            return child
+
+        ax.set_axis_off()
+        plan.grid(across * 72).draw(place)
+    return ax
+
+
+def _too_small(across: float, height: float, wide: float, high: float) -> SaliencyError:
+    if math.isinf(height):
+        return SaliencyError(
+            f"these axes of {wide / 72:.2f} x {high / 72:.2f} in are too narrow for the drawing even at half the size "
+            "of type: make them wider, or draw fewer tokens, figure(..., around=20)."
         )
-
-    def place(box: Box) -> Axes:
-        x, y, w, h = box
-        child = ax.inset_axes((x / wide, 1 - (y + h) / high, w / wide, h / high))
-        child.set_axis_off()
-        return child
-
-    ax.set_axis_off()
-    grid.draw(place)
-    return cast(Figure, ax.figure)
+    return SaliencyError(
+        f"the drawing is {across:.2f} x {height / 72:.2f} in, but these axes are {wide / 72:.2f} x "
+        f"{high / 72:.2f} in: make them larger, such as "
+        f"Figure(figsize=({across:.2f}, {height / 72 + 0.01:.2f})).add_axes((0, 0, 1, 1)), or let the type get "
+        "smaller, figure(..., ax=ax, shrink=True)."
+    )
 
 
 def _height(grid: PanelGrid, width: float) -> float:
@@ -305,12 +455,14 @@ def _height(grid: PanelGrid, width: float) -> float:
 
 
 def too_narrow(grid: PanelGrid, width: float, error: TooNarrow, function: str) -> SaliencyError:
-    """What a user is told: the least width at which everything fits, and the call that works."""
+    """An error with the least width at which everything fits, and the call that works."""
     around = width * 72 - grid.width
     least = math.ceil((_least(grid, error) + around) / 72 * 100) / 100
+    longest = max((len(p.saliency_map.tokens) for p in grid.panels if isinstance(p, Panel)), default=0)
+    fewer = ", or draw fewer tokens, figure(..., targets=0, around=10)" if longest > _LONG else ""
     return SaliencyError(
         f"a width of {width:.4g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
-        f"{function}(..., width={least:.2f})."
+        f"{function}(..., width={least:.2f}){fewer}."
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gzip
+import html
 import math
 import numbers
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
@@ -16,19 +18,23 @@ from typing import IO, Any, cast, get_args
 
 import matplotlib as mpl
 import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
-from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import attachment
+from hf_saliency.errors import SaliencyError, whole
+from hf_saliency.maps import attachment, spans
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
-from hf_saliency.maps.saliency_map import Normalization
+from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
 from hf_saliency.maps.storage import write_file
 from hf_saliency.render import marks
 from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Mark
+from hf_saliency.render.points import Box, Cells, in_points
 from hf_saliency.render.settings import settings
 from hf_saliency.render.typeset.fonts import is_truetype
 from hf_saliency.render.venues import VENUES
@@ -70,8 +76,13 @@ def _kept(mark: Mark) -> dict[str, Any] | None:
 def known() -> dict[str, type[Mark]]:
     """The marks of this package by name."""
     kinds: dict[str, Any] = {name: getattr(marks, name) for name in marks.__all__}
-    concrete = {name for name, kind in kinds.items() if dataclasses.is_dataclass(kind)}
-    return {name: kind for name, kind in kinds.items() if name in concrete and issubclass(kind, Mark)}
+    return {name: kind for name, kind in kinds.items() if _has_defaults(kind) and issubclass(kind, Mark)}
+
+
+def _has_defaults(kind: Any) -> bool:
+    """Whether a class is a dataclass that can be made by its name alone; Difference needs another map."""
+    missing = dataclasses.MISSING
+    return dataclasses.is_dataclass(kind) and all(f.default is not missing for f in dataclasses.fields(kind))
 
 
 def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
@@ -166,6 +177,9 @@ def settings_of(kept: Mapping[str, Any], panels: int) -> dict[str, Any]:
     dict
         Arguments of :func:`hf_saliency.figure`, or, with ``height`` among them, of :func:`hf_saliency.sheets`.
     """
+    kept = {_RENAMED.get(key, key): value for key, value in kept.items()}
+    if kept.get("scale") == "own":
+        kept["scale"] = "separate"
     titles = kept.get("titles")
     fits = isinstance(titles, list) and len(titles) == panels and all(isinstance(one, str) for one in titles)
     found: dict[str, Any] = {"title": titles} if fits else {}
@@ -184,11 +198,13 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "width": lambda value: _length(value) or value in list(VENUES),
     "height": _length,
     "normalize": lambda value: value in get_args(Normalization),
-    "scale": lambda value: value in ("shared", "own"),
-    "columns": lambda value: type(value) is int and 0 < value < 100,
+    "scale": lambda value: value in ("shared", "separate"),
+    "ncols": lambda value: type(value) is int and 0 < value < 100,
     "around": lambda value: type(value) is int and value >= 0,
     "agreement": lambda value: type(value) is bool,
+    "suptitle": lambda value: type(value) is str,
 }
+_RENAMED = {"columns": "ncols"}  # in files of 0.1.0
 
 
 @contextlib.contextmanager
@@ -247,6 +263,71 @@ class SaliencyFigure(Figure):
     attachment: Attachment | None = None
     """What its PDF, PNG and SVG files carry: the maps drawn, and how."""
 
+    description: str = ""
+    """What the figure shows, in a sentence: SVG, PDF and PNG files that carry the map have it too."""
+
+    panels: tuple[tuple[Axes, SaliencyMap], ...] = ()
+    """The Axes of each panel, and the map as it is drawn there."""
+
+    def box(self, token: int | str, target: int = 0, panel: int = 0) -> Bbox:
+        """Where a token stands, for an arrow or a note that points to it.
+
+        Parameters
+        ----------
+        token
+            Its column as drawn, or a word: its first occurrence.
+        target
+            The row, counted from 0.
+        panel
+            The panel, counted from 0.
+
+        Returns
+        -------
+        matplotlib.transforms.Bbox
+            In fractions of the figure, which ``xycoords="figure fraction"`` takes.
+
+        Raises
+        ------
+        SaliencyError
+            If there is no such panel, target or token.
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> heat = hs.Explainer(*hs.load_demo())("the formal study of grammar is important")
+        >>> fig = hs.figure(heat, targets="grammar", width=3.25)
+        >>> box = fig.box("formal")
+        >>> note = fig.text(box.x0, box.y1, "strongest", fontsize=5)
+        """
+        if not 0 <= whole(panel, "panel", 0) < len(self.panels):
+            raise SaliencyError(f"panel={panel}: this figure has {len(self.panels)} panels, counted from 0.")
+        ax, drawn = self.panels[panel]
+        places: dict[tuple[int, int], list[Box]] = {}
+        for cells in ax.findobj(Cells):
+            places |= cells.tokens
+        row = whole(target, "target", 0)
+        columns = [token] if isinstance(token, int) else _columns_of(drawn, token)
+        boxes = [box for column in columns for box in places.get((row, column), [])]
+        if not boxes:
+            raise SaliencyError(
+                f"no box for the token {token!r} of target {row} in panel {panel}: the panel has "
+                f"{len(drawn.targets)} targets and {len(drawn.tokens)} tokens, counted from 0; arcs have no boxes."
+            )
+        corners = np.array([[(x, y), (x + w, y + h)] for x, y, w, h in boxes]).reshape(-1, 2)
+        shown = (in_points(ax) + self.transFigure.inverted()).transform(corners)
+        return Bbox([shown.min(axis=0), shown.max(axis=0)])
+
+    def set_size_inches(self, w: Any, h: float | None = None, forward: bool = True) -> None:
+        """Change the size; a warning says that text, which is broken to fit, stays as it is."""
+        before = self.get_size_inches()
+        super().set_size_inches(w, h, forward)
+        if self.panels and not np.allclose(before, self.get_size_inches(), rtol=5e-3):
+            warnings.warn(
+                f"this figure was laid out for {before[0]:.2f} x {before[1]:.2f} in, and its text is not broken again: "
+                f"draw it at the new width, figure(..., width={self.get_size_inches()[0]:.2f}).",
+                stacklevel=2,
+            )
+
     def savefig(
         self,
         fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase,
@@ -304,11 +385,16 @@ class SaliencyFigure(Figure):
             kwargs.setdefault("dpi", _PRINT_DPI)
         drawn = "svg" if kind == "svgz" else kind
         own = _UNDATED.get(drawn, {}) | ({KEY: carried} if carried and drawn == "png" else {})
+        told = self.description if level == "map" else ""
+        if told:
+            own |= {"png": {"Description": told}, "pdf": {"Subject": told}}.get(drawn, {})
         if own:
             kwargs["metadata"] = own | (kwargs.get("metadata") or {})
         if kind == "pgf":
             kwargs |= {"backend": "module://hf_saliency.render.tex", "outlines": outlines, "dpi": 72}
         _check_dpi(kwargs.get("dpi"))
+        if kwargs.get("bbox_inches") == "tight":
+            kwargs["bbox_inches"] = self._promised(kwargs.pop("pad_inches", None))
         buffer = BytesIO()
         with settings(SETTINGS | {"svg.fonttype": "path" if outlines else "none"}), embedded(self, drawn):
             if drawn == "pdf":
@@ -326,9 +412,29 @@ class SaliencyFigure(Figure):
             data = _SVG_START.sub(
                 rb'\g<0>\n <metadata id="%s">%s</metadata>' % (KEY.encode(), carried.encode()), data, count=1
             )
+        if drawn == "svg" and told:
+            title = f"\n <title>{html.escape(told)}</title>".encode()
+            data = _SVG_START.sub(lambda match: match.group() + title, data, count=1)
         if kind == "svgz":
             data = gzip.compress(data, mtime=0)
         write(fname, kind, data)
+
+    def _promised(self, pad: float | None) -> Bbox | None:
+        """The box of ``bbox_inches="tight"``: the whole figure, unless something reaches beyond it."""
+        with settings(SETTINGS):
+            tight = self.get_tightbbox(
+                self.canvas.get_renderer() if hasattr(self.canvas, "get_renderer") else None
+            )
+        own = Bbox.from_bounds(0, 0, *self.get_size_inches())
+        union = Bbox.union([own, tight])
+        if np.allclose(union.get_points(), own.get_points(), atol=1 / 72):
+            return None  # the layout is exact: nothing is to be cut off
+        warnings.warn(
+            f"bbox_inches='tight' makes this figure {union.width:.2f} in wide instead of {own.width:.2f} in, because "
+            "something was drawn beyond its edges.",
+            stacklevel=3,
+        )
+        return union.padded(pad or 0.0)
 
     def _repr_png_(self) -> bytes:
         """Shows the figure where it is the last value of a notebook's cell."""
@@ -353,6 +459,15 @@ def embedded(figure: Figure, kind: str) -> Iterator[None]:
     finally:
         for text, before in zip(refused, effects, strict=True):
             text.set_path_effects(before)
+
+
+def _columns_of(drawn: SaliencyMap, word: str) -> list[int]:
+    """The tokens of the first occurrence of a word."""
+    for number, text in enumerate(drawn.texts):
+        own = [(t.start, t.end) if t.text_index == number else (0, 0) for t in drawn.tokens]
+        for start, end in spans.occurrences(text, word):
+            return spans.overlapping(own, start, end)
+    return [i for i, label in enumerate(drawn.labels) if label.strip() == word.strip()][:1]
 
 
 def _check_dpi(dpi: Any) -> None:

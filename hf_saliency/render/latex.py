@@ -9,10 +9,10 @@ import numpy as np
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, TargetRow
 from hf_saliency.render.colors import Colors, number
-from hf_saliency.render.figure import Which, panels_of
 from hf_saliency.render.layout import MASKED, frames_of
 from hf_saliency.render.marks import Highlight
 from hf_saliency.render.marks.mark import target_items
+from hf_saliency.render.panels import Scales, Which, panels_of
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.tex import escape, unknown_to_pdflatex
 
@@ -86,10 +86,8 @@ def to_latex(
         saliency_map,
         mark,
         targets=targets,
-        title=None,
-        normalize=normalize,
-        scale="shared",
-        agreement=False,
+        scales=Scales(normalize),
+        ground="white",
         around=around,
     )
     part, colors = panel.saliency_map, panel.colors

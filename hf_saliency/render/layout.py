@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,20 +13,22 @@ from matplotlib.axes import Axes
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, number
-from hf_saliency.render.marks import Mark
+from hf_saliency.render.marks.mark import Mark
 from hf_saliency.render.passage import visible
 from hf_saliency.render.points import Box
-from hf_saliency.render.typeset.typeface import Typeface
+from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
 from hf_saliency.render.typeset.wrap import TooNarrow, wrap
 
-_BAR = 42.0  # points
+_BAR = 42.0  # points, for 10-point type, as all lengths here
 _STEPS = 64
 _GAP = 3.0
+_SIDE = 64.0  # width of a legend beside the panels
+_STEP = 0.25  # points by which the type is made smaller until the longest word fits
 
 
 @dataclass(frozen=True)
 class Legend:
-    """One colour scale on one line, or on more where the width is short.
+    """One colour scale: on one line, on more where the width is short, or upright beside the panels.
 
     Parameters
     ----------
@@ -35,97 +38,166 @@ class Legend:
         What frames there are, as :func:`frames_of` says it.
     fontsize
         In points, or relative to ``rcParams["font.size"]``.
+    upright
+        Whether the scale stands, with its texts below.
     """
 
     colors: Colors
     frames: tuple[str, ...] = ()
     fontsize: float | str = "x-small"
+    upright: bool = False
 
     def height(self, width: float) -> float:
         """Height in points at a width in points."""
-        lines, keys = self._places(width)
-        return (max([len(lines) - 1, *(line for _, line in keys)]) + 1) * self._typeface.line
+        return self._plan(width).height
 
     def draw(self, ax: Axes) -> None:
         """Draw into the whole of an Axes."""
-        typeface = self._typeface
-        width, _ = points.size(ax)
-        top = (typeface.line - typeface.capital) / 2
-        baseline = top + typeface.capital
-        self._scale(ax, top, baseline)
-        lines, keys = self._places(width)
-        for i, line in enumerate(lines):
-            points.write(ax, self._indent, baseline + i * typeface.line, line, typeface)
-        for text, (x, number_of_line) in zip(self._keys, keys, strict=True):
-            down = number_of_line * typeface.line
-            self._sign(ax, x, top + down, text)
-            points.write(ax, x + self._box + _GAP, baseline + down, text, typeface)
+        plan = self._plan(points.size(ax)[0])
+        face = plan.typeface
+        top = (face.line - face.capital) / 2
+        for x, text in plan.numbers:
+            points.write(ax, x, plan.y + top + face.capital, text, face)
+        for box, low, high in plan.ramps:
+            self._ramp(ax, box, low, high)
+        for x, y, text in plan.lines:
+            points.write(ax, x, y + top + face.capital, text, face)
+        for x, y, text in plan.keys:
+            self._sign(ax, (x, y + top, 2 * face.capital, face.capital), text)
+            points.write(ax, x + 2 * face.capital + points.scaled(_GAP), y + top + face.capital, text, face)
 
-    def _scale(self, ax: Axes, top: float, baseline: float) -> None:
-        typeface, colors = self._typeface, self.colors
-        points.write(ax, 0.0, baseline, self._least, typeface)
-        x = typeface.advance(self._least) + _GAP
-        height, step = typeface.capital, _BAR / _STEPS
-        values = np.linspace(-colors.limit if colors.signed else 0, colors.limit, _STEPS)
-        boxes = [(x + i * step, top, step, height) for i in range(_STEPS)]
-        points.cells(ax, boxes, values, colors, joined=True)
-        points.outline(ax, (x, top, _BAR, height), linewidth=0.3, gid="legend")
-        if colors.signed:
-            middle = x + (_BAR - typeface.advance("0")) / 2
-            points.write(ax, middle, baseline, "0", typeface, color="black")
-        points.write(ax, x + _BAR + _GAP, baseline, number(colors.limit), typeface)
-
-    def _sign(self, ax: Axes, x: float, top: float, text: str) -> None:
-        """A small box as it is drawn in the panels: hatched, or with a frame."""
-        box = (x, top, self._box, self._typeface.capital)
-        if text in self.frames:
-            points.cells(ax, [box], np.zeros(1), self.colors)  # a black frame is not seen on a dark page
-            inner = (x + 0.4, top + 0.4, self._box - 0.8, self._typeface.capital - 0.8)
-            points.outline(ax, inner, linewidth=0.6, gid="legend", dashed=text != MASKED)
+    def _ramp(self, ax: Axes, box: Box, low: float, high: float) -> None:
+        """The colours from one score to another, from left to right or from the foot upwards."""
+        x, y, width, height = box
+        values = low + (high - low) * (np.arange(_STEPS) + 0.5) / _STEPS
+        values[0], values[-1] = low, high
+        if self.upright:
+            step = height / _STEPS
+            boxes = [(x, y + height - (i + 1) * step, width, step) for i in range(_STEPS)]
         else:
-            points.cells(ax, [box], np.array([np.nan]), self.colors)
+            step = width / _STEPS
+            boxes = [(x + i * step, y, step, height) for i in range(_STEPS)]
+        points.cells(ax, boxes, values, self.colors, joined=True)
+        points.outline(ax, box, linewidth=0.3, gid="legend")
+
+    def _sign(self, ax: Axes, box: Box, text: str) -> None:
+        """A small box as it is drawn in the panels: hatched, with a frame, or clipped."""
+        x, top, width, height = box
+        value = self.colors.limit * 2 if text == CLIPPED else 0.0 if text in self.frames else np.nan
+        points.cells(ax, [box], np.array([value]), self.colors)
+        if text in self.frames:
+            inner = (x + 0.4, top + 0.4, width - 0.8, height - 0.8)
+            points.outline(
+                ax, inner, color=self.colors.ink, linewidth=0.6, gid="legend", dashed=text != MASKED
+            )
+        else:
             points.outline(ax, box, linewidth=0.3, gid="legend")
-
-    @cached_property
-    def _typeface(self) -> Typeface:
-        return Typeface(self.fontsize)
-
-    @property
-    def _box(self) -> float:
-        return 2 * self._typeface.capital
-
-    @property
-    def _least(self) -> str:
-        return number(-self.colors.limit) if self.colors.signed else "0"
 
     @cached_property
     def _keys(self) -> list[str]:
         missing = [", ".join(self.colors.missing)] if self.colors.missing else []
-        return [*missing, *self.frames]
+        return [*missing, *([CLIPPED] if self.colors.clipped else []), *self.frames]
 
-    @property
-    def _indent(self) -> float:
-        advance = self._typeface.advance
-        return advance(self._least) + _BAR + advance(number(self.colors.limit)) + 4.5 * _GAP
+    def _plan(self, width: float) -> _Plan:
+        """Where everything stands, in the largest type in which each word has room."""
+        label = self.colors.label.replace(" = ", "\u00a0=\u00a0")
+        largest = Typeface(self.fontsize)
+        for size in [*np.arange(largest.points, SMALLEST, -_STEP).tolist(), min(SMALLEST, largest.points)]:
+            face = Typeface(size)
+            keys = [2 * face.capital + points.scaled(_GAP) + face.advance(text) for text in self._keys]
+            try:
+                lines = [label[a:b] for a, b in wrap(label, width, face)] if label else []
+            except TooNarrow:
+                continue
+            if max(keys, default=0.0) <= width:
+                break
+        else:
+            lines = [face.elide(word, width) for word in label.split(" ")]
+        return self._upright(width, face, lines) if self.upright else self._level(width, face, lines)
 
-    def _places(self, width: float) -> tuple[list[str], list[tuple[float, int]]]:
-        """Lines of the label, and where each key stands: after the last line, or below it."""
-        label, left = self.colors.label.replace(" = ", "\u00a0=\u00a0"), self._indent
-        lines = [label[a:b] for a, b in wrap(label, width - left, self._typeface)]
-        x, line = left + self._typeface.advance(lines[-1]), len(lines) - 1
+    def _ends(self) -> tuple[str, str]:
+        colors = self.colors
+        beyond = "≥" * colors.clipped
+        least = f"{'≤' * colors.clipped}{number(-colors.limit)}" if colors.signed else "0"
+        return least, beyond + number(colors.limit)
+
+    def _level(self, width: float, face: Typeface, lines: Sequence[str]) -> _Plan:
+        """Scale, label and keys on one line if they have room, and otherwise the label below the others."""
+        gap, high = points.scaled(_GAP), face.capital
+        top = (face.line - high) / 2
+        least, most = self._ends()
+        taken = face.advance(least) + face.advance(most) + 2 * gap
+        taken += face.advance("0") + gap if self.colors.signed else 0.0
+        bar = max(min(points.scaled(_BAR), width - taken), points.scaled(_GAP))
+        x = face.advance(least) + gap
+        numbers, ramps = [(0.0, least)], []
+        if self.colors.signed:
+            half, zero = bar / 2, face.advance("0") + gap
+            ramps.append(((x, top, half, high), -self.colors.limit, 0.0))
+            numbers.append((x + half + gap / 2, "0"))
+            x += half + zero
+            ramps.append(((x, top, half, high), 0.0, self.colors.limit))
+            x += half
+        else:
+            ramps.append(((x, top, bar, high), 0.0, self.colors.limit))
+            x += bar
+        numbers.append((x + gap, most))
+        x += gap + face.advance(most)
+        widths = [2 * high + gap + face.advance(text) for text in self._keys]
+        label = " ".join(lines)
+        beside = x + 1.5 * gap + face.advance(label)
+        if beside + sum(3 * gap + wide for wide in widths) <= width:
+            written = [(x + 1.5 * gap, 0.0, label)] if label else []
+            start, y, below = beside if label else x, 0.0, 0.0
+        else:
+            start, y, below = x, 0.0, face.line
+            written = []
+        keys = []
+        for text, wide in zip(self._keys, widths, strict=True):
+            start += 3 * gap if start else 0.0
+            if start + wide > width:
+                start, y = 0.0, y + face.line
+            keys.append((start, y, text))
+            start += wide
+        if below:
+            written = [(0.0, y + (i + 1) * face.line, line) for i, line in enumerate(lines)]
+        height = y + face.line + (len(lines) * face.line if below else 0.0) + max(0.0, face.descent - top)
+        return _Plan(face, height, numbers, ramps, written, keys)
+
+    def _upright(self, width: float, face: Typeface, lines: Sequence[str]) -> _Plan:
+        gap, bar, wide = points.scaled(_GAP), points.scaled(_BAR), face.capital
+        low = -self.colors.limit if self.colors.signed else 0.0
+        least, most = self._ends()
+        ramps = [((0.0, 0.0, wide, bar), low, self.colors.limit)]
+        x, top = wide + gap, (face.line - face.capital) / 2
+        written = [(x, -top, most), (x, bar - face.line + top, least)]
+        if self.colors.signed:
+            written.append((x, (bar - face.line) / 2, "0"))
+        y = bar + gap
+        for line in lines:
+            written.append((0.0, y, line))
+            y += face.line
         keys = []
         for text in self._keys:
-            wide = self._box + _GAP + self._typeface.advance(text)
-            if wide > width:
-                raise TooNarrow("the legend", wide, width)
-            x += 3 * _GAP
-            if x + wide > width:
-                x, line = (left if left + wide <= width else 0.0), line + 1
-            keys.append((x, line))
-            x += wide
-        return lines, keys
+            keys.append((0.0, y, text))
+            y += face.line
+        return _Plan(face, y + max(0.0, face.descent - top), [], ramps, written, keys)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """Where the parts of a legend stand."""
+
+    typeface: Typeface
+    height: float
+    numbers: Sequence[tuple[float, str]]
+    ramps: Sequence[tuple[Box, float, float]]
+    lines: Sequence[tuple[float, float, str]]
+    keys: Sequence[tuple[float, float, str]]
+    y: float = 0.0
+
+
+CLIPPED = "beyond the limit"
 MASKED = "masked"
 TARGET = "target"
 
@@ -175,7 +247,7 @@ class Panel:
     def head(self, width: float) -> float:
         """Height of the title."""
         lines = len(self._lines(self.title, width, self.bold))
-        return lines * self.bold.line + (_TITLE_GAP if lines else 0.0)
+        return lines * self.bold.line + (points.scaled(_TITLE_GAP) if lines else 0.0)
 
     def body(self, width: float) -> float:
         """Height of the map itself."""
@@ -184,11 +256,11 @@ class Panel:
     def foot(self, width: float) -> float:
         """Height of the note and of the panel's own legend."""
         lines = len(self._lines(self.note, width, self.small))
-        note = lines * self.small.line + (_NOTE_GAP if lines else 0.0)
-        return note + (LEGEND_GAP + self.key.height(width) if self.legend else 0.0)
+        note = lines * self.small.line + (points.scaled(_NOTE_GAP) if lines else 0.0)
+        return note + (points.scaled(LEGEND_GAP) + self.key.height(width) if self.legend else 0.0)
 
-    def draw(self, place: Place, box: Box, head: float) -> None:
-        """Draw everything into a box, the map at a distance ``head`` from its upper edge."""
+    def draw(self, place: Place, box: Box, head: float) -> Axes:
+        """Draw everything into a box, the map at a distance ``head`` from its upper edge, into Axes of its own."""
         x, y, width, _ = box
         height = self.body(width)
         ax = place((x, y + head, width, height))
@@ -196,12 +268,13 @@ class Panel:
         self.draw_title(ax, -self.head(width), width=width)
         down = height
         for line in self._lines(self.note, width, self.small):
-            points.write(ax, 0.0, down + _NOTE_GAP + self.small.ascent, line, self.small)
+            points.write(ax, 0.0, down + points.scaled(_NOTE_GAP) + self.small.ascent, line, self.small)
             down += self.small.line
         if self.legend:
             foot = self.foot(width)
             high = self.key.height(width)
             self.key.draw(place((x, y + head + height + foot - high, width, high)))
+        return ax
 
     def draw_title(self, ax: Axes, y: float, *, width: float) -> None:
         """Draw the title at a distance in points from the upper edge of an Axes."""
@@ -228,9 +301,32 @@ class Panel:
         return [shown[start:end] for start, end in wrap(shown, width, typeface)]
 
 
+Position = Literal["bottom", "top", "right"]
+
+
+class AnyPanel(Protocol):
+    """A panel of a figure: something drawn between a title and what stands below it."""
+
+    @property
+    def legend(self) -> bool:
+        """Whether the panel explains its own colours."""
+
+    def head(self, width: float) -> float:
+        """Height of the title."""
+
+    def body(self, width: float) -> float:
+        """Height of what is drawn."""
+
+    def foot(self, width: float) -> float:
+        """Height of what stands below."""
+
+    def draw(self, place: Place, box: Box, head: float) -> Axes:
+        """Draw everything into a box, and return the Axes of the drawing."""
+
+
 @dataclass(frozen=True)
 class PanelGrid:
-    """Panels in rows, in reading order, and under the last row the legend if they share one.
+    """Panels in rows, in reading order, with a title above them and the legend if they share one.
 
     Parameters
     ----------
@@ -240,41 +336,101 @@ class PanelGrid:
         Of the whole, in points.
     columns
         How many stand side by side, in equal widths.
+    title
+        Of the whole.
+    legend
+        Where the shared legend stands; None for no legend.
     """
 
-    panels: Sequence[Panel]
+    panels: Sequence[AnyPanel]
     width: float
     columns: int = 1
+    title: str = ""
+    legend: Position | None = "bottom"
 
     @property
     def column(self) -> float:
         """Width of a panel."""
-        return (self.width - (self.columns - 1) * _COLUMN_GAP) / self.columns
+        return (self._inner - (self.columns - 1) * points.scaled(_COLUMN_GAP)) / self.columns
 
     @property
     def height(self) -> float:
         """Height of the whole in points."""
-        rows = [sum(self._row(row)) for row in self._rows]
-        return sum(rows) + _PANEL_GAP * (len(rows) - 1) + self._below
+        content = self._content
+        if self._legend is None:
+            return self._above + content
+        legend = self._legend.height(self._legend_width)
+        beside = self.legend == "right"
+        return self._above + (
+            max(content, legend) if beside else content + points.scaled(LEGEND_GAP) + legend
+        )
 
-    def draw(self, place: Place) -> None:
+    def draw(self, place: Place) -> list[Axes]:
         """Draw everything; ``place`` makes the Axes for a box in points from the upper left corner."""
-        y = 0.0
+        y = self._above
+        if self.title:
+            ax = place((0.0, 0.0, self.width, self._above))
+            for i, line in enumerate(self._title_lines):
+                points.write(ax, 0.0, i * self._large.line + self._large.ascent, line, self._large)
+        if self._legend is not None and self.legend == "top":
+            high = self._legend.height(self.width)
+            self._legend.draw(place((0.0, y, self.width, high)))
+            y += high + points.scaled(LEGEND_GAP)
+        drawn = []
+        start = y
         for row in self._rows:
             head, body, foot = self._row(row)
             for i, panel in enumerate(row):
-                x = i * (self.column + _COLUMN_GAP)
-                panel.draw(place, (x, y, self.column, head + body + foot), head)
-            y += head + body + foot + _PANEL_GAP
-        if self._legend is not None:
-            top = y - _PANEL_GAP + LEGEND_GAP
-            self._legend.draw(place((0.0, top, self.width, self._legend.height(self.width))))
+                x = i * (self.column + points.scaled(_COLUMN_GAP))
+                drawn.append(panel.draw(place, (x, y, self.column, head + body + foot), head))
+            y += head + body + foot + points.scaled(_PANEL_GAP)
+        if self._legend is not None and self.legend != "top":
+            top = y - points.scaled(_PANEL_GAP) + points.scaled(LEGEND_GAP)
+            x = 0.0
+            if self.legend == "right":
+                x, top = self.width - self._legend_width, start
+            high = self._legend.height(self._legend_width)
+            self._legend.draw(place((x, top, self._legend_width, high)))
+        return drawn
+
+    @cached_property
+    def _large(self) -> Typeface:
+        return Typeface("medium", weight="bold")
+
+    @cached_property
+    def _title_lines(self) -> list[str]:
+        if not self.title:
+            return []
+        shown = "\n".join(visible(line) for line in self.title.split("\n"))
+        return [shown[a:b] for a, b in wrap(shown, self.width, self._large)]
 
     @property
-    def _rows(self) -> list[Sequence[Panel]]:
+    def _above(self) -> float:
+        """Height of the title of the whole."""
+        lines = len(self._title_lines)
+        return lines * self._large.line + (points.scaled(_PANEL_GAP) / 2 if lines else 0.0)
+
+    @property
+    def _content(self) -> float:
+        rows = [sum(self._row(row)) for row in self._rows]
+        return sum(rows) + points.scaled(_PANEL_GAP) * (len(rows) - 1)
+
+    @property
+    def _legend_width(self) -> float:
+        return min(points.scaled(_SIDE), self.width / 3) if self.legend == "right" else self.width
+
+    @property
+    def _inner(self) -> float:
+        """Width of all panels."""
+        if self._legend is None or self.legend != "right":
+            return self.width
+        return self.width - self._legend_width - points.scaled(LEGEND_GAP)
+
+    @property
+    def _rows(self) -> list[Sequence[AnyPanel]]:
         return [self.panels[i : i + self.columns] for i in range(0, len(self.panels), self.columns)]
 
-    def _row(self, row: Sequence[Panel]) -> tuple[float, float, float]:
+    def _row(self, row: Sequence[AnyPanel]) -> tuple[float, float, float]:
         """Heights of a row's titles, of its maps, and of what stands below them."""
         width = self.column
         return (
@@ -285,10 +441,8 @@ class PanelGrid:
 
     @cached_property
     def _legend(self) -> Legend | None:
-        if self.panels[0].legend:
+        panels = [panel for panel in self.panels if isinstance(panel, Panel)]
+        if self.panels[0].legend or self.legend is None or not panels:
             return None
-        return Legend(self.panels[0].colors, frames_of([panel.saliency_map for panel in self.panels]))
-
-    @property
-    def _below(self) -> float:
-        return 0.0 if self._legend is None else LEGEND_GAP + self._legend.height(self.width)
+        frames = frames_of([panel.saliency_map for panel in panels])
+        return Legend(panels[0].colors, frames, upright=self.legend == "right")

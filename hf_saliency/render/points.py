@@ -7,15 +7,19 @@ from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import to_rgb
-from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.patches import PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation, Transform
 
-from hf_saliency.render.colors import INK, Colors
+from hf_saliency.render.colors import Colors
+from hf_saliency.render.settings import settings
 from hf_saliency.render.typeset.fonts import missed
 from hf_saliency.render.typeset.typeface import Typeface
 
@@ -42,6 +46,16 @@ def _figure(ax: Axes) -> Any:
     return ax.figure
 
 
+def scaled(length: float) -> float:
+    """A length that is given for 10-point type, at the present size of type."""
+    return length * float(mpl.rcParams["font.size"]) / 10
+
+
+def ground() -> Any:
+    """Colour of the figure."""
+    return mpl.rcParams["figure.facecolor"]
+
+
 def text_color() -> Any:
     """Colour of text that stands on the figure's own background."""
     return mpl.rcParams["text.color"]
@@ -50,6 +64,15 @@ def text_color() -> Any:
 def muted() -> Any:
     """Colour of text that stands back: a grey towards that of other text, on paper and on a dark page."""
     return tuple(0.375 + 0.25 * channel for channel in to_rgb(text_color()))
+
+
+class Letters(Text):
+    """Text as wide as it was measured, at every resolution: hinting would round each letter to whole pixels."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw the text without hinting."""
+        with settings({"text.hinting": "none"}):
+            super().draw(renderer)
 
 
 def write(
@@ -66,13 +89,13 @@ def write(
 
     One artist for each piece of one font and one direction; most texts are one.
     """
-    found = []
+    letters: list[Text] = []
     for piece in typeface.pieces(text):
         along = piece.x * typeface.scale
         own = piece.face.properties(typeface.points) if piece.face.family else typeface.properties
         missed(piece.missing)
-        found.append(
-            ax.text(
+        letters.append(
+            Letters(
                 x if upward else x + along,
                 baseline - along if upward else baseline,
                 piece.text,
@@ -89,36 +112,87 @@ def write(
                 zorder=4,
             )
         )
-    return found
+        ax.add_artist(letters[-1])
+    return letters
+
+
+class Cells(PathCollection):
+    """Filled boxes that know which target and token they stand for."""
+
+    tokens: dict[tuple[int, int], list[Box]]
+
+
+_SINGLE = 1000  # boxes up to which each token of a text is an artist of its own, with an id in SVG files
 
 
 def cells(
-    ax: Axes, boxes: Sequence[Box], values: np.ndarray, colors: Colors, *, joined: bool = False
+    ax: Axes,
+    boxes: Sequence[Box],
+    values: np.ndarray,
+    colors: Colors,
+    *,
+    joined: bool = False,
+    tokens: Sequence[tuple[int, int]] = (),
 ) -> None:
     """Boxes filled with the colours of their values; hatched where a value is not finite.
 
-    ``joined`` is for boxes of a grid, without gaps between them.
+    ``joined`` is for boxes of a grid, without gaps between them; ``tokens`` names the target and the token of each.
     """
     if not len(boxes):
         return
     finite = np.isfinite(values)
     array = np.asarray(boxes, dtype=float).reshape(-1, 4)
     known = array[finite]
-    # All boxes of one colour are one path: a file of 128 x 128 cells is written in a tenth of the time.
-    shades, shade = np.unique(colors.fill(values[finite]), axis=0, return_inverse=True)
-    groups = [np.flatnonzero(shade.ravel() == i) for i in range(len(shades))]
+    fill = colors.fill(values[finite])
+    if tokens and not joined and len(boxes) <= _SINGLE:
+        names = [token for token, each in zip(tokens, finite, strict=True) if each]
+        for box, shade, (row, column) in zip(known, fill, names, strict=True):
+            _add(ax, _filled([box[None]], shade), gid=f"target-{row}-token-{column}", zorder=2.0)
+        shades, groups = fill[:0], []
+    else:
+        # All boxes of one colour are one path: a file of 128 x 128 cells is written in a tenth of the time.
+        shades, shade = np.unique(fill, axis=0, return_inverse=True)
+        groups = [np.flatnonzero(shade.ravel() == i) for i in range(len(shades))]
     if joined:
         _add(ax, _filled([_spread(known)[group] for group in groups], shades), gid="underlay", zorder=1.5)
-    _add(ax, _filled([known[group] for group in groups], shades), gid="cells", zorder=2.0)
+    drawn = _filled([known[group] for group in groups], shades)
+    for token, box in zip(tokens, boxes, strict=False):
+        drawn.tokens.setdefault(token, []).append(box)
+    _add(ax, drawn, gid="cells", zorder=2.0)
     if not finite.all():
-        _add(ax, _filled([array[~finite]], "white"), gid="not-finite", zorder=2.0)
+        _add(ax, _filled([array[~finite]], colors.palette.ground), gid="not-finite", zorder=2.0)
         lines = [line for box in array[~finite] for line in _diagonals(*box)]
         _add(ax, LineCollection(lines, colors=_HATCH, linewidths=0.4), gid="hatch", zorder=2.5)
+    if colors.hatched:
+        _hatch_negative(ax, known, values[finite], colors)
+    if colors.clipped:
+        _mark_clipped(ax, known[np.abs(values[finite]) > colors.limit * (1 + 1e-9)], colors)
 
 
-def _filled(groups: Sequence[np.ndarray], shades: Any) -> PathCollection:
-    paths = [_path(boxes) for boxes in groups]
-    return PathCollection(paths, facecolors=shades, edgecolors="none", linewidths=0)
+def _hatch_negative(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> None:
+    """Level strokes, which nobody takes for the slanted ones of scores that are not finite."""
+    lines = []
+    for x, y, width, height in boxes[values < 0]:
+        step = _HATCH_STEP * 2 / 3
+        lines += [[(x, y + d), (x + width, y + d)] for d in np.arange(step / 2, height, step)]
+    _add(ax, LineCollection(lines, colors=[colors.ink], linewidths=0.25), gid="negative", zorder=2.4)
+
+
+def _mark_clipped(ax: Axes, boxes: np.ndarray, colors: Colors) -> None:
+    """A small triangle in the upper right corner of each box beyond the limit."""
+    corners = []
+    for x, y, width, height in boxes:
+        side = min(scaled(2.6), width / 2, height / 2)
+        corners.append(
+            Path([(x + width - side, y), (x + width, y), (x + width, y + side), (x + width - side, y)])
+        )
+    _add(ax, PathCollection(corners, facecolors=colors.ink, linewidths=0), gid="clipped", zorder=2.7)
+
+
+def _filled(groups: Sequence[np.ndarray], shades: Any) -> Cells:
+    drawn = Cells([_path(boxes) for boxes in groups], facecolors=shades, edgecolors="none", linewidths=0)
+    drawn.tokens = {}
+    return drawn
 
 
 def _path(boxes: np.ndarray) -> Path:
@@ -154,11 +228,18 @@ def _diagonals(x: float, y: float, width: float, height: float) -> list[list[tup
 
 
 def outline(
-    ax: Axes, box: Box, *, linewidth: float = 0.8, gid: str = "target", dashed: bool = False
+    ax: Axes,
+    box: Box,
+    *,
+    color: Any = None,
+    linewidth: float = 0.8,
+    gid: str = "target",
+    dashed: bool = False,
 ) -> Rectangle:
-    """A frame whose stroke lies on the edge of the box."""
+    """A frame whose stroke lies on the edge of the box, in the colour of text unless another is given."""
     x, y, width, height = box
-    frame = Rectangle((x, y), width, height, fill=False, edgecolor=INK, linewidth=linewidth, gid=gid)
+    frame = Rectangle((x, y), width, height, fill=False, linewidth=scaled(linewidth), gid=gid)
+    frame.set_edgecolor(text_color() if color is None else color)
     frame.set_joinstyle("miter")
     if dashed:
         frame.set_linestyle((0, (3, 2)))
@@ -169,16 +250,77 @@ def outline(
     return frame
 
 
-def edges(ax: Axes, boxes: Sequence[Box], *, linewidth: float) -> None:
+def edges(ax: Axes, boxes: Sequence[Box], *, color: Any, linewidth: float) -> None:
     """Thin frames of many boxes at once."""
     paths = [_path(np.asarray(boxes, dtype=float).reshape(-1, 4))] if len(boxes) else []
-    frames = PathCollection(paths, facecolors="none", edgecolors=INK, linewidths=linewidth)
+    frames = PathCollection(paths, facecolors="none", edgecolors=color, linewidths=scaled(linewidth))
     _add(ax, frames, gid="edges", zorder=2.6)
 
 
-def rule(ax: Axes, start: tuple[float, float], end: tuple[float, float], *, gid: str = "axis") -> None:
+def rule(
+    ax: Axes, start: tuple[float, float], end: tuple[float, float], *, gid: str = "axis", color: Any = None
+) -> None:
     """A thin straight line between two points."""
-    _add(ax, LineCollection([[start, end]], colors=[text_color()], linewidths=0.5), gid=gid, zorder=2.6)
+    stroke = text_color() if color is None else color
+    drawn = LineCollection([[start, end]], colors=[stroke], linewidths=scaled(0.5))
+    _add(ax, drawn, gid=gid, zorder=2.6)
+
+
+def bar(ax: Axes, box: Box, *, color: Any) -> None:
+    """A filled bar in one colour."""
+    _add(ax, _filled([np.asarray([box], dtype=float)], [to_rgba(color)]), gid="bar", zorder=2.0)
+
+
+def line(ax: Axes, xs: Sequence[float], ys: Sequence[float], *, color: Any, dashes: Any = "-") -> None:
+    """A broken line through some points; it has a gap where one is NaN."""
+    drawn = Line2D(xs, ys, color=color, linestyle=dashes, linewidth=scaled(1.1), solid_joinstyle="round")
+    drawn.set_gid("line")
+    _place(ax, drawn, zorder=2.5)
+
+
+def dot(ax: Axes, x: float, y: float, *, color: Any, marker: str = "o") -> None:
+    """One marker."""
+    drawn = Line2D(
+        [x], [y], color=color, marker=marker, markersize=scaled(3.6), markeredgewidth=0, linestyle=""
+    )
+    drawn.set_gid("dot")
+    _place(ax, drawn, zorder=2.7)
+
+
+def band(ax: Axes, xs: np.ndarray, lows: np.ndarray, highs: np.ndarray, *, color: Any) -> None:
+    """The area between two broken lines; it has a gap where one is NaN."""
+    known = np.isfinite(lows) & np.isfinite(highs)
+    for part in np.split(np.arange(len(xs)), np.flatnonzero(np.diff(known.astype(int))) + 1):
+        if len(part) and known[part[0]]:
+            outline = [
+                *zip(xs[part], lows[part], strict=True),
+                *zip(xs[part][::-1], highs[part][::-1], strict=True),
+            ]
+            drawn = Polygon(
+                outline, closed=True, facecolor=to_rgba(color, 0.18), edgecolor="none", gid="band"
+            )
+            _place(ax, drawn, zorder=2.0)
+
+
+def whisker(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """An interval: a thin line with a short stroke across each end."""
+    (x0, y0), (x1, y1) = start, end
+    long = max(abs(x1 - x0) + abs(y1 - y0), 1e-9)
+    across = ((y1 - y0) / long * scaled(1.6), (x1 - x0) / long * scaled(1.6))
+    strokes = [
+        [start, end],
+        *([(x - across[0], y - across[1]), (x + across[0], y + across[1])] for x, y in (start, end)),
+    ]
+    _add(
+        ax, LineCollection(strokes, colors=[text_color()], linewidths=scaled(0.6)), gid="interval", zorder=2.8
+    )
+
+
+def _place(ax: Axes, artist: Artist, *, zorder: float) -> None:
+    artist.set_transform(in_points(ax))
+    artist.set_clip_on(False)
+    artist.set_zorder(zorder)
+    ax.add_artist(artist)
 
 
 def arrow(

@@ -20,11 +20,13 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
-from hf_saliency.render.figure import MARGIN, Which, blank, panels_of, place_in, selected, too_narrow
+from hf_saliency.render.figure import MARGIN, blank, place_in, too_narrow
 from hf_saliency.render.files import SETTINGS, SaliencyFigure, drawing, embedded, write
 from hf_saliency.render.layout import LEGEND_GAP, Legend, Panel, PanelGrid, frames_of
-from hf_saliency.render.marks import Divisible, Mark, Strip
+from hf_saliency.render.marks import Divisible, Highlight, Mark, Matrix, Strip
 from hf_saliency.render.marks.mark import draw_strips
+from hf_saliency.render.panels import Scales, Which, default_marks, panels_of, selected
+from hf_saliency.render.points import scaled
 from hf_saliency.render.settings import settings
 from hf_saliency.render.typeset.fonts import share_fonts
 from hf_saliency.render.typeset.wrap import TooNarrow
@@ -123,7 +125,7 @@ def sheets(
     maps
         A map, or a list of them.
     mark
-        As in :func:`hf_saliency.figure`.
+        As in :func:`hf_saliency.figure`; a matrix that no page has room for becomes running text by default.
     width
         In inches, or a venue, as in :func:`hf_saliency.figure`.
     height
@@ -154,22 +156,24 @@ def sheets(
     >>> hs.sheets(heat, hs.Highlight(), width=6.5, height=9).savefig("appendix.pdf")
     """
     chosen = selected(maps, targets)
+    if mark is None and not all(isinstance(each, Highlight) for each in default_marks(chosen)):
+        try:
+            return sheets(chosen, Matrix(), width=width, height=height, title=title, normalize=normalize)
+        except SaliencyError:  # a matrix that no page has room for
+            mark = Highlight()
     with type_size(width):
         panels = panels_of(
             chosen,
             mark,
-            targets=None,
             title=title,
-            normalize=normalize,
-            scale="shared",
-            agreement=False,
-            around=None,
+            scales=Scales(normalize),
+            ground=mpl.rcParams["figure.facecolor"],
         )
         across, down = inches(width, mpl.rcParams["figure.figsize"][0]), height_of(width, height)
         legend = Legend(panels[0].colors, frames_of([panel.saliency_map for panel in panels]))
         points_wide = across * 72 - 2 * MARGIN
         try:
-            below = LEGEND_GAP + legend.height(points_wide)
+            below = scaled(LEGEND_GAP) + legend.height(points_wide)
             strips = list(_strips(panels, points_wide))
         except TooNarrow as error:
             raise too_narrow(PanelGrid(panels, points_wide), across, error, "sheets") from error
@@ -186,7 +190,7 @@ def sheets(
 def _strips(panels: Sequence[Panel], width: float) -> Iterator[Strip]:
     for i, panel in enumerate(panels):
         if i:
-            yield Strip(_PANEL_GAP, None)
+            yield Strip(scaled(_PANEL_GAP), None)
         if panel.title:
             yield Strip(panel.head(width), partial(panel.draw_title, width=width), keep=True)
         if isinstance(panel.mark, Divisible):
@@ -248,5 +252,5 @@ def _sheet(
     new = blank(across, content + below + 2 * MARGIN)
     place = place_in(new)
     draw_strips(place((0.0, 0.0, width, content)), page)
-    legend.draw(place((0.0, content + LEGEND_GAP, width, below - LEGEND_GAP)))
+    legend.draw(place((0.0, content + scaled(LEGEND_GAP), width, below - scaled(LEGEND_GAP))))
     return new

@@ -46,6 +46,12 @@ _COMMANDS = {
     "␣": r"\textvisiblespace{}",
     **dict.fromkeys(BIDI_CONTROLS, ""),
     "ρ": r"\ensuremath{\rho}",
+    "≥": r"\ensuremath{\geq}",
+    "≤": r"\ensuremath{\leq}",
+    **{
+        raised: rf"\ensuremath{{^{plain}}}"
+        for raised, plain in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)
+    },
 }
 _LIGATURES = "-',"  # two of them in a row would become one
 _PUNCTUATION = "‐–—‘’‚“”„†‡•…‰‹›€™"

@@ -25,7 +25,8 @@ class Venue:
     width, height
         Of a column, or of the text, in inches.
     fontsize
-        Of the venue's captions, in points; it takes the place of ``rcParams["font.size"]``.
+        The base size of type in points; it takes the place of ``rcParams["font.size"]``. Text is set in ``"small"``,
+        five sixths of it.
     source
         Where these numbers stand.
     """
@@ -36,22 +37,36 @@ class Venue:
     source: str
 
 
-_ACL = "acl.sty: A4, margin=2.5cm, columnsep 0.6cm, captions 10pt"
-_ICML = "icml2025.sty: textwidth 6.75in, columnsep 0.25in, textheight 9in; captions \\small of 10pt"
-_NEURIPS = "neurips_2026.sty: textwidth=5.5in, textheight=9in, 10pt"
-_ICLR = "iclr2025_conference.sty: textwidth 5.5in, textheight 9in, 10pt"
-_AAAI = "aaai25.sty: textwidth 7in, columnsep 0.375in, textheight 9in; captions 10pt"
+_ACL = "acl.sty: A4, margin=2.5cm, columnsep 0.6cm"
+_ICML = "icml2025.sty: textwidth 6.75in, columnsep 0.25in, textheight 9in"
+_NEURIPS = "neurips_2026.sty: textwidth=5.5in, textheight=9in"
+_ICLR = "iclr2025_conference.sty: textwidth 5.5in, textheight 9in"
+_COLM = "colm2025_conference.sty: textwidth 5.5in, textheight 9in"
+_AAAI = "aaai25.sty: textwidth 7in, columnsep 0.375in, textheight 9in"
 _SLIDE = "PowerPoint's widescreen slide, 13.333 x 7.5in, less the margins of its content placeholder"
 
+_TYPE = 9.0  # so that text has 7.5 points, a size below a caption's
+
+_ACL_COLUMN = Venue((16 - 0.6) / 2 * _CENTIMETRE, 24.7 * _CENTIMETRE, _TYPE, _ACL)
+_ACL_PAGE = Venue(16 * _CENTIMETRE, 24.7 * _CENTIMETRE, _TYPE, _ACL)
+_SAME_STYLE = (
+    "acl",
+    "eacl",
+    "emnlp",
+    "naacl",
+    "tacl",
+)  # conferences and a journal that print in acl.sty's columns
+
 VENUES = {
-    "aaai": Venue((7 - 0.375) / 2, 9.0, 10.0, _AAAI),
-    "aaai-2col": Venue(7.0, 9.0, 10.0, _AAAI),
-    "acl": Venue((16 - 0.6) / 2 * _CENTIMETRE, 24.7 * _CENTIMETRE, 10.0, _ACL),
-    "acl-2col": Venue(16 * _CENTIMETRE, 24.7 * _CENTIMETRE, 10.0, _ACL),
-    "iclr": Venue(5.5, 9.0, 10.0, _ICLR),
-    "icml": Venue((6.75 - 0.25) / 2, 9.0, 9.0, _ICML),
-    "icml-2col": Venue(6.75, 9.0, 9.0, _ICML),
-    "neurips": Venue(5.5, 9.0, 10.0, _NEURIPS),
+    "aaai": Venue((7 - 0.375) / 2, 9.0, _TYPE, _AAAI),
+    "aaai-2col": Venue(7.0, 9.0, _TYPE, _AAAI),
+    **dict.fromkeys(_SAME_STYLE, _ACL_COLUMN),
+    **{f"{name}-2col": _ACL_PAGE for name in _SAME_STYLE},
+    "colm": Venue(5.5, 9.0, _TYPE, _COLM),
+    "iclr": Venue(5.5, 9.0, _TYPE, _ICLR),
+    "icml": Venue((6.75 - 0.25) / 2, 9.0, _TYPE, _ICML),
+    "icml-2col": Venue(6.75, 9.0, _TYPE, _ICML),
+    "neurips": Venue(5.5, 9.0, _TYPE, _NEURIPS),
     "slide": Venue(11.5, 4.76, 20.0, _SLIDE),
 }
 
@@ -77,7 +92,8 @@ def length(value: Any, name: str) -> float:
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not 0 < float(value) < float("inf"):
         also = f", or a venue: {_names()}" if name == "width" else ""
-        raise SaliencyError(f"{name}={value!r}: give inches above 0, such as figure(..., {name}=3.25){also}.")
+        unit = "a number" if name == "limit" else "inches"
+        raise SaliencyError(f"{name}={value!r}: give {unit} above 0, such as figure(..., {name}=3.25){also}.")
     return float(value)
 
 

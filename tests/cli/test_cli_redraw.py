@@ -92,7 +92,7 @@ def test_redraw_draws_as_it_was_but_for_what_is_said() -> None:
 
 
 def test_redraw_keeps_panels_venues_and_pages() -> None:
-    options = {"columns": 2, "scale": "own", "agreement": True, "width": "acl-2col"}
+    options = {"ncols": 2, "scale": "separate", "agreement": True, "width": "acl-2col"}
     hs.figure([HEAT, HEAT], mark=[hs.Bars(top=3), hs.Highlight()], targets="end", **options).savefig("b.pdf")
     redrawn("b.pdf", "--output", "c.pdf")
     assert Path("b.pdf").read_bytes() == Path("c.pdf").read_bytes()

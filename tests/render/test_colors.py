@@ -9,7 +9,8 @@ from hypothesis import given, strategies as st
 from matplotlib.colors import to_rgb
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.colors import INK, Colors
+from hf_saliency.palette import LIGHT
+from hf_saliency.render.colors import Colors
 
 SIGNED = Colors(limit=1.0, signed=True)
 UNSIGNED = Colors(limit=1.0, signed=False)
@@ -54,7 +55,7 @@ def contrast(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def test_ink_is_readable_on_every_colour() -> None:
     for colors in (SIGNED, UNSIGNED):
-        assert contrast(colors.fill(SCALE), np.array(to_rgb(INK))).min() >= 4.5
+        assert contrast(colors.fill(SCALE), np.array(to_rgb(LIGHT.ink))).min() >= 4.5
 
 
 def test_contrast_knows_a_colour_that_is_too_dark() -> None:
@@ -162,7 +163,7 @@ shares = st.floats(-1, 1)
 @given(limits, shares, st.booleans())
 def test_ink_is_readable_at_any_score(limit: float, share: float, signed: bool) -> None:
     fill = Colors(limit=limit, signed=signed).fill(np.array([share * limit]))
-    assert contrast(fill, np.array(to_rgb(INK))).min() >= 4.5
+    assert contrast(fill, np.array(to_rgb(LIGHT.ink))).min() >= 4.5
 
 
 @given(limits, shares, shares, st.booleans())

@@ -33,7 +33,7 @@ def test_marks_come_back(mark: Mark) -> None:
         "width": 4.0,
         "title": ["mine"],
         "normalize": "none",
-        "columns": 1,
+        "ncols": 1,
         "scale": "shared",
         "agreement": False,
     }
@@ -85,7 +85,7 @@ def test_forged_settings_are_left_out() -> None:
         "titles": ["a", "b"],
         "normalize": "all",
         "scale": [],
-        "columns": 1e9,
+        "ncols": 1e9,
         "around": "x",
         "agreement": 1,
         "ax": "x",

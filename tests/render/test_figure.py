@@ -136,7 +136,7 @@ def test_callers_axes_keep_their_limits_and_the_text_stays_literal() -> None:
     mine = Figure(figsize=(6, 4))
     ax = mine.subplots()
     ax.set(xlim=(-3, 7), ylim=(2, 5))
-    assert figure(saliency_map(LITERAL, targets=[0]), ax=ax) is mine
+    assert figure(saliency_map(LITERAL, targets=[0]), ax=ax) is ax
     mine.draw_without_rendering()
     assert (ax.get_xlim(), ax.get_ylim()) == ((-3, 7), (2, 5))
     assert r"$5_{x}$" in literal_text(saved(mine))

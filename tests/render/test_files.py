@@ -149,7 +149,7 @@ def test_every_format_is_the_same_a_second_later() -> None:
         fig = figure(
             [saliency_map(), saliency_map(signed=True, targets=[3])],
             [Matrix(), Bars(top=9)],
-            columns=2,
+            ncols=2,
             width=6.75,
         )
         return [saved(fig, kind) for kind in ALL]
@@ -169,3 +169,15 @@ def test_no_mark_writes_type_3_fonts_and_text_can_be_selected(mark: Mark) -> Non
     text = reader.pages[0].extract_text()
     assert "A title" in text
     assert "gradient norm of the logit" in text.replace("\u00a0", " ")
+
+
+def test_files_describe_what_they_show_unless_they_are_anonymous() -> None:
+    fig = figure(saliency_map("formal <study>", targets=[0]), Highlight(), width=3.25)
+    assert fig.description.startswith(
+        "Text in colour: gradient norm for 1 target over 2 tokens. “formal” depends most on"
+    )
+    for level, carried in (("map", True), ("recipe", False), ("none", False)):
+        buffer = io.BytesIO()
+        fig.savefig(buffer, format="svg", provenance=level)  # type: ignore[arg-type]
+        assert (b"<title>Text in colour" in buffer.getvalue()) == carried
+        assert b"<study>" not in buffer.getvalue()

@@ -41,7 +41,7 @@ def boxes(figure: Figure) -> list[tuple[float, float, float, float]]:
 
 
 def test_panels_stand_side_by_side_and_in_rows() -> None:
-    fig = figure([ONE, OTHER, ONE], columns=2, width=6.75)
+    fig = figure([ONE, OTHER, ONE], ncols=2, width=6.75)
     first, second, third = boxes(fig)
     assert first[1] == second[1]
     assert first[2] < second[0]
@@ -52,14 +52,14 @@ def test_panels_stand_side_by_side_and_in_rows() -> None:
 
 
 def test_maps_of_a_row_begin_on_one_level_whatever_their_titles() -> None:
-    fig = figure([ONE, OTHER], columns=2, width=6.75, title=[SENTENCE, "short"])
+    fig = figure([ONE, OTHER], ncols=2, width=6.75, title=[SENTENCE, "short"])
     first, second = boxes(fig)
     assert first[1] == second[1]
     assert overlapping(fig) == outside(fig) == []
 
 
 def test_each_map_may_have_its_own_mark() -> None:
-    fig = figure([ONE, ONE], [Highlight(), Bars(top=3)], columns=2, width=6.75)
+    fig = figure([ONE, ONE], [Highlight(), Bars(top=3)], ncols=2, width=6.75)
     assert [len(filled(ax)) for ax in panels(fig)] == [len(ONE.tokens), 3]
     with pytest.raises(SaliencyError, match="1 marks for 2 maps"):
         figure([ONE, ONE], [Matrix()])
@@ -68,10 +68,10 @@ def test_each_map_may_have_its_own_mark() -> None:
 def test_own_scales_have_own_legends() -> None:
     small = with_scores(saliency_map("a b", targets=[0]), [[1.0, 2.0]])
     large = with_scores(saliency_map("a b", targets=[0]), [[20.0, 40.0]])
-    drawn = strings(figure([small, large], scale="own", normalize="none", columns=2, width=6.75))
+    drawn = strings(figure([small, large], scale="separate", normalize="none", ncols=2, width=6.75))
     assert {"2", "40"} <= set(drawn)
     assert drawn.count("gradient norm of the logit") == 2
-    shared = figure([small, large], normalize="none", columns=2, width=6.75)
+    shared = figure([small, large], normalize="none", ncols=2, width=6.75)
     assert "2" not in strings(shared)
     full = [max(filled(ax), key=lambda cell: -sum(cell[1]))[1] for ax in panels(shared)]
     assert full[0] != full[1]
@@ -148,11 +148,11 @@ def test_limits_of_an_excerpt_come_from_its_tokens(mark: Highlight | Matrix | Ba
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": 0}, "columns=0: give a whole number of at least 1"),
-        ({"columns": 1.5}, r"columns=1.5: give a whole number"),
+        ({"columns": 0}, "ncols=0: give a whole number of at least 1"),
+        ({"columns": 1.5}, r"ncols=1.5: give a whole number"),
         ({"around": -1}, "around=-1: give a whole number of at least 0"),
         ({"around": "all"}, "around='all': give a whole number"),
-        ({"scale": "both"}, "scale='both': choose 'shared' .* or 'own'"),
+        ({"scale": "both"}, "scale='both': choose one of 'shared', 'separate'"),
         ({"agreement": True}, r"there is only one: figure\(\[one, other\], agreement=True\)"),
         ({"title": 3}, "title=3: a title is a string, not int"),
         ({"title": [None]}, "a title is a string, not NoneType"),
@@ -190,14 +190,14 @@ def test_numpy_numbers_are_widths(number: Any) -> None:
 
 def test_least_width_of_several_columns_works() -> None:
     with pytest.raises(SaliencyError, match="the least width is") as error:
-        figure([ONE, OTHER], columns=2, width=1.0)
+        figure([ONE, OTHER], ncols=2, width=1.0)
     least = float(str(error.value).split("width=")[1].rstrip(")."))
-    assert outside(figure([ONE, OTHER], columns=2, width=least)) == []
+    assert outside(figure([ONE, OTHER], ncols=2, width=least)) == []
 
 
 def test_panels_in_the_callers_axes() -> None:
     mine = Figure(figsize=(7, 4))
     ax = mine.subplots()
-    figure([ONE, OTHER], columns=2, scale="own", agreement=True, ax=ax)
+    figure([ONE, OTHER], ncols=2, scale="separate", agreement=True, ax=ax)
     assert isinstance(ax, Axes)
     assert overlapping(mine) == outside(mine) == []

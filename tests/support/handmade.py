@@ -111,7 +111,8 @@ def filled(ax: Axes, gid: str = "cells") -> list[tuple[Box, tuple[float, ...]]]:
     """Every box drawn, in points, with its colour."""
     found = []
     for collection in ax.collections:
-        if collection.get_gid() != gid:
+        token = gid == "cells" and str(collection.get_gid()).startswith("target-")
+        if collection.get_gid() != gid and not token:
             continue
         assert isinstance(collection, PathCollection)
         colors = np.asarray(collection.get_facecolor())

@@ -11,7 +11,7 @@ from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.marks.mark import breaks, name, shown, text_headings
+from hf_saliency.render.marks.mark import breaks, name, runs_backwards, shown, text_headings
 from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.typeset.typeface import Typeface
 from hf_saliency.render.typeset.wrap import TooNarrow
@@ -98,7 +98,7 @@ class Arcs:
         part = self.shown(saliency_map)
         axis = self._axis(part, width)
         note = self._small.line if axis.note else 0.0
-        return self._high(part, colors, axis) + _GAP + axis.height + 1.0 + note
+        return self._high(part, colors, axis) + points.scaled(_GAP) + axis.height + 1.0 + note
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
         """Draw the map into the whole of an Axes, from its upper left corner.
@@ -130,15 +130,17 @@ class Arcs:
                 (axis.middle(part.targets[row].position or 0), foot),
                 self._rise(abs(column - (part.targets[row].position or 0)), axis),
                 color=colors.fill(values[row, [column]])[0],
-                linewidth=_THIN + (_THICK - _THIN) * strength,
-                head=_HEAD,
+                linewidth=points.scaled(_THIN) + (points.scaled(_THICK) - points.scaled(_THIN)) * strength,
+                head=points.scaled(_HEAD),
             )
-        axis.draw(ax, foot + _GAP)
+        axis.draw(ax, foot + points.scaled(_GAP))
         for column, masked in sorted({(place, t.masked) for t in part.targets for place in t.positions}):
             if column % axis.step == 0:
-                points.outline(ax, axis.box(column, foot + _GAP), linewidth=0.4, dashed=not masked)
+                points.outline(
+                    ax, axis.box(column, foot + points.scaled(_GAP)), linewidth=0.4, dashed=not masked
+                )
         if axis.note:
-            baseline = foot + _GAP + axis.height + 1.0 + self._small.ascent
+            baseline = foot + points.scaled(_GAP) + axis.height + 1.0 + self._small.ascent
             points.write(ax, 0.0, baseline, axis.note, self._small)
 
     @property
@@ -157,6 +159,7 @@ class Arcs:
             even=False,
             breaks=breaks(part),
             names=text_headings(part),
+            backwards=runs_backwards(part),
         )
 
     def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:
@@ -171,9 +174,9 @@ class Arcs:
 
     def _high(self, part: SaliencyMap, colors: Colors, axis: TokenAxis) -> float:
         spans = [abs(column - (part.targets[row].position or 0)) for row, column in self._links(part, colors)]
-        return self._rise(max(spans, default=1), axis) + _THICK
+        return self._rise(max(spans, default=1), axis) + points.scaled(_THICK)
 
     def _rise(self, span: int, axis: TokenAxis) -> float:
         """Height of an arc over so many tokens: the root, so that short ones are seen beside long ones."""
         whole = max(len(axis.labels) - 1, 1)
-        return max(_HIGH * axis.width * float(np.sqrt(span / whole)), 2 * _HEAD)
+        return max(_HIGH * axis.width * float(np.sqrt(span / whole)), 2 * points.scaled(_HEAD))

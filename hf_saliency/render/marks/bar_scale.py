@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
-from hf_saliency.render.colors import Colors, decimals, number
-from hf_saliency.render.marks.mark import SMALLER, name
+from hf_saliency.render.colors import Colors, number
+from hf_saliency.render.marks.mark import SMALLER, breaks, name, text_headings
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset.typeface import Typeface
 
@@ -38,6 +38,10 @@ class BarScale:
         Whether numbers stand beside the bars.
     predictions
         How many of the model's answers are shown.
+    labels_inches
+        Room for the tokens' labels; None for what they need.
+    in_order
+        Whether tokens stand in the order of the text, so that texts can be told apart.
     """
 
     part: SaliencyMap
@@ -46,6 +50,8 @@ class BarScale:
     fontsize: float | str
     printed: bool
     predictions: int
+    labels_inches: float | None = None
+    in_order: bool = True
 
     @cached_property
     def typeface(self) -> Typeface:
@@ -60,9 +66,19 @@ class BarScale:
         return [name(label) for label in self.part.labels]
 
     @cached_property
+    def breaks(self) -> tuple[int, ...]:
+        """The tokens at which another text begins."""
+        return breaks(self.part) if self.in_order else ()
+
+    @cached_property
+    def headings(self) -> dict[int, str]:
+        """The name of each text by the token at which it begins."""
+        return text_headings(self.part) if self.in_order else {}
+
+    @cached_property
     def below(self) -> float:
-        """Which share of a bar's field lies below zero: none if nothing is negative."""
-        return 0.5 if self.colors.signed and bool((self.values < 0).any()) else 0.0
+        """Which share of a bar's field lies below zero: none if no panel of the scale has a negative score."""
+        return 0.5 if self.colors.negative else 0.0
 
     def share(self, value: float) -> tuple[float, float]:
         """Where a bar begins and ends, as shares of its field; all of the longer side if not finite."""
@@ -86,22 +102,23 @@ class BarScale:
 
     @cached_property
     def texts(self) -> np.ndarray:
-        """Numbers to be printed: two decimals, or three digits of large ones."""
-        values = np.where(np.isfinite(self.part.scores), self.values, self.part.scores)
-        large = self.colors.limit >= 10
-        texts = [number(v) if not np.isfinite(v) or large else decimals(v) for v in values.flat]
-        return np.array(texts, dtype=object).reshape(values.shape)
+        """Numbers beside the bars."""
+        return self.colors.printed(self.part)
 
     @cached_property
     def note(self) -> str:
         """What the reader is told where tokens or texts were left out."""
         of, zero = (self.part.arguments.get(key) for key in ("strongest_of", "zero_texts"))
-        if of:
-            return f"the {len(self.labels)} strongest of {of} tokens"
         texts = "1 text is" if zero == 1 else f"{zero} texts are"
-        return f"{texts} left out: all scores there are 0" if zero else ""
+        notes = [
+            f"the {len(self.labels)} strongest of {of} tokens" if of else "",
+            f"{texts} left out: all scores there are 0" if zero and not of else "",
+            self.colors.power_note if self.printed else "",
+        ]
+        return ", ".join(filter(None, notes))
 
-    def fill(self, ax: Axes, boxes: Sequence[Box], values: np.ndarray) -> None:
+    def fill(self, ax: Axes, boxes: Sequence[Box], row: int, columns: Sequence[int]) -> None:
         """Bars in their colours, with edges so that pale ones are seen."""
-        points.cells(ax, boxes, values, self.colors)
-        points.edges(ax, boxes, linewidth=_EDGE)
+        tokens = [(row, column) for column in columns]
+        points.cells(ax, boxes, self.values[row, list(columns)], self.colors, tokens=tokens)
+        points.edges(ax, boxes, color=points.text_color(), linewidth=_EDGE)

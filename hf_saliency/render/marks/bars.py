@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import whole
+from hf_saliency.errors import one_of, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.marks.horizontal_bars import HorizontalBars
 from hf_saliency.render.marks.mark import Strip, draw_strips, shown
 from hf_saliency.render.marks.vertical_bars import VerticalBars
+
+Sort = Literal["text", "size"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Bars:
     fontsize
         Of the tokens, in points or relative to ``rcParams["font.size"]``; what the model answers is a sixth
         smaller.
+    labels
+        Width of the tokens' labels beside lying bars, in inches. Default: what the longest needs, up to two fifths of
+        the whole; panels of one colour scale share it, so that their bars have one unit length.
+    sort
+        The order of the tokens: ``"text"``, or by ``"size"`` (the largest magnitude for any target first).
 
     Raises
     ------
@@ -64,8 +72,11 @@ class Bars:
     values: bool = False
     predictions: int = 3
     fontsize: float | str = "small"
+    labels: float | None = None
+    sort: Sort = "text"
 
     def __post_init__(self) -> None:
+        one_of(self.sort, get_args(Sort), "sort")
         if self.top is not None:
             object.__setattr__(self, "top", whole(self.top, "top"))
 
@@ -73,11 +84,15 @@ class Bars:
         """The part of a map that is drawn: without hidden tokens, merged to words and the strongest, if asked."""
         words = shown(saliency_map, special=self.special, words=self.words)
         part = _telling(words)
-        if self.top is None or self.top >= len(part.tokens):
+        all_kept = self.top is None or self.top >= len(part.tokens)
+        if all_kept and self.sort == "text":
             return part
         strength = np.abs(np.nan_to_num(part.normalized("row_max"), posinf=0, neginf=0)).max(axis=0)
-        strongest = np.argsort(-strength, kind="stable")[: self.top]
-        kept = part.part(range(len(part.targets)), sorted(strongest.tolist()))
+        strongest = np.argsort(-strength, kind="stable")[: self.top].tolist()
+        columns = strongest if self.sort == "size" else sorted(strongest)
+        kept = part.part(range(len(part.targets)), columns)
+        if all_kept:
+            return kept
         return dataclasses.replace(kept, arguments={**words.arguments, "strongest_of": len(words.tokens)})
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
@@ -127,7 +142,26 @@ class Bars:
         """Header, bars and captions at a width in points; only lying bars may be parted by a page."""
         part = self.shown(saliency_map)
         drawn = VerticalBars if self.vertical else HorizontalBars
-        return drawn(part, colors, width, self.fontsize, self.values, self.predictions).strips()
+        bars = drawn(
+            part,
+            colors,
+            width,
+            self.fontsize,
+            self.values,
+            self.predictions,
+            self.labels,
+            self.sort == "text",
+        )
+        return bars.strips()
+
+    def label_width(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
+        """The room that the labels take at a width, in points; 0 where bars stand."""
+        if self.vertical:
+            return 0.0
+        part = self.shown(saliency_map)
+        return HorizontalBars(
+            part, colors, width, self.fontsize, self.values, self.predictions, self.labels
+        ).label_width
 
 
 def _telling(part: SaliencyMap) -> SaliencyMap:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
 from hf_saliency.maps.spans import Span
 from hf_saliency.render import points
-from hf_saliency.render.colors import INK, Colors
+from hf_saliency.render.colors import Colors
 from hf_saliency.render.marks.mark import (
     SMALLER,
     Caption,
@@ -34,6 +34,8 @@ from hf_saliency.render.typeset.typeface import Typeface
 from hf_saliency.render.typeset.wrap import wrap
 
 PAD = 0.8  # points by which a box reaches beyond the word that it ends with
+Run = tuple[float, float, str, tuple[int, ...] | None]  # x, baseline, text, columns beneath
+
 _LEADING = 1.18  # distance of baselines, as a multiple of the height of a box
 
 
@@ -62,7 +64,7 @@ class TextLayout:
     @cached_property
     def _lines(self) -> list[Span]:
         room = self.typeface.advance(" ") if self._blank else 0.0
-        return wrap(self._passage.text, self.width - 2 * PAD - room, self.typeface)
+        return wrap(self._passage.text, self.width - 2 * points.scaled(PAD) - room, self.typeface)
 
     @cached_property
     def _blank(self) -> set[int]:
@@ -71,8 +73,13 @@ class TextLayout:
         return {c for start, end in spans if text[start:end].isspace() for c in range(start, end)}
 
     @cached_property
-    def _covered(self) -> set[int]:
-        return {c for start, end in self._passage.spans.values() for c in range(start, end)}
+    def _columns(self) -> dict[int, list[int]]:
+        """The columns of the tokens that cover each character; no entry where none does."""
+        columns: dict[int, list[int]] = {}
+        for column, (start, end) in self._passage.spans.items():
+            for c in range(start, end):
+                columns.setdefault(c, []).append(column)
+        return columns
 
     def _hanging(self, number: int) -> int:
         """How many spaces follow the last letter of a line, up to the last that has a box."""
@@ -110,9 +117,9 @@ class TextLayout:
         for i, span in enumerate(self._lines):
             base = bases[span[0]]
             one = line(self._passage.text, span, levels, base, self.typeface.weight)
-            spare = self.width - 2 * PAD - self.typeface.scale * one.width
+            spare = self.width - 2 * points.scaled(PAD) - self.typeface.scale * one.width
             one = one.hanging(self._hanging(i), self.typeface.advance(" ") / self.typeface.scale, base)
-            found.append((one, PAD + (spare if base % 2 else 0.0)))
+            found.append((one, points.scaled(PAD) + (spare if base % 2 else 0.0)))
         return found
 
     @property
@@ -142,17 +149,18 @@ class TextLayout:
             levels += [*bidi.levels(text[start:end], bases[-1]), bases[-1]]
         return levels, bases
 
-    def runs(self) -> Iterator[tuple[float, float, str, str | None]]:
-        """Visible characters up to the next space, as (x, baseline, text, ink).
+    def runs(self) -> Iterator[Run]:
+        """Visible characters up to the next space, as (x, baseline, text, columns beneath).
 
         Each is drawn as one piece if it is in one font and runs one way, so that its kerning and its joined
-        letters hold. The ink is None, the figure's own, where not all of it stands on colours.
+        letters hold. The columns are None where not all of it stands on colours.
         """
         for i, (one, left) in enumerate(self._set):
             for piece in one.pieces:
-                ink = INK if self._covered.issuperset(range(piece.start, piece.end)) else None
+                under = [self._columns.get(c) for c in range(piece.start, piece.end)]
+                columns = None if None in under else tuple({i for each in under for i in each or ()})
                 x = left + self.typeface.scale * piece.x
-                yield x, self._top(i) + self.typeface.ascent, piece.source, ink
+                yield x, self._top(i) + self.typeface.ascent, piece.source, columns
 
     @cached_property
     def boxes(self) -> list[tuple[Box, int]]:
@@ -178,8 +186,8 @@ class TextLayout:
             edges = [one.edges[i] for i in one.order[a:b]]
             left = shift + self.typeface.scale * min(edge[0] for edge in edges)
             right = shift + self.typeface.scale * max(edge[1] for edge in edges)
-            left -= PAD * self._open(number, a - 1)
-            right += PAD * self._open(number, b)
+            left -= points.scaled(PAD) * self._open(number, a - 1)
+            right += points.scaled(PAD) * self._open(number, b)
             backwards = one.order[a] > one.order[b - 1]
             share = (right - left) / len(columns)
             for k, column in enumerate(columns[::-1] if backwards else columns):
@@ -191,7 +199,7 @@ class TextLayout:
         if not 0 <= place < len(one.order):
             return True
         character = first + one.order[place]
-        return self._passage.text[character].isspace() and character not in self._covered
+        return self._passage.text[character].isspace() and character not in self._columns
 
     def _segments(self) -> Iterator[tuple[int, int, list[int]]]:
         """Stretches of characters that the same tokens cover."""
@@ -311,32 +319,32 @@ class Highlight:
         found: list[Strip] = []
         for row, target in enumerate(part.targets):
             if row:
-                found.append(Strip(_GAP, None))
-            found += self._block(lines, target, values[row], colors)
+                found.append(Strip(points.scaled(_GAP), None))
+            found += self._block(lines, row, target, values[row], colors)
         return found
 
     def _block(
-        self, lines: list[_Line], target: TargetRow, values: np.ndarray, colors: Colors
+        self, lines: list[_Line], row: int, target: TargetRow, values: np.ndarray, colors: Colors
     ) -> Iterator[Strip]:
         text = lines[0].text
         below = Caption(
             _items(target, self.predictions, backwards=text.backwards),
             Typeface(text.typeface.points / SMALLER),
-            text.width - 2 * PAD,
+            text.width - 2 * points.scaled(PAD),
             backwards=text.backwards,
         )
         for i, part in enumerate(lines):
             if part.heading:
-                gap = _PART if i else 0.0
+                gap = points.scaled(_PART) if i else 0.0
                 yield Strip(
                     gap + below.typeface.line, partial(part.head, gap=gap, typeface=below.typeface), keep=True
                 )
             left = len(lines) - i
             height = text.pitch if left > 1 else text.typeface.line
-            draw = partial(part.draw, target=target, values=values, colors=colors)
+            draw = partial(part.draw, row=row, target=target, values=values, colors=colors)
             yield Strip(height, draw, keep=bool(below.items) and left <= 2)
         if below.items:
-            yield Strip(below.height, lambda ax, y: below.draw(ax, PAD, y))
+            yield Strip(below.height, lambda ax, y: below.draw(ax, points.scaled(PAD), y))
 
 
 @dataclass(frozen=True)
@@ -346,31 +354,35 @@ class _Line:
     text: TextLayout
     top: float
     boxes: list[tuple[Box, int]]
-    runs: list[tuple[float, float, str, str | None]]
+    runs: list[Run]
     heading: str
     backwards: bool
 
     def head(self, ax: Axes, y: float, *, gap: float, typeface: Typeface) -> None:
         """What the text is that begins with this line."""
-        room = self.text.width - 2 * PAD
+        room = self.text.width - 2 * points.scaled(PAD)
         text = typeface.elide(self.heading, room)
         spare = room - typeface.advance(text) if self.backwards else 0.0
-        write_heading(ax, PAD + spare, y + gap, text, typeface)
+        write_heading(ax, points.scaled(PAD) + spare, y + gap, text, typeface)
 
-    def draw(self, ax: Axes, y: float, *, target: TargetRow, values: np.ndarray, colors: Colors) -> None:
+    def draw(
+        self, ax: Axes, y: float, *, row: int, target: TargetRow, values: np.ndarray, colors: Colors
+    ) -> None:
         y -= self.top
         boxes = [(x, y + top, width, height) for (x, top, width, height), _ in self.boxes]
-        points.cells(ax, boxes, values[[column for _, column in self.boxes]], colors)
+        columns = [column for _, column in self.boxes]
+        points.cells(ax, boxes, values[columns], colors, tokens=[(row, column) for column in columns])
         for x, top, width, height in self.text.frames(target.positions):
             if top == self.top:
-                points.outline(ax, (x, y + top, width, height), dashed=not target.masked)
-        for x, baseline, run, ink in self.runs:
+                points.outline(ax, (x, y + top, width, height), color=colors.ink, dashed=not target.masked)
+        for x, baseline, run, beneath in self.runs:
+            ink = None if beneath is None else colors.ink_on(values[list(beneath)])
             points.write(ax, x, y + baseline, run, self.text.typeface, color=ink)
 
 
 def _lines(text: TextLayout) -> list[_Line]:
     boxes: list[list[tuple[Box, int]]] = [[] for _ in range(text.count)]
-    runs: list[list[tuple[float, float, str, str | None]]] = [[] for _ in range(text.count)]
+    runs: list[list[Run]] = [[] for _ in range(text.count)]
     for box, column in text.boxes:
         boxes[text.line_of(box[1])].append((box, column))
     for run in text.runs():

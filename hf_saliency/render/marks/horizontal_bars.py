@@ -13,10 +13,8 @@ from hf_saliency.render.marks.mark import (
     PART,
     Strip,
     answers,
-    breaks,
     folded,
     target_name,
-    text_headings,
     write_heading,
 )
 from hf_saliency.render.typeset.wrap import TooNarrow
@@ -32,33 +30,39 @@ class HorizontalBars(BarScale):
 
     def strips(self) -> list[Strip]:
         """The names of the targets, a line for each token, the model's answers."""
-        if self._field < _LEAST:
+        if self._field < points.scaled(_LEAST):
             fixed = self.width - len(self.part.targets) * self._field
-            raise TooNarrow("bars that can be read", fixed + len(self.part.targets) * _LEAST, self.width)
+            raise TooNarrow(
+                "bars that can be read", fixed + len(self.part.targets) * points.scaled(_LEAST), self.width
+            )
         line = self.typeface.line
         last = len(self.labels) - 1
-        names = text_headings(self.part)
+        names = self.headings
         body = []
         for i in range(last + 1):
-            if i in breaks(self.part):
-                body.append(Strip(PART, self._parting, keep=True))
+            if i in self.breaks:
+                body.append(Strip(points.scaled(PART), self._parting, keep=True))
             if names.get(i):
                 body.append(Strip(self.small.line, partial(self._heading, names[i]), keep=True))
             body.append(Strip(line, partial(self._row, i), keep=i in (0, last - 1)))
-        found = [Strip(line * max(map(len, self._heads)) + GAP, self._head), *body, *self._tail()]
+        found = [
+            Strip(line * max(map(len, self._heads)) + points.scaled(GAP), self._head),
+            *body,
+            *self._tail(),
+        ]
         # A page must not begin with what belongs to the last bar, nor end with the names of the targets.
         whole = [0, *range(len(body), len(found) - 1)]
         return [dataclasses.replace(s, keep=s.keep or i in whole) for i, s in enumerate(found)]
 
     def _tail(self) -> list[Strip]:
         """The axis, the model's answers, and what was left out."""
-        tail = [Strip(self.small.line + GAP, self._axis)] if self.ticks else []
+        tail = [Strip(self.small.line + points.scaled(GAP), self._axis)] if self.ticks else []
         count = max(len(lines) for lines in self._answers)
         if count:
-            tail.append(Strip(GAP, None))
+            tail.append(Strip(points.scaled(GAP), None))
         tail += [Strip(self.small.line, partial(self._answer, i)) for i in range(count)]
         if self.note:
-            tail.append(Strip(self.small.line + GAP, self._note))
+            tail.append(Strip(self.small.line + points.scaled(GAP), self._note))
         return tail
 
     @cached_property
@@ -78,26 +82,34 @@ class HorizontalBars(BarScale):
 
     @cached_property
     def _cut(self) -> list[str]:
-        return [self.typeface.elide(label, _SHARE * self.width) for label in self.labels]
+        room = _SHARE * self.width if self.labels_inches is None else self.labels_inches * 72
+        return [self.typeface.elide(label, room) for label in self.labels]
 
     @cached_property
     def _left(self) -> float:
-        return max(self.typeface.advance(label) for label in self._cut) + GAP
+        return self.label_width + points.scaled(GAP)
+
+    @cached_property
+    def label_width(self) -> float:
+        """Room for the labels, in points."""
+        if self.labels_inches is not None:
+            return self.labels_inches * 72
+        return max(self.typeface.advance(label) for label in self._cut)
 
     @cached_property
     def _number(self) -> float:
         if not self.printed:
             return 0.0
-        return max(self.typeface.advance(text) for text in self.texts.flat) + GAP
+        return max(self.typeface.advance(text) for text in self.texts.flat) + points.scaled(GAP)
 
     @cached_property
     def _field(self) -> float:
         """Width of the bars of one target, without their numbers."""
         count = len(self.part.targets)
-        return (self.width - self._left - (count - 1) * _BETWEEN) / count - self._number
+        return (self.width - self._left - (count - 1) * points.scaled(_BETWEEN)) / count - self._number
 
     def _x(self, target: int) -> float:
-        return self._left + target * (self._field + self._number + _BETWEEN)
+        return self._left + target * (self._field + self._number + points.scaled(_BETWEEN))
 
     def _head(self, ax: Axes, y: float) -> None:
         most = max(map(len, self._heads))
@@ -111,12 +123,12 @@ class HorizontalBars(BarScale):
         thick = _THICK * face.line
         top = y + (face.line - thick) / 2
         baseline = y + (face.line + face.capital) / 2
-        points.write(ax, self._left - GAP - face.advance(label), baseline, label, face)
+        points.write(ax, self._left - points.scaled(GAP) - face.advance(label), baseline, label, face)
         for i, target in enumerate(self.part.targets):
             x, value = self._x(i), float(self.values[i, column])
             start, end = self.share(value)
             box = (x + start * self._field, top, (end - start) * self._field, thick)
-            self.fill(ax, [box], self.values[i, [column]])
+            self.fill(ax, [box], i, [column])
             zero = x + self.below * self._field
             points.rule(ax, (zero, y), (zero, y + face.line))
             if column in target.positions:
@@ -128,7 +140,9 @@ class HorizontalBars(BarScale):
 
     def _parting(self, ax: Axes, y: float) -> None:
         """Between two texts."""
-        points.rule(ax, (0.0, y + PART / 2), (self.width, y + PART / 2), gid="part")
+        points.rule(
+            ax, (0.0, y + points.scaled(PART) / 2), (self.width, y + points.scaled(PART) / 2), gid="part"
+        )
 
     def _heading(self, text: str, ax: Axes, y: float) -> None:
         write_heading(ax, 0.0, y, self.small.elide(text, self.width), self.small)
@@ -138,9 +152,9 @@ class HorizontalBars(BarScale):
             points.rule(ax, (self._x(i), y), (self._x(i) + self._field, y))
             for share, text in self.ticks:
                 x, wide = self._x(i) + share * self._field, self.small.advance(text)
-                points.rule(ax, (x, y), (x, y + GAP / 2))
+                points.rule(ax, (x, y), (x, y + points.scaled(GAP) / 2))
                 left = min(max(x - wide / 2, self._x(i)), self._x(i) + self._field - wide)
-                points.write(ax, left, y + GAP + self.small.ascent, text, self.small)
+                points.write(ax, left, y + points.scaled(GAP) + self.small.ascent, text, self.small)
 
     def _answer(self, number: int, ax: Axes, y: float) -> None:
         for i, lines in enumerate(self._answers):
@@ -149,4 +163,4 @@ class HorizontalBars(BarScale):
 
     def _note(self, ax: Axes, y: float) -> None:
         text = self.small.elide(self.note, self.width)
-        points.write(ax, 0.0, y + GAP + self.small.ascent, text, self.small)
+        points.write(ax, 0.0, y + points.scaled(GAP) + self.small.ascent, text, self.small)

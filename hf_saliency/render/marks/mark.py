@@ -17,6 +17,7 @@ from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, decimals
 from hf_saliency.render.passage import isolated, visible
+from hf_saliency.render.typeset import bidi
 from hf_saliency.render.typeset.typeface import Typeface
 
 PART = 5.0  # points between two texts of a map
@@ -84,6 +85,11 @@ def breaks(part: SaliencyMap) -> tuple[int, ...]:
     return tuple(i for i, (before, token) in pairs if before.text_index != token.text_index)
 
 
+def runs_backwards(part: SaliencyMap) -> bool:
+    """Whether the first text is read from the right."""
+    return bidi.base_level(part.texts[0]) % 2 == 1
+
+
 def name(label: str) -> str:
     """A label in one line, without the white space at its ends if it has anything else."""
     return visible(label.strip() or label)
@@ -134,7 +140,7 @@ def fitting(
     list of (float, str)
     """
     places = [start(column) for column in names]
-    ends = [*(place - _GAP for place in places), right][1:]
+    ends = [*(place - points.scaled(_GAP) for place in places), right][1:]
     found = zip(places, ends, names.values(), strict=True)
     return [(x, text) for x, end, text in found if text and x + typeface.advance(text) <= end]
 
@@ -190,7 +196,9 @@ class Caption:
 
     @cached_property
     def _places(self) -> list[tuple[float, int]]:
-        return points.flow([self.typeface.advance(item) for item in self._cut], self.width, _SPACE)
+        return points.flow(
+            [self.typeface.advance(item) for item in self._cut], self.width, points.scaled(_SPACE)
+        )
 
     @property
     def _gap(self) -> float:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from hf_saliency.maps import spans
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
-from hf_saliency.render.colors import INK, Colors, decimals, number, ordinal
+from hf_saliency.render.colors import Colors, ordinal
 from hf_saliency.render.marks.mark import (
     PART,
     breaks,
@@ -25,7 +26,7 @@ from hf_saliency.render.marks.mark import (
     text_headings,
     write_heading,
 )
-from hf_saliency.render.passage import token_labels
+from hf_saliency.render.passage import token_labels, visible
 from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
 from hf_saliency.render.typeset.wrap import TooNarrow
 
@@ -55,6 +56,8 @@ class Grid:
         Columns before which there is a gap: another text begins there.
     names
         What each text is, by the column at which it begins.
+    words
+        The columns of each word and its label, which stand where the labels of all tokens have no room.
     """
 
     typeface: Typeface
@@ -64,10 +67,13 @@ class Grid:
     width: float
     breaks: tuple[int, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
+    words: tuple[tuple[range, str], ...] = ()
 
     @cached_property
     def left(self) -> float:
-        return max((self.typeface.advance(line) for label in self.rows for line in label), default=0.0) + GAP
+        return max(
+            (self.typeface.advance(line) for label in self.rows for line in label), default=0.0
+        ) + points.scaled(GAP)
 
     @cached_property
     def right(self) -> float:
@@ -89,12 +95,14 @@ class Grid:
         fields = [[row[i] for row in self.answers if i < len(row)] for i in range(count)]
         widths = [max(self.typeface.advance(text) for text in field) for field in fields]
         em = self.typeface.points
-        before = [em / 2 if i % 2 else (1.2 * em if i else 2 * GAP) for i in range(count)]
+        before = [em / 2 if i % 2 else (1.2 * em if i else 2 * points.scaled(GAP)) for i in range(count)]
         return list(zip(before, widths, strict=True))
 
     @cached_property
     def cell_width(self) -> float:
-        return (self.width - self.left - self.right - PART * len(self.breaks)) / len(self.columns)
+        return (self.width - self.left - self.right - points.scaled(PART) * len(self.breaks)) / len(
+            self.columns
+        )
 
     @cached_property
     def cell_height(self) -> float:
@@ -106,12 +114,40 @@ class Grid:
     @cached_property
     def level(self) -> bool:
         """Whether column labels lie on a level instead of standing upright."""
-        return self._longest + GAP <= self.cell_width
+        return max(map(self.typeface.advance, self.columns)) + points.scaled(GAP) <= self.cell_width
 
     @cached_property
     def column_step(self) -> int:
         """Every how many columns have a label."""
         return 1 if self.level else max(1, math.ceil(self.typeface.ink / max(self.cell_width, 0.01) - 1e-9))
+
+    @cached_property
+    def column_labels(self) -> list[tuple[float, str]]:
+        """Labels with the middle of what they name: tokens, or their words where tokens have no room."""
+        if self.column_step == 1 or not self.words:
+            columns = range(0, len(self.columns), self.column_step)
+            return [(self._x(j) + self.cell_width / 2, self.columns[j]) for j in columns]
+        placed: list[tuple[float, str]] = []
+        for columns, label in self.words:
+            middle = (self._x(columns[0]) + self._x(columns[-1]) + self.cell_width) / 2
+            if not placed or middle - placed[-1][0] >= self.typeface.ink - 1e-9:
+                placed.append((middle, label))
+        return placed
+
+    @property
+    def note(self) -> str:
+        """Says which labels were left out."""
+        if self.column_step > 1 and self.words:
+            missing = len(self.words) - len(self.column_labels)
+            columns = (
+                f"labels name words, {missing} of {len(self.words)} are left out"
+                if missing
+                else "labels name words"
+            )
+        else:
+            columns = f"every {ordinal(self.column_step)} token is labelled" if self.column_step > 1 else ""
+        rows = f"every {ordinal(self.row_step)} target is labelled" if self.row_step > 1 else ""
+        return ", ".join(filter(None, [columns, rows]))
 
     @cached_property
     def _row_label(self) -> float:
@@ -124,8 +160,8 @@ class Grid:
 
     @cached_property
     def top(self) -> float:
-        names = GAP + self.small.line if self.headings else 0.0
-        return names + (self.typeface.line if self.level else self._longest) + GAP
+        names = points.scaled(GAP) + self.small.line if self.headings else 0.0
+        return names + (self.typeface.line if self.level else self._longest) + points.scaled(GAP)
 
     @cached_property
     def small(self) -> Typeface:
@@ -143,7 +179,7 @@ class Grid:
 
     @cached_property
     def _longest(self) -> float:
-        return max(self.typeface.advance(label) for label in self.columns)
+        return max(self.typeface.advance(label) for _, label in self.column_labels)
 
     @property
     def parts(self) -> list[range]:
@@ -160,7 +196,11 @@ class Grid:
         return self._x(column), self.top + row * height, width, height
 
     def _x(self, column: int) -> float:
-        return self.left + column * self.cell_width + PART * sum(start <= column for start in self.breaks)
+        return (
+            self.left
+            + column * self.cell_width
+            + points.scaled(PART) * sum(start <= column for start in self.breaks)
+        )
 
 
 def fit(
@@ -171,6 +211,7 @@ def fit(
     fontsize: float | str,
     breaks: tuple[int, ...] = (),
     names: Mapping[int, str] | None = None,
+    words: Sequence[tuple[range, str]] = (),
 ) -> Grid:
     """The grid with the largest labels, up to a size, that all have room; else with the smallest."""
     largest = Typeface(fontsize).points
@@ -186,6 +227,7 @@ def fit(
             width,
             breaks,
             names or {},
+            tuple((each, typeface.elide(label, cut)) for each, label in words),
         )
         if grid.cell_width > 0 and grid.column_step == grid.row_step == 1:
             break
@@ -262,7 +304,7 @@ class Matrix:
             If the width is too narrow for the cells, or for their values.
         """
         grid = self._grid(self.shown(saliency_map), colors, width)
-        return grid.height + (_NOTE + self._small.line if _note(grid) else 0.0)
+        return grid.height + (points.scaled(_NOTE) + self._small.line if self._note(grid, colors) else 0.0)
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
         """Draw the map into the whole of an Axes, from its upper left corner.
@@ -288,20 +330,29 @@ class Matrix:
         thin = min(0.7, 0.1 * min(grid.cell_width, grid.cell_height))
         for text in grid.parts:
             boxes = [grid.box(i, j) for i in range(len(grid.rows)) for j in text]
-            points.cells(ax, boxes, values[:, text].ravel(), colors, joined=True)
+            names = [(i, j) for i in range(len(grid.rows)) for j in text]
+            points.cells(ax, boxes, values[:, text].ravel(), colors, joined=True, tokens=names)
             points.outline(ax, grid.frame(text), linewidth=0.3, gid="frame")
         for row, target in enumerate(part.targets):
             for column in target.positions:
-                points.outline(ax, grid.box(row, column), linewidth=thin, dashed=not target.masked)
-        _labels(ax, grid)
+                points.outline(
+                    ax, grid.box(row, column), color=colors.ink, linewidth=thin, dashed=not target.masked
+                )
+        write_labels(ax, grid)
         if self.values:
-            self._values(ax, grid, _printed(part, colors))
-        if _note(grid):
-            points.write(ax, grid.left, grid.height + _NOTE + self._small.ascent, _note(grid), self._small)
+            self._values(ax, grid, values, colors.printed(part), colors)
+        note = self._note(grid, colors)
+        if note:
+            points.write(
+                ax, grid.left, grid.height + points.scaled(_NOTE) + self._small.ascent, note, self._small
+            )
 
     @property
     def _small(self) -> Typeface:
         return Typeface("x-small")
+
+    def _note(self, grid: Grid, colors: Colors) -> str:
+        return ", ".join(filter(None, [grid.note, colors.power_note if self.values else ""]))
 
     def _grid(self, part: SaliencyMap, colors: Colors, width: float) -> Grid:
         rows = [target_name(target) for target in part.targets]
@@ -310,63 +361,66 @@ class Matrix:
             tuple(text for p in target.predictions[: self.predictions] for text in prediction_text(p))
             for target in part.targets
         ]
-        names = text_headings(part)
         least = _NARROWEST
         if self.values:
             smallest = Typeface(min(SMALLEST, Typeface(self.fontsize).points))
-            least = max(smallest.advance(text) for text in _printed(part, colors).flat) + GAP
-        grid = fit(rows, columns, answers, width, self.fontsize, breaks(part), names)
+            widest = max(smallest.advance(text) for text in colors.printed(part).flat)
+            least = widest + points.scaled(GAP)
+
+        def at(width: float) -> Grid:
+            return fit(
+                rows, columns, answers, width, self.fontsize, breaks(part), text_headings(part), _words(part)
+            )
+
+        grid = at(width)
         if grid.cell_width >= least:
             return grid
         wide = grid
         while wide.cell_width < least:
-            wider = wide.width + max(1.0, (least - wide.cell_width) * len(columns))
-            wide = fit(rows, columns, answers, wider, self.fontsize, breaks(part), names)
+            wide = at(wide.width + max(1.0, (least - wide.cell_width) * len(columns)))
         what = "values in its cells" if self.values else "cells that can be seen"
         raise TooNarrow(f"a matrix of {len(columns)} columns with {what}", wide.width, width)
 
-    def _values(self, ax: Axes, grid: Grid, texts: np.ndarray) -> None:
+    def _values(self, ax: Axes, grid: Grid, values: np.ndarray, texts: np.ndarray, colors: Colors) -> None:
         widest = max(Typeface(100.0).advance(text) for text in texts.flat) / 100
-        typeface = Typeface(min(grid.typeface.points, (grid.cell_width - GAP) / widest))
+        typeface = Typeface(min(grid.typeface.points, (grid.cell_width - points.scaled(GAP)) / widest))
         for (row, column), text in np.ndenumerate(texts):
             x, y, width, height = grid.box(row, column)
             baseline = y + (height + typeface.capital) / 2
-            points.write(ax, x + (width - typeface.advance(text)) / 2, baseline, text, typeface, color=INK)
+            ink = colors.ink_on(values[row, [column]])
+            points.write(ax, x + (width - typeface.advance(text)) / 2, baseline, text, typeface, color=ink)
 
 
-def _labels(ax: Axes, grid: Grid) -> None:
-    typeface = grid.typeface
+def write_labels(ax: Axes, grid: Grid) -> None:
+    """Draw the labels of columns and rows, the names of texts and the answers."""
+    typeface, gap = grid.typeface, points.scaled(GAP)
     half = typeface.capital / 2
     for x, text in grid.headings:
         write_heading(ax, x, 0.0, text, grid.small)
-    for j in range(0, len(grid.columns), grid.column_step):
-        x, _, width, _ = grid.box(0, j)
-        label, middle = grid.columns[j], x + width / 2
+    for middle, label in grid.column_labels:
         if grid.level:
             left = middle - typeface.advance(label) / 2
-            points.write(ax, left, grid.top - GAP - typeface.descent, label, typeface)
+            points.write(ax, left, grid.top - gap - typeface.descent, label, typeface)
         else:
-            points.write(ax, middle + half, grid.top - GAP, label, typeface, upward=True)
+            points.write(ax, middle + half, grid.top - gap, label, typeface, upward=True)
     for i in range(0, len(grid.rows), grid.row_step):
         _, y, _, height = grid.box(i, 0)
         baseline = y + height / 2 + half
         for k, label in enumerate(grid.rows[i]):
             down = (k - (len(grid.rows[i]) - 1) / 2) * typeface.ink
-            points.write(ax, grid.left - GAP - typeface.advance(label), baseline + down, label, typeface)
+            points.write(ax, grid.left - gap - typeface.advance(label), baseline + down, label, typeface)
         for text, x in zip(grid.answers[i], grid.answer_places, strict=False):
             points.write(ax, x, baseline, text, typeface)
 
 
-def _printed(part: SaliencyMap, colors: Colors) -> np.ndarray:
-    """What stands in the cells: two decimals, or three digits of large numbers."""
-    values = np.where(np.isfinite(part.scores), colors.values(part), part.scores)
-    texts = [number(v) if not np.isfinite(v) or colors.limit >= 10 else decimals(v) for v in values.flat]
-    return np.array(texts, dtype=object).reshape(values.shape)
-
-
-def _note(grid: Grid) -> str:
-    """What the reader is told where labels were left out."""
-    if grid.column_step == grid.row_step > 1:
-        return f"every {ordinal(grid.row_step)} token and target is labelled"
-    axes = [("token", grid.column_step), ("target", grid.row_step)]
-    return ", ".join(f"every {ordinal(step)} {name} is labelled" for name, step in axes if step > 1)
+def _words(part: SaliencyMap) -> list[tuple[range, str]]:
+    """The columns of each word with its label; nothing where every token is a word."""
+    groups = spans.word_groups(part.texts, part.tokens)
+    if all(len(group) == 1 for group in groups):
+        return []
+    words = []
+    for group in groups:
+        pieces = [part.tokens[i] for i in group]
+        text = part.texts[pieces[0].text_index][min(t.start for t in pieces) : max(t.end for t in pieces)]
+        words.append((range(group[0], group[-1] + 1), visible(text.strip() or text or pieces[0].piece)))
+    return words

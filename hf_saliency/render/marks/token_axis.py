@@ -42,6 +42,8 @@ class TokenAxis:
         Columns before which there is a gap: another text begins there.
     names
         What each text is, by the column at which it begins.
+    backwards
+        Whether the text is read from the right, so that the first place is the rightmost.
     """
 
     labels: Sequence[str]
@@ -51,6 +53,7 @@ class TokenAxis:
     even: bool = True
     breaks: tuple[int, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
+    backwards: bool = False
 
     @cached_property
     def pitch(self) -> float:
@@ -60,7 +63,7 @@ class TokenAxis:
     @property
     def height(self) -> float:
         """Of the labels and the names of the texts below them, in points."""
-        return self._high + (_BELOW + self._small.line if self._headings else 0.0)
+        return self._high + (points.scaled(_BELOW) + self._small.line if self._headings else 0.0)
 
     @cached_property
     def _high(self) -> float:
@@ -74,6 +77,12 @@ class TokenAxis:
     @cached_property
     def _headings(self) -> list[tuple[float, str]]:
         right = self.left + self.width
+        if self.backwards and self.names:
+            ends = [sum(self.box(column, 0.0)[::2]) for column in self.names]
+            starts = [*ends[1:], self.left]
+            placed = zip(ends, starts, self.names.values(), strict=True)
+            wide = [(end - self._small.advance(text), start, text) for end, start, text in placed]
+            return [(x, text) for x, start, text in wide if text and x >= start]
         return fitting(self.names, lambda column: self.box(column, 0.0)[0], right, self._small)
 
     @cached_property
@@ -88,7 +97,7 @@ class TokenAxis:
 
     @property
     def _room(self) -> float:
-        return self.width - PART * len(self.breaks)
+        return self.width - points.scaled(PART) * len(self.breaks)
 
     def start(self, column: int) -> float:
         """Left end of a token's place, where all have one width."""
@@ -96,7 +105,8 @@ class TokenAxis:
 
     def middle(self, column: int) -> float:
         """Of a token's place."""
-        return self._middles[column] + PART * sum(start <= column for start in self.breaks)
+        middle = self._middles[column] + points.scaled(PART) * sum(start <= column for start in self.breaks)
+        return 2 * self.left + self.width - middle if self.backwards else middle
 
     def draw(self, ax: Axes, y: float) -> None:
         """Draw the labels, their upper edge at a distance in points from that of the Axes."""
@@ -109,7 +119,7 @@ class TokenAxis:
                 foot = y + face.advance(label)
                 points.write(ax, middle + face.capital / 2, foot, label, face, upward=True)
         for x, text in self._headings:
-            write_heading(ax, x, y + self._high + _BELOW, text, self._small)
+            write_heading(ax, x, y + self._high + points.scaled(_BELOW), text, self._small)
 
     def box(self, column: int, y: float) -> Box:
         """Around a label."""
@@ -134,7 +144,7 @@ class TokenAxis:
     def _level(self) -> bool:
         widths = [self.typeface.advance(label) for label in self.labels]
         needed = max(widths) * len(widths) if self.even else sum(widths)
-        return needed + _GAP * len(widths) <= self._room
+        return needed + points.scaled(_GAP) * len(widths) <= self._room
 
     @cached_property
     def _type(self) -> Typeface:

@@ -10,7 +10,13 @@ from matplotlib.axes import Axes
 
 from hf_saliency.render import points
 from hf_saliency.render.marks.bar_scale import GAP, BarScale
-from hf_saliency.render.marks.mark import PART, Caption, Strip, breaks, target_items, text_headings
+from hf_saliency.render.marks.mark import (
+    PART,
+    Caption,
+    Strip,
+    runs_backwards,
+    target_items,
+)
 from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
@@ -31,12 +37,12 @@ class VerticalBars(BarScale):
         found = []
         for i, caption in enumerate(self._captions):
             if i:
-                found.append(Strip(_BETWEEN, None))
-            found.append(Strip(caption.height + GAP, partial(self._head, i)))
+                found.append(Strip(points.scaled(_BETWEEN), None))
+            found.append(Strip(caption.height + points.scaled(GAP), partial(self._head, i)))
             found.append(Strip(self._field, partial(self._bars, i)))
-        found.append(Strip(GAP + self._tokens.height, self._labels))
+        found.append(Strip(points.scaled(GAP) + self._tokens.height, self._labels))
         if self._note:
-            found.append(Strip(GAP + self.small.line, self._write_note))
+            found.append(Strip(points.scaled(GAP) + self.small.line, self._write_note))
         # The labels below the last field belong to every field: no page may end before them.
         return [dataclasses.replace(strip, keep=i + 1 < len(found)) for i, strip in enumerate(found)]
 
@@ -47,13 +53,13 @@ class VerticalBars(BarScale):
             least = max(smallest.advance(text) for text in self.texts.flat) + 1.0
         if self._pitch < least:
             what = "numbers above them" if self.printed else "room to be seen"
-            needed = self._left + least * len(self.labels) + PART * len(breaks(self.part))
+            needed = self._left + least * len(self.labels) + points.scaled(PART) * len(self.breaks)
             raise TooNarrow(f"{len(self.labels)} standing bars with {what}", needed, self.width)
 
     @cached_property
     def _left(self) -> float:
         """Room for the numbers of the axis."""
-        return max((self.small.advance(text) + GAP for _, text in self.ticks), default=0.0)
+        return max((self.small.advance(text) + points.scaled(GAP) for _, text in self.ticks), default=0.0)
 
     @cached_property
     def _tokens(self) -> TokenAxis:
@@ -62,8 +68,9 @@ class VerticalBars(BarScale):
             self.typeface,
             self._left,
             self.width - self._left,
-            breaks=breaks(self.part),
-            names=text_headings(self.part),
+            breaks=self.breaks,
+            names=self.headings,
+            backwards=runs_backwards(self.part),
         )
 
     @property
@@ -123,7 +130,7 @@ class VerticalBars(BarScale):
         target, values = self.part.targets[number], self.values[number]
         zero = y + self._up
         boxes = [self._box(column, zero, length) for column, length in enumerate(self._lengths[number])]
-        self.fill(ax, boxes, values)
+        self.fill(ax, boxes, number, range(len(boxes)))
         if self.printed:
             for box, value, text in zip(boxes, values, self.texts[number], strict=True):
                 self._print(ax, box, text, below=bool(value < 0))
@@ -140,8 +147,8 @@ class VerticalBars(BarScale):
         for value, (_, text) in zip(self._tick_values, self.ticks, strict=True):
             y = zero - value * self._long
             if zero - self._up - 0.1 <= y <= zero + self._down + 0.1:
-                points.rule(ax, (self._left - GAP / 2, y), (self._left, y))
-                x = self._left - GAP - self.small.advance(text)
+                points.rule(ax, (self._left - points.scaled(GAP) / 2, y), (self._left, y))
+                x = self._left - points.scaled(GAP) - self.small.advance(text)
                 points.write(ax, x, y + self.small.capital / 2, text, self.small)
 
     @property
@@ -159,8 +166,8 @@ class VerticalBars(BarScale):
         points.write(ax, x + (width - face.advance(text)) / 2, baseline, text, face)
 
     def _labels(self, ax: Axes, y: float) -> None:
-        self._tokens.draw(ax, y + GAP)
+        self._tokens.draw(ax, y + points.scaled(GAP))
 
     def _write_note(self, ax: Axes, y: float) -> None:
         text = self.small.elide(self._note, self.width)
-        points.write(ax, 0.0, y + GAP + self.small.ascent, text, self.small)
+        points.write(ax, 0.0, y + points.scaled(GAP) + self.small.ascent, text, self.small)

@@ -22,6 +22,7 @@ from matplotlib.ft2font import FT2Font, LoadFlags
 
 from hf_saliency.errors import check_keywords
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.table import Table
 from hf_saliency.render.typeset.graphemes import graphemes
 from hf_saliency.render.typeset.invisible import BIDI_CONTROLS, signs
 
@@ -358,6 +359,11 @@ def _strings(values: Iterable[Any]) -> Iterator[str]:
             yield value
         elif isinstance(value, (list, tuple)):
             yield from _strings(value)
+        elif isinstance(value, Table):
+            yield value.measure
+            yield from (
+                str(each) for column in value.columns.values() if column.dtype.kind == "U" for each in column
+            )
         elif isinstance(value, SaliencyMap):
             yield from value.texts
             yield from value.text_names

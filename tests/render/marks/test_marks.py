@@ -164,7 +164,7 @@ def test_numbers_are_set_in_type() -> None:
         "0.5",
         "−1",
         "12346",
-        "1e+07",
+        "1×10⁷",
         "NaN",
         "−∞",
     ]

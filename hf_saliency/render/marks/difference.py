@@ -1,0 +1,107 @@
+"""Difference: what one map has more or less of than another, drawn by any other mark."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from matplotlib.axes import Axes
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.compare import aligned
+from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.render.colors import Colors
+from hf_saliency.render.marks.highlight import Highlight
+from hf_saliency.render.marks.mark import Mark
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The rows of a map less those of another one, each scaled first, on a diverging scale.
+
+    Both maps have the same tokens, or are merged to the words that they have in common; they have as many targets.
+
+    Parameters
+    ----------
+    other
+        The map that is subtracted.
+    mark
+        Draws the difference.
+    normalize
+        How the rows of both maps are scaled before: ``"row_max"``, ``"row_sum"`` or ``"none"``.
+
+    Raises
+    ------
+    SaliencyError
+        Drawing raises it if the maps have other texts or another number of targets.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "She drank hot tea."
+    >>> norm, product = (explainer(text, method=name) for name in ("gradient_norm", "saliency"))
+    >>> hs.figure(norm, hs.Difference(product), targets="tea", width=3.25).savefig("figure.pdf")
+    """
+
+    other: SaliencyMap
+    mark: Mark = field(default_factory=Highlight)
+    normalize: Normalization = "row_max"
+
+    def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
+        """The difference as a signed map, without hidden tokens."""
+        if "difference" in saliency_map.arguments:
+            return self.mark.shown(saliency_map)
+        first, second = saliency_map, self.other
+        if len(first.targets) != len(second.targets):
+            kept = [each.label for each in first.targets]
+            rows = [i for i, each in enumerate(second.targets) if each.label in kept]
+            if len(rows) != len(first.targets):
+                raise SaliencyError(
+                    f"a difference needs as many targets in both maps: there are {len(first.targets)} and "
+                    f"{len(second.targets)}. Select them first: Difference(other.select(0))."
+                )
+            second = second.part(rows, range(len(second.tokens)))
+        if first.tokens != second.tokens:
+            first, second = aligned([first, second])
+        first, second = self.mark.shown(first), self.mark.shown(second)
+        return dataclasses.replace(
+            first,
+            scores=first.normalized(self.normalize) - second.normalized(self.normalize),
+            method=f"{first.method} − {second.method}",
+            arguments={"difference": self.normalize},
+            signed=True,
+            convergence_delta=None,
+        )
+
+    def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
+        """How much room drawing takes.
+
+        Parameters
+        ----------
+        saliency_map
+            The map, or the difference.
+        colors
+            The colour scale.
+        width
+            In points.
+
+        Returns
+        -------
+        float
+            Height in points.
+        """
+        return self.mark.height(self.shown(saliency_map), colors, width)
+
+    def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
+        """Draw the difference into the whole of an Axes.
+
+        Parameters
+        ----------
+        ax
+            The Axes.
+        saliency_map
+            The map, or the difference.
+        colors
+            The colour scale.
+        """
+        self.mark.draw(ax, self.shown(saliency_map), colors)

@@ -1,0 +1,214 @@
+"""NumberAxis: round ticks for the marks that draw tables, and what these marks say below their drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.table import Table
+from hf_saliency.render import points
+from hf_saliency.render.colors import decimals
+from hf_saliency.render.passage import visible
+from hf_saliency.render.typeset.typeface import Typeface
+
+GAP = 3.0  # points, for 10-point type
+# Apart for all colour blindnesses; each has a contrast of 3 on paper and on a dark page.
+_HUES = ("#0072b2", "#d55e00", "#009e73", "#8c6bb1", "#b5651d", "#7a7a7a")
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+_MARKERS = "osD^vP"
+
+
+@dataclass(frozen=True)
+class NumberAxis:
+    """Numbers along a line.
+
+    Parameters
+    ----------
+    values
+        What has to be inside.
+    start, length
+        Of the line, in points.
+    zero
+        Whether 0 has to be inside.
+    count
+        About how many ticks.
+    """
+
+    values: np.ndarray
+    start: float
+    length: float
+    zero: bool = False
+    count: int = 5
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """The first and the last number."""
+        finite = self.values[np.isfinite(self.values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        if self.zero:
+            low, high = min(low, 0.0), max(high, 0.0)
+        if low == high:
+            low, high = (low - 0.5, high + 0.5) if not self.zero else (low, high + 1.0)
+        margin = 0.02 * (high - low)
+        return (low if self.zero and low == 0 else low - margin), (
+            high if self.zero and high == 0 else high + margin
+        )
+
+    @cached_property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Round numbers inside the limits, all with as many decimals."""
+        low, high = self.limits
+        locator = MaxNLocator(nbins=self.count, steps=[1, 2, 2.5, 5, 10])
+        inside = [tick for tick in locator.tick_values(low, high) if low - 1e-12 <= tick <= high + 1e-12]
+        places = next(
+            p for p in range(13) if p == 12 or np.allclose(np.round(inside, p), inside, rtol=1e-6, atol=0)
+        )
+        return [(tick, decimals(tick, places)) for tick in inside]
+
+    def at(self, value: float) -> float:
+        """The place of a number, in points from the left; NaN for NaN."""
+        low, high = self.limits
+        return self.start + (value - low) / (high - low) * self.length
+
+    def up(self, value: float) -> float:
+        """The place of a number on a line that runs upwards from ``start + length``."""
+        return 2 * self.start + self.length - self.at(value)
+
+    def draw(self, ax: Axes, y: float, typeface: Typeface) -> None:
+        """Draw the line with its ticks and numbers, at a distance in points from the upper edge."""
+        points.rule(ax, (self.start, y), (self.start + self.length, y))
+        free = -math.inf
+        for value, text in self.ticks:
+            x, wide = self.at(value), typeface.advance(text)
+            points.rule(ax, (x, y), (x, y + points.scaled(GAP) / 2))
+            left = min(max(x - wide / 2, self.start - wide / 2), self.start + self.length - wide / 2)
+            if left > free:
+                points.write(ax, left, y + points.scaled(GAP) + typeface.ascent, text, typeface)
+                free = left + wide + points.scaled(GAP)
+
+    def height(self, typeface: Typeface) -> float:
+        """Of the line with its numbers."""
+        return points.scaled(GAP) + typeface.line
+
+
+def columns_of(table: Table, names: Sequence[str], mark: str) -> None:
+    """Refuse a table that lacks a column that a mark draws."""
+    missing = [name for name in names if name not in table]
+    if missing:
+        there = ", ".join(map(repr, table.columns))
+        raise SaliencyError(
+            f"{mark} draws the columns {', '.join(map(repr, names))}; this table has {there}. "
+            "The docstring of hf_saliency.Table lists the mark for each kind of table."
+        )
+    if not len(table):
+        raise SaliencyError("this table has no rows, so there is nothing to draw.")
+
+
+def groups_of(table: Table) -> list[str]:
+    """The names of the groups, in their order; one empty name where the table has none."""
+    return list(dict.fromkeys(map(str, table["group"].tolist()))) if "group" in table else [""]
+
+
+def rows_of(table: Table, group: str) -> Table:
+    """The rows of a group."""
+    return table if "group" not in table else table.select(table["group"].astype(str) == group)
+
+
+def ends_of(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of each interval; NaN where a table has none."""
+    nothing = np.full(len(table), np.nan)
+    low, high = (table.columns.get(name, nothing) for name in ("low", "high"))
+    return np.asarray(low, float), np.asarray(high, float)
+
+
+def hue(index: int) -> str:
+    """The colour of a group."""
+    return _HUES[index % len(_HUES)]
+
+
+def dashes(index: int) -> object:
+    """The stroke of a group, which tells it apart in grey."""
+    return _DASHES[index % len(_DASHES)]
+
+
+def marker(index: int) -> str:
+    """The marker of a group."""
+    return _MARKERS[index % len(_MARKERS)]
+
+
+def note_of(table: Table, sign: str) -> str:
+    """How many texts a table comes from and what its intervals are; ``sign`` is what shows an interval."""
+    parts = []
+    if "n" in table:
+        low, high = int(table["n"].min()), int(table["n"].max())
+        parts.append(f"n = {low}" if low == high else f"n = {low} to {high}")
+    elif "n" in table.facts:
+        parts.append(f"n = {table.facts['n']}")
+    low_ends, _ = ends_of(table)
+    if np.isfinite(low_ends).any():
+        interval = table.facts.get("interval", "interval")
+        name = interval if isinstance(interval, str) else f"{100 * float(interval):g} % interval"
+        parts.append(f"{sign}: {name}")
+    return ", ".join(parts)
+
+
+def text(label: object) -> str:
+    """A label of a table in one line."""
+    plain = str(label)
+    return visible(plain.strip() or plain)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The names of groups with their colours, one after another.
+
+    Parameters
+    ----------
+    names
+        Of the groups; nothing is drawn for fewer than two.
+    typeface
+        Of the names.
+    width
+        In points.
+    colors
+        Of the groups; by default the palette's, in order.
+    dots
+        Whether the lines have markers.
+    """
+
+    names: Sequence[str]
+    typeface: Typeface
+    width: float
+    colors: Sequence[str] = ()
+    dots: bool = True
+
+    @property
+    def height(self) -> float:
+        """In points."""
+        return (self._places[-1][1] + 1) * self.typeface.line if self._places else 0.0
+
+    def draw(self, ax: Axes, y: float) -> None:
+        """Draw the names, each after a stroke in its colour."""
+        long = points.scaled(12.0)
+        for i, (name, (x, line)) in enumerate(zip(self.names, self._places, strict=False)):
+            baseline = y + line * self.typeface.line + self.typeface.ascent
+            middle = baseline - self.typeface.capital / 2
+            color = self.colors[i] if self.colors else hue(i)
+            points.line(ax, [x, x + long], [middle, middle], color=color, dashes=dashes(i))
+            if self.dots:
+                points.dot(ax, x + long / 2, middle, color=color, marker=marker(i))
+            points.write(ax, x + long + points.scaled(GAP), baseline, text(name), self.typeface)
+
+    @cached_property
+    def _places(self) -> list[tuple[float, int]]:
+        if len(self.names) < 2:
+            return []
+        widths = [points.scaled(12.0 + GAP) + self.typeface.advance(text(name)) for name in self.names]
+        return points.flow(widths, self.width, points.scaled(3 * GAP))

@@ -1,0 +1,294 @@
+"""What a user decides about a figure: colours, limits, legends, the axes that it is drawn into."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from handmade import SENTENCE, filled, outside, overlapping, panels, saliency_map, strings, with_scores
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.palette import DARK
+from hf_saliency.render.colors import Colors, luminance
+from hf_saliency.render.figure import figure, measure
+from hf_saliency.render.marks import Bars, Highlight, Mark, Matrix
+from hf_saliency.render.points import Letters
+from hf_saliency.render.sheets import sheets
+from hf_saliency.render.venues import VENUES
+
+ONE = saliency_map("formal study of grammar", targets=[0])
+SIGNED = replace(with_scores(ONE, -ONE.scores), signed=True)
+
+
+# --- colours
+
+
+@pytest.mark.parametrize("mark", [Highlight(), Matrix(values=True), Bars()])
+def test_a_colormap_takes_the_place_of_our_colours(mark: Mark) -> None:
+    boxes = filled(panels(figure(ONE, mark, width=3.25, cmap="Greens"))[0])
+    strongest = mpl.colormaps["Greens"](1.0)
+    assert any(np.allclose(color, strongest, atol=0.01) for _, color in boxes)
+
+
+def test_text_on_a_dark_colour_is_white() -> None:
+    colors = Colors(1.0, False, palette=figure_palette("Greys"))
+    assert colors.ink_on(np.array([0.0])) == "#000000"
+    assert colors.ink_on(np.array([1.0])) == "#ffffff"
+
+
+def figure_palette(cmap: str) -> Any:
+    from hf_saliency.render.colormaps import palette_for
+
+    return palette_for("white", cmap)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cmap": "jet"}, "'jet': its lightness goes up and down.*sequential colormap such as 'Oranges'"),
+        ({"cmap": "Grens"}, "did you mean 'Greens'"),
+        ({"limit": 0}, "limit=0: give a number above 0"),
+        ({"legend": "left"}, "legend='left': choose one of True, False, 'bottom', 'top', 'right'"),
+        ({"align": "middle"}, "align='middle': choose one of 'top', 'center', 'bottom'"),
+    ],
+)
+def test_choices_that_cannot_be_drawn_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SaliencyError, match=message):
+        figure(ONE, width=3.25, **options)
+
+
+def test_dark_ground_has_dark_zeros_and_light_frames() -> None:
+    with mpl.rc_context({"figure.facecolor": "black", "text.color": "white"}):
+        fig = figure(with_scores(ONE, [[0.0, 0.2, 0.6, 1.0]]), Highlight(), width=3.25)
+    boxes = [color for _, color in filled(panels(fig)[0])]
+    assert np.allclose(boxes[0][:3], mpl.colors.to_rgb(DARK.ground), atol=0.01)
+    assert luminance(np.array(boxes[0][:3])) < luminance(np.array(boxes[-1][:3]))
+    frames = [patch for patch in fig.findobj(Rectangle) if patch.get_gid() == "target"]
+    assert all(patch.get_edgecolor()[:3] == (1.0, 1.0, 1.0) for patch in frames)
+
+
+def test_negative_scores_are_hatched_if_asked() -> None:
+    hatched = [
+        c
+        for c in panels(figure(SIGNED, width=3.25, hatched=True))[0].collections
+        if c.get_gid() == "negative"
+    ]
+    assert hatched
+    plain = [c for c in panels(figure(SIGNED, width=3.25))[0].collections if c.get_gid() == "negative"]
+    assert not plain
+
+
+# --- limits
+
+
+def test_two_figures_share_a_limit() -> None:
+    small, large = with_scores(ONE, [[0.1, 0.2, 0.3, 0.4]]), with_scores(ONE, [[0.1, 0.2, 0.3, 4.0]])
+    alone = filled(panels(figure(small, width=3.25, normalize="none"))[0])
+    shared = filled(panels(figure(small, width=3.25, normalize="none", limit=[small, large]))[0])
+    assert alone[-1][1] != shared[-1][1]
+    number = filled(panels(figure(small, width=3.25, normalize="none", limit=4.0))[0])
+    assert shared == number
+
+
+def test_scores_beyond_the_limit_are_marked() -> None:
+    fig = figure(ONE, width=3.25, limit=0.5)
+    marked = [c for c in panels(fig)[0].collections if c.get_gid() == "clipped"]
+    beyond = int((np.abs(ONE.normalized()) > 0.5).sum())
+    assert sum(len(c.get_paths()) for c in marked) == beyond > 0
+    assert {"≥0.5", "beyond the limit"} <= set(strings(fig))
+    assert "beyond the limit" not in strings(figure(ONE, width=3.25, limit=2.0))
+
+
+def test_bars_of_one_scale_have_one_zero_and_one_unit() -> None:
+    unsigned = with_scores(ONE, [[0.5, 1.0, 0.25, 0.1]])
+    signed = replace(with_scores(ONE, [[0.5, -1.0, 0.25, 0.1]]), signed=True, texts=ONE.texts)
+    fig = figure([unsigned, signed], Bars(), width=6.0, ncols=2, title=["a", "b"])
+    first, second = ({round(box[1], 2): box for box, _ in filled(ax)} for ax in panels(fig))
+    top = min(first)
+    np.testing.assert_allclose(first[top][0], second[top][0], atol=0.05)
+    np.testing.assert_allclose(first[top][2], second[top][2], atol=0.05)
+
+
+# --- numbers
+
+
+@pytest.mark.parametrize(
+    ("factor", "texts", "note"),
+    [
+        (1.0, ["0.25", "1.00"], ""),
+        (0.0017, ["0.42", "1.70"], "numbers × 10⁻³"),
+        (3.6e6, ["0.90", "3.60"], "numbers × 10⁶"),
+        (0.05, ["0.013", "0.050"], ""),
+        (40.0, ["10.0", "40.0"], ""),
+        (812.0, ["203", "812"], ""),
+    ],
+)
+def test_printed_numbers_follow_the_scale(factor: float, texts: list[str], note: str) -> None:
+    one = with_scores(saliency_map("a b", targets=[0]), np.array([[0.25, 1.0]]) * factor)
+    for mark in (Matrix(values=True), Bars(values=True)):
+        drawn = strings(figure(one, mark, width=3.25, normalize="none"))
+        assert set(texts) <= set(drawn)
+        assert (note in drawn) == bool(note)
+
+
+def test_an_all_zero_map_has_no_maximum() -> None:
+    drawn = " ".join(strings(figure(with_scores(ONE, ONE.scores * 0), width=3.25)))
+    assert "all scores are 0" in drawn
+    assert "maximum" not in drawn
+
+
+# --- legends and titles
+
+
+@pytest.mark.parametrize("legend", ["bottom", "top", "right"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_legends_overlap_nothing(legend: Any, signed: bool) -> None:
+    fig = figure([SIGNED if signed else ONE] * 2, width=4.0, legend=legend, suptitle="A title", limit=0.7)
+    assert overlapping(fig) == []
+    assert outside(fig) == []
+    assert "A title" in strings(fig)
+
+
+def test_no_legend_is_drawn_if_none_is_asked_for() -> None:
+    fig = figure(ONE, width=3.25, legend=False)
+    assert len(fig.axes) == 1
+    assert fig.get_size_inches()[1] < figure(ONE, width=3.25).get_size_inches()[1]
+
+
+def test_a_narrow_legend_is_not_what_makes_a_figure_impossible() -> None:
+    method = replace(saliency_map("a b", targets=[0]), method="sequential_integrated_gradients_of_something")
+    assert outside(figure(method, width=0.8)) == []
+
+
+def test_panels_say_what_tells_them_apart() -> None:
+    other = saliency_map("other words", targets=[0])
+    assert not any(text == "gradient norm" for text in strings(figure([ONE, other], width=3.25)))
+    steps = [replace(ONE, method="integrated_gradients", arguments={"n_steps": n}) for n in (5, 50)]
+    assert {"n steps 5", "n steps 50"} <= set(strings(figure(steps, width=3.25)))
+    models = [replace(ONE, provenance={"model": f"somewhere/{name}"}) for name in ("bert", "roberta")]
+    assert {"bert", "roberta"} <= set(strings(figure(models, width=3.25)))
+
+
+# --- places
+
+
+@pytest.mark.parametrize("mark", [Highlight(), Matrix(), Bars(), Bars(vertical=True)])
+def test_a_box_is_where_its_token_is_drawn(mark: Mark) -> None:
+    fig = figure(ONE, mark, width=3.25)
+    box = fig.box("grammar")
+    assert box.get_points().tolist() == fig.box(3).get_points().tolist()
+    assert 0 <= box.x0 < box.x1 <= 1
+    assert 0 <= box.y0 < box.y1 <= 1
+    before = box.get_points().copy()
+    fig.set_dpi(300)
+    np.testing.assert_allclose(fig.box("grammar").get_points(), before)
+
+
+def test_boxes_that_are_not_there_are_refused() -> None:
+    fig = figure(ONE, width=3.25)
+    for arguments in ({"token": "linguistics"}, {"token": 9}, {"token": 0, "target": 4}):
+        with pytest.raises(SaliencyError, match="the panel has 1 targets and 4 tokens"):
+            fig.box(**arguments)
+    with pytest.raises(SaliencyError, match="this figure has 1 panels"):
+        fig.box(0, panel=1)
+
+
+def test_each_token_of_a_text_has_an_id() -> None:
+    buffer = BytesIO()
+    figure(ONE, Highlight(), width=3.25).savefig(buffer, format="svg")
+    assert all(f'id="target-0-token-{i}"'.encode() in buffer.getvalue() for i in range(4))
+
+
+# --- the caller's axes
+
+
+def test_axes_are_returned_and_the_size_is_known_before() -> None:
+    width, height = measure(ONE, Highlight(), width=3.0)
+    mine = Figure(figsize=(width, height))
+    ax = mine.add_axes((0, 0, 1, 1))
+    drawn = figure(ONE, Highlight(), ax=ax)
+    assert drawn is ax
+    assert isinstance(drawn, Axes)
+    assert outside(mine) == []
+    with pytest.raises(SaliencyError, match="shrink=True"):
+        figure(ONE, Highlight(), ax=Figure(figsize=(width, height * 0.95)).add_axes((0, 0, 1, 1)))
+
+
+def test_a_drawing_shrinks_and_stands_where_it_is_asked_to() -> None:
+    tall = Figure(figsize=(3.0, 3.0))
+    low = Figure(figsize=(3.0, 0.6))
+    figure(ONE, Highlight(), ax=tall.add_axes((0, 0, 1, 1)), align="bottom")
+    boxes = [box for child in tall.axes[0].child_axes for box, _ in filled(child)]
+    assert boxes
+    assert min(child.get_position().y0 for child in tall.axes[0].child_axes) == pytest.approx(0, abs=0.01)
+    figure(ONE, Highlight(), ax=low.add_axes((0, 0, 1, 1)), shrink=True)
+    assert outside(low) == []
+
+
+@pytest.mark.parametrize("dpi", [72, 100, 150, 300])
+def test_letters_stay_on_their_colours_at_every_resolution(dpi: int) -> None:
+    mine = Figure(figsize=(4, 1.5), dpi=dpi)
+    canvas = FigureCanvasAgg(mine)
+    figure(ONE, Highlight(), ax=mine.add_axes((0, 0, 1, 1)))
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    with mpl.rc_context({"text.hinting": "none"}):
+        letters = {text.get_text(): text for text in mine.findobj(Letters)}
+        wide = letters["grammar"].get_window_extent(renderer).width * 72 / dpi
+    (cell,) = [box for child in mine.axes[0].child_axes for box, _ in filled(child) if box[2] > 30][-1:]
+    assert wide < cell[2] + 72 / dpi
+
+
+# --- sizes
+
+
+def test_everything_scales_with_the_type() -> None:
+    def sizes(points: float) -> np.ndarray:
+        with mpl.rc_context({"font.size": points}):
+            return np.array(measure([ONE, ONE], Highlight(), width=0.4 * points))
+
+    np.testing.assert_allclose(sizes(20) / sizes(10), 2, rtol=1e-6)
+
+
+def test_conferences_that_print_in_one_style_share_its_sizes() -> None:
+    assert VENUES["emnlp"] == VENUES["naacl"] == VENUES["eacl"] == VENUES["tacl"] == VENUES["acl"]
+    assert all(7 <= venue.fontsize * 0.833 <= 8 for name, venue in VENUES.items() if name != "slide")
+
+
+def test_tight_boxes_keep_the_width_or_say_so() -> None:
+    fig = figure(ONE, width=3.25)
+    exact, tight = BytesIO(), BytesIO()
+    fig.savefig(exact, format="pdf")
+    fig.savefig(tight, format="pdf", bbox_inches="tight")
+    assert exact.getvalue() == tight.getvalue()
+    fig.text(1.2, 0.5, "beyond")
+    with pytest.warns(UserWarning, match=r"in wide instead of 3\.25 in"):
+        fig.savefig(BytesIO(), format="pdf", bbox_inches="tight")
+
+
+def test_a_new_size_says_that_text_is_not_broken_again() -> None:
+    fig = figure(ONE, width=3.25)
+    with pytest.warns(UserWarning, match=r"figure\(\.\.\., width=5\.00\)"):
+        fig.set_size_inches(5, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure(ONE, width=3.25).set_size_inches(*figure(ONE, width=3.25).get_size_inches())
+
+
+def test_a_figure_taller_than_its_page_says_so_and_sheets_takes_it() -> None:
+    long = saliency_map(" ".join([SENTENCE] * 25), targets=[0])
+    with pytest.warns(UserWarning, match="a page of 'acl' holds 9.72 in"):
+        figure(long, width="acl")
+    assert len(sheets(long, width="acl")) > 1
+    many: SaliencyMap = saliency_map(" ".join([SENTENCE] * 9), targets=range(7))
+    assert len(sheets(many, width="acl")) >= 1
