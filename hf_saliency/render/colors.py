@@ -40,6 +40,7 @@ def ordinal(count: int) -> str:
 
 
 _STEPS = 255  # of either arm
+_FAINT = 0.25  # of the limit
 
 _UNITS = {"logit": "logit", "log_prob": "log-probability (nats)", "prob": "probability", "value": "value"}
 _NORMALIZED = {
@@ -193,6 +194,10 @@ class Colors:
         light = luminance(self.fill(np.nan_to_num(values))[..., :3])
         black, white = (light.min(initial=1) + 0.05) / 0.05, 1.05 / (light.max(initial=0) + 0.05)
         return "#000000" if black >= white else "#ffffff"
+
+    def faint(self, values: Float[np.ndarray, " tokens"]) -> bool:
+        """Whether all these scores are so weak that grey is read on their colours."""
+        return bool((np.abs(np.nan_to_num(values)) < _FAINT * self.limit).all())
 
     @property
     def power(self) -> int:

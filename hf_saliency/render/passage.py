@@ -27,12 +27,14 @@ _JOINER = "\u200d"
 class Passage:
     """Text to be set, with ``spans[column]`` the characters of each token; a newline in it ends a line.
 
-    ``starts`` has the place at which each of the map's texts begins.
+    ``starts`` has the place at which each of the map's texts begins, ``white_space`` the places of signs that stand
+    for a line break or a tab.
     """
 
     text: str
     spans: Mapping[int, Span]
     starts: tuple[int, ...] = (0,)
+    white_space: frozenset[int] = frozenset()
 
 
 def visible(text: str) -> str:
@@ -94,6 +96,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
     placed: dict[int, Span] = {}
     length = 0
     starts: list[int] = []
+    white_space: set[int] = set()
     for number, text in enumerate(saliency_map.texts):
         starts.append(length)
         named = _named(saliency_map, number)
@@ -120,12 +123,14 @@ def passage(saliency_map: SaliencyMap) -> Passage:
             elif c < len(text):
                 pieces.append(_set(text, c, shown[c], c in covered))
                 places.append((length, length + len(pieces[-1])))
+                if text[c] in _SIGNS and c in covered:
+                    white_space.add(length)
                 length += len(pieces[-1])
         placed |= {i: (places[start][0], places[end - 1][1]) for i, (start, end) in own.items()}
         if number + 1 < len(saliency_map.texts):
             pieces.append("\n")
             length += 1
-    return Passage("".join(pieces), placed, tuple(starts))
+    return Passage("".join(pieces), placed, tuple(starts), frozenset(white_space))
 
 
 def _has(token: Token, number: int) -> bool:
@@ -135,7 +140,8 @@ def _has(token: Token, number: int) -> bool:
 def _set(text: str, place: int, sign: str, covered: bool) -> str:
     character = text[place]
     if character == "\n":
-        return "↵\n" if covered else "\n"
+        stop = "\n" * (place + 1 < len(text))  # the last line break of a text begins no line
+        return "↵" + stop if covered else stop
     if character == "\t":
         return "⇥" if covered else _TAB
     if character == "\r" and not covered and text[place + 1 : place + 2] == "\n":

@@ -40,6 +40,8 @@ class Arcs:
         Merge the tokens of a word, as :meth:`hf_saliency.SaliencyMap.words` does.
     fontsize
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
+    white_space
+        Show tokens that are nothing but white space, such as line breaks.
 
     Raises
     ------
@@ -58,13 +60,14 @@ class Arcs:
     special: bool = False
     words: bool = False
     fontsize: float | str = "small"
+    white_space: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "links", whole(self.links, "links"))
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
-        part = shown(saliency_map, special=self.special, words=self.words)
+        part = shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
         unread = [target.label for target in part.targets if target.position is None]
         if unread:
             raise SaliencyError(

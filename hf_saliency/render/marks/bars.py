@@ -51,6 +51,8 @@ class Bars:
         the whole; panels of one colour scale share it, so that their bars have one unit length.
     sort
         The order of the tokens: ``"text"``, or by ``"size"`` (the largest magnitude for any target first).
+    white_space
+        Show tokens that are nothing but white space, such as line breaks.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class Bars:
     fontsize: float | str = "small"
     labels: float | None = None
     sort: Sort = "text"
+    white_space: bool = True
 
     def __post_init__(self) -> None:
         one_of(self.sort, get_args(Sort), "sort")
@@ -82,7 +85,7 @@ class Bars:
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words and the strongest, if asked."""
-        words = shown(saliency_map, special=self.special, words=self.words)
+        words = shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
         part = _telling(words)
         all_kept = self.top is None or self.top >= len(part.tokens)
         if all_kept and self.sort == "text":

@@ -34,7 +34,10 @@ from hf_saliency.render.typeset.typeface import Typeface
 from hf_saliency.render.typeset.wrap import wrap
 
 PAD = 0.8  # points by which a box reaches beyond the word that it ends with
-Run = tuple[float, float, str, tuple[int, ...] | None]  # x, baseline, text, columns beneath
+Run = tuple[
+    float, float, str, tuple[int, ...] | None, bool
+]  # x, baseline, text, columns beneath, sign or not
+_SIGN = 0.75  # size of a sign for white space, as a share of the text's
 
 _LEADING = 1.18  # distance of baselines, as a multiple of the height of a box
 
@@ -150,17 +153,31 @@ class TextLayout:
         return levels, bases
 
     def runs(self) -> Iterator[Run]:
-        """Visible characters up to the next space, as (x, baseline, text, columns beneath).
+        """Visible characters up to the next space, as (x, baseline, text, columns beneath, sign or not).
 
         Each is drawn as one piece if it is in one font and runs one way, so that its kerning and its joined
         letters hold. The columns are None where not all of it stands on colours.
         """
-        for i, (one, left) in enumerate(self._set):
-            for piece in one.pieces:
+        for i, (line_, left) in enumerate(self._set):
+            for piece in line_.pieces:
                 under = [self._columns.get(c) for c in range(piece.start, piece.end)]
                 columns = None if None in under else tuple({i for each in under for i in each or ()})
-                x = left + self.typeface.scale * piece.x
-                yield x, self._top(i) + self.typeface.ascent, piece.source, columns
+                baseline = self._top(i) + self.typeface.ascent
+                if self._passage.white_space.isdisjoint(range(piece.start, piece.end)):
+                    yield left + self.typeface.scale * piece.x, baseline, piece.source, columns, False
+                    continue
+                first = self._lines[i][0]
+                for start, end, sign in self._parts(piece.start, piece.end):
+                    x = left + self.typeface.scale * line_.edges[start - first][0]
+                    yield x, baseline, self._passage.text[start:end], columns, sign
+
+    def _parts(self, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
+        """Stretches of letters and of signs for white space."""
+        while start < end:
+            sign = start in self._passage.white_space
+            stop = next((c for c in range(start, end) if (c in self._passage.white_space) != sign), end)
+            yield start, stop, sign
+            start = stop
 
     @cached_property
     def boxes(self) -> list[tuple[Box, int]]:
@@ -245,6 +262,8 @@ class Highlight:
         How many of the model's answers to show, each with its probability.
     fontsize
         Of the text, in points or relative to ``rcParams["font.size"]``; the line below is a sixth smaller.
+    white_space
+        Show tokens that are nothing but white space, such as line breaks.
 
     Raises
     ------
@@ -263,10 +282,11 @@ class Highlight:
     words: bool = False
     predictions: int = 3
     fontsize: float | str = "small"
+    white_space: bool = True
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
-        return shown(saliency_map, special=self.special, words=self.words)
+        return shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
         """How much room drawing takes.
@@ -375,9 +395,12 @@ class _Line:
         for x, top, width, height in self.text.frames(target.positions):
             if top == self.top:
                 points.outline(ax, (x, y + top, width, height), color=colors.ink, dashed=not target.masked)
-        for x, baseline, run, beneath in self.runs:
+        small = Typeface(self.text.typeface.points * _SIGN)
+        for x, baseline, run, beneath, sign in self.runs:
             ink = None if beneath is None else colors.ink_on(values[list(beneath)])
-            points.write(ax, x, y + baseline, run, self.text.typeface, color=ink)
+            if sign and beneath is not None and colors.faint(values[list(beneath)]):
+                ink = points.muted()
+            points.write(ax, x, y + baseline, run, small if sign else self.text.typeface, color=ink)
 
 
 def _lines(text: TextLayout) -> list[_Line]:

@@ -65,12 +65,14 @@ class Divisible(Mark, Protocol):
         """The drawing from top to bottom, at a width in points."""
 
 
-def shown(saliency_map: SaliencyMap, *, special: bool, words: bool) -> SaliencyMap:
+def shown(saliency_map: SaliencyMap, *, special: bool, words: bool, white_space: bool = True) -> SaliencyMap:
     """A map with the columns that are drawn, and all its rows; SaliencyError if no column is left."""
     # drop_special() also drops the targets read at a special token, such as the first word of a causal model,
     # which is read at the begin-of-text token; what was selected for a figure is drawn.
     whole = saliency_map.words() if words else saliency_map
     columns = [i for i, token in enumerate(whole.tokens) if special or not token.special]
+    if not white_space:
+        columns = [i for i in columns if not whole.labels[i].isspace()]
     if not columns:
         raise SaliencyError(
             "all tokens of this map are special ones, which are hidden: "

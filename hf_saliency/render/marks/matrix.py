@@ -257,6 +257,8 @@ class Matrix:
         How many of the model's answers to print to the right of each row.
     fontsize
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
+    white_space
+        Show tokens that are nothing but white space, such as line breaks.
 
     Raises
     ------
@@ -276,10 +278,11 @@ class Matrix:
     values: bool = False
     predictions: int = 0
     fontsize: float | str = "small"
+    white_space: bool = True
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
-        return shown(saliency_map, special=self.special, words=self.words)
+        return shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
         """How much room drawing takes.
