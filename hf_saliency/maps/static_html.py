@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 _TARGETS = 3
 _TOKENS = 400
+_CELLS = 10_000  # of further targets x tokens
 _SHADES = 10
 _CARD = f"background-color:{LIGHT.ground};color:{LIGHT.ink};padding:0.5em 0.75em;border-radius:4px"
 _BLOCK = "margin:0.4em 0;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
 
 
 def static_html(saliency_map: SaliencyMap) -> str:
-    """The text in colour for the first three targets, at most 400 tokens of it, with a legend.
+    """The text in colour for the first three targets, at most 400 tokens of it, with a legend; further ones folded.
 
     Parameters
     ----------
@@ -42,12 +43,25 @@ def static_html(saliency_map: SaliencyMap) -> str:
     m = saliency_map
     rows = "".join(_target(m, row) for row in range(min(len(m.targets), _TARGETS)))
     left = len(m.targets) - _TARGETS
-    more = f"<div>and {left} more target{'' if left == 1 else 's'}</div>" if left > 0 else ""
+    more = _more(m) if left > 0 else ""
     model = f", {_escaped(str(m.provenance['model']))}" if "model" in m.provenance else ""
     shape = f"{len(m.targets)} x {len(m.tokens)}"
     return (
         f'<div style="{_CARD}"><div><b>SaliencyMap</b> {shape}, {_escaped(m.method)}{model}</div>'
         f"{rows}{more}{_legend(m) if rows else ''}</div>"
+    )
+
+
+def _more(m: SaliencyMap) -> str:
+    """The further targets, folded: as many as a notebook holds with ease."""
+    left = len(m.targets) - _TARGETS
+    shown = min(left, _CELLS // max(1, min(len(m.tokens), _TOKENS)))
+    rows = "".join(_target(m, row) for row in range(_TARGETS, _TARGETS + shown))
+    rest = f"<div>{left - shown} more are not shown here: hf_saliency.page(saliency_map) shows all.</div>" * (
+        shown < left
+    )
+    return (
+        f"<details><summary>and {left} more target{'' if left == 1 else 's'}</summary>{rows}{rest}</details>"
     )
 
 

@@ -4,45 +4,51 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
+from hf_saliency.errors import one_of
 from hf_saliency.maps.saliency_map import SaliencyMap
+
+Viewer = Literal["page", "textual_heatmap", "terminal"]
 
 
 def show(
     maps: SaliencyMap | Sequence[SaliencyMap],
     *,
+    viewer: Viewer | None = None,
     title: str | Sequence[str] | None = None,
     select: int | str | None = None,
     width: int = 600,
     top_k: int = 3,
 ) -> None:
-    """Show maps in a notebook through TextualHeatmap, and anywhere else as coloured text in the terminal.
+    """Show maps where you are: in a notebook as a page to explore, in a terminal as coloured text.
 
-    In a notebook, pointing at a token shows what its prediction depends on. TextualHeatmap needs a complete sweep
-    with an unsigned method, as the default of :class:`hf_saliency.Explainer` on a masked language model makes;
-    :func:`hf_saliency.page` draws every map, with a legend and for keys and touch too. Maps with different tokens
-    are compared by words, of which each shows the row of its first token.
+    In a notebook, pointing at a word shows what its prediction depends on. Every map can be shown. Maps with
+    different tokens are compared by words.
 
     Parameters
     ----------
     maps
-        A map, or a list of maps of one text, one facet each.
+        A map, or a list of maps; those of one text are facets that move together.
+    viewer
+        ``"page"`` (:func:`hf_saliency.page` in a sandboxed frame, the default in a notebook), ``"terminal"`` (the
+        default elsewhere), or ``"textual_heatmap"`` (TextualHeatmap itself, for complete sweeps of one text with an
+        unsigned method).
     title
         One for each map. Default: what tells them apart, method or model, if there are several.
     select
         The target that is shown first in a notebook, and alone in a terminal, by its number or by a word of the
         text. Default: the first; in a terminal all.
     width
-        In pixels, in a notebook.
+        Of TextualHeatmap, in pixels.
     top_k
         How many predictions a notebook lists.
 
     Raises
     ------
     SaliencyError
-        If something else than maps is given; in a notebook, if they are no complete, unsigned sweeps of one text,
-        or TextualHeatmap is not installed.
+        If something other than maps is given, the viewer is unknown, TextualHeatmap is not installed, or
+        ``viewer="textual_heatmap"`` cannot show these maps.
 
     Examples
     --------
@@ -53,16 +59,24 @@ def show(
     Paris is the [capital] of France.
     ...
     """
-    from hf_saliency.render.html.page import as_list, titles_of
+    from hf_saliency.render.html.page import as_list, page, titles_of
 
-    given = as_list(maps, "show(maps)")
-    titles = titles_of(title, given)
-    if _in_notebook():
+    listed = as_list(maps, "show(maps)")
+    titles = titles_of(title, listed)
+    viewer = viewer or ("page" if _in_notebook() else "terminal")
+    one_of(viewer, get_args(Viewer), "viewer")
+    if viewer == "terminal":
+        print_text([heat if select is None else heat.select(select) for heat in listed], titles, "select=")
+        return
+    if viewer == "textual_heatmap":
         from hf_saliency.render.html.notebook import notebook
 
-        notebook(given, titles, 0 if select is None else select, width, top_k)
-    else:
-        print_text([one if select is None else one.select(select) for one in given], titles, "select=")
+        notebook(listed, titles, 0 if select is None else select, width, top_k)
+        return
+    import IPython.display
+
+    display: Any = IPython.display.display
+    display(page(listed, title=titles, select=0 if select is None else select, top_k=top_k))
 
 
 def _in_notebook() -> bool:
@@ -78,6 +92,6 @@ def print_text(maps: Sequence[SaliencyMap], titles: Sequence[str], option: str) 
     from hf_saliency.render.typeset.invisible import printable
 
     console = terminal.console()
-    for one, name in zip(maps, titles, strict=True):
+    for heat, name in zip(maps, titles, strict=True):
         head = [printable(name)] if name else []
-        terminal.write(console, *head, terminal.report(console, one, option), "")
+        terminal.write(console, *head, terminal.report(console, heat, option), "")

@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -48,8 +48,12 @@ _GAP = "  "  # between two items of a cell
 
 def console() -> Console:
     """Standard output. Rich drops colours alone for ``NO_COLOR``; here every escape code goes."""
-    found = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", soft_wrap=False)
-    return found if found.color_system in _SHADES else Console(color_system=None, soft_wrap=False)
+    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    # In a notebook, too, the text is printed; Rich would display it as HTML.
+    terminal = Console(color_system=system, soft_wrap=False, force_jupyter=False)
+    if terminal.color_system in _SHADES:
+        return terminal
+    return Console(color_system=None, soft_wrap=False, force_jupyter=False)
 
 
 def write(to: Console, *renderables: RenderableType) -> None:

@@ -64,7 +64,7 @@ def test_what_it_shows() -> None:
     assert "un, masked, logit 1.50; predicted: UN 0.50, other 0.25" in found.text
     assert "and 3 more targets" in found.text
     assert found.text.count("unbelievable") == 0  # a line break of the text stays
-    assert found.text.count(maps.TEXT) == 3
+    assert found.text.count(maps.TEXT) == 6  # three of them in an element that opens
 
 
 def test_colors_are_the_palettes_and_the_target_is_framed() -> None:

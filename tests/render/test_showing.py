@@ -51,8 +51,22 @@ def test_in_a_notebook_it_goes_through_textualheatmap(monkeypatch: pytest.Monkey
     called: list[Any] = []
     monkeypatch.setattr(showing, "_in_notebook", lambda: True)
     monkeypatch.setattr(notebook, "notebook", lambda *given: called.append(given))
-    hs.show(maps.sweep(), title="a", select="end", width=300, top_k=1)
+    hs.show(maps.sweep(), viewer="textual_heatmap", title="a", select="end", width=300, top_k=1)
     assert called == [([maps.sweep()], ["a"], "end", 300, 1)]
+
+
+def test_in_a_notebook_every_map_is_shown_as_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr(showing, "_in_notebook", lambda: True)
+    signed = maps.sweep(signed=True).select(0, 1)
+    hs.show([signed, maps.sweep()], title=["a", "b"])
+    (page,) = shown
+    assert page._repr_html_() == hs.page([signed, maps.sweep()], title=["a", "b"]).fragment()
+    with pytest.raises(
+        SaliencyError, match="viewer='browser': choose one of 'page', 'textual_heatmap', 'terminal'"
+    ):
+        hs.show(signed, viewer="browser")  # type: ignore[arg-type]
 
 
 def test_what_is_no_map_is_refused() -> None:

@@ -28,7 +28,9 @@ class Part:
     start: tuple[int, int]
 
 
-def document(parts: Sequence[Part], heading: str, kept: Attachment, level: Provenance) -> str:
+def document(
+    parts: Sequence[Part], heading: str | None, kept: Attachment, level: Provenance, *, embedded: bool = False
+) -> str:
     """The whole page.
 
     Parameters
@@ -36,11 +38,13 @@ def document(parts: Sequence[Part], heading: str, kept: Attachment, level: Prove
     parts
         One for each text.
     heading
-        Of the page.
+        Of the page; None for no heading.
     kept
         What the file carries.
     level
         How much of it.
+    embedded
+        Whether the page stands in a frame of another one.
 
     Returns
     -------
@@ -57,6 +61,13 @@ def document(parts: Sequence[Part], heading: str, kept: Attachment, level: Prove
     body = "".join(_part(part, i) for i, part in enumerate(parts))
     carried = attachment.dumps(kept, level)
     line = f'<script type="application/json" id="{KEY}">{carried}</script>\n' if carried else ""
+    title = escaped(clean(heading or "Saliency map"))
+    tables = "".join(_table(facet) for part in parts for facet in part.facets) + (
+        _about(kept) if carried else ""
+    )
+    names = ["embedded"] * embedded + ["wide"] * any(len(part.facets) > 1 for part in parts)
+    classes = f' class="{" ".join(names)}"' if names else ""
+    footer = "" if embedded else "<footer>Made by hf-saliency, drawn with TextualHeatmap.</footer>\n"
     content = {"levels": LEVELS, "groups": [_group(part, i) for i, part in enumerate(parts)]}
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -65,20 +76,20 @@ def document(parts: Sequence[Part], heading: str, kept: Attachment, level: Prove
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{escaped(clean(heading))}</title>
+<title>{title}</title>
 <!-- {_comment(own.notice)} -->
 <style>{style}</style>
 </head>
-<body>
-<h1><bdi>{escaped(clean(heading))}</bdi></h1>
+<body{classes}>
+<main>
+{f"<h1><bdi>{title}</bdi></h1>" if heading else ""}
 <p class="hint with-script" hidden>Point at a word, tap it, or go to it with the arrow keys: the colours show what
 the model’s answer there depends on. A click or Enter keeps it, Escape lets it go.</p>
 <noscript><p class="hint">Without JavaScript the page shows the first targets, and all of them in the table
 below.</p></noscript>
 {body}{_legend(parts[0].facets[0])}
-{"".join(_table(facet) for part in parts for facet in part.facets)}{_about(kept) if carried else ""}
-<footer>Made by hf-saliency, drawn with TextualHeatmap.</footer>
-{line}<script type="application/json" id="hf_saliency_page">{data(content)}</script>
+{tables}</main>
+{footer}{line}<script type="application/json" id="hf_saliency_page">{data(content)}</script>
 {"".join(f"<script>{script}</script>" for script in scripts)}
 </body>
 </html>
@@ -138,7 +149,7 @@ def _static(facet: Facet, chosen: dict[str, int | None]) -> str:
     first = next((row for row in rows if facet.selection(row) == chosen), 0)
     order = [first, *(row for row in rows if row != first)][:_STATIC]
     title = (
-        f'<div class="facet-title"><span><bdi>{escaped(clean(facet.title))}</bdi></span></div>'
+        f'<h2 class="facet-title"><span><bdi>{escaped(clean(facet.title))}</bdi></span></h2>'
         if facet.title
         else ""
     )
@@ -159,10 +170,10 @@ def _block(facet: Facet, row: int) -> str:
         for label, probability, own_answer in facet.predictions(row)
     )
     return (
-        f'<div class="facet"><p class="target-line"><bdi class="label">{escaped(facet.label(row))}</bdi>'
+        f'<section class="facet"><p class="target-line"><bdi class="label">{escaped(facet.label(row))}</bdi>'
         f'<span class="about">{escaped(facet.about(row))}</span></p>'
         f"{f'<div class=meta-content>{meta}</div>' if meta else ''}"
-        f'<div class="token-content" dir="auto" lang="">{"".join(spans)}</div></div>'
+        f'<div class="token-content" dir="auto" lang="">{"".join(spans)}</div></section>'
     )
 
 

@@ -65,16 +65,33 @@ class Facet:
 
     @cached_property
     def pieces(self) -> list[tuple[str, int | None]]:
-        """The whole text in order, each piece with its unit or None."""
-        text, reached = self._passage.text, 0
-        found: list[tuple[str, int | None]] = []
+        """The whole text in order, each piece with its unit or None; names of texts stand before them."""
+        pieces: list[tuple[str, int | None]] = []
+        names = [
+            (start, name) for start, name in zip(self._passage.starts, self._names, strict=False) if name
+        ]
+        reached = 0
+
+        def gap(end: int) -> None:
+            nonlocal reached
+            while names and names[0][0] <= end:
+                start, name = names.pop(0)
+                pieces.append((harmless(self._passage.text[reached:start]), None))
+                pieces.append((f"{clean(name)}: ", None))
+                reached = start
+            pieces.append((harmless(self._passage.text[reached:end]), None))
+
         for unit, column in enumerate(self._columns):
             start, end = self._passage.spans[column]
-            if reached < start:
-                found.append((harmless(text[reached:start]), None))
-            found.append((harmless(text[start:end]), unit))
+            gap(start)
+            pieces.append((harmless(self._passage.text[start:end]), unit))
             reached = end
-        return [*found, (harmless(text[reached:]), None)] if reached < len(text) else found
+        gap(len(self._passage.text))
+        return [piece for piece in pieces if piece[0]]
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.saliency_map.text_names
 
     @cached_property
     def labels(self) -> list[str]:

@@ -41,9 +41,16 @@
       this.content.dir = "auto";
       this.content.lang = "";
       this.content.setAttribute("role", "listbox");
-      this.content.setAttribute("aria-label", facet.title.textContent || "Text");
+      this.name = facet.title.textContent.trim();
+      this.content.setAttribute("aria-label", this.name || "Text");
+      if (this.name) {
+        facet.title.setAttribute("role", "heading");
+        facet.title.setAttribute("aria-level", "2");
+      }
       this.line = facet.facet.insertBefore(element("p", "target-line"), this.meta);
       this.choices = facet.facet.insertBefore(element("div", "choices"), this.content);
+      this.values = facet.facet.appendChild(element("p", "values"));
+      this.meta.hidden = rows.every((row) => row.predictions.length === 0);
       facet.onmouseover = (unit) => group.point(unit);
       this.spans.forEach((span, unit) => {
         if (group.selectable[unit]) {
@@ -82,7 +89,11 @@
         this.line.append(element("span", "about", "no target at this word in this map"));
       }
       this.meta.replaceChildren(...(row ? row.predictions : []).map((prediction) => this.item(prediction)));
-      this.meta.hidden = this.meta.childElementCount === 0;
+      this.values.replaceChildren(...(row ? this.strongest(row) : []).map(([label, value]) => {
+        const part = element("span", "value");
+        part.append(element("bdi", "", label), element("span", "probability", value));
+        return part;
+      }));
       this.offer(rows, row, selection);
       return row;
     }
@@ -92,6 +103,32 @@
       item.classList.toggle("own", own);
       item.append(element("bdi", "", label), element("span", "probability", probability));
       return item;
+    }
+
+    /** The words of largest magnitude but the target's own, with their numbers. */
+    strongest(row) {
+      const mine = row.own || [row.unit];
+      return row.heat
+        .map((score, unit) => [unit, score])
+        .filter(([unit, score]) => typeof score === "number" && score !== 0 && !mine.includes(unit))
+        .sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]) || a[0] - b[0])
+        .slice(0, 3)
+        .map(([unit, score]) => [this.spans[unit].textContent.trim(), this.group.number(score)]);
+    }
+
+    /** Room for the predictions of every target, so that the text below does not jump from word to word. */
+    reserve() {
+      const size = (row) => row.predictions.reduce((sum, [label]) => sum + label.length + 8, 0);
+      const longest = [...this.rows].sort((a, b) => size(b) - size(a)).slice(0, 4);
+      const shown = [...this.meta.childNodes];
+      this.meta.style.minHeight = "";
+      let height = 0;
+      for (const row of longest) {
+        this.meta.replaceChildren(...row.predictions.map((prediction) => this.item(prediction)));
+        height = Math.max(height, this.meta.offsetHeight);
+      }
+      this.meta.style.minHeight = height + "px";
+      this.meta.replaceChildren(...shown);
     }
 
     /** Buttons for the targets of a word of several pieces, or for several scores of one token. */
@@ -182,6 +219,8 @@
       this.select(data.start);
       document.getElementById(data.settings.id + "-static").remove();
       container.hidden = false;
+      this.reserve();
+      window.addEventListener("resize", () => this.reserve());
     }
 
     /** Targets that stand at no word, such as the class of a text. */
@@ -199,6 +238,21 @@
         container.prepend(row);
       }
       return buttons;
+    }
+
+    reserve() {
+      this.facets.forEach((facet) => facet.reserve());
+    }
+
+    /** Go to the target that the address names, "page.html#word" or its number; whether there is one. */
+    open(name) {
+      const rows = this.facets[0].rows;
+      const row = rows.find((each) => each.label.trim() === name) || rows[/^[0-9]+$/.test(name) ? Number(name) : -1];
+      if (row) {
+        this.mark(true);
+        this.say(this.select({ unit: row.unit, free: row.free }));
+      }
+      return Boolean(row);
     }
 
     number(score) {
@@ -235,7 +289,14 @@
     keep(unit) {
       const again = this.kept && this.selection.unit === unit;
       this.mark(!again);
-      this.say(this.select({ unit: unit, free: null }));
+      const rows = this.select({ unit: unit, free: null });
+      this.say(rows);
+      const row = rows.find((each) => each);
+      try {
+        history.replaceState(null, "", again || !row ? "#" : "#" + encodeURIComponent(row.label.trim()));
+      } catch (error) {
+        // A page in a sandboxed frame has no address of its own.
+      }
     }
 
     release() {
@@ -248,14 +309,30 @@
     }
 
     say(rows) {
-      this.live.textContent = rows.filter((row) => row).map((row) => {
-        const answers = row.predictions.map(([label, probability]) => label + " " + probability).join(", ");
-        return row.label + ", " + row.about + (answers ? "; predictions " + answers : "");
-      }).join("; ");
+      const list = (pairs) => pairs.map(([label, value]) => label + " " + value).join(", ");
+      this.live.textContent = rows.map((row, i) => [row, this.facets[i]]).filter(([row]) => row).map(([row, facet]) => {
+        const name = facet.name ? facet.name + ": " : "";
+        const answers = row.predictions.length ? "; predictions " + list(row.predictions) : "";
+        const values = facet.strongest(row);
+        return name + row.label + ", " + row.about + answers + (values.length ? "; depends most on " + list(values) : "");
+      }).join(". ");
     }
   }
 
-  page.groups.forEach((data) => new Group(data));
+  const groups = page.groups.map((data) => new Group(data));
+  function follow() {
+    let name = location.hash.slice(1);
+    try {
+      name = decodeURIComponent(name);
+    } catch (error) {
+      // As it is.
+    }
+    if (name) {
+      groups.some((group) => group.open(name));
+    }
+  }
+  window.addEventListener("hashchange", follow);
+  follow();
   document.querySelectorAll(".with-script").forEach((hint) => { hint.hidden = false; });
   document.documentElement.dataset.ready = "true";
 })();

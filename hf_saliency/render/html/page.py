@@ -1,9 +1,13 @@
-"""page: maps as one HTML file that a reader explores, without a network."""
+"""page: maps as one HTML page that a reader explores, in a file or in a notebook, without a network."""
 
 from __future__ import annotations
 
+import dataclasses
+import html
+import os
 import reprlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -12,17 +16,96 @@ from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import Attachment, Provenance
 from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, rows_of
 from hf_saliency.maps.storage import write_file
-from hf_saliency.render.colors import Colors
+from hf_saliency.render.colors import Colors, method_name
 from hf_saliency.render.html.document import Part, document
 from hf_saliency.render.html.facets import Facet, comparable, groups, separate
 from hf_saliency.render.marks.mark import shown
 
 Which = int | slice | str | Sequence[int | slice | str]
 
+_LINE, _CHARACTERS = 35, 80  # the height of a line of text in a notebook, in pixels, and how much it holds
+_TALLEST = 900  # of a page in a notebook, in pixels; a taller one scrolls
+
+
+@dataclass(frozen=True, eq=False)
+class Page(os.PathLike[str]):
+    """A page of maps: a path for ``open``, and a view that a notebook shows.
+
+    Parameters
+    ----------
+    html
+        The whole page.
+    embedded
+        The page without its heading and without what a file carries, for :meth:`fragment`.
+    height
+        Of the fragment, in pixels.
+    path
+        The file, if one was written.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> heat = hs.Explainer(*hs.load_demo())("Paris is the capital of France.")
+    >>> page = hs.page(heat)
+    >>> page.save("page.html").path.name
+    'page.html'
+    """
+
+    html: str
+    embedded: str
+    height: int
+    path: Path | None = None
+
+    def save(self, path: str | os.PathLike[str]) -> Page:
+        """Write the page to a file, and return it with its path.
+
+        Parameters
+        ----------
+        path
+            The file; an existing one is replaced.
+
+        Returns
+        -------
+        Page
+
+        Raises
+        ------
+        SaliencyError
+            If the file cannot be written.
+        """
+        write_file(path, self.html.encode())
+        return dataclasses.replace(self, path=Path(path))
+
+    def fragment(self) -> str:
+        """An element to paste into any HTML page: an ``iframe`` in a sandbox, whose content loads nothing.
+
+        Returns
+        -------
+        str
+            HTML.
+        """
+        return (
+            f'<iframe title="Saliency map" sandbox="allow-scripts" srcdoc="{html.escape(self.embedded, quote=True)}" '
+            f'style="width:100%;height:{self.height}px;border:0;resize:vertical"></iframe>'
+        )
+
+    def __fspath__(self) -> str:
+        if self.path is None:
+            raise SaliencyError("this page has no file yet: page.save('page.html').")
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return (
+            f"Page({str(self.path)!r})" if self.path else f"Page of {len(self.html):,} characters, not saved"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.fragment()
+
 
 def page(
     maps: SaliencyMap | Sequence[SaliencyMap],
-    path: str | Path,
+    path: str | os.PathLike[str] | None = None,
     *,
     title: str | Sequence[str] | None = None,
     heading: str | None = None,
@@ -33,12 +116,13 @@ def page(
     words: bool = False,
     top_k: int = 3,
     provenance: Provenance = "map",
-) -> Path:
-    """Write maps as one HTML file to be explored: pointing at a word shows what its prediction depends on.
+) -> Page:
+    """Maps as one HTML page to be explored: pointing at a word shows what its prediction depends on.
 
-    The file needs no network and loads nothing: script, style and data of TextualHeatmap are in it, with a
+    The page needs no network and loads nothing: script, style and data of TextualHeatmap are in it, with a
     layer that adds keys (arrows, Home, End, Enter, Escape) and touch, a legend, signed colours, light and dark.
-    Without JavaScript it shows the first targets and a table of all. Maps of one text are facets that move
+    Without JavaScript it shows the first targets and a table of all. ``page.html#grammar`` opens the page at a
+    word. Maps of one text are facets that move
     together; if their tokens differ, they are compared by words (:func:`hf_saliency.aligned`). Whatever stands
     in a text, a title or a label is shown and never run.
 
@@ -47,7 +131,7 @@ def page(
     maps
         A map, or a list of them: methods, models or texts to be compared.
     path
-        Where; an existing file is replaced.
+        The file; an existing one is replaced. None writes no file.
     title
         One for each map. Default: what tells them apart, method or model, if there are several.
     heading
@@ -70,8 +154,8 @@ def page(
 
     Returns
     -------
-    Path
-        The file.
+    Page
+        A path to the file, which a notebook shows as the page itself.
 
     Raises
     ------
@@ -84,18 +168,28 @@ def page(
     >>> import hf_saliency as hs
     >>> explainer, text = hs.Explainer(*hs.load_demo()), "Paris is the capital of France."
     >>> both = [explainer(text), explainer(text, method=hs.input_x_gradient())]
-    >>> hs.page(both, "page.html", select="capital").name
+    >>> hs.page(both, "page.html", select="capital").path.name
     'page.html'
     """
     level = attachment.checked(provenance)
-    chosen = [_chosen(one, targets) for one in as_list(maps, "page(maps, path)")]
+    chosen = [_chosen(one, targets) for one in as_list(maps, "page(maps)")]
     titles = titles_of(title, chosen)
     visible = [shown(one, special=special, words=words) for one in chosen]
     parts = _parts(visible, titles, normalize, top_k, select)
     kept = Attachment(tuple(chosen), {"titles": titles, "normalize": normalize})
-    text = document(parts, heading or "Saliency map", kept, level)
-    write_file(path, text.encode())
-    return Path(path)
+    made = Page(
+        document(parts, heading or "Saliency map", kept, level),
+        document(parts, heading, kept, "none", embedded=True),
+        _height(parts),
+    )
+    return made if path is None else made.save(path)
+
+
+def _height(parts: Sequence[Part]) -> int:
+    """About how many pixels a page takes in a notebook."""
+    facets = [facet for part in parts for facet in part.facets]
+    lines = sum(4 + len("".join(text for text, _ in facet.pieces)) // _CHARACTERS for facet in facets)
+    return min(_TALLEST, 150 + _LINE * lines + 35 * len(facets))
 
 
 def _parts(
@@ -151,7 +245,7 @@ def titles_of(title: str | Sequence[str] | None, maps: Sequence[SaliencyMap]) ->
         if len(titles) != len(maps) or not all(isinstance(one, str) for one in titles):
             raise SaliencyError(f"{len(titles)} titles for {len(maps)} maps: give one string for each.")
         return titles
-    methods = [one.method.replace("_", " ") for one in maps]
+    methods = [method_name(one.method) for one in maps]
     models = [str(one.provenance.get("model", "")) for one in maps]
     if len(maps) == 1 or (len(set(methods)) == len(set(models)) == 1):
         return [f"text {i}" if len(groups(maps)) > 1 else "" for i in range(1, len(maps) + 1)]

@@ -83,7 +83,7 @@ def assets() -> Assets:
     except (importlib.metadata.PackageNotFoundError, OSError) as error:
         raise SaliencyError(
             "pages and notebooks are drawn with TextualHeatmap, which is not installed: "
-            "pip install 'hf-saliency[page]'."
+            "pip install 'hf-saliency[textualheatmap]'."
         ) from error
     for text in (found.heatmap_script, found.heatmap_style, found.script, found.style):
         assert "</s" not in text.lower(), "an asset would end its own element"

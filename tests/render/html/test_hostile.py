@@ -98,7 +98,7 @@ def test_no_string_runs_on_a_page(visit: Callable[..., Any], tmp_path: Path) -> 
 def test_no_string_runs_without_the_policy_either(visit: Callable[..., Any], tmp_path: Path) -> None:
     for part in chunks(50):
         maps = [a_map(own, part[0], part[1]) for own in part[::5]]
-        path = hs.page(maps, tmp_path / "page.html", heading=part[0])
+        path = Path(hs.page(maps, tmp_path / "page.html", heading=part[0]))
         text = path.read_text(encoding="utf-8")
         path.write_text(
             re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text), encoding="utf-8"

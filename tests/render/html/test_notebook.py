@@ -44,7 +44,7 @@ def displayed(
     notebook = Notebook()
     monkeypatch.setattr(IPython.display, "display", notebook.display)
     monkeypatch.setattr(showing, "_in_notebook", lambda: True)
-    hs.show(given, **options)
+    hs.show(given, viewer="textual_heatmap", **options)
     assert len(notebook.shown) == 3
     return "".join(value.data for value in notebook.shown)
 
@@ -102,7 +102,7 @@ def test_what_textualheatmap_cannot_show_is_refused(
 ) -> None:
     monkeypatch.setattr(showing, "_in_notebook", lambda: True)
     with pytest.raises(SaliencyError, match=message):
-        hs.show(given)
+        hs.show(given, viewer="textual_heatmap")
 
 
 def test_html_that_is_not_known_is_not_displayed() -> None:

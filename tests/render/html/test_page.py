@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html as markup
 import importlib.metadata
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from handmade import SENTENCE, of_spans, pair, saliency_map, with_scores
 
 import hf_saliency as hs
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.attachment import KEY
 from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.html import parts as module
@@ -27,7 +30,7 @@ HEAT = saliency_map(SENTENCE)
 
 
 def written(tmp_path: Path, given: Any = HEAT, **options: Any) -> str:
-    return hs.page(given, tmp_path / "page.html", **options).read_text(encoding="utf-8")
+    return hs.page(given, **options).html
 
 
 def content(html: str) -> Any:
@@ -96,7 +99,7 @@ def test_the_data_are_textualheatmaps(tmp_path: Path) -> None:
 
 
 def test_what_the_file_carries(tmp_path: Path) -> None:
-    path = hs.page([HEAT, HEAT.select(0)], tmp_path / "page.html")
+    path = Path(hs.page([HEAT, HEAT.select(0)], tmp_path / "page.html"))
     assert hs.read_maps(path) == [HEAT, HEAT.select(0)]
     hs.page(HEAT, path, provenance="recipe")
     with pytest.raises(SaliencyError, match="carries no text"):
@@ -188,7 +191,7 @@ def test_scores_without_a_color_go_by_name() -> None:
 @pytest.mark.parametrize(
     ("given", "options", "message"),
     [
-        (7, {}, r"page\(maps, path\) takes a SaliencyMap or a list of them, not the int 7"),
+        (7, {}, r"page\(maps\) takes a SaliencyMap or a list of them, not the int 7"),
         ([], {}, "takes a SaliencyMap"),
         (HEAT, {"targets": "Paris"}, "no target stands at the word"),
         (HEAT, {"normalize": "column"}, "normalize='column'"),
@@ -220,7 +223,7 @@ def test_without_textualheatmap_it_says_what_to_install(
 
     module.assets.cache_clear()
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
-    with pytest.raises(SaliencyError, match=r"pip install 'hf-saliency\[page\]'"):
+    with pytest.raises(SaliencyError, match=r"pip install 'hf-saliency\[textualheatmap\]'"):
         written(tmp_path)
 
 
@@ -246,3 +249,34 @@ def test_a_target_without_a_score_or_predictions(tmp_path: Path) -> None:
     (row,) = group["rows"][0]
     assert (row["unit"], row["free"], row["about"], row["predictions"]) == (None, 0, "", [])
     assert len(row["heat"]) == 35
+
+
+def test_a_page_is_a_path_once_it_has_a_file(tmp_path: Path) -> None:
+    page = hs.page(HEAT)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SaliencyError, match="has no file yet"):
+        os.fspath(page)
+    path = tmp_path / "page.html"
+    saved = page.save(path)
+    assert Path(saved) == path
+    assert path.read_text("utf-8") == page.html == hs.page(HEAT, path).html
+
+
+def test_a_fragment_is_one_sandboxed_frame() -> None:
+    page = hs.page(HEAT, title="</iframe><script>alert(1)</script>")
+    fragment = page.fragment()
+    assert fragment == page._repr_html_()
+    assert re.fullmatch(
+        r'<iframe title="Saliency map" sandbox="allow-scripts" srcdoc="[^"]*" style="[^"]*"></iframe>',
+        fragment,
+    )
+    (inside,) = re.findall('srcdoc="([^"]*)"', fragment)
+    assert markup.unescape(inside) == page.embedded
+    assert KEY not in re.findall('id="([^"]*)"', page.embedded)  # the maps themselves are not carried
+    assert "<h1" not in page.embedded
+
+
+def test_texts_have_their_names() -> None:
+    pieces = facet(pair()).pieces
+    assert "".join(text for text, _ in pieces) == "question: one two\ncontext: six ten"
+    assert [text for text, unit in pieces if unit is not None] == ["one", "two", "six", "ten"]
