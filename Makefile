@@ -36,6 +36,8 @@ bench: .venv
 	$(BIN)/python benchmarks/integrated_gradients.py
 	$(BIN)/python benchmarks/methods.py
 	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/files_opened.py
 
 gallery: .venv
 	$(BIN)/python examples/gallery.py

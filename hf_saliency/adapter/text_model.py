@@ -190,6 +190,7 @@ class TextModel:
             self.inputs = {**self.sentences.constants, **self.inputs}
         self.limits = token_limits(model, self.streams, tokenizer)
         self._trims: bool | None = None
+        self._config: tuple[Any, Any] | None = None
         caution = self.family.caution(model) if self.family.caution else None
         if caution:
             warnings.warn(caution, UserWarning, stacklevel=3)
@@ -214,7 +215,10 @@ class TextModel:
     def config(self) -> Any:
         """The model's configuration, of its text part where it has several; None for a plain module."""
         config: Any = getattr(self.model, "config", None)
-        return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+        if self._config is None or self._config[0] is not config:  # looking for the text part is slow
+            text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+            self._config = (config, text)
+        return self._config[1]
 
     @property
     def encoder_decoder(self) -> bool:

@@ -56,7 +56,7 @@ def unwrapped(model: Any) -> Any:
 def uncompiled(modules: Iterable[nn.Module]) -> AbstractContextManager[Any]:
     """Run compiled modules as they were written, if any is compiled."""
     compiled = any(
-        hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+        "_orig_mod" in module._modules or module.__dict__.get("_compiled_call_impl") is not None
         for module in modules
     )
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

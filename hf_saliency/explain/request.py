@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,10 +72,11 @@ class Request:
                 batch_tokens=self.batch_tokens,
                 progress=progress,
             )
+        unit_of = functools.cache(lambda parts: self.target.readout(self.model, parts).unit)
         maps, start = [], 0
         for job in jobs:  # a loop, for warnings that name the caller
             end = start + len(job.rows)
-            unit = self.target.readout(self.model, len(job.encoding.parts)).unit
+            unit = unit_of(len(job.encoding.parts))
             pairs = list(zip(job.rows, results[start:end], strict=True))
             maps.append(
                 saliency_map(job.encoding, pairs, self.target, unit, self.method, self.model, self.provenance)

@@ -11,7 +11,7 @@ from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.explain.attribute import RowResult, attribute_batch
-from hf_saliency.explain.batches import sweep
+from hf_saliency.explain.batches import batch_overhead, sweep
 from hf_saliency.explain.random_state import seeded
 from hf_saliency.explain.sharing import shares
 from hf_saliency.score.batch import collate, names, shape
@@ -76,7 +76,8 @@ def _explain_group(
     shapes = [shape(row, model, readout.layout) for row in rows]
     texts = [id(row.encoding) for row in rows] if share else None
     pads = _pads(score, model, rows, shapes)
-    return sweep(shapes, batch_tokens, pads, step, alone=method.draws(attribution), texts=texts)
+    alone, overhead = method.draws(attribution), batch_overhead(model)
+    return sweep(shapes, batch_tokens, pads, step, alone=alone, texts=texts, overhead=overhead)
 
 
 def _pads(score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -201,6 +202,9 @@ def _through(read: Tensor, scores: Tensor) -> bool:
     return True
 
 
+_SIGNATURE = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)])
+
+
 class Score(nn.Module):
     """The explained scalar as a function of embeddings, for Captum.
 
@@ -256,6 +260,7 @@ class Score(nn.Module):
         self.constants = dict(constants or {})
         self.top_k = top_k
         self.batch_tokens = batch_tokens
+        self.__signature__ = _SIGNATURE  # Captum looks at it in every call
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
         self.batched_derivatives = True  # of all operations of the model, until one is found that has none
         self._projects_all = False

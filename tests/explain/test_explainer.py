@@ -501,3 +501,33 @@ def test_a_model_that_is_no_masked_language_model() -> None:
     model = transformers.BertForSequenceClassification(config).double()
     with pytest.raises(hs.SaliencyError, match="AutoModelForMaskedLM"):
         hs.Explainer(model, tiny.tokenizer())(TEXT, target=hs.MaskedToken())
+
+
+def test_a_row_that_padding_makes_nan_is_repeated_alone(explainer: hs.Explainer) -> None:
+    expected = explainer("The study.")
+
+    def spoil(module: nn.Module, arguments: Any, inputs: dict[str, Any], output: Any) -> Any:
+        padded = (inputs["attention_mask"] == 0).any(dim=1)
+        output.logits = torch.where(padded[:, None, None], torch.nan, output.logits)
+        return output
+
+    handle = explainer.text_model.model.register_forward_hook(spoil, with_kwargs=True)
+    try:
+        heat = explainer(["The study.", TEXT])[0]
+    finally:
+        handle.remove()
+    np.testing.assert_allclose(heat.scores, expected.scores, rtol=1e-10)
+    np.testing.assert_allclose(heat.targets[0].score, expected.targets[0].score, rtol=1e-10)
+
+
+def test_a_batch_ends_where_its_padding_costs_more_than_another_batch() -> None:
+    shapes = [(length,) for length in range(64, 0, -1)]
+
+    def work(overhead: int) -> int:
+        batches = [batch for batch, _ in sweep(shapes, 4096, True, lambda *_: None, overhead=overhead)]
+        assert sorted(i for batch in batches for i in batch) == list(range(64))
+        return sum(len(batch) * max(shapes[i][0] for i in batch) for batch in batches)
+
+    assert work(10**6) == 64 * 64
+    assert work(16) < 1.1 * sum(range(65))
+    assert work(0) == sum(range(65))
