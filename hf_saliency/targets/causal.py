@@ -279,7 +279,13 @@ class NextToken(Target):
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         where = checked(self.where)
         if where is not None:
-            chosen = positions(where, encoding)
+            try:
+                chosen = positions(where, encoding)
+            except SaliencyError as error:
+                raise SaliencyError(
+                    f"{error} A word that the text does not hold yet is its continuation: "
+                    "explainer((text, ' word'), target=hs.Continuation())."
+                ) from error
         else:
             chosen = [i for i in plain_tokens(encoding, "NextToken(index)") if i]
         return following_rows(self, chosen, encoding, model, OneSequence())

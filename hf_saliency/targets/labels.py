@@ -75,11 +75,7 @@ class Label(Target):
 
     def check(self, model: TextModel) -> None:
         super().check(model)
-        if _regression(model) and (self.unit != "logit" or self.against is not None):
-            raise SaliencyError(
-                f"{type(model.model).__name__} predicts a number, which has no probability and no other label: "
-                "give Label() without unit= and against=."
-            )
+        _check_number(model, self)
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         return text_or_pair(given, self, model, overflow)
@@ -103,13 +99,11 @@ class Label(Target):
 
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
         config = model.config
-        several = getattr(config, "problem_type", None) == "multi_label_classification"
-        activation: Activation = "sigmoid" if several or len(names(model)) == 1 else "softmax"
         padless = config is not None and getattr(config, "pad_token_id", None) is None
         return Readout(
             text_logits,
             "value" if _regression(model) else self.unit,
-            activation,
+            _activation(model),
             labels_at_end=len(names(model)) if padless else 0,
             names=not _regression(model),
         )
@@ -163,6 +157,22 @@ def label_id(label: str | int, labels: Mapping[int, str]) -> int:
     raise SaliencyError(f"label {label!r} is not one of the model's labels. It has {there}.")
 
 
+def _activation(model: TextModel) -> Activation:
+    """Sigmoid for labels that do not exclude each other, and for a single one; otherwise softmax."""
+    several = getattr(model.config, "problem_type", None) == "multi_label_classification"
+    return "sigmoid" if several or len(names(model)) == 1 else "softmax"
+
+
+def _check_number(model: TextModel, target: Label | TokenLabel) -> None:
+    """Refuse probabilities and contrasts of a head that predicts a number."""
+    if _regression(model) and (target.unit != "logit" or target.against is not None):
+        name = type(target).__name__
+        raise SaliencyError(
+            f"{type(model.model).__name__} predicts a number, which has no probability and no other label: "
+            f"give {name}() without unit= and against=."
+        )
+
+
 def _regression(model: TextModel) -> bool:
     config = model.config
     problem = getattr(config, "problem_type", None)
@@ -175,6 +185,9 @@ Aggregation = Literal["word", "entity"]
 @dataclass(frozen=True)
 class TokenLabel(Target):
     """A token classifier's score of a label, for each token; by default of the label that it predicts.
+
+    Labels that exclude each other have probabilities by softmax, those of a multi-label head
+    (``problem_type="multi_label_classification"``) by sigmoid; a head with a single number gives a value.
 
     Parameters
     ----------
@@ -226,8 +239,14 @@ class TokenLabel(Target):
                 "the model predicts."
             )
 
+    def check(self, model: TextModel) -> None:
+        super().check(model)
+        _check_number(model, self)
+
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
-        return Readout(token_logits, self.unit, part=0)
+        if _regression(model):
+            return Readout(token_logits, "value", _activation(model), part=0, names=False)
+        return Readout(token_logits, self.unit, _activation(model), part=0)
 
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
         return names(model).get(index, str(index))

@@ -167,7 +167,8 @@ def text_logits(output: Any, rows: RowTensors) -> Float[Tensor, "rows refs class
         "logits",
         2,
         "(batch, labels)",
-        "load a classifier, such as AutoModelForSequenceClassification.from_pretrained(name).",
+        "load a classifier, such as AutoModelForSequenceClassification.from_pretrained(name). A head with one number "
+        "for each text is explained by target=hs.Output(lambda output, inputs: ...).",
     )
     return logits[rows["text"].to(logits.device)][:, None]
 

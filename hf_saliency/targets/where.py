@@ -116,7 +116,7 @@ def _word_missing(word: str, text: str) -> str:
     near = same or difflib.get_close_matches(word, there, n=3) or there[:10]
     return (
         f"the word {word!r} is not in the text (case counts, and parts of words do not); there is "
-        f"{', '.join(map(repr, near))}. Part of a word is addressed by characters: MaskedToken(slice(start, end))."
+        f"{', '.join(map(repr, near))}. Part of a word is addressed by its characters: where=slice(start, end)."
     )
 
 
@@ -154,11 +154,8 @@ def one_token(
         if index is None or not 0 <= index < model.classes:
             raise SaliencyError(f"{name}={value!r}: the model has the token ids 0 to {model.classes - 1}.")
         return index
-    place = encoding.tokens[position]
-    text = encoding.texts[place.text_index]
-    start = len(before) + place.start
-    end = start + len(value)
-    there = model.encode(before + text[: place.start] + value + text[place.end :], overflow="windows")
+    there, start = _replaced(value, encoding, position, model, before)
+    end = start + len(value.lstrip())
     found = spans.overlapping([(token.start, token.end) for token in there.tokens], start, end)
     if len(found) == 1:
         token = there.tokens[found[0]]
@@ -173,6 +170,34 @@ def one_token(
         f"{name}={value!r} must be one token of this tokenizer, but in place of {encoding.tokens[position].piece!r} "
         f"it is read as {pieces}: give one of these, another word, or a token id."
     )
+
+
+_CONTEXT = 64  # characters on each side of a token that decide how it is split
+
+
+def _replaced(
+    value: str, encoding: Encoding, position: int, model: TextModel, before: str
+) -> tuple[Encoding, int]:
+    """The text with a string in place of one token, and where the string starts there, its spaces left out.
+
+    A long text is cut to the words around the token, if these are split there as in the whole text: so that the
+    targets of a text take as long as a few encodings of it, and not as one encoding for each.
+    """
+    token = encoding.tokens[position]
+    whole = before + encoding.texts[token.text_index]
+    start, end = len(before) + token.start, len(before) + token.end
+    if whole[:start][-1:].isspace():
+        value = value.lstrip()
+    low = whole.rfind(" ", 0, max(start - _CONTEXT, 0)) + 1
+    high = whole.find(" ", end + _CONTEXT)
+    high = len(whole) if high < 0 else high
+    if low > 0 or high < len(whole):
+        near = model.encode(whole[low:high], overflow="windows")
+        places = {(low + t.start, low + t.end): i for t, i in zip(near.tokens, near.ids, strict=True)}
+        if places.get((start, end)) != encoding.ids[position]:
+            low, high = 0, len(whole)
+    changed = model.encode(whole[low:start] + value + whole[end:high], overflow="windows")
+    return changed, start - low + len(value) - len(value.lstrip())
 
 
 def same_length(

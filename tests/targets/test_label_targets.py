@@ -226,6 +226,16 @@ def test_classes_that_a_plain_module_has_not(name: str, target: Any, message: st
         hs.Explainer(Bare(name), tiny.tokenizer())(given, target=target)
 
 
+class Number(Bare):
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return super().forward(input_ids, attention_mask)[:, 0]
+
+
+def test_a_head_of_one_number_is_an_output() -> None:
+    with pytest.raises(hs.SaliencyError, match=r"gives \(1,\) .*target=hs.Output\(lambda output, inputs"):
+        hs.Explainer(Number("BertForSequenceClassification"), tiny.tokenizer())(TEXT, target=hs.Label())
+
+
 def test_a_text_without_an_entity_is_numbered() -> None:
     on = tagger()
     with torch.no_grad():
@@ -251,6 +261,33 @@ def tagger(**changes: Any) -> hs.Explainer:
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([0.2, 0.6, 0.0]))
     return hs.Explainer(model, tiny.tokenizer())
+
+
+@pytest.mark.parametrize("kind", ["regression", None])
+def test_a_tagger_of_numbers_has_no_probability(kind: Any) -> None:
+    on = hs.Explainer(
+        tiny.of_class("BertForTokenClassification", num_labels=1, problem_type=kind), tiny.tokenizer()
+    )
+    for target in (hs.TokenLabel(unit="prob"), hs.TokenLabel(unit="log_prob"), hs.TokenLabel(against=0)):
+        with pytest.raises(
+            hs.SaliencyError, match=r"predicts a number, .* give TokenLabel\(\) without unit="
+        ):
+            on(TEXT, target=target)
+    heat = on(TEXT)
+    assert heat.scores.any()
+    assert {row.unit for row in heat.targets} == {"value"}
+    assert not heat.targets[0].predictions
+
+
+@pytest.mark.parametrize("unit", ["prob", "log_prob"])
+def test_labels_of_a_token_that_do_not_exclude_each_other(unit: Any) -> None:
+    on = tagger(problem_type="multi_label_classification")
+    logits = on.text_model.model(**on.text_model.tokenizer(TEXT, return_tensors="pt")).logits[0]
+    chances = logits.sigmoid() if unit == "prob" else torch.nn.functional.logsigmoid(logits)
+    heat = on(TEXT, target=hs.TokenLabel(label="I-PER", unit=unit))
+    for row in heat.targets:
+        assert row.score == pytest.approx(chances[row.position, 1].item(), rel=1e-10)
+        assert row.predictions[0].probability == pytest.approx(logits[row.position].sigmoid().max().item())
 
 
 NAMES = "the cat learned it and a dog ran to the mat"

@@ -232,3 +232,21 @@ def test_other_orders_of_the_norm(explainer: hs.Explainer, order: float) -> None
     classes = [tokenizer(TEXT)["input_ids"][row.position] for row in heat.targets]
     expected = reference.connectivity(model, tokenizer, TEXT, heat, classes, order)
     np.testing.assert_allclose(heat.scores, expected, rtol=1e-10)
+
+
+def test_a_string_takes_a_few_words_around_each_target() -> None:
+    on, seen = hs.Explainer(*tiny.masked_lm("bert", max_position_embeddings=600)), []
+    on.text_model.max_tokens = 600
+    encode = on.text_model.encode
+
+    def counted(text: str, *arguments: Any, **options: Any) -> Any:
+        seen.append(len(text))
+        return encode(text, *arguments, **options)
+
+    text = "the cat sat on a mat and the dog ran to it , not from it . " * 8
+    on.text_model.encode = counted  # type: ignore[method-assign]
+    encoding = encode(text, "windows")
+    rows = hs.MaskedToken(against="music").rows(encoding, on.text_model)
+    music = on.text_model.tokenizer.convert_tokens_to_ids("music")
+    assert {row.refs[0].against_id for row in rows} == {music}
+    assert max(seen) < 200 < len(text)

@@ -214,12 +214,26 @@ def test_a_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
         (hs.NextToken(0), "the cat", "is the first token that the model reads"),
         (hs.NextToken(), ("the cat", " sat"), "target=hs.Continuation"),
         (hs.NextToken("sat", against="learning"), "the cat sat", "must be one token"),
+        (
+            hs.NextToken("dog"),
+            "the cat sat",
+            r"there is 'the', .* explainer\(\(text, ' word'\), target=hs.Cont",
+        ),
         (hs.MaskedToken(), "the cat", "AutoModelForMaskedLM"),
     ],
 )
 def test_what_cannot_be_continued(target: Any, given: Any, message: str) -> None:
     with pytest.raises(hs.SaliencyError, match=message):
         explainer()(given, target=target)
+
+
+@pytest.mark.parametrize("against", ["ran", " ran"])
+def test_a_contrast_may_bring_its_space(against: str) -> None:
+    on = explainer()
+    ran = on.text_model.tokenizer.convert_tokens_to_ids("ran")
+    target = hs.Continuation(against=against)
+    encoding = target.encode(("the cat", " sat"), on.text_model, "error")
+    assert target.rows(encoding, on.text_model)[0].refs[0].against_id == ran
 
 
 def test_a_generation_ends_where_the_model_reads_no_more() -> None:
