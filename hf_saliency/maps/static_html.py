@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TARGETS = 3
 _TOKENS = 400
-_CELLS = 10_000  # of further targets x tokens
+_CELLS = 600  # of further targets x tokens
 _SHADES = 10
 _CARD = f"background-color:{LIGHT.ground};color:{LIGHT.ink};padding:0.5em 0.75em;border-radius:4px"
 _BLOCK = "margin:0.4em 0;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
