@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import hf_saliency as hs
-from hf_saliency.maps.saliency_map import Prediction, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.spans import Token
 
 # Name: tokens as a tokenizer may cut the text ("|" between two), which of them is explained, what is answered.

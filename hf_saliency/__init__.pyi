@@ -37,9 +37,17 @@ from .explain.captum_views import (
 from .explain.explainer import Explainer as Explainer
 from .explain.stream import Failure as Failure
 from .maps.attachment import read_maps as read_maps
-from .maps.compare import Agreement as Agreement, agreement as agreement, aligned as aligned
-from .maps.saliency_map import Prediction as Prediction, SaliencyMap as SaliencyMap, TargetRow as TargetRow
+from .maps.compare import (
+    Agreement as Agreement,
+    agreement as agreement,
+    agreement_matrix as agreement_matrix,
+    aligned as aligned,
+)
+from .maps.fields import Prediction as Prediction, TargetRow as TargetRow
+from .maps.saliency_map import SaliencyMap as SaliencyMap
+from .maps.saliency_maps import SaliencyMaps as SaliencyMaps, to_dataframe as to_dataframe
 from .maps.spans import Token as Token
+from .maps.summarize import summarize as summarize
 from .maps.table import Table as Table
 from .render.figure import figure as figure, measure as measure
 from .render.html.page import page as page

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+    from hf_saliency.maps.fields import TargetRow
+    from hf_saliency.maps.saliency_map import SaliencyMap
 
 
 def predictions_table(saliency_map: SaliencyMap) -> str:

@@ -10,7 +10,8 @@ from captum.attr import LLMAttributionResult, visualization
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.fields import TargetRow
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 
 
 def captum_records(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,8 @@ from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.errors import Unit
 from hf_saliency.explain.attribute import RowResult
-from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.targets.target import Row, Target
 
@@ -69,8 +71,8 @@ def saliency_map(
     )
     _warn_of_against(made, results)
     _warn_of_non_finite(made)
-    _warn_of_delta(made, method, [result.delta for _, result in results if result.delta is not None])
-    return made
+    missed = _warn_of_delta(made, method, [result.delta for _, result in results if result.delta is not None])
+    return made if missed is None else dataclasses.replace(made, missed_sums=missed)
 
 
 def _arguments(method: Method, model: TextModel) -> dict[str, object]:
@@ -148,9 +150,12 @@ def _warn_of_non_finite(made: SaliencyMap) -> None:
         )
 
 
-def _warn_of_delta(made: SaliencyMap, method: Method, deltas: Sequence[tuple[float, float]]) -> None:
+def _warn_of_delta(
+    made: SaliencyMap, method: Method, deltas: Sequence[tuple[float, float]]
+) -> np.ndarray | None:
+    """Warn of rows that fail the completeness check; the sums that they should have, NaN for the others."""
     if not deltas:
-        return
+        return None
     rounding = 100 * np.finfo(made.scores.dtype).eps
     parts = []
     for (delta, total), scores, target in zip(deltas, made.scores, made.targets, strict=True):
@@ -161,7 +166,7 @@ def _warn_of_delta(made: SaliencyMap, method: Method, deltas: Sequence[tuple[flo
         parts.append(np.inf if not np.isfinite(delta) else 0.0 if abs(delta) <= floor else abs(delta) / whole)
     bad = [i for i, part in enumerate(parts) if part > method.tolerance]
     if not bad:
-        return
+        return None
     worst = max(bad, key=lambda i: parts[i])
     warnings.warn(
         f"{made.method}: the scores of {len(bad)} of {len(deltas)} targets do not add up to the difference that they "
@@ -170,3 +175,6 @@ def _warn_of_delta(made: SaliencyMap, method: Method, deltas: Sequence[tuple[flo
         RuntimeWarning,
         stacklevel=5,
     )
+    missed = np.full(len(deltas), np.nan)
+    missed[bad] = [np.inf if np.isnan(deltas[i][1]) else deltas[i][1] for i in bad]
+    return missed

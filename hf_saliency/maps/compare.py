@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import SaliencyMap, WordReduction, check_reduction, reduced
+from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction, whole
+from hf_saliency.maps.reduction import reduced
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Span, Token, overlapping, words
+from hf_saliency.maps.table import Table
 
 
-def aligned(maps: Sequence[SaliencyMap], reduction: WordReduction = "sum") -> list[SaliencyMap]:
+def aligned(maps: Sequence[SaliencyMap], reduction: Reduction = "sum") -> list[SaliencyMap]:
     """The same maps with the same columns: words of the text, or what every tokenization has in common.
 
     Tokens meet through the characters that they stand for, never through a tokenizer's marks. The rule:
@@ -108,7 +110,7 @@ def _columns(one: SaliencyMap, number: int, unit: Span) -> list[int]:
 
 
 def _merged(
-    one: SaliencyMap, tokens: tuple[Token, ...], groups: list[list[int]], reduction: WordReduction
+    one: SaliencyMap, tokens: tuple[Token, ...], groups: list[list[int]], reduction: Reduction
 ) -> SaliencyMap:
     new = {old: i for i, group in enumerate(groups) for old in group}
     same = "words" in one.arguments and all(len(group) == 1 for group in groups)
@@ -118,7 +120,7 @@ def _merged(
         targets=tuple(target.moved(new) for target in one.targets),
         scores=reduced(one.scores, groups, reduction),
         arguments=one.arguments if same else {**one.arguments, "words": reduction},
-        signed=one.signed and (same or reduction != "norm"),
+        signed=one.signed and (same or reduction not in UNSIGNED_REDUCTIONS),
     )
 
 
@@ -158,14 +160,14 @@ class Agreement:
 
 
 def agreement(
-    one: SaliencyMap, other: SaliencyMap, *, top: int = 5, reduction: WordReduction = "sum"
+    one: SaliencyMap, other: SaliencyMap, *, top: int = 5, reduction: Reduction = "sum"
 ) -> Agreement:
     """Compare two maps of one text, of any tokenizers, over the words that they have in common.
 
-    Rows belong together if they are read in the same unit, and else by their order if both maps have as many;
-    the rows of several pieces of a word are averaged, each divided by its maximum before. Signed scores are
-    ranked by value if both maps are signed; else, as for the overlap, all count by magnitude. A unit whose
-    score is not finite in either map is left out of that row.
+    Rows are paired by position; if no positions match, by order, provided both maps have the same number. The rows
+    of several pieces of a word are averaged, each divided by its maximum before. Signed scores are ranked by value
+    if both maps are signed, and otherwise by magnitude, as for the overlap. A unit whose score is not finite in
+    either map is left out of that row.
 
     Parameters
     ----------
@@ -196,7 +198,7 @@ def agreement(
     >>> found.spearman.shape
     (7,)
     """
-    count = _count(top)
+    count = whole(top, "top")
     first, second = _common([one, other], reduction)
     rows = _rows(first, second)
     by_value = first.signed and second.signed
@@ -209,17 +211,7 @@ def agreement(
     return Agreement(spearman, overlap, count)
 
 
-def _count(top: int) -> int:
-    try:
-        count = operator.index(top)
-    except TypeError:
-        count = 0
-    if isinstance(top, bool) or count < 1:
-        raise SaliencyError(f"top={top!r}: give a number of at least 1, agreement(one, other, top=5).")
-    return count
-
-
-def _common(maps: Sequence[SaliencyMap], reduction: WordReduction) -> list[SaliencyMap]:
+def _common(maps: Sequence[SaliencyMap], reduction: Reduction) -> list[SaliencyMap]:
     first, second = maps
     plain = [[t for t in one.tokens if not t.special] for one in maps]
     places = [[(t.text_index, t.start, t.end) for t in tokens] for tokens in plain]
@@ -269,3 +261,91 @@ def _overlap(a: np.ndarray, b: np.ndarray, top: int) -> float:
     count = min(top, len(a))
     strongest = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (a, b)]
     return len(strongest[0] & strongest[1]) / count if count else float("nan")
+
+
+def agreement_matrix(
+    maps: Mapping[str, SaliencyMap | Sequence[SaliencyMap]], *, top: int = 5, reduction: Reduction = "sum"
+) -> Table:
+    """Compare several methods or models with each other, over one text or many.
+
+    Parameters
+    ----------
+    maps
+        For each name a map, or a list of maps of the same texts in the same order.
+    top
+        How many of the strongest units ``overlap`` compares.
+    reduction
+        As in :func:`agreement`.
+
+    Returns
+    -------
+    Table
+        One row for each ordered pair of names, with the columns ``first``, ``second``, ``value`` (mean rank correlation
+        over the texts, of each text's mean over its targets), ``overlap`` (the same of the overlap) and ``n`` (texts in
+        which the correlation is defined).
+
+    Raises
+    ------
+    SaliencyError
+        If there are fewer than two names, or the lists differ in length or texts.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "She drank hot tea."
+    >>> table = hs.agreement_matrix({name: explainer(text, method=name) for name in ("saliency", "gradient_norm")})
+    >>> table["first"].tolist()
+    ['saliency', 'saliency', 'gradient_norm', 'gradient_norm']
+    >>> table["value"][0]
+    np.float64(1.0)
+    """
+    if not isinstance(maps, Mapping) or len(maps) < 2:
+        raise SaliencyError(
+            "agreement_matrix takes a dictionary of two names or more: {'saliency': a, 'lime': b}."
+        )
+    lists = {str(name): _listed(name, value) for name, value in maps.items()}
+    lengths = {name: len(value) for name, value in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise SaliencyError(
+            f"these lists of maps differ in length, {lengths}: give the maps of the same texts."
+        )
+    pairs = {}
+    for i, first in enumerate(lists):
+        for second in list(lists)[i:]:
+            results = [
+                agreement(a, b, top=top, reduction=reduction)
+                for a, b in zip(lists[first], lists[second], strict=True)
+            ]
+            pairs[first, second] = pairs[second, first] = _averaged(results)
+    order = [(first, second) for first in lists for second in lists]
+    cells = {
+        "first": [first for first, _ in order],
+        "second": [second for _, second in order],
+        "value": [pairs[pair][0] for pair in order],
+        "overlap": [pairs[pair][1] for pair in order],
+        "n": [pairs[pair][2] for pair in order],
+    }
+    facts = {
+        "n": next(iter(lengths.values())),
+        "top": top,
+        "reduction": reduction,
+        "methods": {name: value[0].method for name, value in lists.items()},
+    }
+    return Table(cells, "mean Spearman’s ρ", facts)
+
+
+def _listed(name: str, value: Any) -> list[SaliencyMap]:
+    listed = [value] if isinstance(value, SaliencyMap) else list(value) if isinstance(value, Iterable) else []
+    if not listed or not all(isinstance(heat, SaliencyMap) for heat in listed):
+        raise SaliencyError(
+            f"{name!r} names no maps but {reprlib.repr(value)}: give a SaliencyMap or a list of them."
+        )
+    return listed
+
+
+def _averaged(results: Sequence[Agreement]) -> tuple[float, float, int]:
+    """Means over texts; a text in which no target has a correlation counts only for the overlap."""
+    ranks = [np.nanmean(r.spearman) for r in results if np.isfinite(r.spearman).any()]
+    overlaps = [np.nanmean(r.overlap) for r in results if np.isfinite(r.overlap).any()]
+    means = [float(np.mean(values)) if values else float("nan") for values in (ranks, overlaps)]
+    return means[0], means[1], len(ranks)

@@ -47,6 +47,8 @@ def document(saliency_map: SaliencyMap) -> dict[str, Any]:
         "scores": [storage.json_safe(row) for row in _numbers(saliency_map.scores)],
         "convergence_delta": None if delta is None else storage.json_safe(_numbers(delta)),
     }
+    if saliency_map.missed_sums is not None:
+        content["missed_sums"] = storage.json_safe(_numbers(saliency_map.missed_sums))
     return storage.envelope(FORMAT, VERSION, "map", content)
 
 
@@ -135,7 +137,7 @@ def load(path: str | os.PathLike[str], make: Callable[..., Map]) -> Map:
 
 
 def _from_content(content: dict[str, Any], make: Callable[..., Map]) -> Map:
-    delta = content["convergence_delta"]
+    delta, sums = content["convergence_delta"], content.get("missed_sums")
     tokens = tuple(Token(**_renamed(token, _ATTRIBUTES)) for token in content["tokens"])
     targets = tuple(_read_target(target) for target in content["targets"])
     if content["dtype"] not in ("float32", "float64"):
@@ -152,6 +154,7 @@ def _from_content(content: dict[str, Any], make: Callable[..., Map]) -> Map:
         convergence_delta=None if delta is None else np.array(delta, dtype=np.float64),
         provenance=content["provenance"],
         text_names=content.get("text_names", ()),
+        missed_sums=None if sums is None else np.array(sums, dtype=np.float64),
     )
 
 

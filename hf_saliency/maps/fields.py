@@ -48,6 +48,12 @@ def frozen_delta(values: Any) -> np.ndarray | None:
     return None if values is None else _frozen(values, "convergence_delta", np.float64)
 
 
+def frozen_sums(values: Any) -> np.ndarray | None:
+    """The same for the sums that rows miss; None where no row misses one."""
+    sums = None if values is None else _frozen(values, "missed_sums", np.float64)
+    return None if sums is None or np.isnan(sums).all() else sums
+
+
 def _frozen(values: Any, name: str, least: type[np.floating[Any]]) -> np.ndarray:
     array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.floating) or array.dtype.itemsize > 8:
@@ -66,15 +72,18 @@ def same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
     return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
 
 
-def check_shapes(scores: np.ndarray, delta: np.ndarray | None, targets: int, tokens: int) -> None:
+def check_shapes(
+    scores: np.ndarray, delta: np.ndarray | None, sums: np.ndarray | None, targets: int, tokens: int
+) -> None:
     """Refuse arrays that do not belong to so many targets and tokens."""
     if scores.shape != (targets, tokens):
         raise SaliencyError(
             f"scores have shape {scores.shape}, but there are {targets} targets and {tokens} tokens: "
             "pass an array of shape (targets, tokens)."
         )
-    if delta is not None and delta.shape != (targets,):
-        raise SaliencyError(f"convergence_delta has shape {delta.shape}, but there are {targets} targets.")
+    for name, values in (("convergence_delta", delta), ("missed_sums", sums)):
+        if values is not None and values.shape != (targets,):
+            raise SaliencyError(f"{name} has shape {values.shape}, but there are {targets} targets.")
 
 
 def check_names(names: Sequence[str], texts: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from hf_saliency.errors import Reduction, SaliencyError, check_reduction
 from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.reduction import REDUCE
 from hf_saliency.maps.spans import Token, trim
 
 if TYPE_CHECKING:
@@ -235,16 +236,6 @@ def _added(token: Token) -> bool:
     return token.special and token.start == token.end
 
 
-_REDUCE: dict[Reduction, Callable[[np.ndarray], np.ndarray]] = {
-    "sum": lambda values: values.sum(axis=-1),
-    "mean": lambda values: values.mean(axis=-1),
-    "norm": lambda values: np.linalg.norm(values, axis=-1),
-    "norm_1": lambda values: np.abs(values).sum(axis=-1),
-    "max": lambda values: np.take_along_axis(values, np.abs(values).argmax(axis=-1)[..., None], -1)[..., 0],
-    "absmax": lambda values: np.abs(values).max(axis=-1),
-}
-
-
 def fields(
     attributions: Any,
     encoding: Any,
@@ -357,11 +348,11 @@ def _scores(
             "(targets, tokens): name the targets, such as targets='grammar', or give attributions[None]."
         )
     if values.ndim == 3 and by_target:
-        return np.asarray(_REDUCE[reduction](values))
+        return np.asarray(REDUCE[reduction](values))
     if values.ndim == 2 and by_target:
         return values
     if values.ndim == 2 and by_token:
-        return np.asarray(_REDUCE[reduction](values)[None])
+        return np.asarray(REDUCE[reduction](values)[None])
     one = f"({tokens},), ({tokens}, width), " if targets in (None, 1) else ""
     raise SaliencyError(
         f"attributions have shape {shape}, but the encoding has {tokens} tokens"

@@ -1,148 +1,30 @@
-"""SaliencyMap: what an explanation found, as plain NumPy, apart from any model."""
+"""SaliencyMap: the scores of one explanation as plain NumPy, without a model."""
 
 from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency.errors import Reduction, SaliencyError, Unit as Unit
-from hf_saliency.maps import document, fields as map_fields, interop, spans
-from hf_saliency.maps.fields import Prediction as Prediction, TargetRow as TargetRow
+from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction
+from hf_saliency.maps import document, fields, interop
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.frame import score_columns
+from hf_saliency.maps.reduction import Columns, Normalization, counted_columns, merged, normalized, reduced
+from hf_saliency.maps.selection import merged_target, rows_of, target_groups
 from hf_saliency.maps.spans import Token, word_groups
 from hf_saliency.maps.static_html import static_html
+from hf_saliency.maps.table import dataframe
+from hf_saliency.maps.wording import summary
 
-Normalization = Literal["row_max", "row_sum", "none"]
-
-
-def normalized(
-    scores: Float[np.ndarray, "targets tokens"], how: Normalization
-) -> Float[np.ndarray, "targets tokens"]:
-    """A new array, as :meth:`hf_saliency.SaliencyMap.normalized` describes it."""
-    if how not in get_args(Normalization):
-        raise SaliencyError(f"normalized({how!r}): choose 'row_max', 'row_sum' or 'none'.")
-    values = scores.copy()
-    finite = np.isfinite(values)
-    if how != "none":
-        values /= _divisor(np.where(finite, np.abs(values), 0).max(axis=1, initial=0))
-    if how == "row_sum":  # of numbers of at most 1, so that no sum overflows
-        values /= _divisor(np.where(finite, np.abs(values), 0).sum(axis=1))
-    return values
-
-
-def _divisor(of_row: Float[np.ndarray, " targets"]) -> Float[np.ndarray, "targets 1"]:
-    return np.where(of_row == 0, 1, of_row)[:, None]
-
-
-def rows_of(saliency_map: SaliencyMap, item: int | slice | str) -> list[int]:
-    """Row numbers, negative ones too, of what :meth:`hf_saliency.SaliencyMap.select` was given."""
-    count = len(saliency_map.targets)
-    if isinstance(item, slice):
-        return list(range(count))[item]
-    if isinstance(item, str):
-        return _rows_at(saliency_map, item)
-    try:
-        row = operator.index(item)
-    except TypeError as error:
-        raise SaliencyError(
-            f"select({item!r}): give row numbers, slices or words one by one, as in select(0, -1, 'word')."
-        ) from error
-    if not -count <= row < count:
-        raise SaliencyError(f"there is no target {row}: this map has {count}, counted from 0.")
-    return [row]
-
-
-def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
-    """The targets that are read inside a word."""
-    columns: set[int] = set()
-    for number, text in enumerate(saliency_map.texts):
-        own = [(t.start, t.end) if t.text_index == number else (0, 0) for t in saliency_map.tokens]
-        for start, end in spans.occurrences(text, word):
-            columns.update(spans.overlapping(own, start, end))
-    rows = [i for i, target in enumerate(saliency_map.targets) if not columns.isdisjoint(target.positions)]
-    if not rows:
-        named = [repr(target.label) for target in saliency_map.targets]
-        there = ", ".join(named[:20]) + (", ..." if len(named) > 20 else "")
-        raise SaliencyError(f"no target stands at the word {word!r}; the targets are {there or 'none'}.")
-    return rows
-
-
-WordReduction = Literal["sum", "mean", "max", "norm"]
-
-_REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "sum": lambda columns: columns.sum(axis=1),
-    "mean": lambda columns: columns.mean(axis=1),
-    "max": lambda columns: np.take_along_axis(columns, np.abs(columns).argmax(axis=1)[:, None], axis=1)[:, 0],
-    "norm": lambda columns: np.hypot.reduce(columns, axis=1),  # squares could leave the range
-}
-
-
-def check_reduction(reduction: str) -> None:
-    """Refuse a reduction that does not exist."""
-    if reduction not in _REDUCTIONS:
-        raise SaliencyError(f"words({reduction!r}): choose one of {', '.join(map(repr, _REDUCTIONS))}.")
-
-
-def merged(texts: Sequence[str], pieces: Sequence[Token]) -> Token:
-    """The token that stands for several, named by what it covers."""
-    if len(pieces) == 1:
-        return pieces[0]
-    first = pieces[0]
-    start, end = min(token.start for token in pieces), max(token.end for token in pieces)
-    return dataclasses.replace(first, piece=texts[first.text_index][start:end], start=start, end=end)
-
-
-def reduced(
-    scores: Float[np.ndarray, "targets tokens"], columns: Sequence[Sequence[int]], reduction: WordReduction
-) -> Float[np.ndarray, "targets words"]:
-    """One column for each group, in the scores' own dtype; the arithmetic is float64's."""
-    exact = scores.astype(np.float64)
-    found = np.empty((len(scores), len(columns)), scores.dtype)
-    with np.errstate(invalid="ignore"):  # inf - inf is NaN, which is what is known of it
-        for i, group in enumerate(columns):
-            found[:, i] = _REDUCTIONS[reduction](exact[:, group])
-    return found
-
-
-_WIDTH = 80
-
-
-def summary(saliency_map: SaliencyMap) -> str:
-    """Shape, text, method, what is explained and by which model; no line is longer than 80 characters."""
-    m = saliency_map
-    units = " ".join(sorted({target.unit for target in m.targets})) or "no unit"
-    sign = "signed" if m.signed else "unsigned"
-    shape = f"{_count(len(m.targets), 'target')} x {_count(len(m.tokens), 'token')}"
-    details = ", ".join(f"{key}={value!r}" for key, value in m.arguments.items())
-    lines = [
-        f"SaliencyMap: {shape}, {units}, {sign} {m.scores.dtype}",
-        f"  text     {' | '.join(map(repr, m.texts))}",
-        f"  targets  {', '.join(repr(target.label) for target in m.targets[:20]) or 'none'}",
-        f"  method   {m.method}({details})",
-    ]
-    bad = int(np.sum(~np.isfinite(m.scores)))
-    if bad:
-        lines.append(f"  scores   {bad} of {m.scores.size} not finite")
-    if m.convergence_delta is not None and m.convergence_delta.size:
-        lines.append(f"  delta    {np.abs(m.convergence_delta).max():.2e} (largest of a row)")
-    if "model" in m.provenance:
-        lines.append(f"  model    {m.provenance['model']}")
-    return "\n".join(_short(line) for line in lines)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _short(line: str) -> str:
-    line = " ".join(line.splitlines())
-    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,8 +32,8 @@ class SaliencyMap:
     """Attribution scores of one explanation: a matrix of targets x tokens and what is needed to read it.
 
     Made by :class:`hf_saliency.Explainer`; draws with :func:`hf_saliency.figure`. It holds no model and no
-    tensor, so it can be kept, saved, sent and drawn anew where neither is at hand. What is given is copied;
-    the arrays are read-only. Two maps are equal if all that they hold is equal, NaN to NaN.
+    tensor, so it can be kept, saved, sent and drawn again where neither is at hand. It copies its arguments; the
+    arrays are read-only. Two maps are equal if all that they hold is equal, NaN to NaN.
 
     Parameters
     ----------
@@ -178,6 +60,10 @@ class SaliencyMap:
     text_names
         What each text is, such as ``("question", "context")``, for the headings of figures; empty where the texts
         have no names.
+    missed_sums
+        Array of shape (targets,), float64: the sum that a row should have, where its scores fail the method's
+        completeness check (``convergence_delta`` says by how much), and NaN where they pass; None if all pass.
+        Figures, pages and tables say so.
 
     Examples
     --------
@@ -200,25 +86,29 @@ class SaliencyMap:
     convergence_delta: Float[np.ndarray, " targets"] | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     text_names: tuple[str, ...] = ()
+    missed_sums: Float[np.ndarray, " targets"] | None = None
 
     def __post_init__(self) -> None:
-        fields = {
-            "texts": map_fields.tuple_of(str, self.texts, "texts"),
-            "tokens": map_fields.tuple_of(Token, self.tokens, "tokens"),
-            "targets": map_fields.tuple_of(TargetRow, self.targets, "targets"),
-            "scores": map_fields.frozen_scores(self.scores),
-            "method": map_fields.string(self.method, "method"),
-            "arguments": map_fields.json_object(self.arguments, "arguments"),
+        values = {
+            "texts": fields.tuple_of(str, self.texts, "texts"),
+            "tokens": fields.tuple_of(Token, self.tokens, "tokens"),
+            "targets": fields.tuple_of(TargetRow, self.targets, "targets"),
+            "scores": fields.frozen_scores(self.scores),
+            "method": fields.string(self.method, "method"),
+            "arguments": fields.json_object(self.arguments, "arguments"),
             "signed": bool(self.signed),
-            "convergence_delta": map_fields.frozen_delta(self.convergence_delta),
-            "provenance": map_fields.json_object(self.provenance, "provenance"),
-            "text_names": map_fields.tuple_of(str, self.text_names, "text_names"),
+            "convergence_delta": fields.frozen_delta(self.convergence_delta),
+            "provenance": fields.json_object(self.provenance, "provenance"),
+            "text_names": fields.tuple_of(str, self.text_names, "text_names"),
+            "missed_sums": fields.frozen_sums(self.missed_sums),
         }
-        for name, value in fields.items():
+        for name, value in values.items():
             object.__setattr__(self, name, value)
-        map_fields.check_names(self.text_names, self.texts)
-        map_fields.check_places(self.texts, self.tokens, self.targets)
-        map_fields.check_shapes(self.scores, self.convergence_delta, len(self.targets), len(self.tokens))
+        fields.check_names(self.text_names, self.texts)
+        fields.check_places(self.texts, self.tokens, self.targets)
+        fields.check_shapes(
+            self.scores, self.convergence_delta, self.missed_sums, len(self.targets), len(self.tokens)
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -229,13 +119,23 @@ class SaliencyMap:
             for text, token in zip(slices, self.tokens, strict=True)
         )
 
-    def normalized(self, how: Normalization = "row_max") -> Float[np.ndarray, "targets tokens"]:
+    @property
+    def incomplete(self) -> tuple[int, ...]:
+        """The rows whose scores fail the method's completeness check."""
+        return () if self.missed_sums is None else tuple(np.flatnonzero(~np.isnan(self.missed_sums)).tolist())
+
+    def normalized(
+        self, how: Normalization = "row_max", *, columns: Columns = "all"
+    ) -> Float[np.ndarray, "targets tokens"]:
         """The scores with each row divided by its largest or its summed magnitude; a row of zeros stays.
 
         Parameters
         ----------
         how
             ``"row_max"``, ``"row_sum"`` or ``"none"``; another word raises :class:`SaliencyError`.
+        columns
+            Which tokens count: ``"all"``; ``"context"``, all but the target's own; or ``"prompt"``, those of the
+            first text, or of a single text those before the target. The others become 0.
 
         Returns
         -------
@@ -243,7 +143,7 @@ class SaliencyMap:
             Without unit; signs are kept. A score that is NaN or infinite stays what it is, and the others of
             its row are divided as if it were not there.
         """
-        return normalized(self.scores, how)
+        return normalized(self.scores, how, counted_columns(self.tokens, self.targets, columns))
 
     def select(self, *which: int | slice | str) -> SaliencyMap:
         """The map of some targets only, in the order given; those of a slice or word in the matrix's order.
@@ -299,9 +199,50 @@ class SaliencyMap:
             targets=tuple(self.targets[i].moved(new) for i in rows),
             scores=self.scores[np.ix_(rows, columns)],
             convergence_delta=None if self.convergence_delta is None else self.convergence_delta[list(rows)],
+            missed_sums=None if self.missed_sums is None else self.missed_sums[list(rows)],
         )
 
-    def words(self, reduction: WordReduction = "sum") -> SaliencyMap:
+    def merge_targets(self, by: str | Sequence[str] = "entity") -> SaliencyMap:
+        """The map with the rows of one group summed into one, as for the tokens of an entity or a word.
+
+        Parameters
+        ----------
+        by
+            ``"entity"`` merges neighbouring rows with equal labels; a sequence of labels, one a row, merges the rows
+            that have equal ones and gives their label to the sum.
+
+        Returns
+        -------
+        SaliencyMap
+            Scores, explained scores and completeness deltas are summed; the groups stand in the order of their first
+            rows. A merged row has no predictions.
+
+        Raises
+        ------
+        SaliencyError
+            If there is not one label for each row, or rows of different units would be summed.
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> heat = hs.Explainer(*hs.load_demo())("She drank tea.", target=hs.MaskedToken([1, 2, 3]))
+        >>> heat.merge_targets(["verb phrase", "verb phrase", "object"]).scores.shape
+        (2, 6)
+        """
+        groups = target_groups(self.targets, by)
+        sums = np.stack([self.scores[rows].sum(axis=0, dtype=np.float64) for _, rows in groups])
+        deltas, missed = self.convergence_delta, self.missed_sums
+        return dataclasses.replace(
+            self,
+            targets=tuple(merged_target([self.targets[i] for i in rows], label) for label, rows in groups),
+            scores=sums.astype(self.scores.dtype),
+            convergence_delta=None
+            if deltas is None
+            else np.array([deltas[rows].sum() for _, rows in groups]),
+            missed_sums=None if missed is None else np.array([missed[rows].sum() for _, rows in groups]),
+        )
+
+    def words(self, reduction: Reduction = "sum") -> SaliencyMap:
         """The map with the columns of a word's pieces merged into one; rows stay as they are.
 
         A word is what :func:`hf_saliency.maps.spans.words` says, and a token that covers several words joins them.
@@ -310,9 +251,10 @@ class SaliencyMap:
         Parameters
         ----------
         reduction
-            ``"sum"``, ``"mean"``, ``"max"`` (the score of largest magnitude, its sign kept) or ``"norm"``
-            (the 2-norm, unsigned; for the gradient norm of order 2 that is the norm of the gradient in all
-            pieces at once); another word raises :class:`SaliencyError`. A NaN makes its word's score NaN.
+            ``"sum"``, ``"mean"``, ``"norm"`` (the 2-norm; for the gradient norm of order 2 that is the norm of the
+            gradient in all pieces at once), ``"norm_1"`` (sum of magnitudes), ``"max"`` (the score of largest
+            magnitude, its sign kept) or ``"absmax"`` (that magnitude); another word raises :class:`SaliencyError`.
+            A NaN makes its word's score NaN.
 
         Returns
         -------
@@ -329,10 +271,10 @@ class SaliencyMap:
             targets=tuple(target.moved(new) for target in self.targets),
             scores=reduced(self.scores, groups, reduction),
             arguments={**self.arguments, "words": reduction},
-            signed=self.signed and reduction != "norm",
+            signed=self.signed and reduction not in UNSIGNED_REDUCTIONS,
         )
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the map to one JSON file; a path that cannot be written raises :class:`SaliencyError`.
 
         Parameters
@@ -343,7 +285,7 @@ class SaliencyMap:
         document.save(self, path)
 
     @classmethod
-    def load(cls, path: str | Path) -> SaliencyMap:
+    def load(cls, path: str | os.PathLike[str]) -> SaliencyMap:
         """Read a map that :meth:`save` wrote; it equals the one saved.
 
         Parameters
@@ -451,6 +393,60 @@ class SaliencyMap:
         """
         return interop.facet(self, top_k=top_k)
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a (target, token), as :func:`hf_saliency.to_dataframe` describes it for several maps.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> explainer = hs.Explainer(*hs.load_demo())
+        >>> explainer("She drank hot tea.", target=hs.MaskedToken("tea")).to_dataframe().shape  # doctest: +SKIP
+        (9, 17)
+        """
+        return dataframe(score_columns([self]))
+
+    def plot(self, mark: Any = None, **options: Any) -> Any:
+        """Draw the map: ``heat.plot(mark, width=3.25)`` is ``hs.figure(heat, mark, width=3.25)``.
+
+        Parameters
+        ----------
+        mark
+            How to draw it, such as ``hs.Matrix()``; left out, as :func:`hf_saliency.figure` chooses.
+        **options
+            As for :func:`hf_saliency.figure`.
+
+        Returns
+        -------
+        Figure
+        """
+        from hf_saliency.render.figure import figure
+
+        return figure(self, mark, **options)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __bool__(self) -> bool:  # a map without targets is still a map: `if heat` asks for None
+        return True
+
+    def __getitem__(self, item: int | slice | str) -> SaliencyMap:
+        if isinstance(item, slice):
+            return self.part(range(len(self))[item], range(len(self.tokens)))
+        try:
+            row = operator.index(item)  # type: ignore[arg-type]
+        except TypeError:
+            return self.select(item)
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"there is no target {row}: this map has {len(self)}, counted from 0.")
+        return self.select(row)
+
+    def __iter__(self) -> Iterator[SaliencyMap]:
+        return (self.select(row) for row in range(len(self)))
+
     def __repr__(self) -> str:
         return summary(self)
 
@@ -463,8 +459,9 @@ class SaliencyMap:
             return NotImplemented
         return (
             document.head(self) == document.head(other)
-            and map_fields.same_array(self.scores, other.scores)
-            and map_fields.same_array(self.convergence_delta, other.convergence_delta)
+            and fields.same_array(self.scores, other.scores)
+            and fields.same_array(self.convergence_delta, other.convergence_delta)
+            and fields.same_array(self.missed_sums, other.missed_sums)
         )
 
     def __hash__(self) -> int:

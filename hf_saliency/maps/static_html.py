@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hf_saliency.maps import wording
 from hf_saliency.palette import LIGHT
 
 if TYPE_CHECKING:
@@ -67,10 +68,12 @@ def _more(m: SaliencyMap) -> str:
 
 def _target(m: SaliencyMap, row: int) -> str:
     target = m.targets[row]
-    label = _escaped(target.label) + ("" if target.against is None else f" − {_escaped(target.against)}")
-    score = "" if math.isnan(target.score) else f", {target.unit} {target.score:.2f}".replace("-", "−")
     answers = ", ".join(f"{_escaped(p.label)} {p.probability:.2f}" for p in target.predictions[:3])
-    about = f"{', masked' if target.masked else ''}{score}{f'; predicted: {answers}' if answers else ''}"
+    facts = ", ".join(
+        part for part in (wording.target_facts(target), wording.incomplete_words(m, row)) if part
+    )
+    about = f"{f', {facts}' if facts else ''}{f'; predicted: {answers}' if answers else ''}"
+    label = _escaped(target.label) + ("" if target.against is None else f" − {_escaped(target.against)}")
     return f'<div style="{_BLOCK}"><b>{label}</b>{about}<div dir="auto">{_text(m, row)}</div></div>'
 
 
@@ -127,7 +130,7 @@ def _legend(m: SaliencyMap) -> str:
     steps = [-10, -8, -6, -4, -2, 2, 4, 6, 8, 10] if m.signed else [2, 4, 6, 8, 10]
     numbers = [(step / _SHADES, f"{100 * step // _SHADES}".replace("-", "−")) for step in steps]
     chips = "".join(f'<span style="{_style(v, False)};padding:0 0.4em">{text}</span>' for v, text in numbers)
-    return f"<div>{chips} % of the target's largest</div>"
+    return f"<div>{chips} {wording.PERCENT_OF_LARGEST}</div>"
 
 
 def _escaped(text: str, lines: bool = False) -> str:

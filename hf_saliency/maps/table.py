@@ -86,7 +86,7 @@ class Table:
     np.float64(0.75)
     """
 
-    columns: Mapping[str, np.ndarray]
+    columns: Mapping[str, Any]  # what is given; arrays afterwards
     measure: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -112,7 +112,8 @@ class Table:
 
     def __getitem__(self, name: str) -> np.ndarray:
         try:
-            return self.columns[name]
+            values: np.ndarray = self.columns[name]
+            return values
         except KeyError:
             names = ", ".join(map(repr, self.columns)) or "none"
             raise SaliencyError(f"this table has no column {name!r}; its columns are {names}.") from None

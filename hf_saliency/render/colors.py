@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.palette import DARK, LIGHT, Palette
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

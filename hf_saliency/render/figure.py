@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError, one_of, whole
 from hf_saliency.maps.attachment import Attachment
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.description import describe_map, describe_table, joined

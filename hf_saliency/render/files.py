@@ -29,7 +29,8 @@ from matplotlib.transforms import Bbox
 from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps import attachment, spans
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.storage import write_file
 from hf_saliency.render import marks
 from hf_saliency.render.layout import Panel

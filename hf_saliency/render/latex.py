@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, TargetRow
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors, number
 from hf_saliency.render.layout import MASKED, frames_of
 from hf_saliency.render.marks import Highlight

@@ -12,7 +12,8 @@ from matplotlib.colors import Colormap
 
 from hf_saliency.errors import SaliencyError, one_of
 from hf_saliency.maps import compare
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colormaps import palette_for
 from hf_saliency.render.colors import Colors, method_name
 from hf_saliency.render.layout import Panel

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.figure import MARGIN, blank, place_in, too_narrow
 from hf_saliency.render.files import SETTINGS, SaliencyFigure, drawing, embedded, write
 from hf_saliency.render.layout import LEGEND_GAP, Legend, Panel, PanelGrid, frames_of

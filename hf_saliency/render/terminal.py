@@ -26,7 +26,8 @@ from hf_saliency.render.typeset.graphemes import whole_graphemes
 from hf_saliency.render.typeset.invisible import printable
 
 if TYPE_CHECKING:
-    from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+    from hf_saliency.maps.fields import TargetRow
+    from hf_saliency.maps.saliency_map import SaliencyMap
 
 FEW = 5  # up to so many targets, the text is printed once for each
 

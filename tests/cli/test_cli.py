@@ -21,7 +21,7 @@ from hf_saliency.cli import completion, inputs as reading, options
 from hf_saliency.cli.explain import explain as explain_command
 from hf_saliency.cli.targets import kinds
 from hf_saliency.maps.attachment import Provenance
-from hf_saliency.maps.saliency_map import Normalization
+from hf_saliency.maps.reduction import Normalization
 from hf_saliency.targets.similarity import Pooling
 
 TEXT = "Paris is the capital of France."

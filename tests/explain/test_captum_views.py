@@ -15,7 +15,8 @@ from captum.attr import visualization
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.captum_views import captum_records, llm_attribution_result
-from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 
 HOSTILE = '<script>alert("1")</script>&amp;<s>'
 

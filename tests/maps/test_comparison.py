@@ -94,5 +94,5 @@ def test_maps_without_anything_in_common_are_refused() -> None:
         agreement(one, maps.of("x", [(0, 1)]))
     with pytest.raises(SaliencyError, match=r"no target in common: 1 and 2 targets.*one.select\(0\)"):
         agreement(one, of([1] * 6, [2] * 6))
-    with pytest.raises(SaliencyError, match="top=0: give a number of at least 1"):
+    with pytest.raises(SaliencyError, match="top=0: give a whole number of at least 1"):
         agreement(one, one, top=0)

@@ -24,7 +24,9 @@ def test_normalized_by_hand() -> None:
     np.testing.assert_allclose(heat.normalized(), row_max, rtol=1e-15)
     np.testing.assert_allclose(heat.normalized("row_sum"), row_sum, rtol=1e-15)
     np.testing.assert_array_equal(heat.normalized("none"), heat.scores)
-    with pytest.raises(SaliencyError, match=r"normalized\('max'\): choose 'row_max', 'row_sum' or 'none'"):
+    with pytest.raises(
+        SaliencyError, match=r"normalized\(how\)='max': choose one of 'row_max', 'row_sum', 'none'"
+    ):
         heat.normalized("max")
 
 

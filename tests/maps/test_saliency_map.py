@@ -15,7 +15,8 @@ from sample_maps import maps, of, sweep, target
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.compare import aligned
-from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 
 LAWS = settings(max_examples=60, deadline=None)
@@ -180,6 +181,7 @@ CHANGES: dict[str, Any] = {
     "convergence_delta": np.zeros(6),
     "provenance": {"model": "other"},
     "text_names": ("premise",),
+    "missed_sums": np.arange(6.0),
 }
 
 

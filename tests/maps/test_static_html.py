@@ -9,7 +9,8 @@ import pytest
 import sample_maps as maps
 from hypothesis import given, settings
 
-from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.palette import LIGHT
 

@@ -13,7 +13,8 @@ from handmade import PIECES, SENTENCE, saliency_map, with_scores
 from hypothesis import given, strategies as st
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.latex import to_latex
 from hf_saliency.render.marks import Highlight, Matrix

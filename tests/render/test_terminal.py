@@ -16,7 +16,8 @@ from rich.cells import cell_len
 from rich.color import Color
 from rich.console import Console
 
-from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.palette import LIGHT
 from hf_saliency.render import terminal

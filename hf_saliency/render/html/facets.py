@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from hf_saliency.maps.compare import aligned
-from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow, merged, reduced
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.reduction import merged, reduced
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Span
 from hf_saliency.render.colors import Colors, decimals, number
 from hf_saliency.render.html.parts import clean, harmless

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import SaliencyMap, rows_of
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.selection import rows_of
 from hf_saliency.render.html.facets import comparable
 from hf_saliency.render.html.parts import assets, clean
 

@@ -14,7 +14,9 @@ from typing import cast
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import Attachment, Provenance
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap, rows_of
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.selection import rows_of
 from hf_saliency.maps.storage import write_file
 from hf_saliency.render.colors import Colors, method_name
 from hf_saliency.render.html.document import Part, document

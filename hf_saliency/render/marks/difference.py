@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.compare import aligned
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.marks.highlight import Highlight
 from hf_saliency.render.marks.mark import Mark

@@ -11,7 +11,8 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Span
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors

@@ -13,7 +13,8 @@ from typing import Protocol, runtime_checkable
 from matplotlib.axes import Axes
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, decimals
 from hf_saliency.render.passage import isolated, visible

@@ -15,7 +15,8 @@ from handmade import PIECES, of_spans, saliency_map, with_scores
 from render.html.test_notebook import displayed
 
 import hf_saliency as hs
-from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.palette import DARK, LIGHT, Palette
 from hf_saliency.render.html.facets import LEVELS
 

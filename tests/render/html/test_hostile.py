@@ -14,7 +14,8 @@ import pytest
 from render.html.test_notebook import displayed
 
 import hf_saliency as hs
-from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.render.html.parts import clean, harmless
 from hf_saliency.render.passage import passage

@@ -20,7 +20,8 @@ from handmade import SENTENCE, of_spans, pair, saliency_map, with_scores
 import hf_saliency as hs
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.attachment import KEY
-from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.html import parts as module
 from hf_saliency.render.html.facets import Facet, comparable, separate, shade

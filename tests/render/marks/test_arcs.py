@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import TargetRow
+from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.spans import Token
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.figure import figure

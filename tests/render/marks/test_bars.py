@@ -20,7 +20,8 @@ from handmade import (
 )
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors, decimals
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Bars, Divisible, Mark

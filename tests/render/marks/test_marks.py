@@ -17,7 +17,7 @@ from handmade import (
 )
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import Prediction, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.render.colors import Colors, decimals, number, ordinal
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Highlight, Mark, Matrix

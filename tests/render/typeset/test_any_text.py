@@ -7,7 +7,8 @@ import numpy as np
 from handmade import filled, panels
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
-from hf_saliency.maps.saliency_map import Prediction, SaliencyMap, TargetRow
+from hf_saliency.maps.fields import Prediction, TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Highlight, Matrix

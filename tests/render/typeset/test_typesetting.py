@@ -10,7 +10,8 @@ from handmade import (
 )
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.saliency_map import SaliencyMap, TargetRow
+from hf_saliency.maps.fields import TargetRow
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.render.marks import Highlight
 from hf_saliency.render.passage import passage, visible

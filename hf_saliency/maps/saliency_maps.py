@@ -1,0 +1,98 @@
+"""SaliencyMaps: the maps of several texts, as a list; and their scores as one tidy table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.frame import score_columns
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.table import dataframe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class SaliencyMaps(list[SaliencyMap]):
+    """A list of maps, one a text, in the order of the texts.
+
+    It is a list in every respect; slices are plain lists of the same maps.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> maps = hs.SaliencyMaps(explainer(["She drank hot tea.", "He drank coffee."]))
+    >>> maps
+    SaliencyMaps: 2 maps, gradient_norm
+      7 x 9  'She drank hot tea.'
+      4 x 6  'He drank coffee.'
+    """
+
+    def __repr__(self) -> str:
+        methods = ", ".join(dict.fromkeys(heat.method for heat in self))
+        lines = [f"SaliencyMaps: {len(self)} map{'' if len(self) == 1 else 's'}{methods and f', {methods}'}"]
+        lines += [
+            f"  {len(m.targets)} x {len(m.tokens)}  {' | '.join(map(repr, m.texts))}" for m in self[:10]
+        ]
+        lines += [f"  ... {len(self) - 10} more maps"] if len(self) > 10 else []
+        return "\n".join(line if len(line) <= 80 else line[:77] + "..." for line in lines)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The scores of all maps, as :func:`hf_saliency.to_dataframe` describes them.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Examples
+        --------
+        >>> import hf_saliency as hs
+        >>> explainer = hs.Explainer(*hs.load_demo())
+        >>> frame = hs.SaliencyMaps(explainer(["She drank tea."])).to_dataframe()  # doctest: +SKIP
+        """
+        return to_dataframe(self)
+
+
+def to_dataframe(maps: SaliencyMap | Iterable[SaliencyMap]) -> pd.DataFrame:
+    """The scores of maps as a tidy table: one row for each text, target and token.
+
+    Parameters
+    ----------
+    maps
+        One map or several, of any methods and texts.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns are ``map_index`` (from 0), ``method``; ``target``, ``target_label``, ``against``,
+        ``target_position``, ``target_score``, ``unit``; ``token``, ``piece``, ``label``, ``word`` (number of the word
+        in its text, -1 for none), ``text_index``, ``start``, ``end``, ``special``; ``score`` and ``normalized``
+        (divided by the largest magnitude of its row). A target at no token has the position -1.
+
+    Raises
+    ------
+    SaliencyError
+        If something else than maps is given, or pandas is not installed.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> frame = hs.to_dataframe(explainer(["She drank tea.", "He ate."]))  # doctest: +SKIP
+    >>> frame.groupby("label").normalized.mean()  # doctest: +SKIP
+    """
+    return dataframe(score_columns(checked_maps(maps, "to_dataframe")))
+
+
+def checked_maps(maps: SaliencyMap | Iterable[SaliencyMap], call: str) -> list[SaliencyMap]:
+    """Maps as a list; anything else is refused."""
+    if isinstance(maps, SaliencyMap):
+        return [maps]
+    several = isinstance(maps, Iterable) and not isinstance(maps, (str, bytes))
+    listed: list[Any] = list(maps) if several else [maps]
+    for heat in listed:
+        if not isinstance(heat, SaliencyMap):
+            raise SaliencyError(f"{call}(maps) takes a SaliencyMap or several, not {type(heat).__name__}.")
+    return listed

@@ -1,0 +1,301 @@
+"""summarize: averages of many maps, with intervals over texts and a test of the difference of two groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from hf_saliency.errors import SaliencyError, called, one_of, whole
+from hf_saliency.maps.frame import word_numbers
+from hf_saliency.maps.reduction import Columns, Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.saliency_maps import checked_maps
+from hf_saliency.maps.spans import Token, words
+from hf_saliency.maps.table import Table
+
+By = Literal["word", "token", "position", "target"]
+
+
+def summarize(
+    maps: SaliencyMap | Iterable[SaliencyMap],
+    by: By | Sequence[Hashable] | Callable[[Token, SaliencyMap], Hashable] = "word",
+    *,
+    normalize: Normalization = "row_max",
+    columns: Columns = "all",
+    groups: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Table:
+    """Average the scores of many maps by word, token, position, target, or a function of your own.
+
+    Each text gives one mean for each row of the table; ``value`` is the mean of these over the texts that have one,
+    so that a long text counts no more than a short one. Magnitudes are averaged, special tokens left out. The
+    interval is a percentile bootstrap over texts, since tokens of one text are not independent.
+
+    With two ``groups``, the rows of each table key are also compared: ``difference`` (first group less second),
+    ``p_value`` (two-sided permutation test of the group of a text) and ``effect_size`` (Cohen's d with pooled
+    standard deviation), repeated on both rows of the key.
+
+    Parameters
+    ----------
+    maps
+        Maps of one method, with one unit and one list of arguments.
+    by
+        ``"word"`` (lower case; the pieces of a word are summed), ``"token"`` (the tokenizer's piece), ``"position"``
+        (tokens from the target, negative before it), ``"target"`` (the target's label); a list with one value a map,
+        such as a column of a corpus; or ``function(token, heat)``, whose value is the key, and None to leave the
+        token out.
+    normalize
+        ``"row_max"``, ``"row_sum"`` (shares of the row) or ``"none"``, as in :meth:`SaliencyMap.normalized`.
+    columns
+        Which tokens count, as in :meth:`SaliencyMap.normalized`.
+    groups
+        One value a map: the rows of the table are then made for each group.
+    confidence
+        Of the interval, between 0 and 1.
+    resamples
+        How many bootstrap samples and permutations are drawn.
+    seed
+        Of both.
+
+    Returns
+    -------
+    Table
+        The columns ``label`` (or ``position``), ``group`` where there are groups, ``value``, ``low``, ``high`` and
+        ``n`` (texts); sorted by value, or by position.
+
+    Raises
+    ------
+    SaliencyError
+        If the maps differ in method, arguments or unit, or there are none.
+
+    References
+    ----------
+    Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 15.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> maps = explainer(["She drank hot tea.", "He drank cold coffee."])
+    >>> table = hs.summarize(maps, by="word", columns="context")
+    >>> sorted(table.columns)
+    ['high', 'label', 'low', 'n', 'value']
+    >>> int(table["n"][table["label"] == "drank"][0])
+    2
+    """
+    listed = checked_maps(maps, "summarize")
+    _check_comparable(listed)
+    keys = _keys(by, listed)
+    names = _group_names(groups, len(listed))
+    if not 0 < confidence < 1:
+        raise SaliencyError(f"confidence={confidence!r}: give a number between 0 and 1, such as 0.95.")
+    count, start = whole(resamples, "resamples"), whole(seed, "seed", 0)
+    values: dict[Hashable, dict[str, list[float]]] = {}
+    for number, heat in enumerate(listed):
+        for key, (total, size) in _sums(heat, number, by, keys, normalize, columns).items():
+            values.setdefault(key, {}).setdefault(names[number], []).append(total / size)
+    rng = np.random.default_rng(start)
+    rows = [
+        {"key": key, "group": name, **_mean(np.array(means), confidence, count, rng)}
+        for key, of_group in values.items()
+        for name, means in of_group.items()
+    ]
+    order = sorted(range(len(rows)), key=lambda i: rows[i]["key"] if by == "position" else -rows[i]["value"])
+    rows = [rows[i] for i in order]
+    label = "position" if by == "position" else "label"
+    cells: dict[str, Any] = {label: [row["key"] if by == "position" else str(row["key"]) for row in rows]}
+    if groups is not None:
+        cells["group"] = [row["group"] for row in rows]
+    cells |= {name: [row[name] for row in rows] for name in ("value", "low", "high", "n")}
+    distinct = list(dict.fromkeys(names))
+    if groups is not None and len(distinct) == 2:
+        cells |= _differences([row["key"] for row in rows], values, distinct, count, rng)
+    if not rows:
+        cells = {
+            label: np.array([], int if by == "position" else str),
+            **{k: [] for k in ("value", "low", "high", "n")},
+        }
+    first = listed[0]
+    facts = {
+        "by": by if isinstance(by, str) else "function" if callable(by) else "column",
+        "method": first.method,
+        "arguments": dict(first.arguments),
+        "unit": _unit(first),
+        "normalization": normalize,
+        "columns": columns,
+        "n": len(listed),
+        "interval": ["percentile bootstrap over texts", float(confidence), count],
+        "seed": start,
+    }
+    return Table(cells, _measure(normalize), facts)
+
+
+def _measure(normalize: Normalization) -> str:
+    return {
+        "row_max": "mean |score|, scaled to the largest of the row",
+        "row_sum": "mean share of the row",
+        "none": "mean |score|",
+    }[normalize]
+
+
+def _unit(heat: SaliencyMap) -> str:
+    return ", ".join(sorted({target.unit for target in heat.targets}))
+
+
+def _check_comparable(maps: Sequence[SaliencyMap]) -> None:
+    """Refuse maps whose scores have different meanings."""
+    if not maps:
+        raise SaliencyError("summarize(maps) needs at least one map.")
+    first = maps[0]
+    for heat in maps[1:]:
+        for noun, one, other in (
+            ("methods", first.method, heat.method),
+            ("arguments of the method", dict(first.arguments), dict(heat.arguments)),
+            ("units", _unit(first), _unit(heat)),
+        ):
+            if one != other:
+                raise SaliencyError(
+                    f"these maps have different {noun}, {one!r} and {other!r}: their scores have no common mean. "
+                    "Summarize each kind alone."
+                )
+
+
+def _keys(by: Any, maps: Sequence[SaliencyMap]) -> list[Hashable] | None:
+    """The key of each map, where ``by`` is a column."""
+    if isinstance(by, str):
+        one_of(by, get_args(By), "by")
+        return None
+    if callable(by):
+        return None
+    return _one_a_map(by, len(maps), "by")
+
+
+def _one_a_map(values: Any, count: int, name: str) -> list[Hashable]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise SaliencyError(f"{name}={values!r}: give a list with one value for each of the {count} maps.")
+    listed = list(values)
+    if len(listed) != count:
+        raise SaliencyError(f"{name} has {len(listed)} values for {count} maps: give one for each.")
+    return listed
+
+
+def _group_names(groups: Any, count: int) -> list[str]:
+    return [""] * count if groups is None else [str(value) for value in _one_a_map(groups, count, "groups")]
+
+
+def _sums(
+    heat: SaliencyMap,
+    number: int,
+    by: Any,
+    keys: Sequence[Hashable] | None,
+    normalize: Normalization,
+    columns: Columns,
+) -> dict[Hashable, tuple[float, int]]:
+    """For each key in one text the sum of magnitudes and the number of terms."""
+    scores = np.abs(heat.normalized(normalize, columns=columns).astype(float))
+    plain = [i for i, token in enumerate(heat.tokens) if not token.special]
+    labels = _token_keys(heat, by, plain)
+    sums: dict[Hashable, tuple[float, int]] = {}
+    for row, target in enumerate(heat.targets):
+        counted = [i for i in plain if columns == "all" or i not in target.positions]
+        terms: dict[tuple[Hashable, Hashable], float] = {}
+        for i in counted:
+            if not math.isfinite(scores[row, i]):
+                continue
+            key: Hashable
+            place: Hashable
+            if by == "position":
+                if target.position is None:
+                    continue
+                key, place = i - target.position, i
+            elif by == "target":
+                key, place = target.label, i
+            elif keys is not None:
+                key, place = keys[number], i
+            else:
+                key, place = labels[i]
+            if key is not None:
+                term = (key, place)
+                terms[term] = terms.get(term, 0.0) + scores[row, i]
+        for (key, _), value in terms.items():
+            total, size = sums.get(key, (0.0, 0))
+            sums[key] = (total + value, size + 1)
+    return sums
+
+
+def _token_keys(heat: SaliencyMap, by: Any, plain: Sequence[int]) -> dict[int, tuple[Hashable, Hashable]]:
+    """Key and place of each token: the pieces of one word share a place, so that they are summed."""
+    if by == "token":
+        return {i: (heat.tokens[i].piece, i) for i in plain}
+    if by == "word":
+        numbers, spans = word_numbers(heat), [words(text) for text in heat.texts]
+        found: dict[int, tuple[Hashable, Hashable]] = {}
+        for i in plain:
+            text, number = heat.tokens[i].text_index, numbers[i]
+            if number < 0:
+                found[i] = (None, i)
+                continue
+            start, end = spans[text][number]
+            found[i] = (heat.texts[text][start:end].lower(), (text, number))
+        return found
+    if callable(by):
+        advice = "It takes a token and its map and returns a key, or None to leave the token out."
+        return {i: (called(by, "by", advice, heat.tokens[i], heat), i) for i in plain}
+    return {}
+
+
+def _mean(means: np.ndarray, confidence: float, resamples: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Mean over texts with its percentile interval; NaN for the interval of a single text."""
+    n = len(means)
+    low = high = math.nan
+    if n > 1:
+        # In blocks: one draw of all resamples of a large corpus would not fit into memory.
+        size = max(1, 2**22 // n)
+        drawn = [
+            means[rng.integers(n, size=(min(size, resamples - done), n))].mean(axis=1)
+            for done in range(0, resamples, size)
+        ]
+        tail = (1 - confidence) / 2
+        low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail]).tolist()
+    return {"value": float(means.mean()), "low": low, "high": high, "n": n}
+
+
+def _differences(
+    keys: Sequence[Hashable],
+    values: dict[Hashable, dict[str, list[float]]],
+    groups: Sequence[str],
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, list[float]]:
+    """Difference, p-value and effect size of the two groups at each key."""
+    tests: dict[Hashable, tuple[float, float, float]] = {}
+    for key in dict.fromkeys(keys):
+        one, other = (np.array(values[key].get(name, [])) for name in groups)
+        tests[key] = compared(one, other, resamples, rng)
+    names = ("difference", "p_value", "effect_size")
+    return {name: [tests[key][i] for key in keys] for i, name in enumerate(names)}
+
+
+def compared(
+    one: np.ndarray, other: np.ndarray, resamples: int, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """Difference of means, p-value of a two-sided permutation test, Cohen's d; NaN where a group is too small."""
+    if not len(one) or not len(other):
+        return math.nan, math.nan, math.nan
+    difference = float(one.mean() - other.mean())
+    pooled = np.concatenate([one, other])
+    if len(pooled) < 3:
+        return difference, math.nan, math.nan
+    extreme = 0
+    for _ in range(resamples):
+        shuffled = rng.permutation(pooled)
+        change = shuffled[: len(one)].mean() - shuffled[len(one) :].mean()
+        extreme += abs(change) >= abs(difference) * (1 - 1e-12)
+    variance = sum(((part - part.mean()) ** 2).sum() for part in (one, other)) / (len(pooled) - 2)
+    effect = difference / math.sqrt(variance) if variance > 0 else math.nan
+    return difference, (extreme + 1) / (resamples + 1), effect

@@ -1,0 +1,145 @@
+"""The words that every renderer of a map shares: legends, units, notes and the lines of a summary.
+
+Figures, pages, LaTeX, terminals and notebooks differ in how they draw; they say the same in the same words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hf_saliency.errors import Unit
+
+if TYPE_CHECKING:
+    from hf_saliency.maps.fields import TargetRow
+    from hf_saliency.maps.reduction import Normalization
+    from hf_saliency.maps.saliency_map import SaliencyMap
+
+UNIT_NAMES: dict[Unit, str] = {
+    "logit": "logit",
+    "log_prob": "log-probability (nats)",
+    "prob": "probability",
+    "value": "value",
+}
+PERCENT_OF_LARGEST = "% of the target's largest"
+"""The legend of renderers that print scores as percentages of their row's largest magnitude."""
+
+_MINUS = "\N{MINUS SIGN}"
+_WIDTH = 80
+
+
+def method_name(method: str) -> str:
+    """The name of a method as it is printed: ``"input × gradient"``."""
+    return method.replace("_x_", " × ").replace("_", " ")
+
+
+def scale_label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool) -> str:
+    """What the colours of some maps mean: method, unit and scaling."""
+    methods = {heat.method for heat in maps}
+    name = method_name(methods.pop()) if len(methods) == 1 else "attribution"
+    units = sorted({UNIT_NAMES[target.unit] for heat in maps for target in heat.targets})
+    label = f"{name} of the {' or '.join(units)}"
+    scaling = scaling_words(
+        normalize, signed, several=len(maps) > 1 or any(len(heat.targets) > 1 for heat in maps)
+    )
+    return f"{label}, {scaling}" if scaling else label
+
+
+def scaling_words(normalize: Normalization, signed: bool, several: bool = False) -> str:
+    """How scores were scaled, such as ``"scaled to max |score| of each row"``; empty for raw scores."""
+    score = "|score|" if signed else "score"
+    if normalize == "none":
+        return ""
+    return (
+        f"scaled to {'max' if normalize == 'row_max' else 'total'} {score}{' of each row' if several else ''}"
+    )
+
+
+def target_name(target: TargetRow) -> str:
+    """The label of a target, with what it is contrasted with: ``"tea − coffee"``."""
+    return target.label if target.against is None else f"{target.label} {_MINUS} {target.against}"
+
+
+def target_facts(target: TargetRow) -> str:
+    """``"masked, logit 8.10"``: the unit's short name, and no score where it is not known."""
+    score = "" if math.isnan(target.score) else f"{target.unit} {decimals(target.score)}"
+    return ", ".join(part for part in ("masked" if target.masked else "", score) if part)
+
+
+def decimals(value: float, digits: int = 2) -> str:
+    """A number with a minus sign instead of a hyphen."""
+    return f"{value:.{digits}f}".replace("-", _MINUS)
+
+
+def strongest(
+    labels: Sequence[str], strengths: np.ndarray, target: TargetRow, count: int
+) -> list[tuple[int, str, float]]:
+    """Column, label and strength of the tokens of largest magnitude, without the target's own and without zeros."""
+    order = np.argsort(-np.abs(np.nan_to_num(strengths)), kind="stable").tolist()
+    chosen = [
+        i for i in order if i not in target.positions and np.isfinite(strengths[i]) and strengths[i] != 0
+    ]
+    return [(i, labels[i], float(strengths[i])) for i in chosen[:count]]
+
+
+def incomplete_words(heat: SaliencyMap, row: int) -> str:
+    """``"does not add up: misses 4.1 by 1303"`` for a row that fails its completeness check, otherwise empty."""
+    sums, delta = heat.missed_sums, heat.convergence_delta
+    if sums is None or delta is None or math.isnan(sums[row]):
+        return ""
+    return f"does not add up: misses {_amount(sums[row])} by {_amount(delta[row])}"
+
+
+def incomplete_note(heat: SaliencyMap) -> str:
+    """The same for a whole map: the worst row, and how many fail where there are several targets."""
+    rows = heat.incomplete
+    if not rows or heat.convergence_delta is None:
+        return ""
+    worst = max(rows, key=lambda row: abs(np.nan_to_num(heat.convergence_delta[row], nan=np.inf)))  # type: ignore[index]
+    if len(heat.targets) == 1:
+        return incomplete_words(heat, worst)
+    words = incomplete_words(heat, worst).removeprefix("does not add up: ")
+    return f"{len(rows)} of {len(heat.targets)} targets do not add up; {heat.targets[worst].label!r} {words}"
+
+
+def _amount(value: float) -> str:
+    """Two digits at least, and whole numbers from a hundred on."""
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
+    return text.replace("-", _MINUS)
+
+
+def summary(heat: SaliencyMap) -> str:
+    """Shape, text, method, targets and model of a map, in lines of at most 80 characters."""
+    units = " ".join(sorted({target.unit for target in heat.targets})) or "no unit"
+    sign = "signed" if heat.signed else "unsigned"
+    shape = f"{_count(len(heat.targets), 'target')} x {_count(len(heat.tokens), 'token')}"
+    details = ", ".join(f"{key}={value!r}" for key, value in heat.arguments.items())
+    lines = [
+        f"SaliencyMap: {shape}, {units}, {sign} {heat.scores.dtype}",
+        f"  text     {' | '.join(map(repr, heat.texts))}",
+        f"  targets  {', '.join(repr(target.label) for target in heat.targets[:20]) or 'none'}",
+        f"  method   {heat.method}({details})",
+    ]
+    bad = int(np.sum(~np.isfinite(heat.scores)))
+    if bad:
+        lines.append(f"  scores   {bad} of {heat.scores.size} not finite")
+    if heat.convergence_delta is not None and heat.convergence_delta.size:
+        lines.append(f"  delta    {np.abs(heat.convergence_delta).max():.2e} (largest of a row)")
+    note = incomplete_note(heat)
+    if note:
+        lines.append(f"  warning  {note}")
+    if "model" in heat.provenance:
+        lines.append(f"  model    {heat.provenance['model']}")
+    return "\n".join(_short(line) for line in lines)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _short(line: str) -> str:
+    line = " ".join(line.splitlines())
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..."
