@@ -1,24 +1,32 @@
-"""A model and tokenizer by name, for the command line."""
+"""Pretrained: a model and its tokenizer by name or folder."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.tasks import Task
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, described, one_of
 
 _WRITING = (tasks.SEQ2SEQ, tasks.MASKED, tasks.CAUSAL)  # what a model is for that says nothing of a head
 
 
 def load(
-    name: str, heads: Sequence[Task] = (), *, quiet: bool = False, debug: bool = False
+    name: str,
+    heads: Sequence[Task] = (),
+    *,
+    quiet: bool = False,
+    debug: bool = False,
+    dtype: object = "float32",
+    other: str = "--model",
+    **options: Any,
 ) -> tuple[Any, Any]:
-    """A model of the user's, in float32, and its tokenizer.
+    """A model of the user's and its tokenizer.
 
     The head is the one that the configuration names, by ``tasks.PRECEDENCE``. A configuration that names none gets
     one that is asked for, if the weights of it are there.
@@ -34,6 +42,12 @@ def load(
         Show no progress.
     debug
         Show what the hub's client reports.
+    dtype
+        How the weights are loaded.
+    other
+        What an error calls the name, as the user gave it.
+    **options
+        For ``from_pretrained`` of the model; ``revision`` and ``trust_remote_code`` for the tokenizer as well.
 
     Returns
     -------
@@ -50,32 +64,71 @@ def load(
     from transformers.utils.logging import disable_progress_bar
 
     there = Path(name).is_dir()
+    if not there and (name.startswith((".", "~", os.sep)) or name.endswith(os.sep)):
+        raise SaliencyError(
+            f"there is no folder {name!r}: give the folder of a model, or its name on the hub."
+        )
+    options.setdefault("trust_remote_code", False)  # otherwise transformers asks at the terminal
+    shared = {key: options[key] for key in ("revision", "trust_remote_code") if key in options}
     if quiet or there:
         disable_progress_bar()  # type: ignore[no-untyped-call]
     if not debug:
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it reports each of its retries
     try:
-        config = transformers.AutoConfig.from_pretrained(name)
-        task, own = _task(config, name, heads)
+        config = transformers.AutoConfig.from_pretrained(name, **shared)
+        task, own = _task(config, name, heads, other)
         auto = getattr(transformers, task.auto_class)
         with _quiet(not own and not debug):  # what is missing is an error then, not a report
-            model, report = auto.from_pretrained(name, dtype="float32", output_loading_info=True)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+            model, report = auto.from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **shared)
     except SaliencyError:
         raise
     except (OSError, ValueError, ImportError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
         if isinstance(error.__cause__ or error.__context__, LocalEntryNotFoundError):
             reason = "the Hugging Face hub cannot be reached (offline?), and the cache does not hold it."
-        hint = "" if there else " Give the folder of a model, --model ./folder, or its name on the hub."
+        if "trust_remote_code" in str(error):
+            reason = (
+                "it holds Python code of its own, which runs on loading and is not trusted by default: read it, then "
+                "pass trust_remote_code=True to Explainer.from_pretrained."
+            )
+        hint = "" if there else f" Give the folder of a model, {other} ./folder, or its name on the hub."
         raise SaliencyError(f"cannot load {name!r} as a text model: {reason}{hint}") from error
     missing = sorted(one for one in report["missing_keys"] if "pooler" not in one)
     if missing and not own:
         raise SaliencyError(
             f"{name!r} names no head, and has no weights ({', '.join(missing[:3])}) for one that {task.name}: give "
-            "another --model."
+            f"another {other}."
         )
     return (model.base_model if tasks.ENCODING in heads else model), tokenizer
+
+
+def from_pretrained(
+    name_or_path: str | os.PathLike[str],
+    task: str | None = None,
+    device: str = "auto",
+    dtype: object = "float32",
+    revision: str | None = None,
+    **options: Any,
+) -> tuple[Any, Any]:
+    """A model on a device, and its tokenizer; see :meth:`hf_saliency.Explainer.from_pretrained`."""
+    import torch
+
+    if task is not None:
+        one_of(task, tasks.PIPELINES, "task")
+    heads = () if task is None else (tasks.PIPELINES[task],)
+    if revision is not None:
+        options["revision"] = revision
+    model, tokenizer = load(os.fspath(name_or_path), heads, dtype=dtype, other="name", **options)
+    # accelerate and quantised weights say where they are.
+    if "device_map" not in options and getattr(model, "hf_quantizer", None) is None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            model.to(device)
+        except (AssertionError, RuntimeError) as error:
+            raise SaliencyError(f"cannot use the device {device!r}: {described(error)}") from error
+    return model, tokenizer
 
 
 @contextlib.contextmanager
@@ -92,7 +145,7 @@ def _quiet(wanted: bool) -> Iterator[None]:
         log.set_verbosity(before)
 
 
-def _task(config: Any, name: str, heads: Sequence[Task]) -> tuple[Task, bool]:
+def _task(config: Any, name: str, heads: Sequence[Task], other: str) -> tuple[Task, bool]:
     """What the model is loaded for, and whether its configuration says so."""
     architecture = next(iter(config.architectures or []), "")
     own = tasks.tasks_of(architecture)
@@ -101,12 +154,13 @@ def _task(config: Any, name: str, heads: Sequence[Task]) -> tuple[Task, bool]:
     if own and own[0] is not tasks.ENCODING:
         raise SaliencyError(
             f"{name!r} is a {architecture}, which {own[0].name}, and this target needs a model that {heads[0].name}: "
-            "leave --target out for what this one does, or give another --model."
+            f"leave {'--target' if other == '--model' else 'task='} out for what this one does, or give another "
+            f"{other}."
         )
     for task in heads or _WRITING:
         if tasks.is_listed(task, config.model_type):
             return task, False
     raise SaliencyError(
         f"transformers has no {config.model_type} model that {' or '.join(task.name for task in heads or _WRITING)}: "
-        "give another --model."
+        f"give another {other}."
     )

@@ -93,6 +93,22 @@ PRECEDENCE = (
     TEXT_ENCODING,
 )
 
+# What transformers' pipelines call them.
+PIPELINES = {
+    "fill-mask": MASKED,
+    "text-generation": CAUSAL,
+    "text2text-generation": SEQ2SEQ,
+    "summarization": SEQ2SEQ,
+    "translation": SEQ2SEQ,
+    "text-classification": CLASSIFICATION,
+    "sentiment-analysis": CLASSIFICATION,
+    "token-classification": TOKENS,
+    "ner": TOKENS,
+    "question-answering": ANSWERS,
+    "multiple-choice": CHOICE,
+    "feature-extraction": ENCODING,
+}
+
 
 @functools.cache
 def _classes(task: Task) -> frozenset[str]:

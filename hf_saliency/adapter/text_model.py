@@ -158,6 +158,9 @@ class TextModel:
         embedding: nn.Module | None = None,
         inputs: Mapping[str, Any] | None = None,
     ) -> None:
+        if type(model).__module__.startswith("transformers.pipelines."):
+            pipeline: Any = model
+            model, tokenizer = pipeline.model, tokenizer or pipeline.tokenizer
         model = unwrapped(model)
         self.sentences = SentenceModel.of(model)
         if tokenizer is None and self.sentences is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.guards import HeldInterrupts
+from hf_saliency.adapter.pretrained import from_pretrained
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.adapter.weights import fingerprint
 from hf_saliency.attribution.registry import as_method
@@ -95,6 +97,60 @@ class Explainer:
         device = self.text_model.streams[0].device.type
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"])
         self.progress = progress
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        task: str | None = None,
+        device: str = "auto",
+        dtype: Any = "float32",
+        revision: str | None = None,
+        **options: Any,
+    ) -> Explainer:
+        """Load a model and its tokenizer, and explain it.
+
+        Parameters
+        ----------
+        name_or_path
+            The folder of a model, which needs no network, or its name on the Hugging Face hub.
+        task
+            What to load it for, as ``transformers.pipeline`` calls it, such as ``"fill-mask"``; by default the head
+            that its configuration names.
+        device
+            Where to put it; ``"auto"`` takes a GPU if there is one.
+        dtype
+            How the weights are loaded. Explanations in half precision are coarse.
+        revision
+            A branch, a tag or a commit on the hub.
+        **options
+            Arguments of :class:`Explainer`, such as ``batch_tokens``; all others go to the model's ``from_pretrained``:
+            ``device_map``, ``quantization_config``, ``attn_implementation``, ``trust_remote_code`` (off by default).
+
+        Returns
+        -------
+        Explainer
+
+        Raises
+        ------
+        SaliencyError
+            If they cannot be loaded, or the model's head is for another task.
+
+        Examples
+        --------
+        >>> import pathlib, hf_saliency as hs
+        >>> folder = pathlib.Path(hs.__file__).parent / "demo"
+        >>> explainer = hs.Explainer.from_pretrained(folder, task="fill-mask", device="cpu")
+        >>> explainer("She drank hot tea.", target=hs.MaskedToken("tea")).targets[0].label
+        'tea'
+        """
+        own = {
+            name: options.pop(name)
+            for name in ("embedding", "inputs", "batch_tokens", "progress")
+            if name in options
+        }
+        model, tokenizer = from_pretrained(name_or_path, task, device, dtype, revision, **options)
+        return cls(model, tokenizer, **own)
 
     @overload  # a string is a sequence of strings, too: the first that fits counts
     def __call__(  # type: ignore[overload-overlap]

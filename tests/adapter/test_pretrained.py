@@ -1,0 +1,80 @@
+"""Pretrained: a model by name or folder, for a task, on a device; pipelines; and errors that name the call."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+import transformers
+
+import hf_saliency as hs
+
+TEXT = "the cat sat on a mat"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    model, tokenizer = tiny.masked_lm("bert")
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_gives_what_its_model_and_tokenizer_give(folder: Path) -> None:
+    explainer = hs.Explainer.from_pretrained(folder, dtype="float64", device="cpu", batch_tokens=64)
+    assert explainer.batch_tokens == 64
+    expected = hs.Explainer(*tiny.masked_lm("bert"))(TEXT)
+    np.testing.assert_allclose(explainer(TEXT).scores, expected.scores, rtol=1e-10)
+    assert explainer(TEXT).provenance["weights"] == expected.provenance["weights"]
+
+
+def test_by_default_weights_are_in_float32(folder: Path) -> None:
+    assert next(hs.Explainer.from_pretrained(folder).text_model.model.parameters()).dtype == torch.float32
+
+
+def test_half_precision_and_a_device_map(folder: Path) -> None:
+    half = hs.Explainer.from_pretrained(folder, dtype=torch.float16, device="cpu")(TEXT)
+    mapped = hs.Explainer.from_pretrained(folder, dtype="float64", device_map="cpu")(TEXT)
+    assert np.corrcoef(half.scores.ravel(), mapped.scores.ravel())[0, 1] > 0.999
+
+
+def test_a_task_takes_its_head(folder: Path) -> None:
+    model = hs.Explainer.from_pretrained(folder, task="feature-extraction", device="cpu").text_model.model
+    assert type(model).__name__ == "BertModel"
+    with pytest.raises(hs.SaliencyError, match="is a BertForMaskedLM, which fills masks.*leave task= out"):
+        hs.Explainer.from_pretrained(folder, task="text-classification")
+    with pytest.raises(hs.SaliencyError, match="task='fill-masks': choose one of .*did you mean 'fill-mask'"):
+        hs.Explainer.from_pretrained(folder, task="fill-masks")
+
+
+def test_a_folder_that_is_not_there() -> None:
+    with pytest.raises(hs.SaliencyError, match=r"there is no folder '\./nothing'"):
+        hs.Explainer.from_pretrained("./nothing")
+
+
+def test_code_of_a_model_is_not_run(folder: Path) -> None:
+    (folder / "own.py").write_text("raise SystemExit('it ran')")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.Config", "AutoModelForMaskedLM": "own.Model"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(hs.SaliencyError, match="holds Python code of its own.*trust_remote_code=True"):
+        hs.Explainer.from_pretrained(folder)
+
+
+def test_a_pipeline(folder: Path) -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline: Any = transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer)
+    np.testing.assert_array_equal(
+        hs.Explainer(pipeline)(TEXT).scores, hs.Explainer(model, tokenizer)(TEXT).scores
+    )
