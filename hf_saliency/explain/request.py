@@ -17,6 +17,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.result import saliency_map
 from hf_saliency.explain.run import explain_rows
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.score.products import Products
 from hf_saliency.targets.target import Row, Target
 
 
@@ -53,6 +54,7 @@ class Request:
     overflow: Overflow
     batch_tokens: int
     provenance: Mapping[str, str]
+    products: Products
 
     def job(self, text: Any) -> Job:
         """A text as the model reads it, and its rows; refuses a text that the target or the model cannot take."""
@@ -62,7 +64,8 @@ class Request:
     def maps(self, jobs: Sequence[Job], *, progress: bool) -> list[SaliencyMap]:
         """The map of each text, in order; rows of similar length share a batch, whatever text they are of."""
         rows = [row for job in jobs for row in job.rows]
-        with HeldInterrupts(), torch.inference_mode(False):  # autograd cannot save tensors of inference mode
+        # Autograd cannot save tensors of inference mode.
+        with HeldInterrupts(), torch.inference_mode(False), self.products.entered():
             results = explain_rows(
                 self.model,
                 self.target,

@@ -17,6 +17,7 @@ from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.streams import Stream
 from hf_saliency.adapter.text_model import batch_inputs
 from hf_saliency.errors import out_of_memory
+from hf_saliency.score.products import Products
 from hf_saliency.targets.readout import READOUT_TENSORS, Readout
 
 
@@ -237,6 +238,8 @@ class Score(nn.Module):
         How many tokens, padding included, share a pass. A call with more rows is done in pieces whose gradients
         are taken at once, so that memory does not grow with the copies of a row that a method asks for; first
         derivatives only. None for no limit.
+    products
+        Which matrix products of a call go to oneDNN; by default none.
     """
 
     def __init__(
@@ -250,6 +253,7 @@ class Score(nn.Module):
         constants: Mapping[str, Any] | None = None,
         top_k: int = 3,
         batch_tokens: int | None = None,
+        products: Products | None = None,
     ) -> None:
         super().__init__()
         self._model = (model,)
@@ -261,16 +265,18 @@ class Score(nn.Module):
         self.top_k = top_k
         self.batch_tokens = batch_tokens
         self.__signature__ = _SIGNATURE  # Captum looks at it in every call
+        self.products = products or Products()
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
         self.batched_derivatives = True  # of all operations of the model, until one is found that has none
         self._projects_all = False
 
     def forward(self, *arguments: Any) -> Float[Tensor, " rows"]:
         """The score of each row; see the class."""
-        embeds, tensors, sinks = self._split(arguments)
-        if self.readout.mask_id is not None:
-            return self._in_turn(embeds, tensors, sinks)
-        return self._in_pieces(embeds, tensors, sinks)
+        with self.products.entered():
+            embeds, tensors, sinks = self._split(arguments)
+            if self.readout.mask_id is not None:
+                return self._in_turn(embeds, tensors, sinks)
+            return self._in_pieces(embeds, tensors, sinks)
 
     def shared_pass(
         self, text: Int[Tensor, " rows"], first: Int[Tensor, " texts"], *arguments: Any

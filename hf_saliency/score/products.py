@@ -1,0 +1,272 @@
+"""Products: float32 matrix products on a CPU through oneDNN, where that is faster than PyTorch's default.
+
+PyTorch multiplies float32 matrices on x86 through MKL, which uses half of what some processors of AMD can do. Its
+wheels contain oneDNN as well. No public setting sends plain float32 products there: ``torch.backends.mkldnn`` and
+``torch.set_float32_matmul_precision`` do so only together with a lower precision (bfloat16 or TF32), and
+``torch.utils.mkldnn`` converts the modules of a model, which then have no gradients in float32. So a dispatch mode
+hands these products to the operator that PyTorch's own compiler uses, which computes in true float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hf_saliency.errors import SaliencyError
+
+VARIABLE = "HF_SALIENCY_FAST_PRODUCTS"
+
+# (rows, inner, columns) of the products that are timed; a larger product is taken for the largest of them.
+SIZES = ((16, 256, 256), (64, 512, 512), (64, 768, 768))
+FASTER = 1.15  # by so much at least, since a mode costs some time as well
+NARROW = 256  # a model whose matrices are all narrower spends its time elsewhere
+ROWS = 16  # with fewer rows a product reads its matrix once and computes next to nothing
+
+_mm = torch.ops.aten.mm.default
+_addmm = torch.ops.aten.addmm.default
+
+
+@dataclass(frozen=True)
+class Products:
+    """Which products go to oneDNN.
+
+    Parameters
+    ----------
+    least
+        For a second matrix that is stored as it is (False) or transposed (True), how many multiplications a product
+        has at least; no entry for none.
+    """
+
+    least: Mapping[bool, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: nn.Module, choice: bool | None = None) -> Products:
+        """What pays for a model in this process.
+
+        Parameters
+        ----------
+        model
+            The model.
+        choice
+            True for every product that oneDNN can take; False for none; None for what a calibration finds faster.
+
+        Returns
+        -------
+        Products
+        """
+        if choice is False or not _available():
+            return cls()
+        if choice:
+            return cls({False: 0, True: 0})
+        wide = any(
+            isinstance(weight := getattr(module, "weight", None), Tensor)
+            and not isinstance(module, nn.Embedding)
+            and weight.dim() == 2
+            and _plain(weight)
+            and min(weight.shape) >= NARROW
+            for module in model.modules()
+        )
+        return cls(_faster(calibration(torch.get_num_threads()))) if wide else cls()
+
+    def __bool__(self) -> bool:
+        return bool(self.least)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Products go to oneDNN in here, in this thread and in the backward passes that it starts."""
+        if not self.least or getattr(_active, "value", False):
+            yield
+            return
+        _active.value = True
+        try:
+            with _OneDNN(self.least):
+                yield
+        finally:
+            _active.value = False
+
+
+_active = threading.local()
+
+
+class _OneDNN(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Takes the products of plain float32 matrices; leaves everything else alone."""
+
+    def __init__(self, least: Mapping[bool, int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.least = least
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Compiled parts of a model run as they are."""
+        return True
+
+    def __torch_dispatch__(self, func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None) -> Any:
+        """One operation: a product through oneDNN, or anything as it was meant."""
+        if func is _mm or func is _addmm:
+            product = None if kwargs else self._product(*args)
+            if product is not None:
+                return product
+        return func(*args, **(kwargs or {}))
+
+    def _product(self, *operands: Tensor) -> Tensor | None:
+        """The product, or None where oneDNN does not take it."""
+        left, right = operands[-2:]
+        bias = operands[0] if len(operands) == 3 else None
+        if not all(map(_plain, operands)) or not left.is_contiguous():
+            return None
+        rows, inner = left.shape
+        columns = right.shape[1]
+        transposed = not right.is_contiguous()
+        if transposed and not right.t().is_contiguous():
+            return None
+        if bias is not None and (tuple(bias.shape) != (columns,) or not bias.is_contiguous()):
+            return None
+        least = self.least.get(transposed)
+        if least is None or not rows * inner * columns or (least and rows < ROWS):
+            return None
+        if rows * inner * columns < least:
+            return None
+        try:
+            return _linear(left, right, bias)
+        except RuntimeError:
+            return None  # the default product says what is wrong, if anything is
+
+
+def _plain(tensor: Tensor) -> bool:
+    """A dense float32 tensor of a CPU: no subclass, whose products may mean something else."""
+    return (
+        type(tensor) in (Tensor, nn.Parameter)
+        and tensor.dtype is torch.float32
+        and tensor.device.type == "cpu"
+        and tensor.layout is torch.strided
+        and not tensor.is_neg()
+    )
+
+
+def _linear(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(left, right.t(), bias, "none", [], "")
+    return product
+
+
+def switch(choice: bool | None) -> bool | None:
+    """The choice, or what the environment says in the place of None.
+
+    Parameters
+    ----------
+    choice
+        As for :meth:`Products.of`.
+
+    Returns
+    -------
+    bool or None
+
+    Raises
+    ------
+    SaliencyError
+        If the choice or the variable ``HF_SALIENCY_FAST_PRODUCTS`` is something else.
+    """
+    if choice is not None and not isinstance(choice, bool):
+        raise SaliencyError(
+            f"fast_products={choice!r}: give True, False, or None for what is faster on this processor."
+        )
+    said = os.environ.get(VARIABLE, "").strip()
+    if choice is not None or not said:
+        return choice
+    if said not in ("0", "1"):
+        raise SaliencyError(f"{VARIABLE}={said!r} in the environment: set it to 0 or 1, or leave it out.")
+    return said == "1"
+
+
+def _available() -> bool:
+    """Whether oneDNN is there, is switched on, and computes float32 products in float32."""
+    backend = torch.backends.mkldnn
+    available = backend.is_available() and backend.enabled  # type: ignore[no-untyped-call]
+    if not (available and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+        return False
+    precision = getattr(getattr(backend, "matmul", None), "fp32_precision", "none")
+    return torch.get_float32_matmul_precision() == "highest" and precision in ("none", "ieee")
+
+
+_calibrating = threading.Lock()
+
+# The time of this thread alone, which other work on the machine does not lengthen, where it is fine enough.
+_fine = time.get_clock_info("thread_time").resolution <= 1e-6
+_clock = time.thread_time if _fine else time.perf_counter
+
+
+def calibration(threads: int) -> Mapping[tuple[int, bool], float]:
+    """How many times faster oneDNN is, measured once a process for each number of threads.
+
+    Parameters
+    ----------
+    threads
+        How many threads a product has.
+
+    Returns
+    -------
+    Mapping
+        From (multiplications, whether the second matrix is stored transposed) to the time of PyTorch's default
+        product over that of oneDNN; 0 where oneDNN's result is another one.
+    """
+    with _calibrating:
+        return _calibration(threads)
+
+
+@functools.cache
+def _calibration(threads: int) -> Mapping[tuple[int, bool], float]:
+    with torch.no_grad(), torch.inference_mode(False):
+        return {
+            (rows * inner * columns, transposed): _ratio(rows, inner, columns, transposed)
+            for rows, inner, columns in SIZES
+            for transposed in (False, True)
+        }
+
+
+def _ratio(rows: int, inner: int, columns: int, transposed: bool) -> float:
+    generator = torch.Generator().manual_seed(0)  # the user's own goes on as it was
+    left = torch.randn(rows, inner, generator=generator)
+    right = torch.randn(inner, columns, generator=generator)
+    if transposed:
+        right = right.t().contiguous().t()
+    exact = left[:4].double() @ right.double()
+    try:
+        fast = _linear(left, right)
+    except RuntimeError:
+        return 0.0
+    if bool((fast[:4] - exact).abs().max() > 1e-5 * exact.abs().max()):
+        return 0.0
+    torch.mm(left, right)
+    times: list[tuple[float, float]] = []
+    while len(times) < 4:
+        times.append((_seconds(torch.mm, left, right), _seconds(_linear, left, right)))
+        if times[-1][0] < 0.8 * times[-1][1]:
+            break
+    default, fastest = map(min, zip(*times, strict=True))
+    return float(default / fastest)
+
+
+def _seconds(product: Callable[[Tensor, Tensor], Tensor], left: Tensor, right: Tensor) -> float:
+    start = _clock()
+    product(left, right)
+    return _clock() - start
+
+
+def _faster(ratios: Mapping[tuple[int, bool], float]) -> dict[bool, int]:
+    """For each storage, the smallest size from which on every larger one is faster, too."""
+    least: dict[bool, int] = {}
+    for size, transposed in sorted(ratios, reverse=True):
+        previous = least.get(transposed)
+        larger = [other for other, kind in ratios if kind == transposed and other > size]
+        if ratios[size, transposed] >= FASTER and previous == (min(larger) if larger else None):
+            least[transposed] = size
+    return least
