@@ -112,8 +112,6 @@ def from_pretrained(
     **options: Any,
 ) -> tuple[Any, Any]:
     """A model on a device, and its tokenizer; see :meth:`hf_saliency.Explainer.from_pretrained`."""
-    import torch
-
     if task is not None:
         one_of(task, tasks.PIPELINES, "task")
     heads = () if task is None else (tasks.PIPELINES[task],)
@@ -123,12 +121,20 @@ def from_pretrained(
     # accelerate and quantised weights say where they are.
     if "device_map" not in options and getattr(model, "hf_quantizer", None) is None:
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = devices()[0]
         try:
             model.to(device)
         except (AssertionError, RuntimeError) as error:
             raise SaliencyError(f"cannot use the device {device!r}: {described(error)}") from error
     return model, tokenizer
+
+
+def devices() -> list[str]:
+    """The devices that a model can run on; "auto" takes the first."""
+    import torch
+
+    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [*cuda, "cpu", *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The command line: ``hf-saliency explain``, ``demo``, ``info``, ``show`` and ``redraw``.
+"""The command line: ``hf-saliency explain``, ``demo``, ``info``, ``show``, ``redraw``, ``doctor`` and ``models``.
 
 Torch, Transformers, Captum and Matplotlib are imported by a command once its options are known to be right,
 so that help and usage errors come at once.
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 import hf_saliency as hs
 from hf_saliency.cli.demo import SENTENCE, demo_files, demo_log
+from hf_saliency.cli.doctor import doctor, models
 from hf_saliency.cli.explain import explain
 from hf_saliency.cli.inputs import UsageError, explainer_of
 from hf_saliency.cli.options import Debug, Quiet
@@ -100,6 +101,8 @@ def demo(
 app.command()(info)
 app.command()(show)
 app.command()(redraw)
+app.command()(doctor)
+app.command()(models)
 
 
 def _echo(lines: Sequence[str]) -> None:

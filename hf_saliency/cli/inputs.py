@@ -27,6 +27,8 @@ def explainer_of(
     debug: bool = False,
 ) -> hs.Explainer:
     """The explainer of a model by name, or of the bundled model, with the head that a kind of target needs."""
+    from hf_saliency.adapter.pretrained import devices, load
+
     heads = kinds()[kind].heads() if kind else ()
     model: Any
     if name is None:
@@ -39,12 +41,10 @@ def explainer_of(
         model, tokenizer = hs.load_demo()
         model = model.base_model if tasks.ENCODING in heads else model
     else:
-        from hf_saliency.adapter.pretrained import load
-
         model, tokenizer = load(name, heads, quiet=quiet, debug=debug)
     try:
         convert = {"float32": "float", "float16": "half", "float64": "double"}.get(dtype, dtype)
-        model = getattr(model, convert)().to(device)
+        model = getattr(model, convert)().to(devices()[0] if device == "auto" else device)
     except (AssertionError, RuntimeError) as error:
         raise SaliencyError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
     return hs.Explainer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -68,7 +69,7 @@ def maps(*paths: str) -> list[hs.SaliencyMap]:
     [
         ["--version"],
         ["--help"],
-        *([name, "--help"] for name in ("explain", "demo", "info", "show", "redraw")),
+        *([name, "--help"] for name in ("explain", "demo", "info", "show", "redraw", "doctor", "models")),
     ],
 )
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
@@ -340,6 +341,41 @@ def test_more_formats() -> None:
     assert "\\pgftext" in Path("a.pgf").read_text("utf-8")
     assert "\\hsFrame" in Path("a.tex").read_text("utf-8")
     assert Path("a.csv").read_text("utf-8").startswith("map,method,target,")
+
+
+def test_doctor() -> None:
+    result = invoke("doctor")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"hf-saliency {hs.__version__}, Python 3.")
+    assert any(line.startswith("devices ") and "cpu" in line for line in lines)
+    assert any(line.startswith("fonts     Latin: ") and "none" not in line for line in lines)
+    assert any(line.startswith("extra     surrogate: scikit-learn ") for line in lines)
+
+
+def test_models() -> None:
+    lines = invoke("models").stdout.splitlines()
+    assert lines[1:4] == [
+        "task      fills masks",
+        "default   --target masked",
+        "also      pseudo-log-likelihood, span, unmasked",
+    ]
+    limit = hs.Explainer(*hs.load_demo()).text_model.max_tokens
+    assert lines[4] == f"limit     {limit} tokens"
+    assert "there is no folder './nothing'" in failure("models", "./nothing")
+
+
+def test_a_shell_completes_names() -> None:
+    environment = {**os.environ, "_HF_SALIENCY_COMPLETE": "complete_bash", "COMP_CWORD": "3"}
+    environment["COMP_WORDS"] = "hf-saliency explain --method gradient_n"
+    code = "from hf_saliency.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["gradient_norm"]
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "hf_saliency", "--version"], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"hf-saliency {hs.__version__}\n", 0)
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
