@@ -287,7 +287,7 @@ def test_usage(arguments: list[str], message: str) -> None:
         ([TEXT, "--against", "unbelievable"], "must be one token of this tokenizer"),
         (["word " * 600], "--overflow truncate"),
         ([TEXT, "--device", "nowhere"], "cannot use the device 'nowhere'"),
-        ([TEXT, "--model", "./nowhere"], "cannot load './nowhere' as a text model: "),
+        ([TEXT, "--model", "./nowhere"], "there is no folder './nowhere'"),
     ],
 )
 def test_errors(arguments: list[str], message: str) -> None:
