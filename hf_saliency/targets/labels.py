@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+
 from hf_saliency.adapter import hooks, tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
@@ -33,6 +35,9 @@ class Label(Target):
         probable label.
     all_labels
         Explain every label, one target each.
+    threshold
+        Explain the labels whose probability is at least this, one target each, the most probable first: for heads
+        whose labels do not exclude each other.
     against
         A label whose score is subtracted (a contrast).
     unit
@@ -41,8 +46,8 @@ class Label(Target):
     Raises
     ------
     SaliencyError
-        For an unknown unit, or if both ``label`` and ``all_labels`` are given. Explaining a text raises it if the
-        model has no such label, with those that it has.
+        For an unknown unit, or if two of ``label``, ``all_labels`` and ``threshold`` are given. Explaining a text
+        raises it if the model has no such label, with those that it has, or if no label reaches the threshold.
 
     Examples
     --------
@@ -63,9 +68,12 @@ class Label(Target):
     all_labels: bool = False
     against: str | int | None = None
     unit: Scale = "logit"
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
+        if self.threshold is not None:
+            self._check_threshold()
         if self.all_labels and self.label is not None:
             raise SaliencyError(f"label={self.label!r} and all_labels=True exclude each other.")
         if isinstance(self.label, (list, tuple)) and not self.label:
@@ -73,9 +81,26 @@ class Label(Target):
         if isinstance(self.label, list):
             object.__setattr__(self, "label", tuple(self.label))
 
+    def _check_threshold(self) -> None:
+        number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)
+        if not number or not 0 < float(self.threshold or 0) < 1:
+            raise SaliencyError(
+                f"threshold={self.threshold!r}: give a probability between 0 and 1, such as 0.5."
+            )
+        if self.all_labels or self.label is not None:
+            other = "all_labels=True" if self.all_labels else f"label={self.label!r}"
+            raise SaliencyError(
+                f"threshold={self.threshold!r} and {other} exclude each other: give one of them."
+            )
+
     def check(self, model: TextModel) -> None:
         super().check(model)
         _check_number(model, self)
+        if self.threshold is not None and _regression(model):
+            raise SaliencyError(
+                f"{type(model.model).__name__} predicts a number, which has no probability: give Label() without "
+                "threshold=."
+            )
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         return text_or_pair(given, self, model, overflow)
@@ -90,12 +115,31 @@ class Label(Target):
                 raise SaliencyError(
                     f"{type(model.model).__name__} does not name its labels: give their indices, Label([0, 1])."
                 )
+        elif self.threshold is not None:
+            wanted = self._probable(encoding, model)
         elif self.label is None:
             wanted = [0] if _regression(model) else [PREDICTED]
         else:
             wanted = self.label if isinstance(self.label, tuple) else [self.label]
         ids = [i if i == PREDICTED and self.label is None else label_id(i, labels) for i in wanted]
         return [Row(encoding, (LogitRef(int(i), 0, against),)) for i in ids]
+
+    def _probable(self, encoding: Encoding, model: TextModel) -> list[int]:
+        """The labels whose probability reaches the threshold, the most probable first."""
+        readout = self.readout(model)
+        with torch.no_grad():
+            logits = readout.logits(model.run(encoding), {"text": torch.tensor([0])})[0, 0]
+            chances: list[float] = readout.probabilities(logits.float()).tolist()
+        order = sorted(range(len(chances)), key=lambda i: -chances[i])
+        assert self.threshold is not None
+        chosen = [i for i in order if chances[i] >= self.threshold]
+        if not chosen:
+            best = names(model).get(order[0], str(order[0]))
+            raise SaliencyError(
+                f"no label has a probability of at least {self.threshold} in this text; the most probable, {best!r}, "
+                f"has {chances[order[0]]:.2g}: give a lower threshold=, or leave the text out."
+            )
+        return chosen
 
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
         config = model.config

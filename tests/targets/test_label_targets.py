@@ -244,7 +244,30 @@ def test_a_text_without_an_entity_is_numbered() -> None:
         on([TEXT, TEXT], target=hs.TokenLabel(aggregation="entity"))
 
 
+@pytest.mark.parametrize("kind", ["multi_label_classification", None])
+def test_labels_above_a_threshold(kind: Any) -> None:
+    on = hs.Explainer(
+        tiny.of_class("BertForSequenceClassification", num_labels=5, problem_type=kind), tiny.tokenizer()
+    )
+    logits = on.text_model.model(**on.text_model.tokenizer(TEXT, return_tensors="pt")).logits[0].detach()
+    chances = (logits.sigmoid() if kind else logits.softmax(dim=-1)).sort(descending=True)
+    threshold = chances.values[:2].mean().item() if kind is None else chances.values[1:3].mean().item()
+    heat = on(TEXT, target=hs.Label(threshold=threshold))
+    assert [row.class_id for row in heat.targets] == chances.indices[: 2 if kind else 1].tolist()
+    same = on(TEXT, target=hs.Label([row.class_id for row in heat.targets]))
+    np.testing.assert_allclose(heat.scores, same.scores, rtol=1e-10)
+    with pytest.raises(
+        hs.SaliencyError, match=r"no label has a probability of at least 0.9999.*a lower threshold="
+    ):
+        on(TEXT, target=hs.Label(threshold=0.99999))
+
+
 def test_impossible_labels() -> None:
+    for threshold in (0, 1.5, "half", True):
+        with pytest.raises(hs.SaliencyError, match="give a probability between 0 and 1"):
+            hs.Label(threshold=threshold)  # type: ignore[arg-type]
+    with pytest.raises(hs.SaliencyError, match="threshold=0.5 and label='a' exclude each other"):
+        hs.Label("a", threshold=0.5)
     with pytest.raises(hs.SaliencyError, match=r"label=\[\] is empty"):
         hs.Label([])
     with pytest.raises(hs.SaliencyError, match="exclude each other"):
