@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction
-from hf_saliency.maps import document, fields, interop
+from hf_saliency.maps import document, fields, interop, spans
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.frame import score_columns
 from hf_saliency.maps.reduction import Columns, Normalization, counted_columns, merged, normalized, reduced
