@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from hf_saliency.adapter.pretrained import from_pretrained
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.adapter.weights import fingerprint
 from hf_saliency.attribution.registry import as_method
-from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
+from hf_saliency.errors import SaliencyError, check_keywords, is_one, listed, one_of, whole
 from hf_saliency.explain.masking import checked_keep, masked_scores
 from hf_saliency.explain.request import Request, check_contrast
 from hf_saliency.explain.result import provenance
@@ -38,6 +39,27 @@ if TYPE_CHECKING:
 
 # Rows of a batch share each weight matrix that is read; past this many tokens more of them bring no more speed.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _keywords_checked(function: Callable[P, R]) -> Callable[P, R]:
+    """A method that names the nearest keyword where one does not exist."""
+    names = frozenset(inspect.signature(function).parameters)
+    method: Callable[..., Any] = function
+
+    @functools.wraps(function)
+    def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
+        if not names.issuperset(keywords):
+            name = function.__qualname__.replace(".__init__", "").replace("Explainer.__call__", "explainer")
+            check_keywords(
+                functools.partial(method, None), keywords, name.replace("Explainer.", "explainer.")
+            )
+        return function(*arguments, **keywords)
+
+    return checked
 
 
 class Explainer:
@@ -87,6 +109,7 @@ class Explainer:
     ('grammar', 'education')
     """
 
+    @_keywords_checked
     def __init__(
         self,
         model: nn.Module,
@@ -200,6 +223,7 @@ class Explainer:
         top_k: int = ...,
         overflow: Overflow = ...,
     ) -> Any: ...
+    @_keywords_checked
     def __call__(
         self,
         texts: Any,
@@ -256,6 +280,7 @@ class Explainer:
             maps = request.maps(jobs, progress=self.progress)
         return maps[0] if single else maps
 
+    @_keywords_checked
     def stream(
         self,
         texts: Iterable[Any],

@@ -531,3 +531,27 @@ def test_a_batch_ends_where_its_padding_costs_more_than_another_batch() -> None:
     assert work(10**6) == 64 * 64
     assert work(16) < 1.1 * sum(range(65))
     assert work(0) == sum(range(65))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda bert: hs.Explainer(*bert, batchtokens=8),
+            r"Explainer takes no argument 'batchtokens' \(did you mean 'batch_tokens'\?\): it takes model, tokenizer",
+        ),
+        (
+            lambda bert: hs.Explainer(*bert)(TEXT, targets=None),
+            r"explainer takes .* \(did you mean 'target'\?\)",
+        ),
+        (
+            lambda bert: hs.Explainer(*bert).stream([TEXT], onerror="skip"),
+            r"explainer\.stream takes .* \(did you mean 'on_error'\?\)",
+        ),
+    ],
+)
+def test_an_unknown_keyword_names_the_nearest(
+    bert: tuple[nn.Module, PreTrainedTokenizerFast], call: Any, message: str
+) -> None:
+    with pytest.raises(hs.SaliencyError, match=message):
+        call(bert)
