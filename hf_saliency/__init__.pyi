@@ -21,12 +21,19 @@ from .attribution.named.paths import (
     integrated_gradients as integrated_gradients,
     sequential_integrated_gradients as sequential_integrated_gradients,
 )
+from .attribution.named.relevance import (
+    attn_lrp as attn_lrp,
+    cp_lrp as cp_lrp,
+    gim as gim,
+    ln_freeze as ln_freeze,
+)
 from .attribution.named.removal import (
     leave_one_out as leave_one_out,
     occlusion as occlusion,
     shapley_sampling as shapley_sampling,
 )
 from .attribution.named.surrogates import kernel_shap as kernel_shap, lime as lime
+from .attribution.relevance_gradient import RelevanceGradient as RelevanceGradient
 from .attribution.sequential import SequentialIntegratedGradients as SequentialIntegratedGradients
 from .demo import load_demo as load_demo
 from .errors import SaliencyError as SaliencyError

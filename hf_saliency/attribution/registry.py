@@ -26,6 +26,7 @@ from hf_saliency.attribution.named.paths import (
     integrated_gradients,
     sequential_integrated_gradients,
 )
+from hf_saliency.attribution.named.relevance import attn_lrp, cp_lrp, gim, ln_freeze
 from hf_saliency.attribution.named.removal import leave_one_out, occlusion, shapley_sampling
 from hf_saliency.attribution.named.surrogates import kernel_shap, lime
 from hf_saliency.errors import SaliencyError
@@ -34,6 +35,10 @@ METHODS: dict[str, Callable[..., Method]] = {
     "gradient_norm": gradient_norm,
     "saliency": saliency,
     "input_x_gradient": input_x_gradient,
+    "ln_freeze": ln_freeze,
+    "cp_lrp": cp_lrp,
+    "attn_lrp": attn_lrp,
+    "gim": gim,
     "integrated_gradients": integrated_gradients,
     "sequential_integrated_gradients": sequential_integrated_gradients,
     "discretized_integrated_gradients": discretized_integrated_gradients,

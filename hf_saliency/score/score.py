@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hf_saliency.adapter import guards, hooks
+from hf_saliency.adapter.activations import activation_modules
+from hf_saliency.adapter.attention import attention_modules
 from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.streams import Stream
 from hf_saliency.adapter.text_model import batch_inputs
@@ -330,6 +332,16 @@ class Score(nn.Module):
             self(*embeds, *tensors, sink)
         at = self.names.index("class_id")
         return (*tensors[:at], sink[0].class_ids, *tensors[at + 1 :]), sink[0]
+
+    @property
+    def attention(self) -> tuple[nn.Module, ...]:
+        """The modules of the model that hold attention, for methods with rules of their own there."""
+        return attention_modules(self._model[0])
+
+    @property
+    def activations(self) -> tuple[nn.Module, ...]:
+        """The modules of the model that are one elementwise function each."""
+        return activation_modules(self._model[0])
 
     def same_as(self, other: object) -> bool:
         """Whether another score is the same function of embeddings and rows."""

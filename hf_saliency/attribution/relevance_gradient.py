@@ -1,0 +1,135 @@
+"""RelevanceGradient: gradient times input under the backward rules of relevance propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from captum._utils.common import _format_output
+from captum.attr import GradientAttribution
+from captum.log import log_usage
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hf_saliency.attribution.backward_rules import RULES, RuleName, applied
+from hf_saliency.attribution.float16 import RowScale, gradients_in_range
+from hf_saliency.attribution.gradient_norm import autograd, in_float16
+from hf_saliency.attribution.inputs import embeds_of, usable
+from hf_saliency.errors import one_of
+
+
+class RelevanceGradient(GradientAttribution):  # type: ignore[misc]
+    r"""Layer-wise relevance propagation as gradient times input, in one forward and one backward pass.
+
+    While ``forward_func`` runs, some operations pass on another gradient than their derivative; what reaches the
+    embeddings is multiplied by them. No class is patched: a ``TorchFunctionMode`` sees the operations of this thread.
+
+    ==============  =========================================================================================
+    rules           what is changed
+    ==============  =========================================================================================
+    ``ln_freeze``   the divisor of a layer norm or RMSNorm is a constant (Ali et al., 2022)
+    ``cp_lrp``      and so are attention weights (Ali et al., 2022)
+    ``attn_lrp``    norms as above; an elementwise function passes on the gradient times f(x) / x; each factor of
+                    a product of two values gets half of the gradient, in attention (query and key a quarter, value
+                    a half) and in gates (Achtibat et al., 2024)
+    ``gim``         norms and products as in ``attn_lrp``; attention's softmax is differentiated at temperature 2
+                    (Edin et al., 2025)
+    ==============  =========================================================================================
+
+    Parameters
+    ----------
+    forward_func
+        From embeddings, one tensor a stream, and additional arguments to scores (batch, ...). The parameters of the
+        model in it must not require gradients: a tensor that does counts as a value that depends on the input.
+    rules
+        Which rules.
+    attention
+        The modules in which a softmax is one of attention. By default ``forward_func.attention``, which the score of
+        an explainer has; without it a softmax of four dimensions.
+    activations
+        Modules of one elementwise function each, needed for those that are composed of several operations, such as
+        the tanh approximation of GELU. By default ``forward_func.activations``.
+
+    Raises
+    ------
+    SaliencyError
+        If there are no such rules.
+
+    References
+    ----------
+    Ali, Schnake, Eberle, Montavon, Müller and Wolf, XAI for transformers: better explanations through conservative
+    propagation, 2022, arXiv:2202.07304; Achtibat et al., AttnLRP: attention-aware layer-wise relevance propagation for
+    transformers, 2024, arXiv:2402.05602; Edin et al., GIM: improved interpretability for large language models, 2025,
+    arXiv:2505.17630.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gate = RelevanceGradient(lambda e: (e[..., 0] * e[..., 1]).sum(dim=1))
+    >>> gate.attribute(torch.tensor([[[2.0, 3.0]]]))
+    tensor([[[3., 3.]]])
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Tensor],
+        rules: RuleName = "attn_lrp",
+        *,
+        attention: Sequence[nn.Module] | None = None,
+        activations: Sequence[nn.Module] | None = None,
+    ) -> None:
+        GradientAttribution.__init__(self, forward_func)
+        self.rules = RULES[one_of(rules, tuple(RULES), "rules")]
+        self.attention = getattr(forward_func, "attention", ()) if attention is None else tuple(attention)
+        self.activations = (
+            getattr(forward_func, "activations", ()) if activations is None else tuple(activations)
+        )
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """True: gradients are multiplied by the embeddings."""
+        return True
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+    ) -> Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...]:
+        """Attribute the score to each element of each token.
+
+        Parameters
+        ----------
+        inputs
+            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+        target
+            Which score of each row, in any of Captum's forms; None if there is but one.
+        additional_forward_args
+            What ``forward_func`` takes after the embeddings; a tuple if several.
+
+        Returns
+        -------
+        Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...]
+            As the inputs, in float64 for float64 inputs and otherwise in float32, in the unit of the score.
+
+        Raises
+        ------
+        SaliencyError
+            If the inputs are no embeddings, or the model calls attention that the rules cannot reach.
+        """
+        streams = embeds_of(inputs)
+        with autograd(), applied(self.rules, self.attention, self.activations):
+            leaves = tuple(usable(stream).detach().requires_grad_() for stream in streams)
+            arguments = usable(additional_forward_args)
+            forward = RowScale(self.forward_func, lambda: any(map(in_float16, leaves)))
+            gradients = gradients_in_range(
+                forward, lambda: self.gradient_func(forward, leaves, target, arguments)
+            )
+        pairs = zip(gradients, streams, strict=True)
+        relevance = tuple(gradient * stream.detach().to(gradient) for gradient, stream in pairs)
+        return _format_output(isinstance(inputs, tuple), relevance)  # type: ignore[no-any-return]
+
+    def attribute_future(self) -> NoReturn:
+        """Refused: gradients are computed at once."""
+        raise NotImplementedError("RelevanceGradient returns no futures: call attribute().")
