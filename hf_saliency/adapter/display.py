@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from hf_saliency.maps.spans import signs
@@ -70,11 +70,13 @@ class Spelling:
             if part
         ]
         said = "".join(part.__getstate__().decode() for part in parts)
-        model = getattr(backend, "model", None)
+        model: Any = getattr(backend, "model", None)
         word_piece = type(model).__name__ == "WordPiece"
         in_python = "##" if hasattr(tokenizer, "wordpiece_tokenizer") else ""
         spelling = cls(
-            weakref.proxy(tokenizer),
+            cast(
+                "PreTrainedTokenizerBase", weakref.proxy(tokenizer)
+            ),  # a cached value must not keep its key alive
             byte_level='"ByteLevel"' in said or hasattr(tokenizer, "byte_decoder"),
             marked=_MARK in said or '"Metaspace"' in said or hasattr(tokenizer, "sp_model"),
             prefix=str(model.continuing_subword_prefix) if word_piece else in_python,

@@ -80,7 +80,7 @@ def masked_scores(
 
     shapes = [shape(rows[i], model, readout.layout) for i, _ in variants]
     with torch.no_grad():
-        for _ in sweep(shapes, batch_tokens, model.pads, step):
+        for _ in sweep(shapes, batch_tokens, bool(model.pads), step):
             pass
     return scores
 
@@ -113,6 +113,6 @@ def _frozen_classes(
             refs = tuple(dataclasses.replace(ref, class_id=class_id) for ref, class_id in pairs)
             frozen[i] = dataclasses.replace(rows[i], refs=refs)
 
-    for _ in sweep([shape(row, model, readout.layout) for row in rows], batch_tokens, model.pads, step):
+    for _ in sweep([shape(row, model, readout.layout) for row in rows], batch_tokens, bool(model.pads), step):
         pass
     return frozen
