@@ -11,7 +11,7 @@ from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors, number
-from hf_saliency.render.layout import MASKED, frames_of
+from hf_saliency.render.layout import frames_of
 from hf_saliency.render.marks import Highlight
 from hf_saliency.render.marks.mark import target_items
 from hf_saliency.render.panels import Scales, Which, panels_of
@@ -20,7 +20,7 @@ from hf_saliency.render.tex import escape, unknown_to_pdflatex
 
 _STEPS = 16  # of the legend's bar
 _START = r"""\begingroup
-\setlength{\fboxsep}{0pt}\setlength{\fboxrule}{0.6pt}\setlength{\parindent}{0pt}\setlength{\parskip}{0pt}%
+\setlength{\fboxsep}{0pt}\setlength{\fboxrule}{0.6pt}\setlength{\parindent}{0pt}\setlength{\parskip}{0pt}\raggedright%
 \def\hsBox#1#2{\colorbox[HTML]{#1}{\color{black}\strut#2}}%
 \def\hsFrame#1#2{\fcolorbox[HTML]{000000}{#1}{\color{black}\strut#2}}%
 \def\hsMissing#1#2{\fcolorbox[HTML]{999999}{FFFFFF}{\color{black}\strut#2\textsuperscript{#1}}}%
@@ -187,8 +187,9 @@ def _legend(part: SaliencyMap, colors: Colors) -> str:
     )
     least = escape(number(low)) if colors.signed else "0"
     text = rf"{least} {bar} {escape(number(colors.limit))}\quad {escape(colors.label)}"
-    if MASKED in frames_of([part]):
-        text += r"\quad \hsFrame{FFFFFF}{\phantom{nn}} masked"
+    kinds = frames_of([part])
+    if kinds:  # one frame stands for both, where both occur
+        text += rf"\quad \hsFrame{{FFFFFF}}{{\phantom{{nn}}}} {' or '.join(kinds)}"
     if colors.missing:
         text += rf"\quad {escape(', '.join(colors.missing))}: framed in grey"
     return _small(text)
