@@ -229,5 +229,7 @@ def described(baseline: Any) -> Any:
     if isinstance(baseline, Tensor):
         return f"tensor {tuple(baseline.shape)}"
     if isinstance(baseline, tuple):
-        return [described(one) for one in baseline]
+        return [described(part) for part in baseline]
+    if isinstance(baseline, list):
+        return {"mean over": ["default" if part is None else described(part) for part in baseline]}
     return getattr(baseline, "__name__", type(baseline).__name__)

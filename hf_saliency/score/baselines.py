@@ -232,6 +232,11 @@ class Baseline:
             return cls(given, str(given))
         if callable(given):
             return cls(given, getattr(given, "__name__", type(given).__name__))
+        if isinstance(given, list):
+            raise SaliencyError(
+                f"baseline={given!r}: a list is several baselines, which hs.integrated_gradients and hs.gradient_shap "
+                "take: give one baseline, or a tuple of texts for texts that belong together."
+            )
         shown = f"a {given.dtype} tensor" if isinstance(given, Tensor) else repr(given)
         raise SaliencyError(
             f"baseline={shown}: give hs.mask_embedding, hs.pad_embedding, hs.mean_embedding or hs.zero_embedding, a "

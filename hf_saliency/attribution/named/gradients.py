@@ -124,6 +124,9 @@ def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
 def input_x_gradient(reduction: Reduction = "sum") -> Method:
     """The gradient times the embedding: each token's part of the score's first-order expansion. Signed.
 
+    As evidence for and against a prediction it is hardly better than chance on many transformers; :func:`attn_lrp`
+    costs the same.
+
     Parameters
     ----------
     reduction

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from captum.attr import Attribution, GradientShap, IntegratedGradients
+import torch
+from captum.attr import Attribution, FeatureAblation, GradientShap, IntegratedGradients
 
 from hf_saliency.attribution.adaptive import AdaptiveIntegratedGradients, check_tolerance
 from hf_saliency.attribution.discretized import (
@@ -15,11 +16,12 @@ from hf_saliency.attribution.discretized import (
     check_factor,
     check_strategy,
 )
-from hf_saliency.attribution.inputs import Quadrature, check_quadrature
+from hf_saliency.attribution.inputs import PathAttribution, Quadrature, check_quadrature
 from hf_saliency.attribution.method import Call, Method, described, keeps_sign, named_method
 from hf_saliency.attribution.sequential import SequentialIntegratedGradients
+from hf_saliency.attribution.token_presence import TokenPresence
 from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import Reduction, check_reduction, real, whole
+from hf_saliency.errors import Reduction, SaliencyError, check_reduction, real, whole
 
 # Where gradients do not add up, as on many decoders with RMSNorm, differences of scores still say what they say.
 _NO_SUM = ", or a method that takes no gradients: hs.leave_one_out() or hs.shapley_sampling()"
@@ -35,23 +37,25 @@ def sequential_integrated_gradients(
 ) -> Method:
     """Sequential integrated gradients: for each token a path on which that token alone is replaced. Signed.
 
-    Each token's score is the score of the text minus that of the text with this token at its baseline.
+    Summed over the width, a token's score is the score of the text minus that of the text with this token at its
+    baseline, exactly: :func:`leave_one_out`. It is computed as that difference, without steps. Other reductions need
+    the path, as does :class:`SequentialIntegratedGradients`, which gives each dimension's part.
 
     Parameters
     ----------
     n_steps
-        Points on each token's path.
+        Points on each token's path; without effect on a sum.
     baseline
         As for :func:`integrated_gradients`.
     quadrature
-        As for :func:`integrated_gradients`.
+        As for :func:`integrated_gradients`; without effect on a sum.
     reduction
         As for :func:`integrated_gradients`.
 
     Returns
     -------
     Method
-        ``n_steps`` forward and backward passes for each token.
+        One forward pass for each token; ``n_steps`` forward and backward passes for each where the reduction is no sum.
 
     Raises
     ------
@@ -74,15 +78,30 @@ def sequential_integrated_gradients(
     """
     n_steps, reduction = whole(n_steps, "n_steps"), check_reduction(reduction)
     quadrature = check_quadrature(quadrature, n_steps)
+    arguments = {
+        "n_steps": n_steps,
+        "baseline": described(baseline),
+        "quadrature": quadrature,
+        "reduction": reduction,
+    }
+    if reduction == "sum":
+        return Method(
+            "sequential_integrated_gradients",
+            lambda score, tables: _PathEnds(score, FeatureAblation),
+            arguments,
+            call=lambda call: {
+                "baselines": call.baselines(baseline),
+                "feature_mask": call.feature_mask("token"),
+                "perturbations_per_eval": call.copies_at_once,
+            },
+            reduction=None,
+            passes=lambda tokens: (tokens + 2, 0),
+            citation="Enguehard 2023, arXiv:2305.15853",
+        )
     return Method(
         "sequential_integrated_gradients",
         lambda score, tables: SequentialIntegratedGradients(score),
-        {
-            "n_steps": n_steps,
-            "baseline": described(baseline),
-            "quadrature": quadrature,
-            "reduction": reduction,
-        },
+        arguments,
         call=lambda call: {
             "baselines": call.baselines(baseline),
             "n_steps": n_steps,
@@ -95,6 +114,19 @@ def sequential_integrated_gradients(
         passes=lambda tokens: (n_steps * tokens + tokens + 2, n_steps * tokens),
         citation="Enguehard 2023, arXiv:2305.15853",
     )
+
+
+class _PathEnds(TokenPresence):
+    """Summed over the width, a path on which one token moves is the difference of the scores at its two ends."""
+
+    def has_convergence_delta(self) -> bool:
+        return True
+
+    def attribute(self, *args: Any, return_convergence_delta: bool = False, **arguments: Any) -> Any:
+        """The differences, which nothing is missing of."""
+        values = super().attribute(*args, **arguments)
+        first = values[0] if isinstance(values, tuple) else values
+        return (values, first.new_zeros(len(first))) if return_convergence_delta else values
 
 
 @named_method
@@ -204,7 +236,9 @@ def integrated_gradients(
         What the path starts from: ``hs.mask_embedding``, ``hs.pad_embedding``, ``hs.mean_embedding``,
         ``hs.zero_embedding``, a text of as many tokens (a tuple of texts where one is explained), a tensor
         (tokens, width), a number, or a function (embedding, tokenizer, ids) -> tensor. Special tokens and masks
-        stay. By default the mask embedding, and the mean embedding for a model without a mask token.
+        stay. By default the mask embedding, and the mean embedding for a model without a mask token. A list of these
+        is several baselines, whose attributions are averaged (expected gradients); a tuple is one baseline of several
+        texts.
     tolerance
         Take as many points as each target needs for a convergence delta below this fraction of the difference
         of scores; ``quadrature`` is not used then.
@@ -216,7 +250,8 @@ def integrated_gradients(
     Returns
     -------
     Method
-        ``n_steps`` forward and backward passes, and three forward passes for prediction and convergence delta.
+        For each baseline ``n_steps`` forward and backward passes and two forward passes for the convergence delta; and
+        one forward pass for the prediction.
 
     Raises
     ------
@@ -240,6 +275,7 @@ def integrated_gradients(
     True
     """
     citation = "Sundararajan et al. 2017, arXiv:1703.01365"
+    count = len(baseline) if _are_several(baseline) else 1
     reduction = check_reduction(reduction)
     if tolerance is not None:
         return _adaptive(n_steps, baseline, tolerance, reduction, citation)
@@ -247,7 +283,7 @@ def integrated_gradients(
     quadrature = check_quadrature(quadrature, steps)
     return Method(
         "integrated_gradients",
-        lambda score, tables: IntegratedGradients(score),
+        lambda score, tables: _over_baselines(IntegratedGradients(score), baseline),
         {
             "n_steps": steps,
             "baseline": described(baseline),
@@ -255,7 +291,7 @@ def integrated_gradients(
             "reduction": reduction,
         },
         call=lambda call: {
-            "baselines": call.baselines(baseline),
+            "baselines": _baselines(call, baseline),
             "n_steps": steps,
             "method": quadrature,
             "internal_batch_size": _balanced(call, steps),
@@ -264,7 +300,7 @@ def integrated_gradients(
         signed=keeps_sign(reduction),
         remedy="hs.integrated_gradients(tolerance=1e-3), which takes the steps that it needs, another baseline"
         + _NO_SUM,
-        passes=lambda tokens: (steps + 3, steps),
+        passes=lambda tokens: (count * (steps + 2) + 1, count * steps),
         citation=citation,
     )
 
@@ -276,7 +312,7 @@ def _adaptive(
     most = whole(1024 if n_steps is None else n_steps, "n_steps", least=3)
     return Method(
         "integrated_gradients",
-        lambda score, tables: _Silent(score),
+        lambda score, tables: _over_baselines(_Silent(score), baseline),
         {
             "tolerance": tolerance,
             "n_steps": most,
@@ -284,7 +320,7 @@ def _adaptive(
             "reduction": reduction,
         },
         call=lambda call: {
-            "baselines": call.baselines(baseline),
+            "baselines": _baselines(call, baseline),
             "tolerance": tolerance,
             "max_steps": most,
             "internal_batch_size": call.rows_at_once,
@@ -316,12 +352,15 @@ def gradient_shap(
 ) -> Method:
     """Gradient SHAP: the gradient at random points between baseline and text, times their difference. Signed.
 
+    With one baseline it estimates integrated gradients, at random and at three times their cost; with a list of them it
+    estimates expected gradients at no more cost, since each point is between the text and one of them.
+
     Parameters
     ----------
     n_samples
         How many points.
     baseline
-        As for :func:`integrated_gradients`.
+        As for :func:`integrated_gradients`; of a list, each sample takes one at random.
     noise_level
         Standard deviation of noise on the text, as a fraction of that of its embeddings.
     reduction
@@ -354,13 +393,14 @@ def gradient_shap(
     'hot'
     """
     n_samples, seed = whole(n_samples, "n_samples"), whole(seed, "seed", least=0)
+    _are_several(baseline)
     noise_level = real(noise_level, "noise_level", "0.1", zero=True)
     reduction = check_reduction(reduction)
 
     def call(call: Call) -> Mapping[str, Any]:
         stdevs = tuple(float(noise_level * embeds.detach().float().std()) for embeds in call.embeds)
         return {
-            "baselines": call.baselines(baseline),
+            "baselines": _drawn_from(call, baseline),
             "n_samples": n_samples,
             "stdevs": stdevs if len(stdevs) > 1 else stdevs[0],
         }
@@ -383,6 +423,51 @@ def gradient_shap(
         passes=lambda tokens: (3 * n_samples + 1, n_samples),
         citation="Lundberg and Lee 2017, arXiv:1705.07874",
     )
+
+
+def _are_several(baseline: Any) -> bool:
+    """Whether a baseline is a list of baselines; refuses an empty one."""
+    if isinstance(baseline, list) and not baseline:
+        raise SaliencyError(
+            "baseline=[]: give a list of baselines, such as [hs.mask_embedding, hs.mean_embedding]."
+        )
+    return isinstance(baseline, list)
+
+
+def _baselines(call: Call, baseline: Any) -> Any:
+    """What Captum takes as a baseline, or a list of these."""
+    return [call.baselines(part) for part in baseline] if _are_several(baseline) else call.baselines(baseline)
+
+
+def _drawn_from(call: Call, baseline: Any) -> Any:
+    """The baselines of one row as a batch, from which Captum's gradient SHAP draws."""
+    if not _are_several(baseline):
+        return call.baselines(baseline)
+    parts = _baselines(call, baseline)
+    if isinstance(parts[0], tuple):
+        return tuple(torch.cat(streams) for streams in zip(*parts, strict=True))
+    return torch.cat(parts)
+
+
+def _over_baselines(attribution: Attribution, baseline: Any) -> Attribution:
+    return _ExpectedGradients(attribution) if _are_several(baseline) else attribution
+
+
+class _ExpectedGradients(PathAttribution):
+    """The mean of an attribution over several baselines, and of its convergence delta (Erion et al., 2021)."""
+
+    def __init__(self, attribution: Attribution) -> None:
+        PathAttribution.__init__(self, attribution.forward_func)
+        self.attribution = attribution
+
+    def attribute(self, inputs: Any, baselines: Sequence[Any], **arguments: Any) -> Any:
+        """As the attribution's own, with a list of baselines and the delta."""
+        arguments["return_convergence_delta"] = True
+        results = [self.attribution.attribute(inputs, baseline, **arguments) for baseline in baselines]
+        values = [value if isinstance(value, tuple) else (value,) for value, _ in results]
+        means = tuple(torch.stack(streams).mean(dim=0) for streams in zip(*values, strict=True))
+        delta = torch.stack([delta for _, delta in results]).mean(dim=0)
+        return means if isinstance(inputs, tuple) else means[0], delta
 
 
 def _balanced(call: Call, steps: int) -> int:

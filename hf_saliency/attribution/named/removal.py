@@ -76,7 +76,9 @@ def occlusion(
     Parameters
     ----------
     window
-        How many neighbouring tokens or words are replaced at a time; tokens that are never replaced do not count.
+        How many neighbouring tokens or words are replaced at a time; tokens that are never replaced do not count. The
+        literature on text mostly takes 1, which is :func:`leave_one_out`; 3 also removes what only neighbours repeat,
+        and blurs the map.
     stride
         By how many the window moves.
     baseline

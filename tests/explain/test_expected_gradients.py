@@ -1,0 +1,67 @@
+"""Several baselines: the mean of what each of them gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+
+import hf_saliency as hs
+
+TEXT = "the cat learned it !"
+
+# Tiny random models have differences of scores near zero, of which any delta is a large part.
+pytestmark = pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning")
+
+
+@pytest.fixture(scope="module")
+def explainer() -> hs.Explainer:
+    return hs.Explainer(*tiny.masked_lm("bert"))
+
+
+@pytest.mark.parametrize("options", [{"n_steps": 20}, {"tolerance": 1e-6}])
+def test_integrated_gradients_of_several_baselines_are_their_mean(
+    options: dict, explainer: hs.Explainer
+) -> None:
+    parts = [hs.mask_embedding, hs.mean_embedding, 0.5]
+    each = [explainer(TEXT, method=hs.integrated_gradients(baseline=part, **options)) for part in parts]
+    heat = explainer(TEXT, method=hs.integrated_gradients(baseline=parts, **options))
+    np.testing.assert_allclose(
+        heat.scores, np.mean([one.scores for one in each], axis=0), rtol=1e-9, atol=1e-12
+    )
+    deltas = np.mean([one.convergence_delta for one in each], axis=0)
+    np.testing.assert_allclose(heat.convergence_delta, deltas, rtol=1e-6, atol=1e-9)
+    assert heat.arguments["baseline"] == {"mean over": ["mask_embedding", "mean_embedding", 0.5]}
+
+
+def test_one_baseline_in_a_list_is_that_baseline(explainer: hs.Explainer) -> None:
+    for make in (hs.integrated_gradients, hs.gradient_shap):
+        single, several = (
+            explainer(TEXT, target=hs.MaskedToken("cat"), method=make(30, baseline=baseline))
+            for baseline in (hs.mean_embedding, [hs.mean_embedding])
+        )
+        np.testing.assert_array_equal(single.scores, several.scores)
+
+
+def test_gradient_shap_draws_from_all_baselines(explainer: hs.Explainer) -> None:
+    """Its expectation is that of expected gradients."""
+    target, parts = hs.MaskedToken("cat"), [hs.mask_embedding, hs.mean_embedding]
+    expected = explainer(TEXT, target=target, method=hs.integrated_gradients(baseline=parts)).scores
+    drawn = explainer(TEXT, target=target, method=hs.gradient_shap(800, baseline=parts)).scores
+    np.testing.assert_allclose(drawn, expected, rtol=0, atol=0.15 * np.abs(expected).max())
+
+
+def test_a_tuple_is_one_baseline_of_several_texts() -> None:
+    explainer = hs.Explainer(*tiny.model("seq2seq", "t5"))
+    pair = ("the cat sat", "the mat")
+    pairs = [("it sat on", "it sat"), ("the mat sat", "cat it")]
+    each = [explainer(pair, method=hs.integrated_gradients(20, baseline=part)).scores for part in pairs]
+    both = explainer(pair, method=hs.integrated_gradients(20, baseline=pairs)).scores
+    np.testing.assert_allclose(both, np.mean(each, axis=0), rtol=0, atol=1e-6 * np.abs(both).max())
+
+
+def test_lists_elsewhere(explainer: hs.Explainer) -> None:
+    with pytest.raises(hs.SaliencyError, match=r"baseline=\[\]"):
+        hs.gradient_shap(baseline=[])
+    with pytest.raises(hs.SaliencyError, match="several baselines, which hs.integrated_gradients"):
+        explainer(TEXT, method=hs.leave_one_out(baseline=[hs.mask_embedding]))
