@@ -49,7 +49,7 @@ _COMMANDS = {
     "≥": r"\ensuremath{\geq}",
     "≤": r"\ensuremath{\leq}",
     **{
-        raised: rf"\ensuremath{{^{plain}}}"
+        raised: rf"\textsuperscript{{{plain}}}"
         for raised, plain in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)
     },
 }

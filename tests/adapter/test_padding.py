@@ -71,7 +71,9 @@ def batches(explainer: hs.Explainer, target: hs.Target, texts: list[Any]) -> lis
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "last column", "recurrent", "masked mean", "last token"])
 @pytest.mark.parametrize(
-    "target", [hs.Label(), hs.Output(lambda output, inputs: output["logits"][:, 1])], ids=str
+    "target",
+    [hs.Label(), hs.Output(lambda output, inputs: output["logits"][:, 1])],
+    ids=["Label", "Output"],
 )
 def test_a_text_has_the_scores_that_it_has_alone(pooling: str, target: hs.Target) -> None:
     explainer = hs.Explainer(Pooled(pooling), tiny.tokenizer())
