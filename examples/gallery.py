@@ -30,6 +30,7 @@ from gallery_maps import (
     made,
     tokenizers,
 )
+from gallery_tokenizers import CHAT, CODE, PROSE, byte_level, tokenized, unigram, word_piece
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -297,6 +298,199 @@ def own_tokens() -> Figure:
 def aligned() -> Figure:
     maps = hs.aligned(tokenizers())
     return hs.figure(maps, title=["words", "pieces", "characters"], agreement=True, width="acl")
+
+
+# --- tokenizers
+
+
+@case("Tokenizers", "Code in the tokens of a byte-level BPE: small signs stand for line breaks and tabs.")
+def code() -> Figure:
+    return hs.figure(tokenized(byte_level(), CODE, 30), width="acl")
+
+
+@case("Tokenizers", "The same without tokens that are nothing but white space.")
+def code_without_white_space() -> Figure:
+    return hs.figure(tokenized(byte_level(), CODE, 30), hs.Highlight(white_space=False), width="acl")
+
+
+@case("Tokenizers", "Code as a matrix, whose labels name words where tokens have no room.")
+def code_matrix() -> Figure:
+    maps = tokenized(byte_level(), CODE, 30)
+    return hs.figure(maps, hs.Matrix(), width="acl")
+
+
+@case("Tokenizers", "A conversation with the tokens of its template.")
+def chat() -> Figure:
+    return hs.figure(tokenized(byte_level(), CHAT, 20), width="acl")
+
+
+@case("Tokenizers", "One sentence in the tokens of a byte-level BPE, a Unigram model and a WordPiece model.")
+def kinds() -> Figure:
+    maps = [tokenized(tokenizer(), PROSE[1], 5) for tokenizer in (byte_level, unigram, word_piece)]
+    return hs.figure(maps, title=["byte-level BPE", "Unigram", "WordPiece"], width="acl")
+
+
+# --- colours
+
+
+@case("Colours", "Two figures share a scale: the scores of the second figure set the limit of the first.")
+def limit() -> Figure:
+    heat, other = explained(word="education"), explained(method="input_x_gradient", word="education")
+    return hs.figure(heat, normalize="none", limit=[heat, other], width="acl")
+
+
+@case("Colours", "A limit below the largest score; a triangle is in the corner of what lies beyond.")
+def clipped() -> Figure:
+    return hs.figure(explained(CAPITAL), hs.Matrix(), limit=0.5, width="acl")
+
+
+@case("Colours", "A colormap of Matplotlib; letters are black or white.")
+def colormap() -> Figure:
+    return hs.figure(explained(CAPITAL), hs.Matrix(values=True), cmap="Purples", width="acl-2col")
+
+
+@case("Colours", "Negative scores hatched for grey print.")
+def hatched() -> Figure:
+    heat = explained(method="integrated_gradients", word="education")
+    return hs.figure(heat, hatched=True, width="acl-2col")
+
+
+@case("Colours", "A matrix on a dark ground.")
+def dark_matrix() -> Figure:
+    with mpl.rc_context({"figure.facecolor": "black", "text.color": "white"}):
+        return hs.figure(explained(CAPITAL), hs.Matrix(), width="acl")
+
+
+@case("Colours", "Numbers as small as their scale: the line below names the power of ten.")
+def small_numbers() -> Figure:
+    heat = explained(CAPITAL).select("capital")
+    heat = dataclasses.replace(heat, scores=heat.scores / 5000)
+    return hs.figure(heat, hs.Matrix(values=True), normalize="none", width="acl")
+
+
+# --- layout
+
+
+@case("Layout", "The legend at the right, and a title above all.")
+def legend_right() -> Figure:
+    return hs.figure(
+        explained(CAPITAL), hs.Matrix(), legend="right", suptitle="Paris is the capital", width="acl"
+    )
+
+
+@case("Layout", "No legend.")
+def no_legend() -> Figure:
+    return hs.figure(explained(CAPITAL), targets="capital", legend=False, width="acl")
+
+
+@case("Layout", "A note and an arrow, by the place of a token.")
+def note() -> Figure:
+    fig = hs.figure(explained(CAPITAL), hs.Highlight(predictions=0), targets="capital", width="acl")
+    box = fig.box("France")
+    fig.axes[0].annotate(
+        "the country",
+        ((box.x0 + box.x1) / 2, box.y0),
+        (0.7, 0.45),
+        xycoords="figure fraction",
+        textcoords="figure fraction",
+        fontsize=6,
+        arrowprops={"arrowstyle": "->", "linewidth": 0.5},
+    )
+    return fig
+
+
+@case("Layout", "A mosaic: the text beside a plot, in a figure of one's choice.")
+def mosaic() -> Figure:
+    heat = explained(word="education")
+    width, height = hs.measure(heat, width=3.4)
+    fig = Figure(figsize=(6.3, height + 0.1))
+    hs.figure(heat, ax=fig.add_axes((0, 0, width / 6.3, 1)), align="center")
+    bars = fig.add_axes((0.66, 0.25, 0.32, 0.68))
+    bars.plot(np.sort(heat.scores[0])[::-1], color="black", linewidth=1)
+    bars.tick_params(labelsize=7)
+    bars.set_xlabel("tokens in order of their score", fontsize=7)
+    return fig
+
+
+@case("Layout", "Type that shrinks until the drawing fits.")
+def shrunk() -> Figure:
+    fig = Figure(figsize=(3.03, 0.9))
+    hs.figure(explained(word="education"), ax=fig.add_axes((0, 0, 1, 1)), shrink=True)
+    return fig
+
+
+# --- two maps
+
+
+@case("Two maps", "What integrated gradients have more (orange) and less (blue) of than input × gradient.")
+def difference() -> Figure:
+    names = ["integrated_gradients", "input_x_gradient"]
+    first, second = (explained(method=name, word="education") for name in names)
+    return hs.figure(first, hs.Difference(second), width="acl")
+
+
+@case("Two maps", "Bars of one scale have one zero and one unit length, and stand by size.")
+def sorted_bars() -> Figure:
+    names = ["gradient_norm", "integrated_gradients"]
+    maps = [explained(method=name, word="education") for name in names]
+    return hs.figure(maps, hs.Bars(top=8, sort="size", predictions=0), ncols=2, width="acl-2col")
+
+
+@case("Two maps", "Hebrew runs from the right in arcs and standing bars too.")
+def hebrew_bars() -> Figure:
+    heat = made("הלימוד של דקדוק הוא חלק חשוב", targets=[2])
+    return hs.figure([heat, heat], [hs.Arcs(links=3), hs.Bars(vertical=True)], title=["", ""], width="acl")
+
+
+# --- tables
+
+_EXAMPLE = {"n": 200, "interval": "95 % bootstrap interval"}
+
+
+@case("Tables", "The words that matter most over many texts (numbers made up, as in all of this chapter).")
+def ranking() -> Figure:
+    words = ["grammar", "language", "school", "formal", "study", "education", "rules", "learning"]
+    value = np.array([0.38, 0.37, 0.33, 0.31, 0.27, 0.26, 0.24, 0.14])
+    columns = {"label": words, "value": value, "low": value - 0.03, "high": value + 0.04}
+    return hs.figure(hs.Table(columns, "mean share of the row", _EXAMPLE), hs.Ranking(), width="acl")
+
+
+@case("Tables", "The mean score by distance from the target, for two methods.")
+def profile() -> Figure:
+    position = np.arange(-8, 9)
+    value = np.concatenate([0.3 * np.exp(-abs(position) / 2), 0.25 * np.exp(-abs(position) / 4)])
+    group = ["gradient norm"] * 17 + ["integrated gradients"] * 17
+    columns = {"position": np.tile(position, 2), "value": value, "group": group}
+    columns |= {"low": value * 0.9, "high": value * 1.1}
+    return hs.figure(hs.Table(columns, "mean share of the row", _EXAMPLE), hs.Profile(), width="acl")
+
+
+@case("Tables", "A curve of faithfulness, with a random ranking to compare with.")
+def curves() -> Figure:
+    x = np.linspace(0, 1, 11)
+    value = np.concatenate([0.9 * np.exp(-3 * x), 0.9 * np.exp(-2 * x), 0.9 - 0.85 * x])
+    group = ["gradient norm"] * 11 + ["lime"] * 11 + ["random"] * 11
+    columns = {"x": np.tile(x, 3), "value": value, "low": value * 0.93, "high": value * 1.07, "group": group}
+    table = hs.Table(columns, "probability of the target", {"x": "share of tokens removed", **_EXAMPLE})
+    return hs.figure(table, hs.Curves(), width="acl")
+
+
+@case("Tables", "How far methods agree, pair by pair.")
+def agreements() -> Figure:
+    names = ["gradient norm", "saliency", "integrated gradients", "lime"]
+    pairs = list(itertools.combinations(names, 2))
+    values = [0.91, 0.34, -0.12, 0.41, 0.05, 0.22]
+    columns = {"first": [a for a, _ in pairs], "second": [b for _, b in pairs], "value": values}
+    return hs.figure(hs.Table(columns, "mean Spearman’s ρ", {"n": 100}), hs.Agreements(), width="acl")
+
+
+@case("Tables", "Several metrics for each method, each on an axis of its own.")
+def dots() -> Figure:
+    methods = ["gradient norm", "integrated gradients", "lime", "random"] * 3
+    metrics = ["comprehensiveness"] * 4 + ["sufficiency"] * 4 + ["sensitivity"] * 4
+    value = np.array([0.41, 0.52, 0.33, 0.1, 0.2, 0.12, 0.25, 0.6, 2.1, 3.4, 5.0, 9.1])
+    columns = {"label": methods, "group": metrics, "value": value, "low": value * 0.9, "high": value * 1.15}
+    return hs.figure(hs.Table(columns, "", _EXAMPLE), hs.Dots(), width="acl-2col")
 
 
 # --- pages

@@ -73,13 +73,18 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool, white_space:
     whole = saliency_map.words() if words else saliency_map
     columns = [i for i, token in enumerate(whole.tokens) if special or not token.special]
     if not white_space:
-        columns = [i for i in columns if not whole.labels[i].isspace()]
+        columns = [i for i in columns if not _is_blank(whole, i)]
     if not columns:
         raise SaliencyError(
             "all tokens of this map are special ones, which are hidden: "
             "figure(..., mark=Highlight(special=True))."
         )
     return whole.part(range(len(whole.targets)), columns)
+
+
+def _is_blank(saliency_map: SaliencyMap, column: int) -> bool:
+    token = saliency_map.tokens[column]
+    return saliency_map.texts[token.text_index][token.start : token.end].isspace()
 
 
 def breaks(part: SaliencyMap) -> tuple[int, ...]:

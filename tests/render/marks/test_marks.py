@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.render.colors import Colors, decimals, number, ordinal
 from hf_saliency.render.figure import figure
-from hf_saliency.render.marks import Highlight, Mark, Matrix
+from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
 from hf_saliency.render.typeset.typeface import Typeface
 
 BODY = Typeface("small")
@@ -170,3 +171,23 @@ def test_numbers_are_set_in_type() -> None:
     ]
     assert [decimals(v) for v in (0.126, -0.5, -0.001)] == ["0.13", "−0.50", "0.00"]
     assert [ordinal(n) for n in (2, 3, 4, 11, 22)] == ["2nd", "3rd", "4th", "11th", "22nd"]
+
+
+@pytest.mark.parametrize("mark", [Highlight, Matrix, Bars, Arcs])
+def test_tokens_of_white_space_alone_are_left_out_if_asked(mark: Any) -> None:
+    one = of_spans("a\n  b", (0, 1), (1, 4), (4, 5))
+    assert len(mark().shown(one).tokens) == 3
+    assert mark(white_space=False).shown(one).labels == ("a", "b")
+
+
+def test_signs_for_white_space_are_small_and_end_their_line() -> None:
+    fig = figure(of_spans("ab\nc", (0, 2), (2, 3), (3, 4)), Highlight(), width=3.25)
+    letters = {text.get_text(): text for text in panels(fig)[0].texts}
+    assert letters["↵"].get_fontsize() < letters["ab"].get_fontsize()
+    assert letters["↵"].get_position()[1] == letters["ab"].get_position()[1] < letters["c"].get_position()[1]
+
+
+def test_the_last_line_break_begins_no_line() -> None:
+    with_break, without = of_spans("a\n", (0, 1), (1, 2)), of_spans("a", (0, 1))
+    sizes = [figure(each, Highlight(), width=3.25).get_size_inches()[1] for each in (with_break, without)]
+    assert sizes[0] == sizes[1]
