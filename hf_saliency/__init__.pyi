@@ -63,6 +63,7 @@ from .render.marks import (
     Agreements as Agreements,
     Arcs as Arcs,
     Bars as Bars,
+    Bipartite as Bipartite,
     Curves as Curves,
     Difference as Difference,
     Dots as Dots,

@@ -291,7 +291,8 @@ class Panel:
 
     @property
     def key(self) -> Legend:
-        return Legend(self.colors, frames_of([self.saliency_map]))
+        framed = [self.saliency_map] if getattr(self.mark, "draws_frames", True) else []
+        return Legend(self.colors, frames_of(framed))
 
     @staticmethod
     def _lines(text: str, width: float, typeface: Typeface) -> list[str]:
@@ -444,5 +445,6 @@ class PanelGrid:
         panels = [panel for panel in self.panels if isinstance(panel, Panel)]
         if self.panels[0].legend or self.legend is None or not panels:
             return None
-        frames = frames_of([panel.saliency_map for panel in panels])
+        framed = [panel.saliency_map for panel in panels if getattr(panel.mark, "draws_frames", True)]
+        frames = frames_of(framed)
         return Legend(panels[0].colors, frames, upright=self.legend == "right")

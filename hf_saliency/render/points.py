@@ -302,6 +302,16 @@ def band(ax: Axes, xs: np.ndarray, lows: np.ndarray, highs: np.ndarray, *, color
             _place(ax, drawn, zorder=2.0)
 
 
+def link(
+    ax: Axes, start: tuple[float, float], end: tuple[float, float], *, color: Any, linewidth: float
+) -> None:
+    """A curve that leaves its start and reaches its end upright."""
+    middle = (start[1] + end[1]) / 2
+    curve = Path([start, (start[0], middle), (end[0], middle), end], [Path.MOVETO] + [Path.CURVE4] * 3)
+    drawn = PathPatch(curve, fill=False, edgecolor=color, linewidth=linewidth, capstyle="butt", gid="link")
+    _place(ax, drawn, zorder=2.5)
+
+
 def whisker(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     """An interval: a thin line with a short stroke across each end."""
     (x0, y0), (x1, y1) = start, end

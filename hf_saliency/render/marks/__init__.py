@@ -3,6 +3,7 @@
 from hf_saliency.render.marks.agreements import Agreements
 from hf_saliency.render.marks.arcs import Arcs
 from hf_saliency.render.marks.bars import Bars
+from hf_saliency.render.marks.bipartite import Bipartite
 from hf_saliency.render.marks.curves import Curves, Profile
 from hf_saliency.render.marks.difference import Difference
 from hf_saliency.render.marks.dots import Dots
@@ -15,6 +16,7 @@ __all__ = [
     "Agreements",
     "Arcs",
     "Bars",
+    "Bipartite",
     "Curves",
     "Difference",
     "Divisible",

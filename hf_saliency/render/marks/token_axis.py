@@ -44,6 +44,8 @@ class TokenAxis:
         What each text is, by the column at which it begins.
     backwards
         Whether the text is read from the right, so that the first place is the rightmost.
+    above
+        Whether the labels stand above what they name, with the names of texts above them.
     """
 
     labels: Sequence[str]
@@ -54,6 +56,7 @@ class TokenAxis:
     breaks: tuple[int, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     backwards: bool = False
+    above: bool = False
 
     @cached_property
     def pitch(self) -> float:
@@ -111,15 +114,20 @@ class TokenAxis:
     def draw(self, ax: Axes, y: float) -> None:
         """Draw the labels, their upper edge at a distance in points from that of the Axes."""
         face = self._type
+        top = y
+        if self.above and self._headings:
+            y += self._small.line + points.scaled(_BELOW)
         for column in range(0, len(self.labels), self.step):
             label, middle = self._cut[column], self.middle(column)
             if self._level:
                 points.write(ax, middle - face.advance(label) / 2, y + face.ascent, label, face)
             else:
-                foot = y + face.advance(label)
+                foot = y + (self._high if self.above else face.advance(label))
                 points.write(ax, middle + face.capital / 2, foot, label, face, upward=True)
         for x, text in self._headings:
-            write_heading(ax, x, y + self._high + points.scaled(_BELOW), text, self._small)
+            write_heading(
+                ax, x, top if self.above else y + self._high + points.scaled(_BELOW), text, self._small
+            )
 
     def box(self, column: int, y: float) -> Box:
         """Around a label."""
