@@ -259,7 +259,7 @@ def arcs_long() -> Figure:
     )
 
 
-@case("Arcs", "From the strongest tokens above to three targets below.")
+@case("Bars and arcs", "From the strongest tokens above to three targets below.")
 def bipartite() -> Figure:
     targets = ["education", "taught", "use"]
     return hs.figure(explained(), hs.Bipartite(links=4), targets=targets, width="acl-2col")

@@ -56,6 +56,7 @@ from .maps.saliency_maps import SaliencyMaps as SaliencyMaps, to_dataframe as to
 from .maps.spans import Token as Token
 from .maps.summarize import summarize as summarize
 from .maps.table import Table as Table
+from .render.animation import animate as animate
 from .render.figure import figure as figure, measure as measure
 from .render.html.page import page as page
 from .render.latex import to_latex as to_latex
