@@ -159,7 +159,7 @@ def literal() -> Figure:
     )
 
 
-@case("Running text", "Scores that are not finite are hatched and named.")
+@case("Running text", "Scores that are not finite are underline and named.")
 def missing() -> Figure:
     heat = made(CAPITAL, signed=True)
     scores = heat.scores.copy()
@@ -327,7 +327,7 @@ def code_matrix() -> Figure:
 
 @case("Tokenizers", "A conversation with the tokens of its template.")
 def chat() -> Figure:
-    return hs.figure(tokenized(byte_level(), CHAT, 20), width="acl")
+    return hs.figure(tokenized(byte_level(), CHAT, -3), width="acl")
 
 
 @case("Tokenizers", "One sentence in the tokens of a byte-level BPE, a Unigram model and a WordPiece model.")
@@ -355,10 +355,10 @@ def colormap() -> Figure:
     return hs.figure(explained(CAPITAL), hs.Matrix(values=True), cmap="Purples", width="acl-2col")
 
 
-@case("Colours", "Negative scores hatched for grey print.")
-def hatched() -> Figure:
+@case("Colours", "Negative scores underlined for grey print.")
+def underlined() -> Figure:
     heat = explained(method="integrated_gradients", word="education")
-    return hs.figure(heat, hatched=True, width="acl-2col")
+    return hs.figure(heat, underline=True, width="acl-2col")
 
 
 @case("Colours", "A matrix on a dark ground.")
@@ -411,7 +411,7 @@ def mosaic() -> Figure:
     width, height = hs.measure(heat, width=3.4)
     fig = Figure(figsize=(6.3, height + 0.1))
     hs.figure(heat, ax=fig.add_axes((0, 0, width / 6.3, 1)), align="center")
-    bars = fig.add_axes((0.66, 0.25, 0.32, 0.68))
+    bars = fig.add_axes((0.66, 0.4, 0.32, 0.55))
     bars.plot(np.sort(heat.scores[0])[::-1], color="black", linewidth=1)
     bars.tick_params(labelsize=7)
     bars.set_xlabel("tokens in order of their score", fontsize=7)

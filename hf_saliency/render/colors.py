@@ -78,8 +78,8 @@ class Colors:
         Whether a score below zero occurs in any map of the scale: bars then leave room for it in each panel.
     clipped
         Whether a score lies beyond the limit.
-    hatched
-        Whether negative scores are hatched, so that signs survive grey print.
+    underline
+        Whether negative scores are underlined, so that signs survive grey print.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class Colors:
     palette: Palette = LIGHT
     negative: bool = False
     clipped: bool = False
-    hatched: bool = False
+    underline: bool = False
 
     @classmethod
     def of(
@@ -106,7 +106,7 @@ class Colors:
         *,
         limit: float | None = None,
         palette: Palette = LIGHT,
-        hatched: bool = False,
+        underline: bool = False,
     ) -> Colors:
         """The scale of some maps, from the tokens that they hold and from nothing else.
 
@@ -120,8 +120,8 @@ class Colors:
             The magnitude at full strength. Default: the largest that occurs.
         palette
             The colours.
-        hatched
-            Whether to hatch negative scores.
+        underline
+            Whether to underline negative scores.
 
         Returns
         -------
@@ -152,7 +152,7 @@ class Colors:
             palette=palette,
             negative=any(bool((each < 0).any()) for each in values),
             clipped=limit is not None and largest > limit * (1 + 1e-9),
-            hatched=hatched,
+            underline=underline,
         )
 
     def values(self, saliency_map: SaliencyMap) -> Float[np.ndarray, "targets tokens"]:
@@ -262,7 +262,7 @@ def _label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool, 
         return f"{label}, all scores are 0"
     differences = {each.arguments.get("difference") for each in maps} - {None}
     if differences:
-        return f"{label}, each scaled before" if differences != {"none"} else label
+        return f"{name}, rows scaled" if differences != {"none"} else label
     if normalize == "none":
         return label
     several = any(len(each.targets) > 1 for each in maps) or len(maps) > 1

@@ -58,7 +58,7 @@ def figure(
     scale: Scale = "shared",
     limit: Limit | None = None,
     cmap: str | Colormap | None = None,
-    hatched: bool = False,
+    underline: bool = False,
     legend: LegendPlace = True,
     agreement: bool = False,
     ax: None = None,
@@ -80,7 +80,7 @@ def figure(
     scale: Scale = "shared",
     limit: Limit | None = None,
     cmap: str | Colormap | None = None,
-    hatched: bool = False,
+    underline: bool = False,
     legend: LegendPlace = True,
     agreement: bool = False,
     ax: Axes,
@@ -102,7 +102,7 @@ def figure(
     scale: Scale = "shared",
     limit: Limit | None = None,
     cmap: str | Colormap | None = None,
-    hatched: bool = False,
+    underline: bool = False,
     legend: LegendPlace = True,
     agreement: bool = False,
     ax: Axes | None = None,
@@ -152,8 +152,8 @@ def figure(
     cmap
         A colormap of Matplotlib or its name, in place of the package's colours: sequential for unsigned scores,
         diverging for signed ones.
-    hatched
-        Hatch negative scores, so that signs survive grey print.
+    underline
+        Underline negative scores, so that signs survive grey print.
     legend
         ``True`` for a line below the panels, ``"top"``, ``"right"``, or ``False`` for none.
     agreement
@@ -191,7 +191,7 @@ def figure(
             f"ax={type(ax).__name__} is no Axes of Matplotlib: give Figure().add_axes((0, 0, 1, 1)), or leave it out."
         )
     one_of(align, ("top", "center", "bottom"), "align")
-    scales = Scales(normalize, scale, limit, cmap, hatched)
+    scales = Scales(normalize, scale, limit, cmap, underline)
     position = _position(legend)
     tables = as_tables(maps)
     chosen = selected(maps, targets) if tables is None else []

@@ -81,7 +81,7 @@ class Legend:
         points.outline(ax, box, linewidth=0.3, gid="legend")
 
     def _sign(self, ax: Axes, box: Box, text: str) -> None:
-        """A small box as it is drawn in the panels: hatched, with a frame, or clipped."""
+        """A small box as it is drawn in the panels: underline, with a frame, or clipped."""
         x, top, width, height = box
         value = self.colors.limit * 2 if text == CLIPPED else 0.0 if text in self.frames else np.nan
         points.cells(ax, [box], np.array([value]), self.colors)
@@ -128,7 +128,12 @@ class Legend:
         least, most = self._ends()
         taken = face.advance(least) + face.advance(most) + 2 * gap
         taken += face.advance("0") + gap if self.colors.signed else 0.0
-        bar = max(min(points.scaled(_BAR), width - taken), points.scaled(_GAP))
+        label = " ".join(lines)
+        widths = [2 * high + gap + face.advance(text) for text in self._keys]
+        written_wide = (1.5 * gap + face.advance(label) if label else 0.0) + sum(3 * gap + w for w in widths)
+        # A shorter ramp may keep everything on one line.
+        full, spare = points.scaled(_BAR), width - taken - written_wide - 0.01
+        bar = min(full, spare) if spare >= full / 2 else max(min(full, width - taken), gap)
         x = face.advance(least) + gap
         numbers, ramps = [(0.0, least)], []
         if self.colors.signed:
@@ -143,8 +148,6 @@ class Legend:
             x += bar
         numbers.append((x + gap, most))
         x += gap + face.advance(most)
-        widths = [2 * high + gap + face.advance(text) for text in self._keys]
-        label = " ".join(lines)
         beside = x + 1.5 * gap + face.advance(label)
         if beside + sum(3 * gap + wide for wide in widths) <= width:
             written = [(x + 1.5 * gap, 0.0, label)] if label else []

@@ -36,7 +36,7 @@ class Scales:
     scale: Scale = "shared"
     limit: Limit | None = None
     cmap: str | Colormap | None = None
-    hatched: bool = False
+    underline: bool = False
 
     def __post_init__(self) -> None:
         one_of(self.scale, ("shared", "separate"), "scale")
@@ -51,7 +51,7 @@ class Scales:
                 self.normalize,
                 limit=limit,
                 palette=palette_for(ground, self.cmap, signed=any(each.signed for each in group)),
-                hatched=self.hatched,
+                underline=self.underline,
             )
             for group in groups
         ]

@@ -134,7 +134,7 @@ def cells(
     joined: bool = False,
     tokens: Sequence[tuple[int, int]] = (),
 ) -> None:
-    """Boxes filled with the colours of their values; hatched where a value is not finite.
+    """Boxes filled with the colours of their values; underline where a value is not finite.
 
     ``joined`` is for boxes of a grid, without gaps between them; ``tokens`` names the target and the token of each.
     """
@@ -163,19 +163,20 @@ def cells(
         _add(ax, _filled([array[~finite]], colors.palette.ground), gid="not-finite", zorder=2.0)
         lines = [line for box in array[~finite] for line in _diagonals(*box)]
         _add(ax, LineCollection(lines, colors=_HATCH, linewidths=0.4), gid="hatch", zorder=2.5)
-    if colors.hatched:
-        _hatch_negative(ax, known, values[finite], colors)
+    if colors.underline:
+        _underline_negative(ax, known, values[finite], colors)
     if colors.clipped:
         _mark_clipped(ax, known[np.abs(values[finite]) > colors.limit * (1 + 1e-9)], colors)
 
 
-def _hatch_negative(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> None:
-    """Level strokes, which nobody takes for the slanted ones of scores that are not finite."""
-    lines = []
-    for x, y, width, height in boxes[values < 0]:
-        step = _HATCH_STEP * 2 / 3
-        lines += [[(x, y + d), (x + width, y + d)] for d in np.arange(step / 2, height, step)]
-    _add(ax, LineCollection(lines, colors=[colors.ink], linewidths=0.25), gid="negative", zorder=2.4)
+def _underline_negative(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> None:
+    """A stroke along the lower edge of each box below zero."""
+    thick = scaled(0.9)
+    lines = [
+        [(x, y + height - thick / 2), (x + width, y + height - thick / 2)]
+        for x, y, width, height in boxes[values < 0]
+    ]
+    _add(ax, LineCollection(lines, colors=[colors.ink], linewidths=thick), gid="negative", zorder=2.4)
 
 
 def _mark_clipped(ax: Axes, boxes: np.ndarray, colors: Colors) -> None:

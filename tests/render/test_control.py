@@ -77,13 +77,13 @@ def test_dark_ground_has_dark_zeros_and_light_frames() -> None:
     assert all(patch.get_edgecolor()[:3] == (1.0, 1.0, 1.0) for patch in frames)
 
 
-def test_negative_scores_are_hatched_if_asked() -> None:
-    hatched = [
+def test_negative_scores_are_underlined_if_asked() -> None:
+    lines = [
         c
-        for c in panels(figure(SIGNED, width=3.25, hatched=True))[0].collections
+        for c in panels(figure(SIGNED, width=3.25, underline=True))[0].collections
         if c.get_gid() == "negative"
     ]
-    assert hatched
+    assert lines
     plain = [c for c in panels(figure(SIGNED, width=3.25))[0].collections if c.get_gid() == "negative"]
     assert not plain
 

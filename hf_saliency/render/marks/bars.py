@@ -25,7 +25,7 @@ class Bars:
     """A bar for each token in reading order, as long as its score and in its colour.
 
     The bars of several targets stand side by side, on one scale. A bar of full length is at the limit of the
-    colour scale; a score that is not finite is a hatched box. A target's own token has a frame. A text whose scores
+    colour scale; a score that is not finite is a underline box. A target's own token has a frame. A text whose scores
     are all exactly zero is left out if no target stands in it (what a choice does not read), and a note says so.
 
     Parameters
