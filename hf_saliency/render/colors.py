@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.wording import method_name, scale_label
 from hf_saliency.palette import DARK, LIGHT, Palette
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -43,13 +44,7 @@ def ordinal(count: int) -> str:
 _STEPS = 255  # of either arm
 _FAINT = 0.25  # of the limit
 
-_UNITS = {"logit": "logit", "log_prob": "log-probability (nats)", "prob": "probability", "value": "value"}
-_NORMALIZED = {
-    ("row_max", False): "maximum",
-    ("row_max", True): "maximum of magnitude",
-    ("row_sum", False): "sum",
-    ("row_sum", True): "sum of magnitudes",
-}
+_COUNTED = {"all": "", "context": ", context only", "prompt": ", prompt only"}
 
 
 def _table(anchors: Sequence[str]) -> Float[np.ndarray, "anchors 3"]:
@@ -80,6 +75,8 @@ class Colors:
         Whether a score lies beyond the limit.
     underline
         Whether negative scores are underlined, so that signs survive grey print.
+    columns
+        Which tokens count in each row; all others are drawn as zero.
 
     Examples
     --------
@@ -97,6 +94,7 @@ class Colors:
     negative: bool = False
     clipped: bool = False
     underline: bool = False
+    columns: Columns = "all"
 
     @classmethod
     def of(
@@ -107,6 +105,7 @@ class Colors:
         limit: float | None = None,
         palette: Palette = LIGHT,
         underline: bool = False,
+        columns: Columns = "all",
     ) -> Colors:
         """The scale of some maps, from the tokens that they hold and from nothing else.
 
@@ -122,6 +121,8 @@ class Colors:
             The colours.
         underline
             Whether to underline negative scores.
+        columns
+            Which tokens count in each row, as in :meth:`hf_saliency.SaliencyMap.normalized`.
 
         Returns
         -------
@@ -141,23 +142,24 @@ class Colors:
                     "its scale: dataclasses.replace(saliency_map, signed=True)."
                 )
         signed = any(each.signed for each in maps)
-        values = [_normalized(each, normalize) for each in maps]
+        values = [_normalized(each, normalize, columns) for each in maps]
         largest = max(map(_largest, values))
         return cls(
             limit=limit or largest or 1.0,
             signed=signed,
             normalize=normalize,
-            label=_label(maps, normalize, signed, largest),
+            label=_label(maps, normalize, columns, signed, largest),
             missing=_missing(maps),
             palette=palette,
             negative=any(bool((each < 0).any()) for each in values),
             clipped=limit is not None and largest > limit * (1 + 1e-9),
             underline=underline,
+            columns=columns,
         )
 
     def values(self, saliency_map: SaliencyMap) -> Float[np.ndarray, "targets tokens"]:
         """The map's scores as this scale draws them: normalised, and NaN where a score is not finite."""
-        return _normalized(saliency_map, self.normalize)
+        return _normalized(saliency_map, self.normalize, self.columns)
 
     def fill(self, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape 4"]:
         """Colours of normalised, finite scores.
@@ -230,12 +232,12 @@ def luminance(rgb: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape"]
     return np.asarray(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def _normalized(saliency_map: SaliencyMap, normalize: Normalization) -> np.ndarray:
+def _normalized(saliency_map: SaliencyMap, normalize: Normalization, columns: Columns) -> np.ndarray:
     finite = np.isfinite(saliency_map.scores)
     if "difference" in saliency_map.arguments:  # of rows that were scaled before
         normalize = "none"
     known = dataclasses.replace(saliency_map, scores=np.where(finite, saliency_map.scores, 0))
-    return np.where(finite, known.normalized(normalize), np.nan)
+    return np.where(finite, known.normalized(normalize, columns=columns), np.nan)
 
 
 def _largest(values: np.ndarray) -> float:
@@ -248,22 +250,13 @@ def _missing(maps: Sequence[SaliencyMap]) -> tuple[str, ...]:
     return tuple(name for name, occurs in kinds.items() if occurs.any())
 
 
-def method_name(method: str) -> str:
-    """The name of a method as it is printed."""
-    return method.replace("_x_", " × ").replace("_", " ")
-
-
-def _label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool, largest: float) -> str:
-    methods = {each.method for each in maps}
-    name = method_name(methods.pop()) if len(methods) == 1 else "attribution"
-    units = sorted({_UNITS[target.unit] for each in maps for target in each.targets})
-    label = f"{name} of the {' or '.join(units)}"
+def _label(
+    maps: Sequence[SaliencyMap], normalize: Normalization, columns: Columns, signed: bool, largest: float
+) -> str:
     if largest == 0:
-        return f"{label}, all scores are 0"
+        return f"{scale_label(maps, 'none', signed)}, all scores are 0"
     differences = {each.arguments.get("difference") for each in maps} - {None}
-    if differences:
-        return f"{name}, rows scaled" if differences != {"none"} else label
-    if normalize == "none":
-        return label
-    several = any(len(each.targets) > 1 for each in maps) or len(maps) > 1
-    return f"{label}, {'row ' if several else ''}{_NORMALIZED[normalize, signed]} = 1"
+    if differences:  # of rows that were scaled before
+        name = method_name(maps[0].method)
+        return f"{name}, rows scaled" if differences != {"none"} else scale_label(maps, "none", signed)
+    return scale_label(maps, normalize, signed) + _COUNTED[columns]

@@ -8,7 +8,8 @@ import numpy as np
 
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
-from hf_saliency.render.colors import decimals, method_name
+from hf_saliency.maps.wording import method_name
+from hf_saliency.render.colors import decimals
 from hf_saliency.render.passage import visible
 
 _TARGETS = 3

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError, one_of, whole
 from hf_saliency.maps.attachment import Attachment
-from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
@@ -55,6 +55,7 @@ def figure(
     title: str | Sequence[str] | None = None,
     suptitle: str = "",
     normalize: Normalization = "row_max",
+    columns: Columns = "all",
     scale: Scale = "shared",
     limit: Limit | None = None,
     cmap: str | Colormap | None = None,
@@ -77,6 +78,7 @@ def figure(
     title: str | Sequence[str] | None = None,
     suptitle: str = "",
     normalize: Normalization = "row_max",
+    columns: Columns = "all",
     scale: Scale = "shared",
     limit: Limit | None = None,
     cmap: str | Colormap | None = None,
@@ -99,6 +101,7 @@ def figure(
     title: str | Sequence[str] | None = None,
     suptitle: str = "",
     normalize: Normalization = "row_max",
+    columns: Columns = "all",
     scale: Scale = "shared",
     limit: Limit | None = None,
     cmap: str | Colormap | None = None,
@@ -144,6 +147,9 @@ def figure(
     normalize
         Each row is divided by its ``"row_max"`` or ``"row_sum"`` over the tokens drawn, or by nothing
         (``"none"``). The legend says which.
+    columns
+        Which tokens count in each row: ``"all"``, ``"context"`` (without the target's own, which may outshine the
+        others) or ``"prompt"`` (what stands before the target or its text). The rest is drawn as zero.
     scale
         One colour scale ``"shared"`` by all panels, or a ``"separate"`` one with its legend for each.
     limit
@@ -191,7 +197,7 @@ def figure(
             f"ax={type(ax).__name__} is no Axes of Matplotlib: give Figure().add_axes((0, 0, 1, 1)), or leave it out."
         )
     one_of(align, ("top", "center", "bottom"), "align")
-    scales = Scales(normalize, scale, limit, cmap, underline)
+    scales = Scales(normalize, scale, limit, cmap, underline, columns)
     position = _position(legend)
     tables = as_tables(maps)
     chosen = selected(maps, targets) if tables is None else []
@@ -230,6 +236,8 @@ def figure(
     }
     if suptitle:
         options["suptitle"] = suptitle
+    if columns != "all":
+        options["columns"] = columns
     new.attachment = Attachment(
         tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else wide, **options)
     )
@@ -248,6 +256,7 @@ def measure(
     title: str | Sequence[str] | None = None,
     suptitle: str = "",
     normalize: Normalization = "row_max",
+    columns: Columns = "all",
     scale: Scale = "shared",
     legend: LegendPlace = True,
 ) -> tuple[float, float]:
@@ -273,6 +282,8 @@ def measure(
         Stands above all panels.
     normalize
         How each row is scaled.
+    columns
+        Which tokens count in each row.
     scale
         ``"shared"`` or ``"separate"``.
     legend
@@ -297,7 +308,7 @@ def measure(
     3.0
     """
     with type_size(width):
-        scales = Scales(normalize, scale)
+        scales = Scales(normalize, scale, columns=columns)
         tables = as_tables(maps)
         panels: Sequence[AnyPanel] = (
             panels_of(maps, mark, targets=targets, title=title, scales=scales, ground="white", around=around)

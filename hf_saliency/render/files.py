@@ -29,7 +29,7 @@ from matplotlib.transforms import Bbox
 from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps import attachment, spans
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
-from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.storage import write_file
 from hf_saliency.render import marks
@@ -178,7 +178,9 @@ def settings_of(kept: Mapping[str, Any], panels: int) -> dict[str, Any]:
     dict
         Arguments of :func:`hf_saliency.figure`, or, with ``height`` among them, of :func:`hf_saliency.sheets`.
     """
-    kept = {_RENAMED.get(key, key): value for key, value in kept.items()}
+    kept = dict(kept)
+    if type(kept.get("columns")) is int:  # what ncols= was called before columns= had its meaning
+        kept["ncols"] = kept.pop("columns")
     if kept.get("scale") == "own":
         kept["scale"] = "separate"
     titles = kept.get("titles")
@@ -200,12 +202,12 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "height": _length,
     "normalize": lambda value: value in get_args(Normalization),
     "scale": lambda value: value in ("shared", "separate"),
+    "columns": lambda value: value in get_args(Columns),
     "ncols": lambda value: type(value) is int and 0 < value < 100,
     "around": lambda value: type(value) is int and value >= 0,
     "agreement": lambda value: type(value) is bool,
     "suptitle": lambda value: type(value) is str,
 }
-_RENAMED = {"columns": "ncols"}  # in files of 0.1.0
 
 
 @contextlib.contextmanager

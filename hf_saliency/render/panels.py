@@ -12,10 +12,11 @@ from matplotlib.colors import Colormap
 
 from hf_saliency.errors import SaliencyError, one_of
 from hf_saliency.maps import compare
-from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.wording import incomplete_note, method_name
 from hf_saliency.render.colormaps import palette_for
-from hf_saliency.render.colors import Colors, method_name
+from hf_saliency.render.colors import Colors
 from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Highlight, Mark, Matrix
 from hf_saliency.render.passage import excerpt
@@ -37,6 +38,7 @@ class Scales:
     limit: Limit | None = None
     cmap: str | Colormap | None = None
     underline: bool = False
+    columns: Columns = "all"
 
     def __post_init__(self) -> None:
         one_of(self.scale, ("shared", "separate"), "scale")
@@ -52,6 +54,7 @@ class Scales:
                 limit=limit,
                 palette=palette_for(ground, self.cmap, signed=any(each.signed for each in group)),
                 underline=self.underline,
+                columns=self.columns,
             )
             for group in groups
         ]
@@ -61,7 +64,8 @@ class Scales:
         if self.limit is None:
             return None
         if isinstance(self.limit, (SaliencyMap, list, tuple)):
-            return Colors.of([mark.shown(each) for each in as_list(self.limit)], self.normalize).limit
+            maps = [mark.shown(each) for each in as_list(self.limit)]
+            return Colors.of(maps, self.normalize, columns=self.columns).limit
         return length(self.limit, "limit")
 
 
@@ -85,6 +89,7 @@ def panels_of(
         shown = [excerpt(each, around) for each in shown]
     titles = _titles(title, chosen)
     notes = [_trimmed(each, count) for each, count in zip(shown, counts, strict=True)]
+    notes = [_joined(note, incomplete_note(each)) for note, each in zip(notes, shown, strict=True)]
     if agreement:
         notes = _compared(chosen, [name or "the first" for name in titles], notes)
     colors = scales.colors(shown, marks, ground)
@@ -192,4 +197,8 @@ def _compared(maps: Sequence[SaliencyMap], titles: Sequence[str], notes: Sequenc
             "agreement=True compares maps, but there is only one: figure([one, other], agreement=True)."
         )
     lines = [f"{compare.agreement(maps[0], each)} with {titles[0]}" for each in maps[1:]]
-    return [notes[0], *("\n".join(filter(None, pair)) for pair in zip(lines, notes[1:], strict=True))]
+    return [notes[0], *(_joined(line, note) for line, note in zip(lines, notes[1:], strict=True))]
+
+
+def _joined(first: str, second: str) -> str:
+    return "\n".join(filter(None, (first, second)))

@@ -145,10 +145,13 @@ def test_unknown_normalisation_is_refused() -> None:
 def test_label_says_method_unit_and_normalisation() -> None:
     one, several = saliency_map(targets=[0]), saliency_map(targets=[0, 1])
     nats = replace(one, signed=True, targets=(replace(one.targets[0], unit="log_prob"),), method="saliency")
-    assert Colors.of([one]).label == "gradient norm of the logit, maximum = 1"
-    assert Colors.of([several]).label == "gradient norm of the logit, row maximum = 1"
-    assert Colors.of([several], "row_sum").label == "gradient norm of the logit, row sum = 1"
-    assert Colors.of([nats]).label == "saliency of the log-probability (nats), maximum of magnitude = 1"
+    assert Colors.of([one]).label == "gradient norm of the logit, scaled to max score"
+    assert Colors.of([several]).label == "gradient norm of the logit, scaled to max score of each row"
+    assert (
+        Colors.of([several], "row_sum").label
+        == "gradient norm of the logit, scaled to total score of each row"
+    )
+    assert Colors.of([nats]).label == "saliency of the log-probability (nats), scaled to max |score|"
     assert Colors.of([nats], "none").label == "saliency of the log-probability (nats)"
     assert Colors.of([one, nats], "none").label == "attribution of the log-probability (nats) or logit"
 

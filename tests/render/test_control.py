@@ -292,3 +292,27 @@ def test_a_figure_taller_than_its_page_says_so_and_sheets_takes_it() -> None:
     assert len(sheets(long, width="acl")) > 1
     many: SaliencyMap = saliency_map(" ".join([SENTENCE] * 9), targets=range(7))
     assert len(sheets(many, width="acl")) >= 1
+
+
+# --- what counts in a row, and what does not add up
+
+
+def test_the_target_itself_may_be_left_out_of_its_row() -> None:
+    one = with_scores(ONE, [[9.0, 1.0, 2.0, 0.5]])
+    fig = figure(one, Matrix(values=True), width=3.25, columns="context")
+    assert {"0.00", "0.50", "1.00", "0.25"} <= set(strings(fig))
+    assert any(text.endswith("context only") for text in strings(fig))
+    assert fig.attachment is not None
+    assert fig.attachment.drawing["columns"] == "context"
+
+
+def test_a_failed_completeness_check_stands_below_the_panel() -> None:
+    failed = replace(
+        SIGNED,
+        convergence_delta=np.array([1303.0]),
+        missed_sums=np.array([4.1]),
+        method="integrated_gradients",
+    )
+    drawn = strings(figure(failed, width=4.0))
+    assert "does not add up: misses 4.1 by 1303" in drawn
+    assert not any("add up" in text for text in strings(figure(SIGNED, width=4.0)))

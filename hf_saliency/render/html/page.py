@@ -18,7 +18,8 @@ from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.selection import rows_of
 from hf_saliency.maps.storage import write_file
-from hf_saliency.render.colors import Colors, method_name
+from hf_saliency.maps.wording import method_name
+from hf_saliency.render.colors import Colors
 from hf_saliency.render.html.document import Part, document
 from hf_saliency.render.html.facets import Facet, comparable, groups, separate
 from hf_saliency.render.marks.mark import shown

@@ -72,6 +72,7 @@ class Difference:
             arguments={"difference": self.normalize},
             signed=True,
             convergence_delta=None,
+            missed_sums=None,
         )
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
