@@ -12,7 +12,7 @@ def methods(incomplete: str) -> list[str]:
 
 def marks(incomplete: str) -> list[str]:
     """The marks whose names begin so."""
-    from hf_saliency.render.files import known
+    from hf_saliency.render.drawing import known
 
     return [name.lower() for name in known() if name.lower().startswith(incomplete.lower())]
 

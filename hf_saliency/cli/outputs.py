@@ -113,7 +113,7 @@ def _draw(
 
             write_file(path, _latex(maps, drawing).encode())
         else:
-            from hf_saliency.render.files import styled
+            from hf_saliency.render.settings import styled
 
             with styled(style):
                 carried = {} if suffix == ".pgf" else {"provenance": provenance}

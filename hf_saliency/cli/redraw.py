@@ -95,7 +95,7 @@ def mark_of(name: str | None, assigned: Sequence[str]) -> Any:
     """The mark that ``--mark`` and ``--option`` name, or None."""
     if name is None:
         return None
-    from hf_saliency.render.files import named
+    from hf_saliency.render.drawing import named
 
     values = {key: value_of(text) for key, text in assignments(assigned, "--option").items()}
     try:
@@ -120,18 +120,18 @@ def width_of(text: str | None) -> float | str | None:
 
 def _drawing(record: Attachment, mark: str | None, assigned: Sequence[str]) -> dict[str, Any]:
     """The arguments of the figure: as it was drawn, with the changes of the command line."""
-    from hf_saliency.render import files
+    from hf_saliency.render import drawing
 
-    settings = files.settings_of(record.drawing, len(record.maps))
+    settings = drawing.settings_of(record.drawing, len(record.maps))
     if mark:
         return {**settings, "mark": mark_of(mark, assigned)}
-    marks = files.marks_of(record.drawing)
+    marks = drawing.marks_of(record.drawing)
     if not assigned:
         return {**settings, "mark": marks}
     if marks is None:
         raise typer.BadParameter("also name the mark: --mark.", param_hint="--option")
     values = {key: value_of(text) for key, text in assignments(assigned, "--option").items()}
-    return {**settings, "mark": [files.changed(mark, values) for mark in marks]}
+    return {**settings, "mark": [drawing.changed(mark, values) for mark in marks]}
 
 
 def _rows(targets: Sequence[str] | None) -> list[int | str] | None:

@@ -21,7 +21,8 @@ from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.description import describe_map, describe_table, joined
-from hf_saliency.render.files import SaliencyFigure, drawing
+from hf_saliency.render.drawing import drawing
+from hf_saliency.render.files import SaliencyFigure
 from hf_saliency.render.layout import AnyPanel, Panel, PanelGrid, Position
 from hf_saliency.render.marks import Bars, Mark
 from hf_saliency.render.panels import Limit, Scale, Scales, Which, panels_of, selected

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import matplotlib as mpl
+import matplotlib.style
+
+from hf_saliency.errors import SaliencyError
 
 # rcParams belong to the process: two threads that change and restore them would restore each other's changes.
 _drawing = threading.RLock()
@@ -29,3 +32,32 @@ def settings(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
             yield
         finally:
             params.update(before)
+
+
+@contextlib.contextmanager
+def styled(style: str | None) -> Iterator[None]:
+    """Matplotlib's settings as a style sheet has them, for a while.
+
+    Parameters
+    ----------
+    style
+        A name that Matplotlib knows, or a file; None for the settings as they are.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    SaliencyError
+        If there is no such style.
+    """
+    with settings(), mpl.rc_context():
+        try:
+            matplotlib.style.use(style or {})
+        except (OSError, ValueError) as error:
+            names = ", ".join(repr(name) for name in matplotlib.style.available if not name.startswith("_"))
+            raise SaliencyError(
+                f"{style!r} is no style of Matplotlib, such as {names}, and no file."
+            ) from error
+        yield

@@ -21,8 +21,9 @@ from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.render.drawing import drawing
 from hf_saliency.render.figure import MARGIN, blank, place_in, too_narrow
-from hf_saliency.render.files import SETTINGS, SaliencyFigure, drawing, embedded, write
+from hf_saliency.render.files import SETTINGS, SaliencyFigure, embedded, write
 from hf_saliency.render.layout import LEGEND_GAP, Legend, Panel, PanelGrid, frames_of
 from hf_saliency.render.marks import Divisible, Highlight, Mark, Matrix, Strip
 from hf_saliency.render.marks.mark import draw_strips

@@ -10,10 +10,11 @@ import pytest
 from handmade import saliency_map
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render import files as drawing
+from hf_saliency.render import drawing
 from hf_saliency.render.figure import figure
 from hf_saliency.render.files import SaliencyFigure
 from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
+from hf_saliency.render.settings import styled
 
 
 def kept(mark: Any, **options: Any) -> Any:
@@ -97,13 +98,13 @@ def test_forged_settings_are_left_out() -> None:
 
 def test_a_style_holds_for_a_while() -> None:
     before = dict(mpl.rcParams)
-    with drawing.styled("dark_background"):
+    with styled("dark_background"):
         assert mpl.rcParams["text.color"] == "white"
-    with drawing.styled(None):
+    with styled(None):
         assert dict(mpl.rcParams) == before
     with (
         pytest.raises(SaliencyError, match="'nowhere' is no style of Matplotlib, such as"),
-        drawing.styled("nowhere"),
+        styled("nowhere"),
     ):
         pass
     assert dict(mpl.rcParams) == before

@@ -1,0 +1,184 @@
+"""Drawing: how a figure was drawn, as JSON values that its file carries, and back from any file."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast, get_args
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.reduction import Columns, Normalization
+from hf_saliency.render import marks
+from hf_saliency.render.layout import Panel
+from hf_saliency.render.marks import Mark
+from hf_saliency.render.venues import VENUES
+
+
+def drawing(
+    panels: Sequence[Panel], normalize: Normalization, width: float | str, **settings: Any
+) -> dict[str, Any]:
+    """What :func:`hf_saliency.figure` was told, as JSON values.
+
+    Parameters
+    ----------
+    panels
+        Their titles are kept, and their marks by name with their options, if all are of this package.
+    normalize
+        The normalisation of rows.
+    width
+        In inches, or a venue.
+    **settings
+        Other arguments that are JSON values.
+
+    Returns
+    -------
+    dict
+    """
+    kept = {"width": width, "titles": [panel.title for panel in panels], "normalize": normalize, **settings}
+    marks = [_kept(panel.mark) for panel in panels]
+    return kept if None in marks else {**kept, "marks": marks}
+
+
+def _kept(mark: Mark) -> dict[str, Any] | None:
+    if known().get(type(mark).__name__) is not type(mark):
+        return None
+    options = {f.name: getattr(mark, f.name) for f in dataclasses.fields(cast(Any, mark))}
+    plain = all(value is None or isinstance(value, (bool, int, float, str)) for value in options.values())
+    return {"name": type(mark).__name__, "options": options} if plain else None
+
+
+def known() -> dict[str, type[Mark]]:
+    """The marks of this package by name."""
+    kinds: dict[str, Any] = {name: getattr(marks, name) for name in marks.__all__}
+    return {name: kind for name, kind in kinds.items() if _has_defaults(kind) and issubclass(kind, Mark)}
+
+
+def _has_defaults(kind: Any) -> bool:
+    """Whether a class is a dataclass that can be made by its name alone; Difference needs another map."""
+    missing = dataclasses.MISSING
+    return dataclasses.is_dataclass(kind) and all(f.default is not missing for f in dataclasses.fields(kind))
+
+
+def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
+    """The marks that :func:`drawing` kept, from any file.
+
+    Parameters
+    ----------
+    kept
+        What a record says.
+
+    Returns
+    -------
+    list of Mark, or None
+        None where the record names none.
+
+    Raises
+    ------
+    SaliencyError
+        For marks that do not exist, or options that they do not take.
+    """
+    found = kept.get("marks")
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise SaliencyError("this file's record is damaged: its marks are no list of objects.")
+    options = [one.get("options", {}) for one in found]
+    if not all(isinstance(one, dict) for one in options):
+        raise SaliencyError("this file's record is damaged: the options of a mark are no object.")
+    return [named(one.get("name"), own) for one, own in zip(found, options, strict=True)]
+
+
+def named(name: Any, options: Mapping[str, Any]) -> Mark:
+    """A mark by its name, in any case, with options by theirs.
+
+    Parameters
+    ----------
+    name
+        Such as ``"highlight"``.
+    options
+        Such as ``{"words": True}``.
+
+    Returns
+    -------
+    Mark
+
+    Raises
+    ------
+    SaliencyError
+        For a name or an option that does not exist, or a value of another type.
+    """
+    kinds = {each.lower(): kind for each, kind in known().items()}
+    kind = kinds.get(name.lower()) if isinstance(name, str) else None
+    if kind is None:
+        raise SaliencyError(f"{name!r} is no mark: choose one of {', '.join(map(repr, kinds))}.")
+    fields = {f.name: f.default for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key, value in options.items():
+        if key not in fields:
+            raise SaliencyError(f"{kind.__name__} has no option {key!r}: it takes {', '.join(fields)}.")
+        if not _fits(value, fields[key]):
+            raise SaliencyError(f"{kind.__name__}({key}={value!r}): give a value like {fields[key]!r}.")
+    return kind(**options)
+
+
+def changed(mark: Mark, options: Mapping[str, Any]) -> Mark:
+    """A mark of this package with other options, checked as :func:`named` does."""
+    old = _kept(mark)
+    assert old is not None
+    return named(old["name"], {**old["options"], **options})
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind of an option's default; sizes are words or numbers."""
+    if default is None:
+        return value is None or isinstance(value, (bool, int, float, str))
+    if isinstance(default, (str, float)) and not isinstance(value, bool):
+        return isinstance(value, str) or (isinstance(value, (int, float)) and math.isfinite(value))
+    return type(value) is type(default)
+
+
+def settings_of(kept: Mapping[str, Any], panels: int) -> dict[str, Any]:
+    """The other arguments of :func:`hf_saliency.figure` that a record keeps, from any file.
+
+    Parameters
+    ----------
+    kept
+        What a record says; what does not fit is left out.
+    panels
+        How many maps there are.
+
+    Returns
+    -------
+    dict
+        Arguments of :func:`hf_saliency.figure`, or, with ``height`` among them, of :func:`hf_saliency.sheets`.
+    """
+    kept = dict(kept)
+    if type(kept.get("columns")) is int:  # what ncols= was called before columns= had its meaning
+        kept["ncols"] = kept.pop("columns")
+    if kept.get("scale") == "own":
+        kept["scale"] = "separate"
+    titles = kept.get("titles")
+    fits = isinstance(titles, list) and len(titles) == panels and all(isinstance(one, str) for one in titles)
+    found: dict[str, Any] = {"title": titles} if fits else {}
+    for key, check in _SETTINGS.items():
+        if key in kept and check(kept[key]):
+            found[key] = kept[key]
+    return found
+
+
+def _length(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < _WIDEST
+
+
+_WIDEST = 200.0  # inches: the largest page of a PDF file
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "width": lambda value: _length(value) or value in list(VENUES),
+    "height": _length,
+    "normalize": lambda value: value in get_args(Normalization),
+    "scale": lambda value: value in ("shared", "separate"),
+    "columns": lambda value: value in get_args(Columns),
+    "ncols": lambda value: type(value) is int and 0 < value < 100,
+    "around": lambda value: type(value) is int and value >= 0,
+    "agreement": lambda value: type(value) is bool,
+    "suptitle": lambda value: type(value) is str,
+}
