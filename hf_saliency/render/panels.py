@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from matplotlib.colors import Colormap
 
-from hf_saliency.errors import SaliencyError, one_of
+from hf_saliency.errors import SaliencyError, integer, one_of
 from hf_saliency.maps import compare
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -42,6 +42,10 @@ class Scales:
 
     def __post_init__(self) -> None:
         one_of(self.scale, ("shared", "separate"), "scale")
+        if integer(self.columns) is not None:
+            raise SaliencyError(
+                f"columns={self.columns!r} names the tokens that count; panels side by side are ncols={self.columns!r}."
+            )
 
     def colors(self, shown: Sequence[SaliencyMap], marks: Sequence[Mark], ground: Any) -> list[Colors]:
         """One scale for all maps, or one for each."""

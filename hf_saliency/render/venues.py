@@ -57,7 +57,7 @@ _SAME_STYLE = (
     "tacl",
 )  # conferences and a journal that print in acl.sty's columns
 
-VENUES = {
+_VENUES = {
     "aaai": Venue((7 - 0.375) / 2, 9.0, _TYPE, _AAAI),
     "aaai-2col": Venue(7.0, 9.0, _TYPE, _AAAI),
     **dict.fromkeys(_SAME_STYLE, _ACL_COLUMN),
@@ -69,6 +69,7 @@ VENUES = {
     "neurips": Venue(5.5, 9.0, _TYPE, _NEURIPS),
     "slide": Venue(11.5, 4.76, 20.0, _SLIDE),
 }
+VENUES = dict(sorted(_VENUES.items()))
 
 
 def inches(width: float | str | None, default: float) -> float:

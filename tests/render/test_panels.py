@@ -148,8 +148,9 @@ def test_limits_of_an_excerpt_come_from_its_tokens(mark: Highlight | Matrix | Ba
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": 0}, "ncols=0: give a whole number of at least 1"),
-        ({"columns": 1.5}, r"ncols=1.5: give a whole number"),
+        ({"ncols": 0}, "ncols=0: give a whole number of at least 1"),
+        ({"ncols": 1.5}, r"ncols=1.5: give a whole number"),
+        ({"columns": 2}, "columns=2 names the tokens that count; panels side by side are ncols=2"),
         ({"around": -1}, "around=-1: give a whole number of at least 0"),
         ({"around": "all"}, "around='all': give a whole number"),
         ({"scale": "both"}, "scale='both': choose one of 'shared', 'separate'"),
@@ -185,7 +186,7 @@ def test_label_that_is_read_nowhere_has_no_surroundings() -> None:
 @pytest.mark.parametrize("number", [np.float32(3.25), np.float64(3.25), np.int64(3), 3])
 def test_numpy_numbers_are_widths(number: Any) -> None:
     assert figure(ONE, width=number).get_figwidth() == number
-    assert figure([ONE, OTHER], width=number * 2, columns=np.int64(2), around=np.int32(3))
+    assert figure([ONE, OTHER], width=number * 2, ncols=np.int64(2), around=np.int32(3))
 
 
 def test_least_width_of_several_columns_works() -> None:

@@ -28,7 +28,8 @@ def saved(pages: Sheets) -> bytes:
 def test_all_lines_are_drawn_once_and_in_order() -> None:
     pages = sheets(LONG, width="acl", height=3.0)
     assert len(pages) > 3
-    once = figure(LONG, Highlight(), width="acl")
+    with pytest.warns(UserWarning, match="a page of 'acl' holds 9.72 in"):
+        once = figure(LONG, Highlight(), width="acl")
     drawn = [text for page in pages for text in strings(page)[: -legend_texts(page)]]
     assert drawn == strings(once)[: -legend_texts(once)]
 

@@ -27,6 +27,8 @@ from hf_saliency.render.marks.number_axis import (
 )
 from hf_saliency.render.typeset.typeface import Typeface
 
+_HIGHEST = 17.0  # sizes of type that a field is high at most: a slide is wide and low
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -204,7 +206,7 @@ class _Plot:
 
     @property
     def _field(self) -> float:
-        return self.ratio * self.width
+        return min(self.ratio * self.width, _HIGHEST * self.typeface.points)
 
     @cached_property
     def _ys(self) -> NumberAxis:

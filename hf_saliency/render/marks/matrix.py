@@ -137,6 +137,8 @@ class Grid:
     @property
     def note(self) -> str:
         """Says which labels were left out."""
+        if self.column_step == self.row_step > 1 and not self.words:
+            return f"every {ordinal(self.row_step)} token and target is labelled"
         if self.column_step > 1 and self.words:
             missing = len(self.words) - len(self.column_labels)
             columns = (
