@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import matplotlib as mpl
 from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
 
 from hf_saliency.errors import SaliencyError, real, whole
-from hf_saliency.maps.saliency_map import Normalization, SaliencyMap
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.storage import write_file
 from hf_saliency.render.figure import MARGIN, place_in
 from hf_saliency.render.files import SETTINGS
@@ -87,7 +89,7 @@ def animate(
         canvas = Figure(figsize=(wide, high / 72))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "frames.gif"
-            writer = PillowWriter(fps=rate)
+            writer = PillowWriter(fps=cast(int, rate))  # any number will do
             with writer.saving(canvas, str(path), whole(dpi, "dpi")):
                 for grid in grids:
                     canvas.clear()
