@@ -534,7 +534,8 @@ def files(one: Case, folder: Path) -> list[Path]:
     for i, page in enumerate(pages):
         found.append(folder / f"{one.name}{f'-{i + 1}' * (len(pages) > 1)}.png")
         page.savefig(found[-1], dpi=60 if one.name == "slide" else DPI)
-        Image.open(found[-1]).convert("RGB").save(found[-1], optimize=True)
+        small = Image.open(found[-1]).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        small.save(found[-1], optimize=True)
     return found
 
 
