@@ -15,6 +15,10 @@ from .attribution.named.gradients import (
     smooth_grad_squared as smooth_grad_squared,
     var_grad as var_grad,
 )
+from .attribution.named.mixing import (
+    attention_rollout as attention_rollout,
+    value_zeroing as value_zeroing,
+)
 from .attribution.named.paths import (
     discretized_integrated_gradients as discretized_integrated_gradients,
     gradient_shap as gradient_shap,

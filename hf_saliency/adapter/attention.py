@@ -36,3 +36,28 @@ def attention_modules(model: nn.Module) -> tuple[nn.Module, ...]:
                 "model.set_attn_implementation('sdpa')."
             )
     return tuple(module for module in model.modules() if "attention" in type(module).__name__.lower())
+
+
+def layer_modules(model: nn.Module) -> tuple[nn.Module, ...]:
+    """The layers that hold attention, in the order in which the model has them; none where they lie in several stacks.
+
+    Parameters
+    ----------
+    model
+        The model.
+
+    Returns
+    -------
+    tuple of nn.Module
+        The elements of the outermost ``nn.ModuleList`` of which each holds attention.
+    """
+    holders = {id(module) for module in attention_modules(model)}
+    stacks: list[nn.ModuleList] = []
+    inside: set[int] = set()
+    for module in model.modules():  # outermost first
+        if not isinstance(module, nn.ModuleList) or id(module) in inside or not len(module):
+            continue
+        if all(any(id(part) in holders for part in layer.modules()) for layer in module):
+            stacks.append(module)
+            inside |= {id(part) for part in module.modules()}
+    return tuple(stacks[0]) if len(stacks) == 1 else ()

@@ -114,7 +114,7 @@ def _safe_softmax(scores: Tensor, dim: int) -> Tensor:
 
 def scaled(values: Tensor, factor: float) -> Tensor:
     """The same values, with a gradient that is multiplied by the factor."""
-    return values if factor == 1 or not values.requires_grad else _Scaled.apply(values, factor)  # type: ignore[no-any-return, no-untyped-call]
+    return values if factor == 1 or not values.requires_grad else _Scaled.apply(values, factor)  # type: ignore[no-untyped-call]
 
 
 def depends(values: object) -> bool:

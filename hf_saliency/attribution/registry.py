@@ -20,6 +20,7 @@ from hf_saliency.attribution.named.gradients import (
     smooth_grad_squared,
     var_grad,
 )
+from hf_saliency.attribution.named.mixing import attention_rollout, value_zeroing
 from hf_saliency.attribution.named.paths import (
     discretized_integrated_gradients,
     gradient_shap,
@@ -51,6 +52,8 @@ METHODS: dict[str, Callable[..., Method]] = {
     "shapley_sampling": shapley_sampling,
     "kernel_shap": kernel_shap,
     "lime": lime,
+    "value_zeroing": value_zeroing,
+    "attention_rollout": attention_rollout,
     "random_baseline": random_baseline,
 }
 

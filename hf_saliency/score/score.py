@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hf_saliency.adapter import guards, hooks
 from hf_saliency.adapter.activations import activation_modules
-from hf_saliency.adapter.attention import attention_modules
+from hf_saliency.adapter.attention import attention_modules, layer_modules
 from hf_saliency.adapter.sentence_models import call
 from hf_saliency.adapter.streams import Stream
 from hf_saliency.adapter.text_model import batch_inputs
@@ -337,6 +337,18 @@ class Score(nn.Module):
     def attention(self) -> tuple[nn.Module, ...]:
         """The modules of the model that hold attention, for methods with rules of their own there."""
         return attention_modules(self._model[0])
+
+    @property
+    def layers(self) -> tuple[nn.Module, ...]:
+        """The layers of the model that hold attention; none where it has several stacks of them."""
+        return layer_modules(self._model[0])
+
+    def token_read(self, tensors: Sequence[Tensor]) -> Int[Tensor, " rows"] | None:
+        """The token that each row reads; None where a target reads several, or none in particular."""
+        if self.readout.part is None or len(self.streams) > 1:
+            return None
+        position = tensors[self.names.index("position")]
+        return position[:, 0] if position.shape[1] == 1 else None
 
     @property
     def activations(self) -> tuple[nn.Module, ...]:

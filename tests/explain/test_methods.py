@@ -42,6 +42,8 @@ METHOD: dict[str, hs.Method] = {
     "shapley_sampling": hs.shapley_sampling(2),
     "kernel_shap": hs.kernel_shap(25),
     "lime": hs.lime(25),
+    "value_zeroing": hs.value_zeroing(),
+    "attention_rollout": hs.attention_rollout(),
     "random_baseline": hs.random_baseline(),
 }
 

@@ -1,0 +1,288 @@
+"""Context mixing: how much of each token another one holds after all layers, by attention or by zeroed values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from captum.attr import Attribution
+from captum.log import log_usage
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from hf_saliency.attribution.inputs import embeds_of
+from hf_saliency.errors import SaliencyError
+
+_SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
+
+
+class AttentionMode(TorchFunctionMode):
+    """Notes the weights of attention, and takes tokens out of it.
+
+    Parameters
+    ----------
+    absent
+        For each row of the batch the token whose value is zero, -1 for none; None to note weights instead.
+    """
+
+    def __init__(self, absent: Int[Tensor, " rows"] | None = None) -> None:
+        super().__init__()
+        self.absent = absent
+        self.depth = 0  # of attention modules that are being called
+        self.weights: list[Float[Tensor, "rows heads tokens tokens"]] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        options = dict(kwargs or {})
+        if func is F.scaled_dot_product_attention:
+            return self._fused(func, *args, **options)
+        result = func(*args, **options)
+        if func in _SOFTMAX and self.depth > 0 and result.dim() == 4:
+            # Without its weight a value is gone, as if it were zero.
+            return self._noted(result) if self.absent is None else self._zeroed(result, -1)
+        return result
+
+    def _fused(
+        self,
+        func: Callable[..., Any],
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Any:
+        options: dict[str, Any] = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
+        if self.absent is not None:
+            return func(query, key, self._zeroed(value, -2), attn_mask, dropout_p, **options)
+        keys = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3) if enable_gqa else key
+        scores = query @ keys.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril() if is_causal else attn_mask
+        if mask is not None:
+            mask = mask.to(scores.device)
+            scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else scores + mask
+        self._noted(torch.softmax(scores, -1))
+        return func(query, key, value, attn_mask, dropout_p, **options)
+
+    def _noted(self, weights: Tensor) -> Tensor:
+        self.weights.append(weights.detach())
+        return weights
+
+    def _zeroed(self, values: Tensor, dim: int) -> Tensor:
+        """The values with each row's absent token at zero, along the dimension of the tokens that are read."""
+        assert self.absent is not None
+        if len(values) != len(self.absent) or values.dim() != 4:
+            raise SaliencyError(_SHAPE)
+        tokens = torch.arange(values.shape[dim], device=values.device)
+        gone = tokens == self.absent.to(values.device)[:, None]
+        return values.masked_fill(gone[:, None, None, :] if dim == -1 else gone[:, None, :, None], 0.0)
+
+
+_SHAPE = (
+    "this model's attention does not weigh all tokens of a row in one softmax, as windows, cross-attention and other "
+    "kinds of attention do: context mixing is defined for encoders and decoders of one text with full attention, such "
+    "as BERT or GPT-2. Use hs.attn_lrp() or hs.integrated_gradients()."
+)
+
+
+class ContextMixing(Attribution):  # type: ignore[misc]
+    """What the token at a row's position holds of each token after all layers: a row of weights that adds up to 1.
+
+    Parameters
+    ----------
+    forward_func
+        The score of an explainer: it names its modules of attention and its layers, and says which token a row reads.
+    """
+
+    def __init__(self, forward_func: Callable[..., Tensor]) -> None:
+        Attribution.__init__(self, forward_func)
+        self.attention: tuple[nn.Module, ...] = getattr(forward_func, "attention", ())
+        self.layers: tuple[nn.Module, ...] = getattr(forward_func, "layers", ())
+
+    @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
+    def attribute(
+        self,
+        inputs: Float[Tensor, "batch tokens width"] | tuple[Float[Tensor, "batch _ _"], ...],
+        target: Any = None,
+        additional_forward_args: Any = None,
+        internal_batch_size: int = 32,
+    ) -> Float[Tensor, "batch tokens"]:
+        """Attribute to tokens, whatever the score is: only the position that it is read at counts.
+
+        Parameters
+        ----------
+        inputs
+            Embeddings (batch, tokens, width) of one stream.
+        target
+            Not used.
+        additional_forward_args
+            What the score takes after the embeddings.
+        internal_batch_size
+            The most rows of one call of the score.
+
+        Returns
+        -------
+        Float[Tensor, "batch tokens"]
+            From 0 to 1.
+
+        Raises
+        ------
+        SaliencyError
+            If the architecture does not allow it, or the score is not read at a token.
+        """
+        streams = embeds_of(inputs)
+        if len(streams) > 1 or not self.attention or not self.layers:
+            raise SaliencyError(_SHAPE)
+        rows = tuple(additional_forward_args or ())
+        places = self.forward_func.token_read(rows)
+        if places is None:
+            raise SaliencyError(
+                f"{self.get_name()} says what one token holds of the others, and this target reads no single token: "
+                "explain tokens, such as hs.MaskedToken(...) or hs.NextToken(), or use another method."
+            )
+        with torch.no_grad():
+            mixing = self._mixing(streams[0], rows, max(1, internal_batch_size))
+        each = torch.arange(len(mixing), device=mixing.device)
+        found: Tensor = mixing[each, places.to(mixing.device)]
+        return found if isinstance(inputs, Tensor) else (found,)  # type: ignore[return-value]
+
+    def _mixing(
+        self, embeds: Tensor, rows: tuple[Any, ...], size: int
+    ) -> Float[Tensor, "batch tokens tokens"]:
+        raise NotImplementedError
+
+    @contextmanager
+    def _inside(self, mode: AttentionMode) -> Any:
+        """The mode, which knows when a module of attention is being called."""
+
+        def enter(module: nn.Module, inputs: Any) -> None:
+            mode.depth += 1
+
+        def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+            mode.depth -= 1
+
+        with ExitStack() as hooks:
+            for module in self.attention:
+                hooks.enter_context(module.register_forward_pre_hook(enter))
+                hooks.enter_context(module.register_forward_hook(leave, always_call=True))
+            with mode:
+                yield
+
+
+class AttentionRollout(ContextMixing):
+    r"""Attention rollout (Abnar and Zuidema, 2020): the product over layers of attention, half of it the token itself.
+
+    .. math:: R_l = \tfrac12 (\bar A_l + I) R_{l-1}
+
+    :math:`\bar A_l` is the mean of layer :math:`l`'s attention weights over heads.
+
+    Parameters
+    ----------
+    forward_func
+        As for :class:`ContextMixing`.
+    """
+
+    def _mixing(
+        self, embeds: Tensor, rows: tuple[Any, ...], size: int
+    ) -> Float[Tensor, "batch tokens tokens"]:
+        rolled = []
+        for part in torch.split(torch.arange(len(embeds), device=embeds.device), size):
+            mode = AttentionMode()
+            with self._inside(mode):
+                self.forward_func(embeds[part], *(_of(row, part) for row in rows))
+            mixing = torch.eye(embeds.shape[1], dtype=embeds.dtype, device=embeds.device).expand(
+                len(part), -1, -1
+            )
+            if not mode.weights:
+                raise SaliencyError(_SHAPE)
+            for weights in mode.weights:
+                if weights.shape[0] != len(part) or weights.shape[-2:] != mixing.shape[-2:]:
+                    raise SaliencyError(_SHAPE)
+                mean = weights.mean(dim=1).to(mixing)
+                mixing = (mean @ mixing + mixing) / 2
+            rolled.append(mixing)
+        return torch.cat(rolled)
+
+
+class ValueZeroing(ContextMixing):
+    r"""Value zeroing (Mohebbi et al., 2023): how far a layer's output turns when one token's value is zero.
+
+    .. math:: C^l_{ij} \propto 1 - \cos(x^l_i, x^{l, \lnot j}_i), \qquad R_l = C_l R_{l-1}
+
+    :math:`x^{l, \lnot j}` is the output of layer :math:`l` for the same input, but with the value vectors of token
+    :math:`j` at zero in all heads; rows of :math:`C` add up to 1.
+
+    Parameters
+    ----------
+    forward_func
+        As for :class:`ContextMixing`.
+    """
+
+    def _mixing(
+        self, embeds: Tensor, rows: tuple[Any, ...], size: int
+    ) -> Float[Tensor, "batch tokens tokens"]:
+        parts = [self._of_row(embeds[i : i + 1], rows, i, size) for i in range(len(embeds))]
+        return torch.cat(parts)
+
+    def _of_row(self, embeds: Tensor, rows: tuple[Any, ...], row: int, size: int) -> Tensor:
+        """One row: as it is, and copies of it, each without one token in every layer."""
+        tokens = embeds.shape[1]
+        whole: list[Tensor] = []
+        columns: list[list[Tensor]] = []
+        every = torch.arange(-1, tokens, device=embeds.device)  # -1: no token is absent
+        for absent in (every[:1], *torch.split(every[1:], size)):
+            turned: list[Tensor] = []
+            with ExitStack() as hooks:
+                for layer in self.layers:
+                    hook = _compare(whole, turned, (len(absent), tokens))
+                    hooks.enter_context(layer.register_forward_hook(hook))
+                hooks.enter_context(self._inside(AttentionMode(absent)))
+                copies = torch.full((len(absent),), row, device=embeds.device)
+                self.forward_func(embeds.expand(len(absent), -1, -1), *(_of(one, copies) for one in rows))
+            if turned and absent[0] < 0:
+                whole = turned
+            else:
+                columns.append(turned)
+        mixing = torch.eye(tokens, dtype=embeds.dtype, device=embeds.device)
+        for pieces in zip(*columns, strict=True):
+            distance = torch.cat(pieces).T.clamp(min=0)  # (tokens, absent)
+            total = distance.sum(dim=1, keepdim=True)
+            # A layer that mixes nothing leaves each token what it is.
+            share = torch.where(total > 0, distance / total.clamp(min=1e-300), torch.eye(tokens).to(distance))
+            mixing = share.to(mixing) @ mixing
+        return mixing[None]
+
+
+def _compare(whole: Sequence[Tensor], turned: list[Tensor], shape: tuple[int, int]) -> Callable[..., Any]:
+    """A hook on a layer: how far its output turned from the whole text's, which goes on; without these, the output."""
+
+    def compare(layer: nn.Module, inputs: Any, output: Any) -> Any:
+        hidden = output if isinstance(output, Tensor) else output[0]
+        if hidden.dim() != 3 or hidden.shape[:2] != shape:
+            raise SaliencyError(_SHAPE)
+        if not whole:
+            turned.append(hidden)
+            return None
+        clean = whole[len(turned)]
+        turned.append(1 - F.cosine_similarity(hidden.double(), clean.double(), dim=-1))
+        same = clean.expand_as(hidden)
+        return same if isinstance(output, Tensor) else (same, *output[1:])
+
+    return compare
+
+
+def _of(argument: Any, rows: Int[Tensor, " rows"]) -> Any:
+    """The part of an additional argument that belongs to some rows."""
+    return argument[rows.to(argument.device)] if isinstance(argument, Tensor) and argument.dim() else argument
