@@ -193,12 +193,12 @@ def check_keywords(function: Callable[..., Any], keywords: Iterable[str], name: 
             )
 
 
-def warn(message: str) -> None:
-    """A warning that names the line of the user's code, however deep in the package it arises."""
+def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn at the line of the user's code, however deep in the package the warning arises."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, RuntimeWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
 
 
 _LIBRARIES = ("hf_saliency", "captum", "torch", "contextlib", "functools")

@@ -339,7 +339,7 @@ class Explainer:
         >>> pairs = (("a", "She drank hot tea."), ("b", "He wrote a letter."))
         >>> for key, heat in explainer.stream(pairs, keyed=True):
         ...     print(key, heat.scores.shape)
-        a (5, 9)
+        a (7, 9)
         b (5, 7)
         """
         check_source(texts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
@@ -13,7 +12,7 @@ import numpy as np
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Method
-from hf_saliency.errors import Unit
+from hf_saliency.errors import Unit, warn
 from hf_saliency.explain.attribute import RowResult
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -129,11 +128,10 @@ def _warn_of_against(made: SaliencyMap, results: Sequence[tuple[Row, RowResult]]
         if result.class_ids == tuple(ref.against_id for ref in row.refs)
     ]
     if same:
-        warnings.warn(
+        warn(
             f"against= names the very class that {len(same)} targets explain ({', '.join(map(repr, same[:5]))}): its "
             "score less itself is zero, and so is their row. Give another one for these.",
             UserWarning,
-            stacklevel=5,
         )
 
 
@@ -141,12 +139,10 @@ def _warn_of_non_finite(made: SaliencyMap) -> None:
     rows = zip(made.targets, made.scores, strict=True)
     bad = [target.label for target, row in rows if not np.isfinite([target.score, *row]).all()]
     if bad:
-        warnings.warn(
+        warn(
             f"the scores of {len(bad)} targets are not finite ({', '.join(map(repr, bad[:5]))}): the model's "
             "output or gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
             "dtype=torch.float32.",
-            RuntimeWarning,
-            stacklevel=5,
         )
 
 
@@ -168,12 +164,10 @@ def _warn_of_delta(
     if not bad:
         return None
     worst = max(bad, key=lambda i: parts[i])
-    warnings.warn(
+    warn(
         f"{made.method}: the scores of {len(bad)} of {len(deltas)} targets do not add up to the difference that they "
         f"should explain; for {made.targets[worst].label!r} they miss {deltas[worst][1]:.3g} by {deltas[worst][0]:.2g} "
         f"(convergence_delta). Give {method.remedy}.",
-        RuntimeWarning,
-        stacklevel=5,
     )
     missed = np.full(len(deltas), np.nan)
     missed[bad] = [np.inf if np.isnan(deltas[i][1]) else deltas[i][1] for i in bad]

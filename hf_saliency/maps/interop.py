@@ -13,7 +13,7 @@ from jaxtyping import Float
 from hf_saliency.errors import Reduction, SaliencyError, check_reduction
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import REDUCE
-from hf_saliency.maps.spans import Token, trim
+from hf_saliency.maps.spans import Token, signs, trim
 
 if TYPE_CHECKING:
     from hf_saliency.maps.saliency_map import SaliencyMap
@@ -121,9 +121,19 @@ def _tokens(one: Any, columns: Sequence[int], texts: Sequence[str]) -> tuple[Tok
             )
         number = sequence
         start, end = trim(texts[number], start, stop)
-        tokens.append(Token(one.tokens[i], start, end, number))
+        name = _display(one.tokens[i], texts[number][start:end])
+        tokens.append(Token(name, start, end, number))
     _check_order(one, [i for i in columns if one.word_ids[i] is not None])
     return tuple(tokens)
+
+
+def _display(piece: str, text: str) -> str:
+    """What to show for a vocabulary's piece: without the marks of WordPiece, byte-level BPE and SentencePiece."""
+    if piece.startswith("##") and piece != "##":
+        return "…" + piece.removeprefix("##")
+    if text and (not text.strip() or piece[0] in "Ġ▁Ċ" or not piece.isascii()):
+        return signs(text)
+    return piece
 
 
 def _check_order(one: Any, columns: Sequence[int]) -> None:

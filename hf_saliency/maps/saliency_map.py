@@ -227,7 +227,7 @@ class SaliencyMap:
         >>> import hf_saliency as hs
         >>> heat = hs.Explainer(*hs.load_demo())("She drank tea.", target=hs.MaskedToken([1, 2, 3]))
         >>> heat.merge_targets(["verb phrase", "verb phrase", "object"]).scores.shape
-        (2, 6)
+        (2, 8)
         """
         groups = target_groups(self.targets, by)
         sums = np.stack([self.scores[rows].sum(axis=0, dtype=np.float64) for _, rows in groups])

@@ -27,7 +27,7 @@ class SaliencyMaps(list[SaliencyMap]):
     >>> maps
     SaliencyMaps: 2 maps, gradient_norm
       7 x 9  'She drank hot tea.'
-      4 x 6  'He drank coffee.'
+      6 x 8  'He drank coffee.'
     """
 
     def __repr__(self) -> str:

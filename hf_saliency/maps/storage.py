@@ -22,6 +22,7 @@ from hf_saliency.errors import SaliencyError
 LARGEST_DOCUMENT = 2**30
 """Bytes of a JSON file; larger ones are neither written nor read."""
 
+_DEEPEST = 64  # lists within lists; a map needs five, and a method's arguments a few more
 _MOST_OBJECTS = 500_000  # lists and dictionaries; a map has one for each token, target and prediction
 
 
@@ -108,6 +109,24 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+def _check_depth(content: Any) -> None:
+    """ValueError if lists and objects are nested too deep."""
+    # How deep Python's own parser and encoder go depends on its version.
+    layer, depth = [content], 0
+    while layer := [value for outer in layer for value in _inside(outer)]:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(f"lists and objects are nested more than {_DEEPEST} deep")
+
+
+def _inside(value: Any) -> list[Any]:
+    """The lists and dictionaries that a list or dictionary holds."""
+    values = (
+        value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    )
+    return [inner for inner in values if isinstance(inner, (Mapping, list, tuple))]
+
+
 def encode(document: str) -> bytes:
     """UTF-8 of a document that fits into a file."""
     try:
@@ -160,6 +179,7 @@ def opened(data: Any, format: str, version: int, name: str, source: str, noun: s
             "upgrade hf-saliency."
         )
     try:
+        _check_depth(data.get(name))
         intact = digest(data.get(name)) == data.get("sha256")
     except (TypeError, ValueError, RecursionError) as error:
         raise SaliencyError(f"{source} is damaged ({type(error).__name__}: {error}).") from error

@@ -61,6 +61,11 @@ class Label(Target):
     """
 
     task = tasks.CLASSIFICATION
+
+    @classmethod
+    def heads(cls) -> tuple[tasks.Task, ...]:
+        return (tasks.CLASSIFICATION, tasks.NEXT_SENTENCE)
+
     kind = "label"
     text_counts = (1, 2)
 

@@ -294,7 +294,8 @@ def byte_level() -> PreTrainedTokenizerFast:
 def test_bytes_share_their_character() -> None:
     text = "a 👍"
     made = of(values(6), byte_level()(text), text=text)
-    assert slices(made) == ["a", "", "👍", "👍", "👍", "👍"]
+    assert slices(made) == ["a", " ", "👍", "👍", "👍", "👍"]
+    assert [token.piece for token in made.tokens][:2] == ["a", "␣"]
 
 
 def test_a_character_of_several_words() -> None:

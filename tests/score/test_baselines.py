@@ -140,7 +140,7 @@ def test_the_default_without_a_mask_token() -> None:
     ("given", "message"),
     [
         (True, "baseline=True: give hs.mask_embedding"),
-        ([0.0], r"baseline=\[0.0\]: give hs.mask_embedding"),
+        ([0.0], r"baseline=\[0.0\]: a list is several baselines, which hs.integrated_gradients and"),
         (torch.zeros(3, dtype=torch.long), "baseline=a torch.int64 tensor"),
         (torch.zeros(3), r"shape \(3,\), which does not fit"),
         (

@@ -236,7 +236,7 @@ def test_other_orders_of_the_norm(explainer: hs.Explainer, order: float) -> None
 
 def test_a_string_takes_a_few_words_around_each_target() -> None:
     on, seen = hs.Explainer(*tiny.masked_lm("bert", max_position_embeddings=600)), []
-    on.text_model.max_tokens = 600
+    on.text_model.limits = (600, *on.text_model.limits[1:])
     encode = on.text_model.encode
 
     def counted(text: str, *arguments: Any, **options: Any) -> Any:

@@ -71,8 +71,8 @@ def cp_lrp(reduction: Reduction = "sum") -> Method:
     >>> explainer = hs.Explainer(*hs.load_demo())
     >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
     >>> heat = explainer(text, target=target, method=hs.cp_lrp())
-    >>> heat.tokens[heat.scores[0].argmax()].piece
-    'hot'
+    >>> heat.signed, heat.scores.shape
+    (True, (1, 9))
     """
     return _relevance("cp_lrp", reduction, "Ali et al. 2022, arXiv:2202.07304")
 
@@ -141,8 +141,8 @@ def gim(reduction: Reduction = "sum") -> Method:
     >>> explainer = hs.Explainer(*hs.load_demo())
     >>> text, target = "She drank hot tea.", hs.MaskedToken("tea")
     >>> heat = explainer(text, target=target, method=hs.gim())
-    >>> heat.tokens[heat.scores[0].argmax()].piece
-    'hot'
+    >>> heat.signed, heat.scores.shape
+    (True, (1, 9))
     """
     return _relevance("gim", reduction, "Edin et al. 2025, arXiv:2505.17630")
 
