@@ -14,6 +14,8 @@ from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.errors import SaliencyError
+from hf_saliency.explain.attribute import RowResult
+from hf_saliency.explain.precision import EVERY, Deviation, Precision, lowered
 from hf_saliency.explain.result import saliency_map
 from hf_saliency.explain.run import explain_rows
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -55,6 +57,7 @@ class Request:
     batch_tokens: int
     provenance: Mapping[str, str]
     products: Products
+    precision: Precision | None = None
 
     def job(self, text: Any) -> Job:
         """A text as the model reads it, and its rows; refuses a text that the target or the model cannot take."""
@@ -65,16 +68,15 @@ class Request:
         """The map of each text, in order; rows of similar length share a batch, whatever text they are of."""
         rows = [row for job in jobs for row in job.rows]
         # Autograd cannot save tensors of inference mode.
+        provenance = dict(self.provenance)
         with HeldInterrupts(), torch.inference_mode(False), self.products.entered():
-            results = explain_rows(
-                self.model,
-                self.target,
-                self.method,
-                rows,
-                top_k=self.top_k,
-                batch_tokens=self.batch_tokens,
-                progress=progress,
-            )
+            with lowered(self.precision, self.model):
+                results = self._results(rows, progress)
+            if self.precision is not None:
+                exact = self._results(rows[::EVERY], progress=False)
+                deviation = Deviation.between(results[::EVERY], exact, len(rows))
+                provenance["precision"] = str(deviation)
+                deviation.warn()
         unit_of = functools.cache(lambda parts: self.target.readout(self.model, parts).unit)
         maps, start = [], 0
         for job in jobs:  # a loop, for warnings that name the caller
@@ -82,7 +84,19 @@ class Request:
             unit = unit_of(len(job.encoding.parts))
             pairs = list(zip(job.rows, results[start:end], strict=True))
             maps.append(
-                saliency_map(job.encoding, pairs, self.target, unit, self.method, self.model, self.provenance)
+                saliency_map(job.encoding, pairs, self.target, unit, self.method, self.model, provenance)
             )
             start = end
         return maps
+
+    def _results(self, rows: Sequence[Row], progress: bool) -> list[RowResult]:
+        """The result of each row."""
+        return explain_rows(
+            self.model,
+            self.target,
+            self.method,
+            rows,
+            top_k=self.top_k,
+            batch_tokens=self.batch_tokens,
+            progress=progress,
+        )

@@ -131,6 +131,8 @@ def summary(heat: SaliencyMap) -> str:
     note = incomplete_note(heat)
     if note:
         lines.append(f"  warning  {note}")
+    if "precision" in heat.provenance:
+        lines.append(f"  numbers  {heat.provenance['precision']}")
     if "model" in heat.provenance:
         lines.append(f"  model    {heat.provenance['model']}")
     return "\n".join(_short(line) for line in lines)

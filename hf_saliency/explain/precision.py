@@ -1,0 +1,84 @@
+"""Lower precision on request, with some rows repeated in float32 to say what it costs."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError, one_of
+from hf_saliency.explain.attribute import RowResult
+
+Precision = Literal["bfloat16"]
+
+EVERY = 16  # one row in so many is repeated
+LARGEST_ERROR = 0.1  # of the largest score of a row; above it a user is warned
+SMALLEST_RANK = 0.9
+
+
+def check_precision(precision: Precision | None, model: TextModel) -> None:
+    """Refuse a precision that is not known, or one that lowers nothing."""
+    one_of(precision, (None, *get_args(Precision)), "precision")
+    dtype = next(model.model.parameters()).dtype
+    if precision is not None and dtype is not torch.float32:
+        name = str(dtype).removeprefix("torch.")
+        raise SaliencyError(
+            f"precision={precision!r} is for a model in float32, and this one is in {name}: omit precision=, or "
+            "load the model with dtype=torch.float32."
+        )
+
+
+def lowered(precision: Precision | None, model: TextModel) -> AbstractContextManager[Any]:
+    """Matrix products in this precision, on the model's device; weights and gradients stay in float32."""
+    if precision is None:
+        return contextlib.nullcontext()
+    return torch.autocast(model.streams[0].device.type, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far some rows are from float32: the largest error of a row's largest score, the smallest rank correlation."""
+
+    error: float
+    rank: float
+    rows: int
+    of: int
+
+    @classmethod
+    def between(cls, low: Sequence[RowResult], exact: Sequence[RowResult], of: int) -> Deviation:
+        """Of rows in lower precision from the same rows in float32; ``of`` is how many rows there are in all."""
+        errors, ranks = [0.0], [1.0]
+        for one, other in zip(low, exact, strict=True):
+            largest = np.abs(other.values).max(initial=0.0)
+            if largest > 0:
+                errors.append(float(np.abs(one.values - other.values).max() / largest))
+            if len(other.values) > 2 and np.ptp(other.values) > 0:
+                order = [
+                    np.argsort(np.argsort(values, kind="stable")) for values in (one.values, other.values)
+                ]
+                ranks.append(float(np.corrcoef(order[0], order[1])[0, 1]))
+        # The maximum of NaN and a number is NaN, which is no error to be silent about.
+        return cls(float(np.max(errors)), float(np.min(ranks)), len(low), of)
+
+    def __str__(self) -> str:
+        checked = f"{self.rows} of {self.of} rows repeated"
+        return f"bfloat16, error {self.error:.1e}, rank {self.rank:.3f} ({checked})"
+
+    def warn(self) -> None:
+        """Warn where the numbers are too far apart."""
+        if self.error <= LARGEST_ERROR and self.rank >= SMALLEST_RANK:
+            return
+        warnings.warn(
+            f"in bfloat16 the scores are off by up to {self.error:.1%} of the largest score of a row, and rank tokens "
+            f"with a correlation of {self.rank:.2f} to float32 ({self.rows} of {self.of} rows were repeated in "
+            "float32). Omit precision= for exact scores.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
