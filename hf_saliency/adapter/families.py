@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -11,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, warn
 
 GROUP = "hf_saliency.families"
 
@@ -268,11 +267,10 @@ def _installed() -> dict[str, Family]:
                 raise TypeError(f"it is no mapping from class names to Family, but {given!r:.100}")
         except Exception as error:
             package = entry_point.dist.name if entry_point.dist else "a package"
-            warnings.warn(
+            warn(
                 f"the families that {package} registers ({entry_point.name} = {entry_point.value}) are left out, "
                 f"since they cannot be loaded: {type(error).__name__}: {error}.",
                 RuntimeWarning,
-                stacklevel=2,
             )
         else:
             found.update(given)

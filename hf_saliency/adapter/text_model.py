@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,7 +21,7 @@ from hf_saliency.adapter.sentence_models import SentenceModel, call
 from hf_saliency.adapter.streams import Stream, check_ids, streams
 from hf_saliency.adapter.weights import warn_of_vocabulary
 from hf_saliency.adapter.wrappers import unwrapped
-from hf_saliency.errors import SaliencyError, called, described
+from hf_saliency.errors import SaliencyError, called, described, warn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -196,7 +195,7 @@ class TextModel:
         self._config: tuple[Any, Any] | None = None
         caution = self.family.caution(model) if self.family.caution else None
         if caution:
-            warnings.warn(caution, UserWarning, stacklevel=3)
+            warn(caution, UserWarning)
 
     @property
     def max_tokens(self) -> int | None:
@@ -399,12 +398,11 @@ class TextModel:
                 return False
             self._trims = found.trims
             if not found.ignores_later:
-                warnings.warn(
+                warn(
                     f"{type(self.model).__name__} does not read from left to right alone: what it says of the next "
                     "token depends on that token and those after it. Load a model with is_decoder=True, or one made "
                     "to continue texts, for explanations of predictions.",
                     UserWarning,
-                    stacklevel=4,
                 )
         return self._trims
 

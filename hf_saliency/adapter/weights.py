@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hf_saliency.adapter.guards import locked
+from hf_saliency.errors import warn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -66,10 +66,9 @@ def warn_of_vocabulary(model: nn.Module, rows: int, tokenizer: PreTrainedTokeniz
         return
     larger, smaller = max(size, rows), min(size, rows)
     if larger - smaller > _ROWS and larger > _RATIO * smaller:
-        warnings.warn(
+        warn(
             f"{type(tokenizer).__name__} has {size:,} tokens, but the embedding of {type(model).__name__} has "
             f"{rows:,} rows: it can hardly be the tokenizer of this model, whose ids would then mean other words. Load "
             "both from the same name or folder.",
             UserWarning,
-            stacklevel=4,
         )

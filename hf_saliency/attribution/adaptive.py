@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from hf_saliency.attribution.inputs import (
     check_internal_batch_size,
     streams_of,
 )
-from hf_saliency.errors import real, whole
+from hf_saliency.errors import real, warn, whole
 
 
 @dataclass(frozen=True)
@@ -243,12 +242,11 @@ class AdaptiveIntegratedGradients(PathAttribution):
 
     def warn(self, missed: Float[Tensor, " missed"], batch: int, tolerance: float, max_steps: int) -> None:
         """Say how many rows were not done, and how far they were off."""
-        warnings.warn(
+        warn(
             f"{len(missed)} of {batch} rows did not reach tolerance={tolerance:g} in max_steps={max_steps} "
             f"gradients each; their largest relative convergence delta is {float(missed.max()):.1e}. Raise "
             "max_steps or tolerance, or use a model in float32 or float64 if it is in less.",
             RuntimeWarning,
-            stacklevel=4,
         )
 
 

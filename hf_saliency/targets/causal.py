@@ -255,6 +255,11 @@ class NextToken(Target):
     """
 
     task = tasks.CAUSAL
+
+    @classmethod
+    def heads(cls) -> tuple[tasks.Task, ...]:
+        return (tasks.CAUSAL, tasks.IMAGE_TEXT)
+
     kind = "next"
 
     where: Where | Sequence[Where] | None = None

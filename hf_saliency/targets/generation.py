@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.guards import borrowed
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, warn
 from hf_saliency.maps.spans import Token, trim
 
 _CONTEXT = 8  # tokens before a generated one that its spelling may depend on
@@ -343,12 +342,11 @@ def _warn_of_start(ids: Sequence[int], model: TextModel) -> None:
     forced = getattr(getattr(model.model, "generation_config", None), "forced_bos_token_id", None)
     if forced is not None and ids[1] != forced:
         wanted, actual = model.class_name(forced), model.class_name(ids[1])
-        warnings.warn(
+        warn(
             f"the model's generation config makes it start with {wanted!r}, but the tokenizer starts the given target "
             f"with {actual!r}: it is explained after another beginning than what the model writes. Name the target "
             f"language, tokenizer.tgt_lang = {wanted!r}, or set generation_config.forced_bos_token_id to {ids[1]}.",
             UserWarning,
-            stacklevel=4,
         )
 
 

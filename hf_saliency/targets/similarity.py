@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from hf_saliency.adapter import hooks, tasks
 from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.layouts import InTurn
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.errors import SaliencyError, called
+from hf_saliency.errors import SaliencyError, called, warn
 from hf_saliency.targets.readout import Readout, RowTensors
 from hf_saliency.targets.target import PAIR, LogitRef, Row, Target
 
@@ -97,11 +96,10 @@ class Similarity(Target):
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         first, second, *_ = (encoding.columns(part).ids for part in encoding.parts)
         if self.against is None and first == second and self._own(model)[1] == "cosine":
-            warnings.warn(
+            warn(
                 "both texts have the same tokens, so that their cosine is 1, its largest value: the gradient there "
                 "is zero, and scores from it are rounding alone. Give two texts that differ, or method='occlusion'.",
                 UserWarning,
-                stacklevel=4,
             )
         return [Row(encoding, (LogitRef(0),), label="similarity", against=self.against or "")]
 
