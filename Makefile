@@ -1,10 +1,11 @@
 # Two commands from a fresh clone: `make demo` and `make test`. Each makes the environment if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+LOWEST := .venv-lowest/bin
 OLDEST := 3.11
 
 # `make .venv` makes the environment; the mark is written last, so that half an installation is not taken for one.
-.PHONY: .venv demo test lint bench gallery docs linkcheck clean
+.PHONY: .venv demo test test-random test-lowest lint wheel bench gallery docs linkcheck axe check-release clean
 
 .venv: .venv/.complete
 
@@ -24,11 +25,43 @@ test: .venv
 	$(BIN)/python -m pytest -n auto
 	$(BIN)/python -m pytest tests/attribution tests/score/test_score.py --jaxtyping-packages=hf_saliency,beartype.beartype
 
+# Random texts and maps that no earlier run drew, also where CI makes hypothesis repeat itself; the seed is printed.
+SEED = $(shell $(PYTHON) -c 'import random; print(random.getrandbits(32))')
+test-random: .venv
+	$(BIN)/python -m pytest -n auto --hypothesis-seed=$(SEED) tests/render/test_any_map.py tests/render/typeset/test_any_text.py
+
+# A part of every room, with the lowest supported versions of all dependencies.
+PART := tests/attribution/test_gradient_norm.py tests/attribution/test_captum_method.py tests/score/test_score.py \
+	tests/targets tests/explain/test_explainer.py tests/explain/test_methods_exact.py tests/adapter/test_encoding.py \
+	tests/adapter/test_padding.py tests/maps/test_saliency_map.py tests/maps/test_storage.py tests/maps/test_attachment.py \
+	tests/render/test_figure.py tests/render/test_files.py tests/render/test_latex.py tests/render/test_terminal.py \
+	tests/render/html/test_page.py tests/cli/test_cli.py tests/demo
+
+test-lowest: .venv-lowest/.complete
+	$(LOWEST)/python -m pytest -n auto $(PART)
+
+.venv-lowest/.complete: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install --quiet -c constraints-lowest.txt torch
+	$(LOWEST)/python -m pip install --quiet -c constraints-lowest.txt -e ".[dev]"
+	touch $@
+
 lint: .venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pydoclint hf_saliency examples benchmarks
+
+# The wheel and the sdist, checked; and what README shows first, with the wheel alone in a bare environment.
+wheel: .venv
+	rm -rf dist build/bare
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[release]"
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/bare
+	build/bare/bin/python -m pip install --quiet -c constraints.txt torch
+	build/bare/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
+	build/bare/bin/python tests/support/first_lines.py README.md
 
 bench: .venv
 	$(BIN)/python benchmarks/masked_sweep.py
@@ -51,5 +84,19 @@ docs: .venv
 linkcheck: docs
 	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
 
+# axe-core, the accessibility checker, on pages and notebook views in a real Chromium.
+AXE := build/axe/node_modules/axe-core/axe.min.js
+$(AXE):
+	npm install --silent --no-save --prefix build/axe axe-core@4.14.1
+
+axe: .venv $(AXE)
+	HF_SALIENCY_AXE=$(AXE) HF_SALIENCY_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/render/html/test_accessibility.py
+
+# Everything that takes too long for every change; under an hour. Before a release.
+check-release: lint test test-random wheel docs axe
+	$(BIN)/python tests/support/interrupts.py --count 5000
+	$(MAKE) .venv-lowest/.complete
+	$(LOWEST)/python -m pytest -n auto
+
 clean:
-	rm -rf .venv demo-output
+	rm -rf .venv .venv-lowest build dist demo-output

@@ -16,7 +16,7 @@ from hf_saliency.cli.outputs import reported
 from hf_saliency.render.typeset.invisible import printable
 
 _PACKAGES = ("torch", "transformers", "captum", "matplotlib", "numpy")
-_NOT_FOR_USERS = {"dev", "docs"}
+_NOT_FOR_USERS = {"dev", "docs", "release"}
 # A few letters of each script, by which its fonts are recognized.
 _SCRIPTS = {
     "Latin": "Aéß",
