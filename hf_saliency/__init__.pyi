@@ -60,6 +60,26 @@ from .maps.saliency_maps import SaliencyMaps as SaliencyMaps, to_dataframe as to
 from .maps.spans import Token as Token
 from .maps.summarize import summarize as summarize
 from .maps.table import Table as Table
+from .metrics.faithfulness import faithfulness as faithfulness, masking_curves as masking_curves
+from .metrics.leave_one_out import rank_agreement as rank_agreement
+from .metrics.metric import Metric as Metric
+from .metrics.normalized import (
+    normalized_comprehensiveness as normalized_comprehensiveness,
+    normalized_sufficiency as normalized_sufficiency,
+)
+from .metrics.perturbation import (
+    comprehensiveness as comprehensiveness,
+    decision_flip as decision_flip,
+    deletion_area as deletion_area,
+    insertion_area as insertion_area,
+    log_odds as log_odds,
+    masking_area as masking_area,
+    sufficiency as sufficiency,
+)
+from .metrics.soft import (
+    soft_comprehensiveness as soft_comprehensiveness,
+    soft_sufficiency as soft_sufficiency,
+)
 from .render.animation import animate as animate
 from .render.figure import figure as figure, measure as measure
 from .render.html.page import page as page

@@ -497,7 +497,10 @@ class Explainer:
         rows = chosen.rows(encoding, model)
         stays = checked_keep(np.ones((1, len(encoding)), bool) if keep is None else keep, encoding, len(rows))
         with HeldInterrupts(), torch.inference_mode(False), self._products().entered():
-            scores = masked_scores(model, chosen, rows, stays, baseline, self.batch_tokens)
+            numbers = np.repeat(np.arange(len(rows)), stays.shape[1]).tolist()
+            flat = stays.reshape(-1, len(encoding))
+            values, _ = masked_scores(model, chosen, rows, numbers, flat, baseline, self.batch_tokens)
+        scores = values.reshape(stays.shape[:2])
         return scores[0] if len(rows) == 1 and np.ndim(keep) < 3 else scores
 
     def _request(self, target: Target | None, method: Any, top_k: int, overflow: Overflow) -> Request:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hf_saliency.adapter.encoding import Encoding
@@ -18,8 +18,8 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.batches import sweep
 from hf_saliency.explain.run import score_of
 from hf_saliency.score.baselines import Baseline
-from hf_saliency.score.batch import Batch, collate, kept, shape
-from hf_saliency.score.score import Score
+from hf_saliency.score.batch import Batch, collate, kept, seen, shape
+from hf_saliency.score.score import PassResult, Score
 from hf_saliency.targets.readout import Readout
 from hf_saliency.targets.target import Row, Target
 
@@ -42,47 +42,66 @@ def checked_keep(keep: Any, encoding: Encoding, targets: int) -> Bool[np.ndarray
     return np.broadcast_to(array, (targets, *array.shape[-2:]))
 
 
+def removable(model: TextModel, rows: Sequence[Row]) -> Bool[np.ndarray, "targets tokens"]:
+    """The tokens of one text that a mask can remove: seen by the row, not special, and not a mask already."""
+    encoding = rows[0].encoding
+    plain = [not token.special for token in encoding.tokens]
+    mask = model.tokenizer.mask_token_id
+    tokens = np.zeros((len(rows), len(encoding)), bool)
+    for number, row in enumerate(rows):
+        columns = [column for part in seen(row, model) for column in part if column not in row.masked]
+        tokens[number, [i for i in columns if plain[i] and (mask is None or encoding.ids[i] != mask)]] = True
+    return tokens
+
+
 def masked_scores(
     model: TextModel,
     target: Target,
     rows: Sequence[Row],
-    keep: Bool[np.ndarray, "targets variants tokens"],
+    numbers: Sequence[int],
+    keep: Bool[np.ndarray, "variants tokens"],
     baseline: Any,
     batch_tokens: int,
-) -> Float[np.ndarray, "targets variants"]:
-    """The score of each row of one text, for each variant of the text."""
+) -> tuple[Float[np.ndarray, " variants"], Int[np.ndarray, "variants refs"]]:
+    """The score of each variant, which is of the row of its number, and the classes that the model answers.
+
+    The class is -1 at a place that a row does not read, and at each place of a target without classes.
+    """
     readout = target.readout(model, len(rows[0].encoding.parts))
     score = score_of(model, rows, readout, batch_tokens)
     if any(ref.class_id < 0 for row in rows for ref in row.refs):
         rows = _frozen_classes(model, rows, readout, score, batch_tokens)
     replacement = Baseline.of(baseline, model)
     encode_like = functools.partial(target.encode_like, model=model)
-    variants = [(i, j) for i in range(len(rows)) for j in range(keep.shape[1])]
     wide = next(score.streams[0].module.parameters()).dtype == torch.float64
-    scores = np.zeros(keep.shape[:2], np.float64 if wide else np.float32)
+    scores = np.zeros(len(keep), np.float64 if wide else np.float32)
+    answers = np.full((len(keep), max(len(row.refs) for row in rows)), -1)
 
     def step(chosen: Sequence[int], budget: int) -> None:
         score.batch_tokens = budget
-        pairs = [variants[number] for number in chosen]
-        numbers = list(dict.fromkeys(i for i, _ in pairs))  # each row is laid out once
-        batch = collate(model, [rows[i] for i in numbers], readout, score.names)
+        which = [numbers[variant] for variant in chosen]
+        distinct = list(dict.fromkeys(which))  # each row is laid out once
+        batch = collate(model, [rows[i] for i in distinct], readout, score.names)
         nothing = [torch.zeros_like(stays) for stays in kept(model, batch)]
         replaced = replacement.embeds(model, batch, nothing, encode_like)
-        each = torch.tensor([numbers.index(i) for i, _ in pairs], device=batch.ids[0].device)
-        stays = _stays(model, batch, each, np.stack([keep[pair] for pair in pairs]))
+        each = torch.tensor([distinct.index(i) for i in which], device=batch.ids[0].device)
+        stays = _stays(model, batch, each, keep[list(chosen)])
         embeds = [
             torch.where(stay[..., None], own[each], other[each])
             for stay, own, other in zip(stays, batch.embeds, replaced, strict=True)
         ]
-        values = score(*embeds, *(tensor[each] for tensor in batch.tensors))
-        for pair, value in zip(pairs, values.tolist(), strict=True):
-            scores[pair] = value
+        sink: list[PassResult] = []
+        values = score(*embeds, *(tensor[each] for tensor in batch.tensors), sink)
+        scores[list(chosen)] = values.tolist()
+        for variant, number, classes in zip(chosen, which, sink[0].classes.tolist(), strict=True):
+            for place, best in zip(range(len(rows[number].refs)), classes, strict=False):
+                answers[variant, place] = best[0] if best else -1
 
-    shapes = [shape(rows[i], model, readout.layout) for i, _ in variants]
+    shapes = [shape(rows[i], model, readout.layout) for i in numbers]
     with torch.no_grad():
         for _ in sweep(shapes, batch_tokens, bool(model.pads), step):
             pass
-    return scores
+    return scores, answers
 
 
 def _stays(

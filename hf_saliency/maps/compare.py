@@ -206,7 +206,7 @@ def agreement(
     for i, (a, b) in enumerate(rows):
         known = np.isfinite(a) & np.isfinite(b)
         a, b = a[known], b[known]
-        spearman[i] = _correlation(a, b) if by_value else _correlation(np.abs(a), np.abs(b))
+        spearman[i] = rank_correlation(a, b) if by_value else rank_correlation(np.abs(a), np.abs(b))
         overlap[i] = _overlap(np.abs(a), np.abs(b), count)
     return Agreement(spearman, overlap, count)
 
@@ -244,7 +244,8 @@ def _mean(values: np.ndarray, read: Sequence[int | None], unit: int) -> np.ndarr
         return np.asarray(found.mean(axis=0))
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's correlation; NaN where all values of one side are equal."""
     ranks = [_ranks(values) - (len(values) - 1) / 2 for values in (a, b)]
     spread = np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum())
     return float((ranks[0] * ranks[1]).sum() / spread) if spread > 0 else float("nan")

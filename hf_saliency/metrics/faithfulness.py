@@ -1,0 +1,360 @@
+"""Methods x metrics over many texts: the table that says which method to believe, and the curves behind it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
+from hf_saliency.explain.explainer import Explainer
+from hf_saliency.explain.variants import Variants
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.table import Table
+from hf_saliency.metrics.leave_one_out import rank_agreement
+from hf_saliency.metrics.metric import (
+    RANKED_UNITS,
+    RANKINGS,
+    MaskedText,
+    Metric,
+    RankedUnit,
+    RankedUnits,
+    Ranking,
+    ranked_units,
+)
+from hf_saliency.metrics.perturbation import comprehensiveness, masking_area, sufficiency
+
+RANDOM = "random"
+RANDOM_SEEDS = 5
+_RESAMPLES = 1000
+_INTERVAL = "95 % percentile bootstrap over texts"
+_BAND = f"lowest and highest of {RANDOM_SEEDS} seeds"
+
+
+def faithfulness(
+    explainer: Explainer,
+    texts: Any,
+    *,
+    target: Any = None,
+    methods: Any,
+    metrics: Sequence[Metric] | None = None,
+    unit: RankedUnit = "token",
+    ranking: Ranking = "value",
+    seed: int = 0,
+) -> Table:
+    """Which method's ranking of the tokens is most faithful to the model? A row for each method and metric.
+
+    Each method explains each text; then tokens are masked by their rank, and each metric says what that does to the
+    score. Masks replace tokens, nothing is deleted. Only tokens that can be removed count: no special token, no
+    padding, no mask, and nothing that the target does not read. Where the target is the most probable class, the class
+    is that of the whole text. Values are averaged over the targets of a text, then over texts, whatever their length.
+
+    Parameters
+    ----------
+    explainer
+        The model.
+    texts
+        A text, or a sequence of them, as the explainer takes them.
+    target
+        As in a call of the explainer. Values are in its unit: ``unit="log_prob"`` of the target gives nats. A target
+        that is every token of a text costs as many passes as the text has tokens, for each method.
+    methods
+        A sequence of what the explainer takes as ``method``, such as ``["saliency", hs.integrated_gradients()]``; or a
+        dictionary from the name of each row to one.
+    metrics
+        By default :func:`comprehensiveness`, :func:`sufficiency`, :func:`masking_area` and :func:`rank_agreement`.
+    unit
+        What is ranked and masked at a time: ``"token"`` or ``"word"`` (the sum of its tokens' scores).
+    ranking
+        ``"value"`` ranks evidence for the target first, ``"magnitude"`` whatever matters. Unsigned methods have only
+        magnitudes.
+    seed
+        Of the random orders and the intervals.
+
+    Returns
+    -------
+    Table
+        The columns ``label`` (the method), ``group`` (the metric), ``value``, ``low``, ``high`` (a bootstrap interval
+        of 95 % over texts), ``n`` (texts in which the metric is defined) and ``better`` (``"higher"`` or ``"lower"``).
+        The rows ``"random"`` hold the mean of random orders, and as their interval the lowest and the highest of five
+        seeds. ``hs.figure(table, hs.Dots())`` draws it.
+
+    Raises
+    ------
+    SaliencyError
+        If an argument does not fit, or a method cannot explain a text; before anything is masked.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> texts, target = ["She drank hot tea.", "He drank cold tea."], hs.MaskedToken("tea", unit="log_prob")
+    >>> table = hs.faithfulness(explainer, texts, target=target, methods=["saliency", "leave_one_out"])
+    >>> table["label"].tolist()[::4]
+    ['saliency', 'leave_one_out', 'random']
+    """
+    chosen = _checked_metrics(metrics)
+    values: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    seed = whole(seed, "seed", 0)
+    labels: list[str] = []
+    unit_of_score = ""
+    for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, seed):
+        labels, unit_of_score = list(rankings), text.score_unit
+        ranked = [rows for rows in rankings.values()]
+        text.prepare(
+            [
+                (row.number, metric.variants(row))
+                for rows in ranked
+                for row in rows
+                if len(row)
+                for metric in chosen
+            ]
+        )
+        for label, rows in rankings.items():
+            for metric in chosen:
+                values.setdefault((label, metric.name), []).append(_mean_of_targets(metric, rows))
+    rows = [
+        (label, metric, _summary([np.array(values[name, metric.name]) for name in names], seed))
+        for label, names in _bands(labels).items()
+        for metric in chosen
+    ]
+    facts = _facts(unit, ranking, seed, unit_of_score)
+    facts["metrics"] = {metric.name: dict(metric.arguments or {}) for metric in chosen}
+    facts["n"] = len(next(iter(values.values())))
+    return Table(
+        {
+            "label": [label for label, _, _ in rows],
+            "group": [metric.name for _, metric, _ in rows],
+            **{name: [summary[name] for _, _, summary in rows] for name in ("value", "low", "high")},
+            "n": [int(summary["n"]) for _, _, summary in rows],
+            "better": [metric.better for _, metric, _ in rows],
+        },
+        "faithfulness",
+        facts,
+    )
+
+
+def masking_curves(
+    explainer: Explainer,
+    texts: Any,
+    *,
+    target: Any = None,
+    methods: Any,
+    kind: Literal["deletion", "insertion"] = "deletion",
+    points: int = 10,
+    unit: RankedUnit = "token",
+    ranking: Ranking = "value",
+    seed: int = 0,
+) -> Table:
+    """The mean score by the share of units that are masked (deletion) or stay (insertion), the best ones first.
+
+    Parameters
+    ----------
+    explainer
+        The model.
+    texts
+        As in :func:`faithfulness`.
+    target
+        As in :func:`faithfulness`.
+    methods
+        As in :func:`faithfulness`.
+    kind
+        ``"deletion"`` or ``"insertion"``.
+    points
+        Into how many steps of equal share the curve is cut; the number of units of a text is rounded at each.
+    unit
+        As in :func:`faithfulness`.
+    ranking
+        As in :func:`faithfulness`.
+    seed
+        As in :func:`faithfulness`.
+
+    Returns
+    -------
+    Table
+        The columns ``x``, ``value``, ``low``, ``high``, ``n`` and ``group`` (the method; ``"random"`` with the band of
+        five seeds), which ``hs.figure(table, hs.Curves())`` draws.
+
+    Raises
+    ------
+    SaliencyError
+        As :func:`faithfulness` does.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> target = hs.MaskedToken("tea", unit="log_prob")
+    >>> table = hs.masking_curves(explainer, "She drank hot tea.", target=target, methods=["saliency"], points=4)
+    >>> table["x"].tolist()[:5]
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    one_of(kind, ("deletion", "insertion"), "kind")
+    shares = np.linspace(0, 1, whole(points, "points") + 1)
+    curves: dict[str, list[np.ndarray]] = {}
+    seed = whole(seed, "seed", 0)
+    unit_of_score = ""
+    for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, seed):
+        unit_of_score = text.score_unit
+        wanted = {
+            label: [(row, _along(row, kind, shares)) for row in rows if len(row)]
+            for label, rows in rankings.items()
+        }
+        text.prepare([(row.number, keep) for pairs in wanted.values() for row, keep in pairs])
+        for label, pairs in wanted.items():
+            if pairs:
+                curve = np.mean([row.scores(keep) for row, keep in pairs], axis=0)
+                curves.setdefault(label, []).append(np.stack([curve, np.ones(len(shares))], axis=1))
+    if not curves:
+        raise SaliencyError("none of these texts has a token that can be removed: give longer texts.")
+    rows = [
+        (label, share, _summary([np.stack(curves[name])[:, i] for name in names], seed))
+        for label, names in _bands(curves).items()
+        for i, share in enumerate(shares.tolist())
+    ]
+    facts = _facts(unit, ranking, seed, unit_of_score)
+    facts.update({"x": f"share of {unit}s {'masked' if kind == 'deletion' else 'kept'}", "kind": kind})
+    return Table(
+        {
+            "x": [share for _, share, _ in rows],
+            **{name: [summary[name] for _, _, summary in rows] for name in ("value", "low", "high")},
+            "n": [int(summary["n"]) for _, _, summary in rows],
+            "group": [label for label, _, _ in rows],
+        },
+        f"mean score ({unit_of_score})",
+        facts,
+    )
+
+
+def _along(row: RankedUnits, kind: str, shares: Float[np.ndarray, " points"]) -> np.ndarray:
+    counts = np.rint(shares * len(row)).astype(int).tolist()
+    return row.without_top(counts) if kind == "deletion" else row.top_alone(counts)
+
+
+def _ranked(
+    explainer: Explainer,
+    texts: Any,
+    target: Any,
+    methods: Any,
+    unit: RankedUnit,
+    ranking: Ranking,
+    seed: int,
+) -> Iterator[tuple[MaskedText, dict[str, list[RankedUnits]]]]:
+    """Each text with the ranked units of every target, by method; all methods explain all texts first."""
+    one_of(unit, RANKED_UNITS, "unit")
+    one_of(ranking, RANKINGS, "ranking")
+    several = [texts] if is_one(texts) else list(listed(texts))
+    if not several:
+        raise SaliencyError("texts is empty: give one text or more.")
+    maps = explained(explainer, several, target, methods)
+    for number, text in enumerate(several):
+        masked = MaskedText(Variants(explainer, text, target), unit)
+        rankings = {label: ranked_units(masked, heats[number], ranking) for label, heats in maps.items()}
+        for band in range(RANDOM_SEEDS):
+            rng = np.random.default_rng((seed, band, number))
+            rankings[f"{RANDOM} {band}"] = [
+                RankedUnits(masked, row, rng.random(len(units))) for row, units in enumerate(masked.units)
+            ]
+        yield masked, rankings
+
+
+def explained(
+    explainer: Explainer, texts: Sequence[Any], target: Any, methods: Any
+) -> dict[str, list[SaliencyMap]]:
+    """The maps of each method, by its name."""
+    if isinstance(methods, Mapping):
+        pairs = [(str(name), method) for name, method in methods.items()]
+    elif isinstance(methods, (list, tuple)):
+        pairs = [("", method) for method in methods]
+    else:
+        raise SaliencyError(
+            f"methods={methods!r}: give a list such as ['saliency', hs.integrated_gradients()], or a dictionary from "
+            "names to methods."
+        )
+    if not pairs:
+        raise SaliencyError(
+            "methods is empty: give one method or more, such as ['saliency', 'leave_one_out']."
+        )
+    maps: dict[str, list[SaliencyMap]] = {}
+    for name, method in pairs:
+        heats = list(explainer(list(texts), target=target, method=method, top_k=0))
+        label = name or heats[0].method
+        if label in maps or label.split(" ")[0] == RANDOM:
+            raise SaliencyError(
+                f"the name {label!r} is taken: name the methods in a dictionary, "
+                "methods={'50 steps': ..., '100 steps': ...}."
+            )
+        maps[label] = heats
+    return maps
+
+
+def _checked_metrics(metrics: Any) -> list[Metric]:
+    if metrics is None:
+        return [comprehensiveness(), sufficiency(), masking_area(), rank_agreement()]
+    chosen = list(metrics) if isinstance(metrics, (list, tuple)) else []
+    if not chosen or not all(isinstance(metric, Metric) for metric in chosen):
+        raise SaliencyError(
+            f"metrics={metrics!r}: give a list of metrics such as [hs.comprehensiveness(), hs.decision_flip()]."
+        )
+    names = [metric.name for metric in chosen]
+    if len(set(names)) < len(names):
+        raise SaliencyError(
+            f"two metrics have one name, {names}: give one of each, or another name to one of them."
+        )
+    return chosen
+
+
+def _mean_of_targets(metric: Metric, rows: Sequence[RankedUnits]) -> tuple[float, float]:
+    """The mean numerator and denominator of a text's targets; NaN if no target has a value."""
+    pairs = [metric.measure(row) for row in rows if len(row)]
+    known = [pair for pair in pairs if np.isfinite(pair).all()]
+    return tuple(np.mean(known, axis=0).tolist()) if known else (np.nan, np.nan)
+
+
+def _bands(labels: Any) -> dict[str, list[str]]:
+    """The names of the values behind each row: one, or the seeds of the random order."""
+    bands: dict[str, list[str]] = {}
+    for label in labels:
+        bands.setdefault(RANDOM if label.startswith(f"{RANDOM} ") else label, []).append(label)
+    return bands
+
+
+def _summary(of_texts: Sequence[Float[np.ndarray, "texts 2"]], seed: int) -> dict[str, float]:
+    """The value and its interval: over texts for one method, over seeds for the random order."""
+    known = [pairs[np.isfinite(pairs).all(axis=1)] for pairs in of_texts]
+    n = min(len(pairs) for pairs in known)
+    if n == 0:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    values = [_ratio(pairs.sum(axis=0)) for pairs in known]
+    low = high = np.nan
+    if len(known) > 1:
+        low, high = min(values), max(values)
+    elif n > 1:
+        drawn = _ratio(known[0][_resamples(n, seed)].sum(axis=1))
+        low, high = np.nanquantile(drawn, [0.025, 0.975]).tolist()
+    return {"value": float(np.mean(values)), "low": float(low), "high": float(high), "n": n}
+
+
+@functools.lru_cache(maxsize=4)
+def _resamples(n: int, seed: int) -> np.ndarray:
+    """The same draws for every method, so that their intervals compare."""
+    return np.random.default_rng((seed, n)).integers(n, size=(_RESAMPLES, n))
+
+
+def _ratio(sums: np.ndarray) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sums[..., 1] != 0, sums[..., 0] / sums[..., 1], np.nan)[()]
+
+
+def _facts(unit: str, ranking: str, seed: int, unit_of_score: str) -> dict[str, Any]:
+    return {
+        "score": unit_of_score,
+        "unit": unit,
+        "ranking": ranking,
+        "interval": _INTERVAL,
+        "random": _BAND,
+        "seed": seed,
+    }

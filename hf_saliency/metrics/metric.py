@@ -1,0 +1,265 @@
+"""Metric: a measure of faithfulness as a value, and the text with masked tokens that it asks."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.explain.variants import Variants
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.spans import word_groups
+
+RankedUnit = Literal["token", "word"]
+RANKED_UNITS: tuple[RankedUnit, ...] = ("token", "word")
+
+Ranking = Literal["value", "magnitude"]
+RANKINGS: tuple[Ranking, ...] = ("value", "magnitude")
+
+Keep = Bool[np.ndarray, "variants units"]
+
+
+class MaskedText:
+    """One text and its target, whose removable units are masked; each variant is evaluated once.
+
+    A unit is a token that can be removed, or the removable tokens of a word.
+    """
+
+    def __init__(self, variants: Variants, unit: RankedUnit) -> None:
+        encoding = variants.encoding
+        self._variants = variants
+        self.score_unit = variants.unit
+        self.tokens = encoding.tokens
+        groups = (
+            word_groups(encoding.texts, encoding.tokens)
+            if unit == "word"
+            else [[i] for i in range(len(encoding))]
+        )
+        self.units: list[list[list[int]]] = []
+        for removable in variants.removable:
+            members = [[i for i in group if removable[i]] for group in groups]
+            self.units.append([group for group in members if group])
+        self._known: list[dict[bytes, tuple[float, tuple[int, ...]]]] = [{} for _ in self.units]
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def values(self, heat: SaliencyMap) -> list[Float[np.ndarray, " units"]]:
+        """The score of each unit for each target: the sum over its tokens."""
+        places = [(token.text_index, token.start, token.end) for token in self.tokens]
+        if [(token.text_index, token.start, token.end) for token in heat.tokens] != places:
+            raise SaliencyError(
+                f"the map has {len(heat.tokens)} tokens and the text {len(places)}, or they stand elsewhere: give the "
+                "map that this explainer makes of this text, before words() or drop_special()."
+            )
+        if len(heat) != len(self):
+            raise SaliencyError(
+                f"the map has {len(heat)} targets and the target has {len(self)} rows in this text: give the target "
+                "that the map explains, target=..."
+            )
+        scores = heat.scores.astype(float)
+        return [
+            np.array([scores[row, unit].sum() for unit in units], float)
+            for row, units in enumerate(self.units)
+        ]
+
+    def prepare(self, wanted: Sequence[tuple[int, Keep]]) -> None:
+        """Evaluate variants of several targets together, those that are not known yet."""
+        missing: dict[tuple[int, bytes], np.ndarray] = {}
+        for number, keep in wanted:
+            for row in keep:
+                key = row.tobytes()
+                if key not in self._known[number]:
+                    missing[number, key] = row
+        if not missing:
+            return
+        tokens = np.ones((len(missing), len(self.tokens)), bool)
+        for variant, ((number, _), row) in enumerate(missing.items()):
+            for unit in np.flatnonzero(~row):
+                tokens[variant, self.units[number][unit]] = False
+        scores, answers = self._variants.evaluate([number for number, _ in missing], tokens)
+        for (number, key), score, answer in zip(missing, scores.tolist(), answers.tolist(), strict=True):
+            self._known[number][key] = (score, tuple(answer))
+
+    def scores(self, number: int, keep: Keep) -> Float[np.ndarray, " variants"]:
+        """The target's score for each variant of the units."""
+        self.prepare([(number, keep)])
+        return np.array([self._known[number][row.tobytes()][0] for row in keep], float)
+
+    def answers(self, number: int, keep: Keep) -> Int[np.ndarray, "variants refs"]:
+        """The classes that the model answers for each variant."""
+        self.prepare([(number, keep)])
+        return np.array([self._known[number][row.tobytes()][1] for row in keep], int)
+
+
+@dataclass(frozen=True)
+class RankedUnits:
+    """The units of one target with the values that a method gives them: what a metric measures.
+
+    Parameters
+    ----------
+    text
+        Whose units these are.
+    number
+        Of the target.
+    values
+        One a unit; the larger, the earlier its rank. Equal values are ranked by their position.
+    magnitude
+        Whether the values are magnitudes, without the sign of the evidence.
+    """
+
+    text: MaskedText
+    number: int
+    values: Float[np.ndarray, " units"]
+    magnitude: bool = False
+
+    @functools.cached_property
+    def order(self) -> Int[np.ndarray, " units"]:
+        """The units from the most important one on."""
+        return np.argsort(-self.values, kind="stable")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def whole(self) -> float:
+        """The score of the text as it is."""
+        return float(self.scores(np.ones((1, len(self)), bool))[0])
+
+    @property
+    def empty(self) -> float:
+        """The score of the text of which all units are masked."""
+        return float(self.scores(np.zeros((1, len(self)), bool))[0])
+
+    def scores(self, keep: Keep) -> Float[np.ndarray, " variants"]:
+        """The target's score for each variant of the units."""
+        return self.text.scores(self.number, keep)
+
+    def answers(self, keep: Keep) -> Int[np.ndarray, "variants refs"]:
+        """The classes that the model answers for each variant."""
+        return self.text.answers(self.number, keep)
+
+    def without_top(self, counts: Sequence[int]) -> Keep:
+        """The variants that lack the most important units."""
+        return masked_first(self.order, counts)
+
+    def top_alone(self, counts: Sequence[int]) -> Keep:
+        """The variants that keep nothing but the most important units."""
+        return ~masked_first(self.order, counts)
+
+
+def masked_first(order: Int[np.ndarray, " units"], counts: Sequence[int]) -> Keep:
+    """Variants in which the first units of an order are masked."""
+    ranks = np.empty(len(order), int)
+    ranks[order] = np.arange(len(order))
+    return ranks[None] >= np.asarray(counts, int)[:, None]
+
+
+def unit_count(share: float, units: int) -> int:
+    """How many units a share is: rounded up, so that it is at least one."""
+    return max(1, math.ceil(share * units - 1e-9))
+
+
+def _asks_when_measured(ranked: RankedUnits) -> Keep:
+    """For metrics whose variants follow from the scores of others."""
+    return np.ones((1, len(ranked)), bool)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of how faithful a ranking of tokens is to the model, as a value: what ``metrics=`` takes.
+
+    Parameters
+    ----------
+    name
+        As in the literature, in lower case.
+    better
+        ``"higher"`` or ``"lower"``: in which direction a ranking is more faithful.
+    measure
+        From the ranked units of a target to a numerator and a denominator. Both are averaged over targets, then over
+        texts, before they are divided; a plain mean has the denominator 1.
+    variants
+        From the ranked units to the variants that ``measure`` asks for, (variants, units), True where a unit stays: so
+        that those of many methods and metrics share batches. Others are evaluated when they are asked for.
+    arguments
+        What the metric was given, as JSON values.
+    citation
+        Where it was published.
+
+    Examples
+    --------
+    The score that the three strongest units keep up alone:
+
+    >>> import hf_saliency as hs
+    >>> kept = hs.Metric("top_3_alone", "higher", lambda ranked: (ranked.scores(ranked.top_alone([3]))[0], 1.0))
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "She drank hot tea."
+    >>> target = hs.MaskedToken("tea", unit="log_prob")
+    >>> heat = explainer(text, target=target, method="leave_one_out")
+    >>> kept(explainer, text, heat, target=target).shape
+    (1,)
+    """
+
+    name: str
+    better: Literal["higher", "lower"]
+    measure: Callable[[RankedUnits], tuple[float, float]]
+    variants: Callable[[RankedUnits], Keep] = _asks_when_measured
+    arguments: dict[str, Any] | None = None
+    citation: str = ""
+
+    def __call__(
+        self,
+        explainer: Any,
+        text: Any,
+        heat: SaliencyMap,
+        *,
+        target: Any = None,
+        unit: RankedUnit = "token",
+        ranking: Ranking = "value",
+    ) -> Float[np.ndarray, " targets"]:
+        """The value of the metric for each target of one map.
+
+        Parameters
+        ----------
+        explainer
+            Whose model is asked; it need not be the one that made the map.
+        text
+            The text, as the explainer takes it.
+        heat
+            Its map.
+        target
+            What the map explains.
+        unit
+            What is masked at a time, ``"token"`` or ``"word"``.
+        ranking
+            By the signed ``"value"`` (evidence for the target first) or by ``"magnitude"``.
+
+        Returns
+        -------
+        Array of shape (targets,)
+            NaN for a target without a token that can be removed.
+
+        Raises
+        ------
+        SaliencyError
+            If the map is not of this text and target.
+        """
+        masked = MaskedText(Variants(explainer, text, target), unit)
+        rows = ranked_units(masked, heat, ranking)
+        masked.prepare([(row.number, self.variants(row)) for row in rows if len(row)])
+        pairs = [self.measure(row) if len(row) else (math.nan, 1.0) for row in rows]
+        return np.array([top / bottom if bottom else math.nan for top, bottom in pairs])
+
+
+def ranked_units(masked: MaskedText, heat: SaliencyMap, ranking: Ranking) -> list[RankedUnits]:
+    """The units of each target with a map's values; the values of an unsigned map are magnitudes."""
+    magnitude = ranking == "magnitude" or not heat.signed
+    return [
+        RankedUnits(masked, number, np.abs(values) if magnitude else values, magnitude)
+        for number, values in enumerate(masked.values(heat))
+    ]

@@ -1,0 +1,396 @@
+"""Metrics that mask units by rank: what the score loses without the best ones, and what these keep up alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hf_saliency.errors import SaliencyError, whole
+from hf_saliency.metrics.metric import Keep, Metric, RankedUnits, masked_first, unit_count
+
+ERASER_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+"""The shares of DeYoung et al. (2020)."""
+
+
+def checked_shares(shares: Any) -> tuple[float, ...]:
+    """Shares of the units as floats; refuses an empty sequence and what lies outside (0, 1]."""
+    try:
+        checked = tuple(float(share) for share in shares)
+    except (TypeError, ValueError):
+        checked = ()
+    if not checked or not all(0 < share <= 1 for share in checked):
+        raise SaliencyError(
+            f"shares={shares!r}: give numbers above 0 up to 1, such as shares=(0.1, 0.2, 0.5)."
+        )
+    return checked
+
+
+def _counts(shares: Sequence[float], units: int) -> list[int]:
+    return [unit_count(share, units) for share in shares]
+
+
+def curve_counts(units: int, points: int) -> list[int]:
+    """How many units are masked at each point of a curve: from none to all, evenly, at most ``points`` steps."""
+    return sorted({round(step) for step in np.linspace(0, units, min(units, points) + 1).tolist()})
+
+
+def comprehensiveness(shares: Sequence[float] = ERASER_SHARES) -> Metric:
+    """How much the score falls when the most important units are masked.
+
+    The mean of ``f(x) - f(x without the top k)`` over shares of the units, with ``k`` the share rounded up (the area
+    over the perturbation curve of ERASER). In the target's unit. The higher, the more faithful.
+
+    **Trap**: a text with masks is not one that a classifier saw in training, so that a fall may come from the masks
+    and not from what they hide; compare with the random band. In short texts several shares are the same number of
+    units.
+
+    Parameters
+    ----------
+    shares
+        Shares of the units that are masked.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    SaliencyError
+        For a share that is not above 0 up to 1.
+
+    References
+    ----------
+    DeYoung et al. 2020, ERASER: A Benchmark to Evaluate Rationalized NLP Models, arXiv:1911.03429.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer, text = hs.Explainer(*hs.load_demo()), "She drank hot tea."
+    >>> target = hs.MaskedToken("tea", unit="log_prob")
+    >>> heat = explainer(text, target=target, method="leave_one_out")
+    >>> bool(hs.comprehensiveness()(explainer, text, heat, target=target)[0] > 0)
+    True
+    """
+    shares = checked_shares(shares)
+
+    def variants(ranked: RankedUnits) -> Keep:
+        return ranked.without_top([0, *_counts(shares, len(ranked))])
+
+    def measure(ranked: RankedUnits) -> tuple[float, float]:
+        scores = ranked.scores(variants(ranked))
+        return float((scores[0] - scores[1:]).mean()), 1.0
+
+    return Metric(
+        "comprehensiveness", "higher", measure, variants, {"shares": list(shares)}, "DeYoung et al. 2020"
+    )
+
+
+def sufficiency(shares: Sequence[float] = ERASER_SHARES) -> Metric:
+    """How much the score falls when nothing but the most important units is left.
+
+    The mean of ``f(x) - f(the top k alone)`` over shares of the units, with ``k`` the share rounded up. In the target's
+    unit. The lower, the more faithful; below zero the rest of the text spoke against the target.
+
+    **Trap**: with few units left the text is mostly masks, far from what the model was trained on. A method may do well
+    here and badly in comprehensiveness: report both.
+
+    Parameters
+    ----------
+    shares
+        Shares of the units that stay.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    SaliencyError
+        For a share that is not above 0 up to 1.
+
+    References
+    ----------
+    DeYoung et al. 2020, arXiv:1911.03429.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.sufficiency(shares=(0.1, 0.5)).better
+    'lower'
+    """
+    shares = checked_shares(shares)
+
+    def variants(ranked: RankedUnits) -> Keep:
+        return ranked.top_alone([len(ranked), *_counts(shares, len(ranked))])
+
+    def measure(ranked: RankedUnits) -> tuple[float, float]:
+        scores = ranked.scores(variants(ranked))
+        return float((scores[0] - scores[1:]).mean()), 1.0
+
+    return Metric("sufficiency", "lower", measure, variants, {"shares": list(shares)}, "DeYoung et al. 2020")
+
+
+def log_odds(share: float = 0.2) -> Metric:
+    """The logarithm of the probability without the most important units, less that of the whole text.
+
+    ``log p(x without the top k) - log p(x)``, in nats, for a target in ``"log_prob"`` or ``"prob"``. The lower, the
+    more faithful.
+
+    **Trap**: it is comprehensiveness at one share, with the sign turned round, and has its traps; a single text whose
+    probability falls to almost nothing may decide the mean.
+
+    Parameters
+    ----------
+    share
+        The share of the units that are masked.
+
+    Returns
+    -------
+    Metric
+        Measuring raises :class:`SaliencyError` for a target in another unit.
+
+    Raises
+    ------
+    SaliencyError
+        For a share that is not above 0 up to 1.
+
+    References
+    ----------
+    Shrikumar et al. 2017, arXiv:1704.02685; Chen et al. 2020, arXiv:2004.02015.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.log_odds(0.1).arguments
+    {'share': 0.1}
+    """
+    (share,) = checked_shares([share])
+
+    def variants(ranked: RankedUnits) -> Keep:
+        return ranked.without_top([0, unit_count(share, len(ranked))])
+
+    def measure(ranked: RankedUnits) -> tuple[float, float]:
+        unit = ranked.text.score_unit
+        if unit not in ("log_prob", "prob"):
+            raise SaliencyError(
+                f"log_odds() compares log-probabilities, but the target's unit is {unit!r}: give the target "
+                "unit='log_prob', or leave log_odds() out."
+            )
+        scores = ranked.scores(variants(ranked))
+        if unit == "prob":
+            scores = np.log(np.maximum(scores, np.finfo(float).tiny))
+        return float(scores[1] - scores[0]), 1.0
+
+    return Metric("log_odds", "lower", measure, variants, {"share": share}, "Shrikumar et al. 2017")
+
+
+def _area(values: Float[np.ndarray, " points"], counts: Sequence[int]) -> float:
+    """The area under a curve over the share of the units, by trapezoids."""
+    return float(np.trapezoid(values, np.asarray(counts) / counts[-1]))
+
+
+def deletion_area(points: int = 20) -> Metric:
+    """The area under the curve of the score over the share of masked units, the most important ones first.
+
+    In the target's unit; the lower, the more faithful.
+
+    **Trap**: the area has the scale of the score, so that it does not compare models or texts
+    (:func:`normalized_comprehensiveness` does), and the right half of the curve is about masks more than about
+    the text.
+
+    Parameters
+    ----------
+    points
+        Into how many steps the curve is cut at most; a text of fewer units has a step for each.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    SaliencyError
+        For less than one point.
+
+    References
+    ----------
+    Petsiuk et al. 2018, RISE, arXiv:1806.07421; Samek et al. 2017, arXiv:1509.06321.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.deletion_area().better
+    'lower'
+    """
+    points = whole(points, "points")
+
+    def variants(ranked: RankedUnits) -> Keep:
+        return ranked.without_top(curve_counts(len(ranked), points))
+
+    def measure(ranked: RankedUnits) -> tuple[float, float]:
+        return _area(ranked.scores(variants(ranked)), curve_counts(len(ranked), points)), 1.0
+
+    return Metric("deletion_area", "lower", measure, variants, {"points": points}, "Petsiuk et al. 2018")
+
+
+def insertion_area(points: int = 20) -> Metric:
+    """The area under the curve of the score over the share of units that stay, the most important ones first.
+
+    In the target's unit; the higher, the more faithful.
+
+    **Trap**: as of :func:`deletion_area`, with the left half of the curve.
+
+    Parameters
+    ----------
+    points
+        Into how many steps the curve is cut at most.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    SaliencyError
+        For less than one point.
+
+    References
+    ----------
+    Petsiuk et al. 2018, RISE, arXiv:1806.07421.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.insertion_area(points=10).arguments
+    {'points': 10}
+    """
+    points = whole(points, "points")
+
+    def variants(ranked: RankedUnits) -> Keep:
+        return ranked.top_alone(curve_counts(len(ranked), points))
+
+    def measure(ranked: RankedUnits) -> tuple[float, float]:
+        return _area(ranked.scores(variants(ranked)), curve_counts(len(ranked), points)), 1.0
+
+    return Metric("insertion_area", "higher", measure, variants, {"points": points}, "Petsiuk et al. 2018")
+
+
+def decision_flip(points: int = 20) -> Metric:
+    """The smallest share of units, the most important ones first, whose masking changes the model's answer.
+
+    From above 0 to 1; the lower, the more faithful. An answer that never changes counts as 1.
+
+    **Trap**: the answer is the most probable class of the whole text, which need not be the target's class: rank the
+    evidence for the predicted class (``hs.MaskedToken(predicted=True)``, ``hs.Label()``), or the measure is of
+    something else. A target of several places changes its answer when one of them does.
+
+    Parameters
+    ----------
+    points
+        Into how many steps the curve is cut at most, so that the share is exact to 1 / points.
+
+    Returns
+    -------
+    Metric
+        Measuring raises :class:`SaliencyError` for a target without classes, such as a similarity.
+
+    Raises
+    ------
+    SaliencyError
+        For less than one point.
+
+    References
+    ----------
+    Serrano and Smith 2019, arXiv:1906.03731; Chrysostomou and Aletras 2021, arXiv:2105.02657.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.decision_flip().better
+    'lower'
+    """
+    points = whole(points, "points")
+
+    def variants(ranked: RankedUnits) -> Keep:
+        return ranked.without_top(curve_counts(len(ranked), points))
+
+    def measure(ranked: RankedUnits) -> tuple[float, float]:
+        answers = ranked.answers(variants(ranked))
+        if (answers < 0).all():
+            raise SaliencyError(
+                "this target has no classes, so that no answer can change: leave decision_flip() out, or explain a "
+                "token or a label."
+            )
+        changed = np.flatnonzero((answers != answers[0]).any(axis=1))
+        counts = curve_counts(len(ranked), points)
+        return (counts[changed[0]] / len(ranked) if len(changed) else 1.0), 1.0
+
+    return Metric("decision_flip", "lower", measure, variants, {"points": points}, "Serrano and Smith 2019")
+
+
+def masking_area(points: int = 10, random_orders: int = 5, seed: int = 0) -> Metric:
+    """How far the deletion curve lies below that of random orders, as a share of how far it could.
+
+    The area between the curve of random orders and the method's, over the area between the random curve and the
+    score with all units masked, which an ideal order would reach at once. Areas are averaged over texts before they
+    are divided. 0 for a random order; the higher, the more faithful, 1 at most where no masked text scores below
+    the empty one.
+
+    **Trap**: it is meant for models that saw masks in training, such as masked language models. The order is that of
+    the whole text: it is not computed again after each step. Where the score with all units masked is no lower than
+    that of random orders, the ratio says nothing.
+
+    Parameters
+    ----------
+    points
+        Into how many steps the curve is cut at most; Madsen takes ten.
+    random_orders
+        How many random orders are averaged.
+    seed
+        Makes them repeat.
+
+    Returns
+    -------
+    Metric
+
+    Raises
+    ------
+    SaliencyError
+        For counts below 1.
+
+    References
+    ----------
+    Madsen et al. 2022, Evaluating the Faithfulness of Importance Measures in NLP by Recursively Masking Allegedly
+    Important Tokens and Retraining, arXiv:2110.08412; Madsen, Reddy and Chandar 2024, Faithfulness Measurable Masked
+    Language Models, arXiv:2310.07819.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> hs.masking_area(seed=1).arguments
+    {'points': 10, 'random_orders': 5, 'seed': 1}
+    """
+    points, random_orders = whole(points, "points"), whole(random_orders, "random_orders")
+    seed = whole(seed, "seed", 0)
+
+    def random_variants(ranked: RankedUnits) -> Keep:
+        rng = np.random.default_rng((seed, ranked.number))
+        counts = curve_counts(len(ranked), points)
+        orders = [rng.permutation(len(ranked)) for _ in range(random_orders)]
+        return np.concatenate([masked_first(order, counts) for order in orders])
+
+    def variants(ranked: RankedUnits) -> Keep:
+        counts = curve_counts(len(ranked), points)
+        return np.concatenate([ranked.without_top(counts), random_variants(ranked)])
+
+    def measure(ranked: RankedUnits) -> tuple[float, float]:
+        counts = curve_counts(len(ranked), points)
+        curve = ranked.scores(ranked.without_top(counts))
+        random = ranked.scores(random_variants(ranked)).reshape(random_orders, -1).mean(axis=0)
+        return _area(random - curve, counts), _area(random - random[-1], counts)
+
+    arguments = {"points": points, "random_orders": random_orders, "seed": seed}
+    return Metric("masking_area", "higher", measure, variants, arguments, "Madsen et al. 2022")
