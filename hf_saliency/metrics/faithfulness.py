@@ -103,20 +103,12 @@ def faithfulness(
     unit_of_score = ""
     for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, seed):
         labels, unit_of_score = list(rankings), text.score_unit
-        ranked = [rows for rows in rankings.values()]
-        text.prepare(
-            [
-                (row.number, metric.variants(row))
-                for rows in ranked
-                for row in rows
-                if len(row)
-                for metric in chosen
-            ]
-        )
+        ranked = [row for rows in rankings.values() for row in rows if len(row)]
+        text.prepare([(row.number, metric.variants(row)) for row in ranked for metric in chosen])
         for label, rows in rankings.items():
             for metric in chosen:
                 values.setdefault((label, metric.name), []).append(_mean_of_targets(metric, rows))
-    rows = [
+    summaries = [
         (label, metric, _summary([np.array(values[name, metric.name]) for name in names], seed))
         for label, names in _bands(labels).items()
         for metric in chosen
@@ -126,11 +118,11 @@ def faithfulness(
     facts["n"] = len(next(iter(values.values())))
     return Table(
         {
-            "label": [label for label, _, _ in rows],
-            "group": [metric.name for _, metric, _ in rows],
-            **{name: [summary[name] for _, _, summary in rows] for name in ("value", "low", "high")},
-            "n": [int(summary["n"]) for _, _, summary in rows],
-            "better": [metric.better for _, metric, _ in rows],
+            "label": [label for label, _, _ in summaries],
+            "group": [metric.name for _, metric, _ in summaries],
+            **{name: [summary[name] for _, _, summary in summaries] for name in ("value", "low", "high")},
+            "n": [int(summary["n"]) for _, _, summary in summaries],
+            "better": [metric.better for _, metric, _ in summaries],
         },
         "faithfulness",
         facts,

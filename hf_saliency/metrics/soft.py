@@ -130,9 +130,9 @@ def unit_interval(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, " un
 
 def retained(importance: Float[np.ndarray, " units"], retain: float | None) -> Float[np.ndarray, " units"]:
     """Probabilities that keep the order of the importance, with the mean ``retain``."""
-    mean = importance.mean()
+    mean = float(importance.mean())
     if retain is None or mean == retain:
         return importance
     if mean > retain:
-        return importance * (retain / mean)
-    return 1 - (1 - importance) * ((1 - retain) / (1 - mean))
+        return np.asarray(importance * (retain / mean))
+    return np.asarray(1 - (1 - importance) * ((1 - retain) / (1 - mean)))

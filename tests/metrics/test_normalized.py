@@ -46,7 +46,7 @@ def test_a_wide_beam_is_exact_and_a_narrow_one_is_for_a_linear_score() -> None:
     whole = score(np.ones((1, 6), bool))[0]
 
     def drops(chosen: np.ndarray) -> np.ndarray:
-        return whole - score(~chosen)
+        return np.asarray(whole - score(~chosen))
 
     assert beam_bounds(drops, 6, 64) == pytest.approx(exact_bounds(drops, 6, 64))
     low, high = beam_bounds(drops, 6, 2)

@@ -30,12 +30,13 @@ class Function:
         return scores, (scores < 0).astype(int)[:, None]
 
 
-def linear(weights: Sequence[float], constant: float = 0.0) -> Score:
+def linear(weights: Any, constant: float = 0.0) -> Score:
     """The sum of the weights of the units that stay."""
-    return lambda keep: keep @ np.asarray(weights, float) + constant
+    array = np.asarray(weights, float)
+    return lambda keep: np.asarray(keep @ array + constant)
 
 
-def ranked(score: Score, values: Sequence[float], *, unit: str = "logit", **changes: Any) -> RankedUnits:
+def ranked(score: Score, values: Any, *, unit: str = "logit", **changes: Any) -> RankedUnits:
     """The units of one target, with values."""
     function: Any = Function(score, len(values), unit)
     return RankedUnits(MaskedText(function, "token"), 0, np.asarray(values, float), **changes)
