@@ -39,6 +39,8 @@ from .attribution.named.removal import (
 from .attribution.named.surrogates import kernel_shap as kernel_shap, lime as lime
 from .attribution.relevance_gradient import RelevanceGradient as RelevanceGradient
 from .attribution.sequential import SequentialIntegratedGradients as SequentialIntegratedGradients
+from .corpus.read import Corpus as Corpus, read_corpus as read_corpus
+from .corpus.write import write_corpus as write_corpus
 from .demo import load_demo as load_demo
 from .errors import SaliencyError as SaliencyError
 from .explain.captum_views import (

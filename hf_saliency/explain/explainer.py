@@ -16,7 +16,7 @@ from torch import nn
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.pretrained import from_pretrained
-from hf_saliency.adapter.text_model import Overflow, TextModel
+from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
 from hf_saliency.adapter.weights import fingerprint
 from hf_saliency.attribution.registry import as_method
 from hf_saliency.errors import SaliencyError, check_keywords, is_one, listed, one_of, whole
@@ -276,7 +276,7 @@ class Explainer:
         """
         single = is_one(texts)
         with HeldInterrupts():
-            request = self._request(target, method, top_k, overflow)
+            request = self.request(target, method, top_k, overflow)
             jobs = []
             for number, text in enumerate([texts] if single else listed(texts)):
                 try:
@@ -353,7 +353,7 @@ class Explainer:
         """
         check_source(texts)
         one_of(on_error, ON_ERROR, "on_error")
-        request = self._request(target, method, top_k, overflow)
+        request = self.request(target, method, top_k, overflow)
         window = whole(window, "window")
         return stream(request, texts, keyed=keyed, window=window, on_error=on_error, progress=self.progress)
 
@@ -503,9 +503,34 @@ class Explainer:
         scores = values.reshape(stays.shape[:2])
         return scores[0] if len(rows) == 1 and np.ndim(keep) < 3 else scores
 
-    def _request(self, target: Target | None, method: Any, top_k: int, overflow: Overflow) -> Request:
-        """The arguments of a call, checked."""
+    def request(
+        self, target: Target | None = None, method: Any = None, top_k: int = 3, overflow: Overflow = "error"
+    ) -> Request:
+        """The arguments of a call, checked, and where its numbers come from: what calls, streams and corpora run.
+
+        Parameters
+        ----------
+        target
+            As in a call.
+        method
+            As in a call.
+        top_k
+            As in a call.
+        overflow
+            As in a call.
+
+        Returns
+        -------
+        Request
+            With the attributes ``target``, ``method`` and ``provenance``.
+
+        Raises
+        ------
+        SaliencyError
+            If an argument does not fit the model.
+        """
         top_k = whole(top_k, "top_k", 0)
+        one_of(overflow, OVERFLOWS, "overflow")
         target = self._target(target)
         products = self._products()
         origin = {**self._provenance, "weights": fingerprint(self.text_model.model)}

@@ -1,0 +1,62 @@
+"""A chunk: the results of one block of records, as the record batches of a corpus."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_saliency.corpus.columns import ScoreType, failure_batch, head_of, map_batch
+from hf_saliency.corpus.records import Record
+from hf_saliency.corpus.task import Task
+from hf_saliency.maps.saliency_map import SaliencyMap
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the columns of a corpus are typed.
+
+    Parameters
+    ----------
+    scores
+        The type of the scores; None for that of the maps.
+    key
+        The type of the keys, ``"int64"`` or ``"string"``.
+    carried
+        The fields of the carried columns.
+    """
+
+    scores: ScoreType | None
+    key: str
+    carried: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Maps as record batches, each with what its maps have in common; failures as another; how many texts these are."""
+
+    maps: tuple[tuple[str, Any], ...]
+    failures: Any
+    count: int
+
+
+def chunk(task: Task, layout: Layout, block: Sequence[Record]) -> Chunk:
+    """Explain a block of records."""
+    results = list(zip(block, task.run(block), strict=True))
+    made = [(record, heat, head_of(heat)) for record, heat in results if isinstance(heat, SaliencyMap)]
+    failed = [(record, str(error)) for record, error in results if not isinstance(error, SaliencyMap)]
+    batches = []
+    for head, group in itertools.groupby(made, key=lambda each: each[2]):
+        members = list(group)
+        maps = [heat for _, heat, _ in members]
+        dtype: Any = layout.scores or maps[0].scores.dtype.name
+        batches.append(
+            (head, map_batch([each[0] for each in members], maps, dtype, layout.carried, layout.key))
+        )
+    failures = None
+    if failed:
+        failures = failure_batch(
+            [record for record, _ in failed], [reason for _, reason in failed], layout.carried, layout.key
+        )
+    return Chunk(tuple(batches), failures, len(block))

@@ -1,0 +1,89 @@
+"""The Ray engine: the same blocks through the same code, in several processes or on several machines."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_saliency.corpus.chunk import Chunk, Layout, chunk
+from hf_saliency.corpus.packages import ray_data
+from hf_saliency.corpus.records import Record
+from hf_saliency.corpus.task import Task
+from hf_saliency.errors import real, whole
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many processes explain texts, and how many GPUs each has."""
+
+    count: int
+    gpus: float | None
+
+    def __post_init__(self) -> None:
+        whole(self.count, "workers")
+        if self.gpus is not None:
+            real(self.gpus, "worker_gpus", "0.5", zero=True)
+        ray_data()
+
+    def __call__(self, task: Task, layout: Layout, work: Iterable[Sequence[Record]]) -> Iterator[Chunk]:
+        """The results of each block, in the order of the blocks; Ray restarts a worker that dies."""
+        data = ray_data()
+        import ray
+
+        started = not ray.is_initialized()
+        if started:
+            _start(ray, self.count)
+        try:
+            rows = [{"block": pickle.dumps(block)} for block in work]
+            if not rows:
+                return
+            context = data.DataContext.get_current()
+            ordered, shown = context.execution_options.preserve_order, context.enable_progress_bars
+            context.execution_options.preserve_order, context.enable_progress_bars = True, False
+            try:
+                results = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+                    Worker,
+                    fn_constructor_args=(ray.put(task), layout),
+                    compute=data.ActorPoolStrategy(size=self.count),
+                    num_cpus=1,
+                    num_gpus=self._gpus(task),
+                    batch_size=1,
+                    batch_format="numpy",
+                )
+                for row in results.iter_rows():
+                    yield pickle.loads(row["chunk"])  # from our own workers
+            finally:
+                context.execution_options.preserve_order, context.enable_progress_bars = ordered, shown
+        finally:
+            if started:
+                ray.shutdown()
+
+    def _gpus(self, task: Task) -> float:
+        return float(task.on_gpu) if self.gpus is None else self.gpus
+
+
+class Worker:
+    """A process of Ray with a model, which is loaded once."""
+
+    def __init__(self, task: Any, layout: Layout) -> None:
+        import ray
+
+        self.task: Task = ray.get(task) if isinstance(task, ray.ObjectRef) else task
+        self.layout = layout
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        chunks = [chunk(self.task, self.layout, pickle.loads(block)) for block in batch["block"]]
+        return {"chunk": [pickle.dumps(each) for each in chunks]}
+
+
+def _start(ray: Any, workers: int) -> None:
+    """The cluster that RAY_ADDRESS names, or one on this machine with a place for each worker."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(**quiet)
+    else:
+        # Reading and writing need a place beside the workers.
+        ray.init(num_cpus=max(os.cpu_count() or 1, workers + 1), include_dashboard=False, **quiet)

@@ -1,0 +1,161 @@
+"""The task of a corpus: what is computed for each of its texts, the same in each process and after each restart."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hf_saliency.corpus.records import Record
+from hf_saliency.errors import SaliencyError
+from hf_saliency.explain.explainer import Explainer
+from hf_saliency.explain.request import Request
+from hf_saliency.explain.stream import stream
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.targets.output import Output
+from hf_saliency.targets.target import Target
+
+# The field of a target that a column of the table fills: where it stands, or which of several it is.
+_FILLED = ("where", "answer", "choice", "label")
+
+_MOST_REQUESTS = 1024  # targets of single texts that are kept
+
+
+@dataclass(frozen=True)
+class Task:
+    """An explainer and the arguments of its calls.
+
+    Parameters
+    ----------
+    explainer
+        It runs the model.
+    target, method, top_k, overflow
+        As in a call.
+    target_column
+        The column that says what is explained in each text, where there is one.
+    """
+
+    explainer: Explainer
+    target: Any
+    method: Any
+    top_k: int
+    overflow: Any
+    target_column: str | None
+    _requests: dict[Any, Request] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        request = self._request(None)
+        if self.target_column is not None:
+            _filled(request.target)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_requests": {}}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What is computed, as JSON values: a corpus is continued only where it is the same."""
+        request = self._request(None)
+        names = ("model", "class", "revision", "dtype", "quantization", "tokenizer", "weights")
+        return {
+            **{name: request.provenance[name] for name in names if name in request.provenance},
+            "target": _described(request.target),
+            "method": request.method.name,
+            "arguments": _described(dict(request.method.arguments)),
+            "top_k": self.top_k,
+            "overflow": self.overflow,
+        }
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Model and library versions, as each map has them."""
+        return dict(self._request(None).provenance)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model is on a GPU."""
+        return any(parameter.is_cuda for parameter in self.explainer.text_model.model.parameters())
+
+    def run(self, block: Sequence[Record]) -> list[SaliencyMap | SaliencyError]:
+        """The map of each record, or the error that its text alone raises; texts of one target share batches."""
+        results: dict[int, SaliencyMap | SaliencyError] = {}
+        groups: dict[Any, list[int]] = {}
+        for i, record in enumerate(block):
+            try:
+                _check_text(record)
+                groups.setdefault(record.place, []).append(i)
+            except SaliencyError as error:
+                results[i] = error
+            except TypeError:  # a list cannot be hashed
+                results[i] = SaliencyError(
+                    f"the column {self.target_column!r} holds {record.place!r}: give a word or a number."
+                )
+        for place, numbers in groups.items():
+            texts = [block[i].text for i in numbers]
+            try:
+                request = self._request(place)
+            except SaliencyError as error:
+                results.update(dict.fromkeys(numbers, error))
+                continue
+            made = stream(request, texts, keyed=False, window=len(texts), on_error="collect", progress=False)
+            for i, result in zip(numbers, made, strict=True):
+                results[i] = result if isinstance(result, SaliencyMap) else result.error
+        return [results[i] for i in range(len(block))]
+
+    def _request(self, place: Any) -> Request:
+        """The request whose target is at a place; None for the target as it is."""
+        if place not in self._requests:
+            target = self.target
+            if place is not None:
+                target = self._requests[None].target
+                target = dataclasses.replace(target, **{_filled(target): place})
+            if len(self._requests) >= _MOST_REQUESTS:
+                for key in [key for key in self._requests if key is not None]:
+                    del self._requests[key]
+            self._requests[place] = self.explainer.request(target, self.method, self.top_k, self.overflow)
+        return self._requests[place]
+
+
+def _filled(target: Target) -> str:
+    """The field of a target that a column fills."""
+    names = {each.name for each in dataclasses.fields(target)}  # type: ignore[arg-type]
+    filled = next((name for name in _FILLED if name in names), None)
+    if filled is None or isinstance(target, Output):  # whose label is a title
+        raise SaliencyError(
+            f"a target column says which word, label, answer or choice is explained in each text, and "
+            f"{type(target).__name__} has none of these: leave the column out, or give a target such as "
+            "target=hs.MaskedToken()."
+        )
+    return filled
+
+
+def _check_text(record: Record) -> None:
+    """Refuse what no file can hold."""
+    try:
+        letters = record.text if isinstance(record.text, str) else "".join(map(str, record.text))
+        letters.encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise SaliencyError(f"the text holds {half!r}, half a character, which no file can hold.") from error
+    except TypeError:  # no text at all: the explainer says so
+        pass
+
+
+def _described(value: Any) -> Any:
+    """A value as JSON, without the addresses that differ in each process."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _described(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_described(each) for each in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **{name: _described(each) for name, each in fields.items()}}
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -1,0 +1,247 @@
+"""write_corpus: explain any number of texts into a folder, and continue after an interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tqdm.auto import tqdm
+
+from hf_saliency.corpus import cluster
+from hf_saliency.corpus.chunk import Chunk, Layout, chunk
+from hf_saliency.corpus.columns import SCORE_TYPES, ScoreType, carried_fields
+from hf_saliency.corpus.folder import Folder
+from hf_saliency.corpus.packages import arrow
+from hf_saliency.corpus.read import Corpus, read_corpus
+from hf_saliency.corpus.records import Columns, Key, Record, blocks, records, size_of
+from hf_saliency.corpus.task import Task
+from hf_saliency.errors import SaliencyError, one_of, whole
+from hf_saliency.explain.explainer import Explainer
+from hf_saliency.maps import storage
+
+Engine = Literal["local", "ray"]
+
+# A file is written when so many seconds or bytes have come together: what a kill can cost, and what memory holds.
+_SECONDS = 60
+_BYTES = 2**26
+
+
+def write_corpus(
+    explainer: Explainer,
+    texts: Iterable[Any],
+    folder: str | os.PathLike[str],
+    *,
+    target: Any = None,
+    method: Any = None,
+    top_k: int = 3,
+    overflow: Any = "error",
+    keyed: bool = False,
+    text: str = "text",
+    pair: str | None = None,
+    key: str | None = None,
+    target_column: str | None = None,
+    columns: Sequence[str] = (),
+    scores: ScoreType | None = None,
+    window: int = 256,
+    shard_texts: int = 4096,
+    engine: Engine = "local",
+    workers: int = 1,
+    worker_gpus: float | None = None,
+) -> Corpus:
+    """Explain texts into a folder of Parquet files, from which :func:`read_corpus` reads the maps.
+
+    Files are written as the work goes on. A run that was interrupted, by a kill or a full disk too, goes on where it
+    was when it is called again with the same arguments: finished texts are not explained again, and no key comes
+    twice. A text that cannot be explained (empty, too long, without the word that is explained) costs itself only: it
+    is in :attr:`Corpus.failures`, with the reason. It needs the extra ``corpus``.
+
+    Parameters
+    ----------
+    explainer
+        It explains the texts.
+    texts
+        Any iterable of texts as :meth:`Explainer.stream` takes them, or the rows of a table: dictionaries, a
+        DataFrame of pandas or Polars, a ``datasets.Dataset``, a table of pyarrow.
+    folder
+        Where the corpus goes: a new folder, or that of the same run.
+    target
+        As in a call.
+    method
+        As in a call.
+    top_k
+        As in a call.
+    overflow
+        As in a call.
+    keyed
+        Whether each element of ``texts`` is a pair ``(key, text)``. Keys are strings or whole numbers, each once.
+        Without them a text's key is its number from 0.
+    text
+        The column of a table that holds the text.
+    pair
+        The column with the text that belongs to it, such as the context of a question.
+    key
+        The column with its key.
+    target_column
+        The column that says what is explained in each text: a word or the number of a token for targets with
+        ``where``; otherwise a label, an answer or a choice.
+    columns
+        Further columns that the corpus keeps, such as a group.
+    scores
+        ``"float32"``, or ``"float16"``, which takes half the space: each score to 3 digits, if it is at least a ten
+        thousandth of the map's largest. Default: the type of the maps.
+    window
+        How many texts share batches, at most.
+    shard_texts
+        How many texts a file holds, at most. A file is also complete after a minute.
+    engine
+        ``"local"``, or ``"ray"`` for Ray Data on this machine or a cluster (extra ``cluster``).
+    workers
+        How many processes explain texts with Ray, each with a model of its own.
+    worker_gpus
+        GPUs of each worker, such as 0.5. Default: 1 where the model is on a GPU, otherwise 0.
+
+    Returns
+    -------
+    Corpus
+        What the folder holds now.
+
+    Raises
+    ------
+    SaliencyError
+        If an argument does not fit, a column is not there, a key occurs twice, the folder is that of another run or
+        has a damaged file, it cannot be written, or pyarrow or Ray is not installed. What was finished stays.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> rows = [
+    ...     {"id": "a", "text": "She drank hot tea.", "word": "tea"},
+    ...     {"id": "b", "text": "He wrote.", "word": "He"},
+    ... ]
+    >>> corpus = hs.write_corpus(explainer, rows, "corpus", key="id", target_column="word")
+    >>> len(corpus), corpus["a"].targets[0].label
+    (2, 'tea')
+    """
+    arrow()
+    one_of(engine, get_args(Engine), "engine")
+    if scores is not None:
+        one_of(scores, SCORE_TYPES, "scores")
+    window, shard_texts = whole(window, "window"), whole(shard_texts, "shard_texts")
+    if isinstance(columns, str):
+        raise SaliencyError(f"columns={columns!r}: give a list of names, columns=[{columns!r}].")
+    if engine == "local" and (whole(workers, "workers") > 1 or worker_gpus is not None):
+        raise SaliencyError(
+            "workers= and worker_gpus= are for engine='ray'; the local engine is one process."
+        )
+    roles = Columns(text, pair, key, target_column, tuple(columns))
+    task = Task(explainer, target, method, top_k, overflow, target_column)
+    source = records(texts, roles, keyed=keyed)
+    first = list(itertools.islice(source, window))
+    fields = carried_fields(roles.carried, first)
+    layout = Layout(scores, "string" if first and isinstance(first[0].key, str) else "int64", tuple(fields))
+    content = {
+        "task": task.description,
+        "columns": {each.name: str(each.type) for each in fields},
+        "key": layout.key,
+        "scores": scores,
+        "target_column": target_column,
+        "provenance": task.provenance,
+    }
+    run = cluster.Workers(workers, worker_gpus) if engine == "ray" else _local
+    with Folder.opened(Path(storage.checked_path(folder)), content) as place:
+        finished = place.finished()
+        bar = tqdm(
+            total=size_of(texts), initial=len(finished), unit="text", delay=2, disable=not explainer.progress
+        )
+        work = blocks(_unfinished(itertools.chain(first, source), finished, place.path), window)
+        with contextlib.closing(bar), _Writer(place, shard_texts) as writer:
+            for part in run(task, layout, work):
+                writer.add(part)
+                bar.update(part.count)
+        place.describe(complete=True)
+    if writer.failures:
+        warnings.warn(
+            f"{writer.failures} texts could not be explained; the first because: {writer.reason} "
+            "corpus.failures lists them.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return read_corpus(folder)
+
+
+def _local(task: Task, layout: Layout, work: Iterable[Sequence[Record]]) -> Iterator[Chunk]:
+    """The results of each block, computed in this process."""
+    return (chunk(task, layout, block) for block in work)
+
+
+def _unfinished(source: Iterable[Record], finished: Mapping[Key, int], folder: Path) -> Iterator[Record]:
+    """The records that the folder does not have; texts that changed are refused."""
+    for record in source:
+        digest = finished.get(record.key)
+        if digest is None:
+            yield record
+        elif digest != record.digest:
+            raise SaliencyError(
+                f"{str(folder)!r} is the corpus of other texts: its text with the key {record.key!r}, or the target or "
+                "columns of that text, differ from those given. Give the same texts in the same order, or another "
+                "folder."
+            )
+
+
+@dataclass
+class _Writer:
+    """Collects results and writes a file whenever enough have come together, also when the run ends early."""
+
+    folder: Folder
+    shard_texts: int
+    failures: int = 0
+    reason: str = ""
+    _head: str = ""
+    _maps: list[Any] = field(default_factory=list)
+    _failed: list[Any] = field(default_factory=list)
+    _count: int = 0
+    _since: float = field(default_factory=time.monotonic)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.flush()
+        else:  # the error that ended the run is the one to report
+            with contextlib.suppress(SaliencyError):
+                self.flush()
+
+    def add(self, part: Chunk) -> None:
+        """Keep the results of a block."""
+        for head, batch in part.maps:
+            if self._maps and head != self._head:
+                self.flush()
+            self._head = head
+            self._maps.append(batch)
+        if part.failures is not None:
+            self.reason = self.reason or part.failures["reason"][0].as_py()
+            self.failures += len(part.failures)
+            self._failed.append(part.failures)
+        self._count += part.count
+        size = sum(batch.nbytes for batch in self._maps)
+        if self._count >= self.shard_texts or size >= _BYTES or time.monotonic() - self._since >= _SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come together."""
+        maps, failed = self._maps, self._failed
+        self._maps, self._failed, self._count = [], [], 0
+        if maps:
+            self.folder.write("maps", maps, {"hf_saliency.map": self._head})
+        if failed:
+            self.folder.write("failures", failed, {})
+        self._since = time.monotonic()
