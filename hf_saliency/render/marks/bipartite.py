@@ -188,7 +188,7 @@ class _Lines:
             Typeface(self.mark.fontsize),
             1.0,
             self.width - 2.0,
-            even=False,
+            even=not above,
             breaks=gaps,
             names=names,
             backwards=runs_backwards(self.part),
