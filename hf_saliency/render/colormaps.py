@@ -42,12 +42,26 @@ def palette_for(ground: Any, cmap: str | Colormap | None = None, *, signed: bool
     *ground_rgb, opacity = to_rgba(ground)
     dark = opacity > 0.5 and bool(luminance(np.array(ground_rgb)) < _DARK)
     if cmap is None:
-        return DARK if dark else LIGHT
+        return _on_ground(DARK if dark else LIGHT, np.array(ground_rgb) if opacity > 0.5 else np.ones(3))
     colormap = _colormap(cmap)
     positive = _arm(colormap, 0.5 if signed else 0.0, 1.0, signed)
     negative = _arm(colormap, 0.5, 0.0, signed) if signed else positive
     zero = float(luminance(np.array(to_rgb(positive[0]))))
     return Palette(positive, negative, "#000000" if zero > _DARK else "#ffffff")
+
+
+def _on_ground(palette: Palette, ground: np.ndarray) -> Palette:
+    """A palette whose zero is the ground itself, and whose strongest colours stay as they are."""
+    shift = ground - np.array(to_rgb(palette.ground))
+    if np.abs(shift).max() < 1 / 255:
+        return palette
+
+    def arm(anchors: tuple[str, ...]) -> tuple[str, ...]:
+        rest = np.linspace(1, 0, len(anchors))[:, None]
+        moved = np.array([to_rgb(anchor) for anchor in anchors]) + rest * shift
+        return tuple(to_hex(color) for color in np.clip(moved, 0, 1))
+
+    return Palette(arm(palette.positive), arm(palette.negative), palette.ink)
 
 
 def _colormap(cmap: Any) -> Colormap:

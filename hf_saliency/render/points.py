@@ -18,7 +18,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation, Transform
 
-from hf_saliency.render.colors import Colors
+from hf_saliency.render.colors import Colors, luminance
 from hf_saliency.render.settings import settings
 from hf_saliency.render.typeset.fonts import missed
 from hf_saliency.render.typeset.typeface import Typeface
@@ -28,6 +28,7 @@ Box = tuple[float, float, float, float]  # x, y, width, height
 _HATCH = "0.6"
 _HATCH_STEP = 3.0
 _SPREAD = 0.5  # points
+_READABLE = 4.5  # contrast that text must have (WCAG AA)
 
 
 def in_points(ax: Axes) -> Transform:
@@ -62,8 +63,13 @@ def text_color() -> Any:
 
 
 def muted() -> Any:
-    """Colour of text that stands back: a grey towards that of other text, on paper and on a dark page."""
-    return tuple(0.375 + 0.25 * channel for channel in to_rgb(text_color()))
+    """Colour of text that stands back: a grey that is still read on the figure, or the colour of other text."""
+    grey = tuple(0.375 + 0.25 * channel for channel in to_rgb(text_color()))
+    *behind, opacity = to_rgba(ground())
+    light = sorted(
+        float(luminance(np.array(rgb))) for rgb in (grey, behind if opacity > 0.5 else (1.0, 1.0, 1.0))
+    )
+    return grey if (light[1] + 0.05) / (light[0] + 0.05) >= _READABLE else text_color()
 
 
 class Letters(Text):

@@ -249,7 +249,7 @@ class Highlight:
     """The text in running lines with each token on its colour, one block for each target.
 
     The target's own token has a frame, and the model's best answers stand below the block. Texts that belong
-    together have their names above them, where the map knows these.
+    together have their names above them in the first block, where the map knows these.
     Lines break between words; text that no token covers stands on no colour. Tokens that share characters
     share their box, side by side.
 
@@ -355,7 +355,7 @@ class Highlight:
             backwards=text.backwards,
         )
         for i, part in enumerate(lines):
-            if part.heading:
+            if part.heading and row == 0:  # the texts are the same for every target
                 gap = points.scaled(_PART) if i else 0.0
                 yield Strip(
                     gap + below.typeface.line, partial(part.head, gap=gap, typeface=below.typeface), keep=True

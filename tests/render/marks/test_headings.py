@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from handmade import filled, outside, overlapping, pair, panels, strings, texts
 from matplotlib.colors import to_rgb
@@ -91,5 +92,12 @@ def test_no_page_ends_with_a_name(mark: Mark, least: float) -> None:
 
 
 def test_grey_is_read_on_a_dark_page() -> None:
-    with mpl.rc_context({"text.color": "white"}):
+    with mpl.rc_context({"text.color": "white", "figure.facecolor": "black"}):
         assert points.muted() == (0.625, 0.625, 0.625)
+
+
+def test_running_text_names_its_texts_once() -> None:
+    one = pair()
+    several = replace(one, targets=one.targets * 2, scores=np.repeat(one.scores, 2, axis=0))
+    drawn = strings(figure(several, Highlight(), width=3.25))
+    assert [drawn.count(name) for name in ("question", "context")] == [1, 1]
