@@ -254,7 +254,14 @@ class Panel:
 
     def body(self, width: float) -> float:
         """Height of the map itself."""
-        return self.mark.height(self.saliency_map, self.colors, width)
+        if width not in self._bodies:
+            self._bodies[width] = self.mark.height(self.saliency_map, self.colors, width)
+        return self._bodies[width]
+
+    @cached_property
+    def _bodies(self) -> dict[float, float]:
+        """Heights by width: text is broken into lines once for each."""
+        return {}
 
     def foot(self, width: float) -> float:
         """Height of the note and of the panel's own legend."""

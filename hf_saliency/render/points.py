@@ -77,6 +77,9 @@ class Letters(Text):
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw the text without hinting."""
+        if mpl.rcParams["text.hinting"] == "none":  # as in every file that savefig writes
+            super().draw(renderer)
+            return
         with settings({"text.hinting": "none"}):
             super().draw(renderer)
 
