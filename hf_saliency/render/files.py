@@ -20,6 +20,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import Normal
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -247,7 +248,12 @@ def embedded(figure: Figure, kind: str) -> Iterator[None]:
     It writes such a face (OpenType-CFF: Noto CJK, TeX Gyre) under the name of a TrueType font, and readers refuse it.
     """
     texts = figure.findobj(Text) if kind in ("pdf", "ps", "eps") else []
-    refused = [text for text in texts if text.get_text() and not is_truetype(text.get_fontproperties())]
+    kinds: dict[FontProperties, bool] = {}  # of few properties, which many texts share
+    for text in texts:
+        properties = text.get_fontproperties()
+        if properties not in kinds:
+            kinds[properties] = is_truetype(properties)
+    refused = [text for text in texts if text.get_text() and not kinds[text.get_fontproperties()]]
     effects = [text.get_path_effects() for text in refused]
     try:
         for text, before in zip(refused, effects, strict=True):

@@ -131,9 +131,6 @@ class Cells(PathCollection):
     tokens: dict[tuple[int, int], list[Box]]
 
 
-_SINGLE = 1000  # boxes up to which each token of a text is an artist of its own, with an id in SVG files
-
-
 def cells(
     ax: Axes,
     boxes: Sequence[Box],
@@ -142,10 +139,12 @@ def cells(
     *,
     joined: bool = False,
     tokens: Sequence[tuple[int, int]] = (),
+    apart: bool = False,
 ) -> None:
     """Boxes filled with the colours of their values; underline where a value is not finite.
 
-    ``joined`` is for boxes of a grid, without gaps between them; ``tokens`` names the target and the token of each.
+    ``joined`` is for boxes of a grid, without gaps between them; ``tokens`` names the target and the token of each;
+    with ``apart``, each is an artist of its own with an id in SVG files.
     """
     if not len(boxes):
         return
@@ -153,10 +152,13 @@ def cells(
     array = np.asarray(boxes, dtype=float).reshape(-1, 4)
     known = array[finite]
     fill = colors.fill(values[finite])
-    if tokens and not joined and len(boxes) <= _SINGLE:
+    if tokens and apart:
         names = [token for token, each in zip(tokens, finite, strict=True) if each]
         for box, shade, (row, column) in zip(known, fill, names, strict=True):
-            _add(ax, _filled([box[None]], shade), gid=f"target-{row}-token-{column}", zorder=2.0)
+            x, y, width, height = box
+            gid = f"target-{row}-token-{column}"
+            chip = Rectangle((x, y), width, height, facecolor=shade, edgecolor="none", linewidth=0, gid=gid)
+            _place(ax, chip, zorder=2.0)
         shades, groups = fill[:0], []
     else:
         # All boxes of one colour are one path: a file of 128 x 128 cells is written in a tenth of the time.

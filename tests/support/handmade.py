@@ -112,8 +112,7 @@ def filled(ax: Axes, gid: str = "cells") -> list[tuple[Box, tuple[float, ...]]]:
     """Every box drawn, in points, with its colour."""
     found = []
     for collection in ax.collections:
-        token = gid == "cells" and str(collection.get_gid()).startswith("target-")
-        if collection.get_gid() != gid and not token:
+        if collection.get_gid() != gid:
             continue
         assert isinstance(collection, PathCollection)
         colors = np.asarray(collection.get_facecolor())
@@ -122,6 +121,9 @@ def filled(ax: Axes, gid: str = "cells") -> list[tuple[Box, tuple[float, ...]]]:
                 low, high = corners.min(axis=0), corners.max(axis=0)
                 box = (*low.tolist(), *(high - low).tolist())
                 found.append((box, tuple(colors[i % len(colors)].tolist())))
+    if gid == "cells":
+        chips = [patch for patch in ax.findobj(Rectangle) if str(patch.get_gid()).startswith("target-")]
+        found += [((*p.get_xy(), p.get_width(), p.get_height()), tuple(p.get_facecolor())) for p in chips]
     return sorted(found, key=lambda each: (round(each[0][1], 3), each[0][0]))
 
 

@@ -120,5 +120,5 @@ class BarScale:
     def fill(self, ax: Axes, boxes: Sequence[Box], row: int, columns: Sequence[int]) -> None:
         """Bars in their colours, with edges so that pale ones are seen."""
         tokens = [(row, column) for column in columns]
-        points.cells(ax, boxes, self.values[row, list(columns)], self.colors, tokens=tokens)
+        points.cells(ax, boxes, self.values[row, list(columns)], self.colors, tokens=tokens, apart=True)
         points.edges(ax, boxes, color=points.text_color(), linewidth=_EDGE)

@@ -40,6 +40,7 @@ Run = tuple[
 ]  # x, baseline, text, columns beneath, sign or not
 _SIGN = 0.75  # size of a sign for white space, as a share of the text's
 
+_FEW = 500  # boxes up to which each is an artist of its own; more are grouped by colour, which is faster
 _LEADING = 1.18  # distance of baselines, as a multiple of the height of a box
 
 
@@ -378,6 +379,7 @@ class _Line:
     runs: list[Run]
     heading: str
     backwards: bool
+    apart: bool
 
     def head(self, ax: Axes, y: float, *, gap: float, typeface: Typeface) -> None:
         """What the text is that begins with this line."""
@@ -392,7 +394,8 @@ class _Line:
         y -= self.top
         boxes = [(x, y + top, width, height) for (x, top, width, height), _ in self.boxes]
         columns = [column for _, column in self.boxes]
-        points.cells(ax, boxes, values[columns], colors, tokens=[(row, column) for column in columns])
+        tokens = [(row, column) for column in columns]
+        points.cells(ax, boxes, values[columns], colors, tokens=tokens, apart=self.apart)
         for x, top, width, height in self.text.frames(target.positions):
             if top == self.top:
                 points.outline(ax, (x, y + top, width, height), color=colors.ink, dashed=not target.masked)
@@ -405,6 +408,7 @@ class _Line:
 
 
 def _lines(text: TextLayout) -> list[_Line]:
+    apart = text.saliency_map.scores.size <= _FEW
     boxes: list[list[tuple[Box, int]]] = [[] for _ in range(text.count)]
     runs: list[list[Run]] = [[] for _ in range(text.count)]
     for box, column in text.boxes:
@@ -413,7 +417,7 @@ def _lines(text: TextLayout) -> list[_Line]:
         runs[text.line_of(run[1] - text.typeface.ascent)].append(run)
     names = {first: text_heading(text.saliency_map, i) for i, first in enumerate(text.first_lines)}
     return [
-        _Line(text, i * text.pitch, boxes[i], runs[i], names.get(i, ""), text.runs_backwards(i))
+        _Line(text, i * text.pitch, boxes[i], runs[i], names.get(i, ""), text.runs_backwards(i), apart)
         for i in range(text.count)
     ]
 
