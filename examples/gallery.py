@@ -32,6 +32,7 @@ from gallery_maps import (
 )
 from gallery_tokenizers import CHAT, CODE, PROSE, byte_level, tokenized, unigram, word_piece
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 import hf_saliency as hs
@@ -393,28 +394,22 @@ def no_legend() -> Figure:
 def note() -> Figure:
     fig = hs.figure(explained(CAPITAL), hs.Highlight(predictions=0), targets="capital", width="acl")
     box = fig.box("France")
-    fig.axes[0].annotate(
-        "the country",
-        ((box.x0 + box.x1) / 2, box.y0),
-        (0.7, 0.45),
-        xycoords="figure fraction",
-        textcoords="figure fraction",
-        fontsize=6,
-        arrowprops={"arrowstyle": "->", "linewidth": 0.5},
-    )
+    arrow = FancyArrowPatch((0.68, 0.52), ((box.x0 + box.x1) / 2, box.y0), arrowstyle="->", mutation_scale=5)
+    arrow.set(transform=fig.transFigure, linewidth=0.5)
+    fig.add_artist(arrow)
+    fig.text(0.7, 0.45, "the country", fontsize=6)
     return fig
 
 
-@case("Layout", "A mosaic: the text beside a plot, in a figure of one's choice.")
+@case("Layout", "A mosaic: the text beside a plot of all scores in order, in a figure of your own.")
 def mosaic() -> Figure:
     heat = explained(word="education")
     width, height = hs.measure(heat, width=3.4)
-    fig = Figure(figsize=(6.3, height + 0.1))
+    fig = Figure(figsize=(6.3, max(height, 1.5)))
     hs.figure(heat, ax=fig.add_axes((0, 0, width / 6.3, 1)), align="center")
-    bars = fig.add_axes((0.66, 0.4, 0.32, 0.55))
+    bars = fig.add_axes((0.66, 0.38, 0.32, 0.56))
     bars.plot(np.sort(heat.scores[0])[::-1], color="black", linewidth=1)
     bars.tick_params(labelsize=7)
-    bars.set_xlabel("tokens in order of their score", fontsize=7)
     return fig
 
 

@@ -332,10 +332,12 @@ class _Plan:
 
     def grid(self, width: float) -> PanelGrid:
         """The layout at a width in points."""
-        grid = PanelGrid(self.panels, width, self.columns, self.suptitle, self.legend)
+        # Fresh panels: what they have measured holds for one size of type.
+        fresh = [dataclasses.replace(cast(Any, panel)) for panel in self.panels]
+        grid = PanelGrid(fresh, width, self.columns, self.suptitle, self.legend)
         level = [
             (i, panel, panel.mark)
-            for i, panel in enumerate(self.panels)
+            for i, panel in enumerate(fresh)
             if isinstance(panel, Panel)
             and isinstance(panel.mark, Bars)
             and panel.mark.labels is None
@@ -347,7 +349,7 @@ class _Plan:
         widest = max(
             mark.label_width(panel.saliency_map, panel.colors, grid.column) for _, panel, mark in level
         )
-        panels = list(self.panels)
+        panels = list(fresh)
         for i, panel, mark in level:
             panels[i] = dataclasses.replace(
                 panel, mark=dataclasses.replace(mark, labels=(widest + 0.01) / 72)

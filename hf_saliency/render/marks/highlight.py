@@ -171,6 +171,9 @@ class TextLayout:
                 first = self._lines[i][0]
                 for start, end, sign in self._parts(piece.start, piece.end):
                     x = left + self.typeface.scale * line_.edges[start - first][0]
+                    right = left + self.typeface.scale * line_.edges[end - 1 - first][1]
+                    if sign:  # smaller than its place, in the middle of it
+                        x += (1 - _SIGN) / 2 * (right - x)
                     yield x, baseline, self._passage.text[start:end], columns, sign
 
     def _parts(self, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
