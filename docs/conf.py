@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import os
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from docutils.nodes import SkipNode
 from docutils.utils.math import latex2mathml
 
 HERE = Path(__file__).parent
-STUB = HERE.parent / "hf_saliency" / "__init__.pyi"
+ROOT = HERE.parent
+STUB = ROOT / "hf_saliency" / "__init__.pyi"
 
 project = "hf-saliency"
 author = "The hf-saliency developers"
@@ -26,13 +29,21 @@ extensions = [
 ]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 
-# Markdown as GitHub shows it, and notebooks that run when the site is built.
+# Notebooks run when the site is built: on this checkout, without a network, on one core, and without progress bars.
+os.environ |= {
+    "PYTHONPATH": str(ROOT),
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "TQDM_DISABLE": "1",
+}
+# Markdown as GitHub shows it.
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 nb_execution_mode = "cache"
-nb_execution_timeout = 300
+nb_execution_timeout = 600  # of a cell, on a machine that is busy
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_execution_show_tb = True
 
 autodoc_typehints = "none"  # numpydoc's sections say it, in the reader's words
 autodoc_member_order = "bysource"
@@ -44,6 +55,7 @@ copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = "hf-saliency"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_math_renderer = "mathml"  # browsers draw it themselves: the site needs no network
 
 ROOMS = {
@@ -85,7 +97,9 @@ def write_reference(app: Any) -> None:
         for _, name in rooms[room]:
             documented = getattr(hf_saliency, name)
             directive = f".. autofunction:: hf_saliency.{name}"
-            if isinstance(documented, type):
+            if not callable(documented):
+                directive = f".. autodata:: hf_saliency.{name}"
+            elif isinstance(documented, type):
                 directive = f".. autoclass:: hf_saliency.{name}\n   :members:"
             parts.append(f"## {name}\n\n```{{eval-rst}}\n{directive}\n```\n")
         write(folder / f"{room}.md", "\n".join(parts))
@@ -100,6 +114,12 @@ def write_reference(app: Any) -> None:
 def write(path: Path, text: str) -> None:
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def escape_shapes(app: Any, what: str, name: str, documented: Any, options: Any, lines: list[str]) -> None:
+    """The star of a shape such as ``"*targets tokens"`` begins no emphasis."""
+    shaped = re.compile(r"\b(Float|Int|Bool|Shaped)\[")
+    lines[:] = [line.replace("*", r"\*") if shaped.search(line) else line for line in lines]
 
 
 def mathml(body: Any, node: Any, display: bool) -> None:
@@ -121,3 +141,4 @@ def setup(app: Any) -> None:
         (lambda body, node: mathml(body, node, display=True), None),
     )
     app.connect("builder-inited", write_reference)
+    app.connect("autodoc-process-docstring", escape_shapes, priority=400)  # before numpydoc reads it

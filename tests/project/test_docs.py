@@ -26,17 +26,36 @@ def page(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/methods.md", "docs/figures.md", "docs/page.md"])
+# Pages whose snippets run; those of other libraries are marked py and not python. Notebooks run with the site.
+PAGES = [
+    "README.md",
+    "docs/faq.md",
+    "docs/figures.md",
+    "docs/getting_started.md",
+    "docs/index.md",
+    "docs/methods.md",
+    "docs/page.md",
+    *sorted(
+        path.relative_to(ROOT).as_posix()
+        for folder in ("coming_from", "concepts", "how_to")
+        for path in (ROOT / "docs" / folder).glob("*.md")
+        if path.name not in ("index.md", "glossary.md")
+    ),
+]
+
+
+@pytest.mark.parametrize("name", PAGES)
 @pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning")
 def test_snippets_run_one_after_the_other(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     snippets = re.findall(r"^```python\n(.*?)^```", page(name), flags=re.DOTALL | re.MULTILINE)
-    assert len(snippets) >= 2
+    assert snippets
     labels = {0: "entailment", 1: "contradiction"}
     names: dict[str, Any] = {  # what a page may take for given
         "causal_lm": tiny.of_class("GPT2LMHeadModel"),
         "classifier": tiny.of_class("BertForSequenceClassification", id2label=labels),
         "tokenizer": tiny.tokenizer(),
+        "name": str(Path(hs.__file__).parent / "demo"),  # of a model
     }
     for snippet in snippets:
         exec(compile(snippet, name, "exec"), names)

@@ -153,10 +153,17 @@ def note_of(table: Table, sign: str) -> str:
         parts.append(f"n = {table.facts['n']}")
     low_ends, _ = ends_of(table)
     if np.isfinite(low_ends).any():
-        interval = table.facts.get("interval", "interval")
-        name = interval if isinstance(interval, str) else f"{100 * float(interval):g} % interval"
-        parts.append(f"{sign}: {name}")
+        parts.append(f"{sign}: {_interval(table)}")
     return ", ".join(parts)
+
+
+def _interval(table: Table) -> str:
+    """What the intervals of a table are: a name, a level, or kind, level and resamples as ``summarize`` writes them."""
+    interval = table.facts.get("interval", "interval")
+    if isinstance(interval, str):
+        return interval
+    level = interval[1] if isinstance(interval, (list, tuple)) else interval
+    return f"{100 * float(level):g} % interval"
 
 
 def text(label: object) -> str:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.summarize import summarize
 from hf_saliency.maps.table import Table
 from hf_saliency.render.figure import figure, measure
 from hf_saliency.render.marks import Agreements, Curves, Dots, Highlight, Profile, Ranking
@@ -106,6 +107,11 @@ def test_a_ranking_is_in_order_and_its_bars_are_as_long_as_their_values() -> Non
     assert shown == ["hot", "tea", "drank", "she"]
     assert len([c for c in ax.collections if c.get_gid() == "interval"]) == 3
     assert "n = 12, lines: 95 % bootstrap interval" in strings(ax.figure)
+
+
+def test_averages_of_maps_are_drawn_with_the_level_of_their_intervals() -> None:
+    averages = summarize([saliency_map(), saliency_map()], by="word", confidence=0.9)
+    assert any("90 % interval" in text for text in strings(figure(averages, Ranking())))
 
 
 def test_a_ranking_says_how_much_it_leaves_out() -> None:
