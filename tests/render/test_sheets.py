@@ -50,7 +50,7 @@ def test_pages_are_no_higher_than_asked_and_nothing_overlaps() -> None:
     for page in pages:
         assert page.get_figheight() <= 4.0 + 1e-9
         assert overlapping(page) == outside(page) == []
-        assert "gradient norm of the logit, row" in " ".join(strings(page)).replace("\u00a0", " ")
+        assert "gradient norm of the logit, scaled" in " ".join(strings(page)).replace("\u00a0", " ")
     assert sum(len(frames(page.axes[0])) for page in pages) == 2
 
 
