@@ -1,4 +1,5 @@
-"""The command line: ``hf-saliency explain``, ``demo``, ``info``, ``show``, ``redraw``, ``doctor`` and ``models``.
+"""The command line: ``hf-saliency explain``, ``corpus``, ``demo``, ``info``, ``show``, ``redraw``, ``doctor`` and
+``models``.
 
 Torch, Transformers, Captum and Matplotlib are imported by a command once its options are known to be right,
 so that help and usage errors come at once.
@@ -16,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 import hf_saliency as hs
+from hf_saliency.cli.corpus import corpus
 from hf_saliency.cli.demo import SENTENCE, demo_files, demo_log
 from hf_saliency.cli.doctor import doctor, models
 from hf_saliency.cli.explain import explain
@@ -68,6 +70,7 @@ def _options(
 
 
 app.command()(explain)
+app.command()(corpus)
 
 
 @app.command()

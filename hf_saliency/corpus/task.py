@@ -112,7 +112,7 @@ class Task:
             target = self.target
             if place is not None:
                 target = self._requests[None].target
-                target = dataclasses.replace(target, **{_filled(target): place})
+                target = dataclasses.replace(target, **{_filled(target): place})  # type: ignore[type-var]
             if len(self._requests) >= _MOST_REQUESTS:
                 for key in [key for key in self._requests if key is not None]:
                     del self._requests[key]

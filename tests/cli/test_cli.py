@@ -69,7 +69,10 @@ def maps(*paths: str) -> list[hs.SaliencyMap]:
     [
         ["--version"],
         ["--help"],
-        *([name, "--help"] for name in ("explain", "demo", "info", "show", "redraw", "doctor", "models")),
+        *(
+            [name, "--help"]
+            for name in ("explain", "corpus", "demo", "info", "show", "redraw", "doctor", "models")
+        ),
     ],
 )
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
