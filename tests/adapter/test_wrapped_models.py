@@ -65,6 +65,7 @@ def test_what_stands_around_a_model_is_taken_off(name: str) -> None:
     inner = wrapped
     while hasattr(inner, "_orig_mod"):
         inner = inner._orig_mod
+    inner = inner.module if isinstance(inner, nn.DataParallel) else inner
     plain, expected = row(inner, tokenizer, heat)
     assert heat.targets[0].score == pytest.approx(plain, rel=1e-10)
     np.testing.assert_allclose(heat.scores[0], expected, rtol=1e-10)

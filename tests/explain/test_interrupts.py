@@ -103,6 +103,9 @@ def test_weights_made_under_inference_mode_leave_the_others_trainable() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason="PyTorch forbids gradients in a child of a process with GPU threads"
+)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_forked_while_another_thread_explains_can_explain() -> None:
     model, tokenizer = tiny.masked_lm("bert")

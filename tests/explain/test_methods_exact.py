@@ -246,7 +246,11 @@ def test_lime(family: str) -> None:
         values = np.array([replicas.value(score, embeds, baseline, features, mask) for mask in masks])
         cosine = masks.sum(1) / np.maximum(np.sqrt(masks.sum(1)) * np.sqrt(count), 1e-8)
         weights = np.exp(-((1 - cosine) ** 2) / (2 * 0.7**2))
-        expected.append(shared(features, replicas.lasso(masks, values, weights, 1e-4), len(embeds)))
+        share = weights / weights.sum()  # the penalty is on standardised scores
+        deviation = np.sqrt(share @ (values - share @ values) ** 2)
+        expected.append(
+            shared(features, replicas.lasso(masks, values, weights, 1e-4 * deviation), len(embeds))
+        )
     check(family, hs.lime(60, alpha=1e-4, kernel_width=0.7, seed=2), expected, 2e-3)  # sklearn's tolerance
 
 

@@ -161,7 +161,7 @@ def test_answers_and_legend_stand_below() -> None:
     tex = to_latex(one)
     assert r"grammar \ensuremath{\rightarrow}\quad language 0.60\quad music 0.30" in tex
     assert r"\ensuremath{-}1 \hsBar{2F84C9}" in tex
-    assert "gradient norm of the logit, scaled to max |score|" in tex
+    assert r"gradient norm of the logit, scaled to max \textbar{}score\textbar{}" in tex
     assert "masked" in tex
     assert "hsBar{" not in body(to_latex(one, legend=False))
     assert "language" not in to_latex(one, Highlight(predictions=0))
