@@ -63,6 +63,7 @@ from .maps.spans import Token as Token
 from .maps.summarize import summarize as summarize
 from .maps.table import Table as Table
 from .metrics.faithfulness import faithfulness as faithfulness, masking_curves as masking_curves
+from .metrics.ground_truth import ground_truth as ground_truth
 from .metrics.leave_one_out import rank_agreement as rank_agreement
 from .metrics.metric import Metric as Metric
 from .metrics.normalized import (
@@ -78,6 +79,7 @@ from .metrics.perturbation import (
     masking_area as masking_area,
     sufficiency as sufficiency,
 )
+from .metrics.randomization import randomization_check as randomization_check
 from .metrics.soft import (
     soft_comprehensiveness as soft_comprehensiveness,
     soft_sufficiency as soft_sufficiency,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from hf_saliency.explain.explainer import Explainer
 from hf_saliency.explain.variants import Variants
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
+from hf_saliency.metrics.intervals import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, bands, summary
 from hf_saliency.metrics.leave_one_out import rank_agreement
 from hf_saliency.metrics.metric import (
     RANKED_UNITS,
@@ -27,12 +27,6 @@ from hf_saliency.metrics.metric import (
 )
 from hf_saliency.metrics.perturbation import comprehensiveness, masking_area, sufficiency
 
-RANDOM = "random"
-RANDOM_SEEDS = 5
-_RESAMPLES = 1000
-_INTERVAL = "95 % percentile bootstrap over texts"
-_BAND = f"lowest and highest of {RANDOM_SEEDS} seeds"
-
 
 def faithfulness(
     explainer: Explainer,
@@ -43,6 +37,7 @@ def faithfulness(
     metrics: Sequence[Metric] | None = None,
     unit: RankedUnit = "token",
     ranking: Ranking = "value",
+    baseline: Any = None,
     seed: int = 0,
 ) -> Table:
     """Which method's ranking of the tokens is most faithful to the model? A row for each method and metric.
@@ -71,6 +66,9 @@ def faithfulness(
     ranking
         ``"value"`` ranks evidence for the target first, ``"magnitude"`` whatever matters. Unsigned methods have only
         magnitudes.
+    baseline
+        What replaces a masked token, as in :meth:`Explainer.score_masked`. A classifier never saw the mask token:
+        report two baselines, such as the default and ``hs.mean_embedding``.
     seed
         Of the random orders and the intervals.
 
@@ -101,7 +99,7 @@ def faithfulness(
     seed = whole(seed, "seed", 0)
     labels: list[str] = []
     unit_of_score = ""
-    for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, seed):
+    for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, baseline, seed):
         labels, unit_of_score = list(rankings), text.score_unit
         ranked = [row for rows in rankings.values() for row in rows if len(row)]
         text.prepare([(row.number, metric.variants(row)) for row in ranked for metric in chosen])
@@ -109,8 +107,8 @@ def faithfulness(
             for metric in chosen:
                 values.setdefault((label, metric.name), []).append(_mean_of_targets(metric, rows))
     summaries = [
-        (label, metric, _summary([np.array(values[name, metric.name]) for name in names], seed))
-        for label, names in _bands(labels).items()
+        (label, metric, summary([np.array(values[name, metric.name]) for name in names], seed))
+        for label, names in bands(labels).items()
         for metric in chosen
     ]
     facts = _facts(unit, ranking, seed, unit_of_score)
@@ -120,8 +118,8 @@ def faithfulness(
         {
             "label": [label for label, _, _ in summaries],
             "group": [metric.name for _, metric, _ in summaries],
-            **{name: [summary[name] for _, _, summary in summaries] for name in ("value", "low", "high")},
-            "n": [int(summary["n"]) for _, _, summary in summaries],
+            **{name: [each[name] for _, _, each in summaries] for name in ("value", "low", "high")},
+            "n": [int(each["n"]) for _, _, each in summaries],
             "better": [metric.better for _, metric, _ in summaries],
         },
         "faithfulness",
@@ -139,6 +137,7 @@ def masking_curves(
     points: int = 10,
     unit: RankedUnit = "token",
     ranking: Ranking = "value",
+    baseline: Any = None,
     seed: int = 0,
 ) -> Table:
     """The mean score by the share of units that are masked (deletion) or stay (insertion), the best ones first.
@@ -160,6 +159,8 @@ def masking_curves(
     unit
         As in :func:`faithfulness`.
     ranking
+        As in :func:`faithfulness`.
+    baseline
         As in :func:`faithfulness`.
     seed
         As in :func:`faithfulness`.
@@ -189,7 +190,7 @@ def masking_curves(
     curves: dict[str, list[np.ndarray]] = {}
     seed = whole(seed, "seed", 0)
     unit_of_score = ""
-    for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, seed):
+    for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, baseline, seed):
         unit_of_score = text.score_unit
         wanted = {
             label: [(row, _along(row, kind, shares)) for row in rows if len(row)]
@@ -203,8 +204,8 @@ def masking_curves(
     if not curves:
         raise SaliencyError("none of these texts has a token that can be removed: give longer texts.")
     rows = [
-        (label, share, _summary([np.stack(curves[name])[:, i] for name in names], seed))
-        for label, names in _bands(curves).items()
+        (label, share, summary([np.stack(curves[name])[:, i] for name in names], seed))
+        for label, names in bands(curves).items()
         for i, share in enumerate(shares.tolist())
     ]
     facts = _facts(unit, ranking, seed, unit_of_score)
@@ -212,8 +213,8 @@ def masking_curves(
     return Table(
         {
             "x": [share for _, share, _ in rows],
-            **{name: [summary[name] for _, _, summary in rows] for name in ("value", "low", "high")},
-            "n": [int(summary["n"]) for _, _, summary in rows],
+            **{name: [each[name] for _, _, each in rows] for name in ("value", "low", "high")},
+            "n": [int(each["n"]) for _, _, each in rows],
             "group": [label for label, _, _ in rows],
         },
         f"mean score ({unit_of_score})",
@@ -233,6 +234,7 @@ def _ranked(
     methods: Any,
     unit: RankedUnit,
     ranking: Ranking,
+    baseline: Any,
     seed: int,
 ) -> Iterator[tuple[MaskedText, dict[str, list[RankedUnits]]]]:
     """Each text with the ranked units of every target, by method; all methods explain all texts first."""
@@ -243,7 +245,7 @@ def _ranked(
         raise SaliencyError("texts is empty: give one text or more.")
     maps = explained(explainer, several, target, methods)
     for number, text in enumerate(several):
-        masked = MaskedText(Variants(explainer, text, target), unit)
+        masked = MaskedText(Variants(explainer, text, target, baseline=baseline), unit)
         rankings = {label: ranked_units(masked, heats[number], ranking) for label, heats in maps.items()}
         for band in range(RANDOM_SEEDS):
             rng = np.random.default_rng((seed, band, number))
@@ -306,47 +308,12 @@ def _mean_of_targets(metric: Metric, rows: Sequence[RankedUnits]) -> tuple[float
     return tuple(np.mean(known, axis=0).tolist()) if known else (np.nan, np.nan)
 
 
-def _bands(labels: Any) -> dict[str, list[str]]:
-    """The names of the values behind each row: one, or the seeds of the random order."""
-    bands: dict[str, list[str]] = {}
-    for label in labels:
-        bands.setdefault(RANDOM if label.startswith(f"{RANDOM} ") else label, []).append(label)
-    return bands
-
-
-def _summary(of_texts: Sequence[Float[np.ndarray, "texts 2"]], seed: int) -> dict[str, float]:
-    """The value and its interval: over texts for one method, over seeds for the random order."""
-    known = [pairs[np.isfinite(pairs).all(axis=1)] for pairs in of_texts]
-    n = min(len(pairs) for pairs in known)
-    if n == 0:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
-    values = [_ratio(pairs.sum(axis=0)) for pairs in known]
-    low = high = np.nan
-    if len(known) > 1:
-        low, high = min(values), max(values)
-    elif n > 1:
-        drawn = _ratio(known[0][_resamples(n, seed)].sum(axis=1))
-        low, high = np.nanquantile(drawn, [0.025, 0.975]).tolist()
-    return {"value": float(np.mean(values)), "low": float(low), "high": float(high), "n": n}
-
-
-@functools.lru_cache(maxsize=4)
-def _resamples(n: int, seed: int) -> np.ndarray:
-    """The same draws for every method, so that their intervals compare."""
-    return np.random.default_rng((seed, n)).integers(n, size=(_RESAMPLES, n))
-
-
-def _ratio(sums: np.ndarray) -> Any:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(sums[..., 1] != 0, sums[..., 0] / sums[..., 1], np.nan)[()]
-
-
 def _facts(unit: str, ranking: str, seed: int, unit_of_score: str) -> dict[str, Any]:
     return {
         "score": unit_of_score,
         "unit": unit,
         "ranking": ranking,
-        "interval": _INTERVAL,
-        "random": _BAND,
+        "interval": INTERVAL,
+        "random": BAND,
         "seed": seed,
     }

@@ -1,0 +1,128 @@
+"""A sanity check: does a method notice that the model's weights became random?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hf_saliency.errors import SaliencyError, is_one, listed, whole
+from hf_saliency.explain.explainer import Explainer
+from hf_saliency.explain.randomized import randomized
+from hf_saliency.explain.variants import Variants
+from hf_saliency.maps.compare import rank_correlation
+from hf_saliency.maps.table import Table
+from hf_saliency.metrics.faithfulness import explained
+from hf_saliency.metrics.intervals import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, bands, summary
+
+
+def randomization_check(
+    explainer: Explainer, texts: Any, methods: Any, *, target: Any = None, seed: int = 0
+) -> Table:
+    """Make the model's weights random from the head down, and compare each method's maps with the true model's.
+
+    The weights of the head, then of each layer from the top down, then of the embeddings are drawn again, those before
+    stay random. The value is Spearman's correlation of magnitudes over the tokens that can be removed, averaged over
+    targets, then over texts. A method that explains the model falls to the band of random orders; one that stays above
+    says something that the text or the lower layers say alone. The model is copied, and stays as it was.
+
+    **Trap**: the embeddings come last, so that what a method takes from them stays until then. Each weight is drawn
+    from a normal distribution with the mean and deviation of its parameter, not from the model's initial distribution.
+    A target that is the predicted class changes with the weights: name the class.
+
+    Parameters
+    ----------
+    explainer
+        The model.
+    texts
+        A text, or a sequence of them, as the explainer takes them.
+    methods
+        As in :func:`faithfulness`.
+    target
+        As in a call of the explainer.
+    seed
+        Of the weights, the random orders and the intervals.
+
+    Returns
+    -------
+    Table
+        The columns ``label`` (the stage, ``"trained"`` at first), ``x`` (its number), ``group`` (the method, and
+        ``"random"``), ``value``, ``low``, ``high`` and ``n``. ``hs.figure(table, hs.Curves())`` draws it.
+
+    Raises
+    ------
+    SaliencyError
+        If an argument does not fit, or a method cannot explain a text.
+
+    References
+    ----------
+    Adebayo et al. 2018, Sanity Checks for Saliency Maps, arXiv:1810.03292.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> table = hs.randomization_check(explainer, "She drank hot tea.", ["saliency"], target=hs.MaskedToken("tea"))
+    >>> table["label"].tolist()[:3]
+    ['trained', 'head', 'bert.encoder.layer.5']
+    """
+    seed = whole(seed, "seed", 0)
+    several = [texts] if is_one(texts) else list(listed(texts))
+    if not several:
+        raise SaliencyError("texts is empty: give one text or more.")
+    maps = explained(explainer, several, target, methods)
+    removable = [Variants(explainer, text, target).removable for text in several]
+    trained = {label: [heat.scores.astype(float) for heat in heats] for label, heats in maps.items()}
+    for band in range(RANDOM_SEEDS):
+        trained[f"{RANDOM} {band}"] = _random(removable, (seed, band, 0))
+    rows = [
+        ("trained", 0, label, _correlations(scores, scores, removable)) for label, scores in trained.items()
+    ]
+    names = ["trained"]
+    for number, (name, copy) in enumerate(randomized(explainer, seed), start=1):
+        names.append(name)
+        now = {
+            label: [heat.scores.astype(float) for heat in heats]
+            for label, heats in explained(copy, several, target, methods).items()
+        }
+        for band in range(RANDOM_SEEDS):
+            now[f"{RANDOM} {band}"] = _random(removable, (seed, band, number))
+        rows += [
+            (name, number, label, _correlations(trained[label], now[label], removable)) for label in trained
+        ]
+    values = {(number, label): pairs for _, number, label, pairs in rows}
+    cells = [
+        (names[number], number, label, summary([values[number, member] for member in members], seed))
+        for label, members in bands(trained).items()
+        for number in range(len(names))
+    ]
+    return Table(
+        {
+            "label": [name for name, _, _, _ in cells],
+            "x": [float(number) for _, number, _, _ in cells],
+            "group": [label for _, _, label, _ in cells],
+            **{column: [each[column] for _, _, _, each in cells] for column in ("value", "low", "high")},
+            "n": [int(each["n"]) for _, _, _, each in cells],
+        },
+        "Spearman’s ρ of magnitudes",
+        {"x": "stages made random", "stages": names, "interval": INTERVAL, "random": BAND, "seed": seed},
+    )
+
+
+def _random(removable: list[np.ndarray], seed: tuple[int, ...]) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.random(tokens.shape) for tokens in removable]
+
+
+def _correlations(one: list[np.ndarray], other: list[np.ndarray], removable: list[np.ndarray]) -> np.ndarray:
+    """For each text the mean over its targets, and the denominator 1."""
+    means = []
+    for a, b, tokens in zip(one, other, removable, strict=True):
+        each = [
+            rank_correlation(np.abs(a[row, counted]), np.abs(b[row, counted]))
+            for row, counted in enumerate(tokens)
+            if counted.sum() > 1
+        ]
+        known = [value for value in each if np.isfinite(value)]
+        means.append((float(np.mean(known)) if known else np.nan, 1.0))
+    return np.array(means)
