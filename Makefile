@@ -50,6 +50,7 @@ lint: .venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/support/user_script.py
 	$(BIN)/pydoclint hf_saliency examples benchmarks
 
 # The wheel and the sdist, checked; and what README shows first, with the wheel alone in a bare environment.
@@ -94,6 +95,7 @@ axe: .venv $(AXE)
 
 # Everything that takes too long for every change; under an hour. Before a release.
 check-release: lint test test-random wheel docs axe
+	$(BIN)/pyright tests/support/user_script.py
 	$(BIN)/python tests/support/interrupts.py --count 5000
 	$(MAKE) .venv-lowest/.complete
 	$(LOWEST)/python -m pytest -n auto

@@ -37,12 +37,14 @@ def doctor(debug: options.Debug = False) -> None:
     """Print versions, devices, fonts for the common scripts, and missing extras."""
     with reported(debug):
         from hf_saliency.adapter.pretrained import devices
+        from hf_saliency.score import products
 
         versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
         lines = [
             f"hf-saliency {hs.__version__}, Python {platform.python_version()}, {platform.platform()}",
             f"packages  {', '.join(versions)}",
             f"devices   {', '.join(devices())}; --device auto takes the first",
+            f"products  fast products on the CPU are {products.described()}",
             *(f"fonts     {name}: {font or 'none; install Noto for this script'}" for name, font in _fonts()),
             *(f"extra     {name}: {state}" for name, state in _extras().items()),
         ]

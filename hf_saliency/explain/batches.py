@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -11,6 +12,8 @@ import torch
 
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError, out_of_memory
+
+_log = logging.getLogger("hf_saliency")
 
 Result = TypeVar("Result")
 
@@ -71,6 +74,7 @@ def sweep(
             )
         else:
             budget //= 2
+            _log.info("out of memory: batches of %d tokens from here on", budget)
 
 
 def _batch(

@@ -1,8 +1,9 @@
 """A SaliencyMap in a terminal: the text in colour, and a table of its targets.
 
-In true colour these are the figures' colours, in 256 colours their neighbours. Without colour (a pipe, a file,
-``NO_COLOR``, or the 16 colours that every user chooses for himself and that have no order) nothing but text is
-printed: the target stands in brackets then, and the table names the tokens that its score depends on most.
+In true colour these are the colours of pages on a dark or a light ground, in 256 colours their neighbours. Without
+colour (a pipe, a file, ``NO_COLOR``, or the 16 colours that every user chooses for himself and that have no order)
+nothing but text is printed: the target stands in brackets then, and the table names the tokens that its score depends
+on most.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from hf_saliency.palette import LIGHT
+from hf_saliency.maps.wording import PERCENT_OF_LARGEST, incomplete_note, target_facts, target_name
+from hf_saliency.palette import DARK, LIGHT
 from hf_saliency.render.typeset.graphemes import whole_graphemes
 from hf_saliency.render.typeset.invisible import printable
 
@@ -31,10 +33,18 @@ if TYPE_CHECKING:
 
 FEW = 5  # up to so many targets, the text is printed once for each
 
-# From weak to strong, for the color system of Rich. A token without weight keeps the terminal's own background, so
-# white is not among them. Black is read on all; it is a number of the fixed palette, since "black" and its bold
-# are colours that the user chooses.
-_SHADES = {
+# From weak to strong, for the color system of Rich: on a dark ground from near it to bright, on a light one from near
+# white to dark. A token without weight keeps the terminal's own background. The inks are numbers of the fixed palette,
+# since "black", "white" and their bold are colours that the user chooses.
+_DARK_SHADES = {
+    "truecolor": (DARK.positive[1:], DARK.negative[1:], DARK.ink),
+    "256": (
+        ("color(52)", "color(88)", "color(124)", "color(94)", "color(130)"),
+        ("color(18)", "color(20)", "color(24)", "color(25)", "color(27)"),
+        "color(231)",
+    ),
+}
+_LIGHT_SHADES = {
     "truecolor": (LIGHT.positive[1:], LIGHT.negative[1:], LIGHT.ink),
     "256": (
         ("color(223)", "color(216)", "color(209)", "color(202)", "color(166)"),
@@ -42,6 +52,7 @@ _SHADES = {
         "color(16)",
     ),
 }
+_LIGHT_GROUNDS = {"7", "15"}  # of the 16 colours: light grey and white
 _LEVELS = 5
 _STRONGEST = 3
 _GAP = "  "  # between two items of a cell
@@ -52,7 +63,7 @@ def console() -> Console:
     system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
     # In a notebook, too, the text is printed; Rich would display it as HTML.
     terminal = Console(color_system=system, soft_wrap=False, force_jupyter=False)
-    if terminal.color_system in _SHADES:
+    if terminal.color_system in _DARK_SHADES:
         return terminal
     return Console(color_system=None, soft_wrap=False, force_jupyter=False)
 
@@ -90,13 +101,16 @@ def report(to: Console, saliency_map: SaliencyMap, option: str = "--positions") 
     Group
         The text, for each target or (of more than five) for the first; the table.
     """
-    colored = to.color_system in _SHADES
+    colored = to.color_system in _DARK_SHADES
     system = to.color_system or ""
     weights = strengths(saliency_map)
     count = len(saliency_map.targets)
     parts: list[RenderableType] = []
     for row in range(count if count <= FEW else 1):
         parts += [_heading(saliency_map, row, option), _text(saliency_map, row, weights[row], system), ""]
+    note = incomplete_note(saliency_map)
+    if note:
+        parts += [Text(printable(note)), ""]
     if colored:
         parts += [_legend(saliency_map.signed, system), ""]
     return Group(*parts, _table(saliency_map, weights, colored))
@@ -142,30 +156,28 @@ def percent(probability: float) -> str:
 def _heading(saliency_map: SaliencyMap, row: int, option: str) -> Text:
     target = saliency_map.targets[row]
     facts = [] if target.position is None else [f"token {target.position}"]
-    facts += ["masked"] if target.masked else []
-    facts += [f"{target.unit} {target.score:.2f}"]
+    facts += [target_facts(target)]
     count = len(saliency_map.targets)
     others = f", the first of {count} targets; see {option}" if count > FEW else ""
     return Text.assemble((_name(target), "bold"), f" ({', '.join(facts)}){others}")
 
 
 def _name(target: TargetRow) -> str:
-    label = printable(target.label).replace("\n", " ")
-    return label if target.against is None else f"{label} − {printable(target.against)}"
+    return printable(target_name(target)).replace("\n", " ")
 
 
 def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str) -> Text:
     text = Text(printable("\n".join(saliency_map.texts)))
     own = [_place(saliency_map, each) for each in saliency_map.targets[row].positions]
     order = np.argsort(np.abs(weights), kind="stable").tolist()
-    for i in order if system in _SHADES else []:  # the strongest last: it is seen where tokens overlap
+    for i in order if system in _DARK_SHADES else []:  # the strongest last: it is seen where tokens overlap
         start, end = _place(saliency_map, i)
         if not saliency_map.tokens[i].special:
             text.stylize(_style(weights[i], system), start, end)
         if not np.isfinite(saliency_map.scores[row, i]):
             text.stylize("strike", start, end)
     start, end = (min(a for a, _ in own), max(b for _, b in own)) if own else (0, 0)
-    if start < end and system in _SHADES:
+    if start < end and system in _DARK_SHADES:
         text.stylize("bold underline", start, end)
     elif start < end:
         return Text.assemble(text[:start], "[", text[start:end], "]", text[end:])
@@ -182,9 +194,15 @@ def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
     return before + start, before + end
 
 
+def _shades() -> dict[str, tuple[tuple[str, ...], tuple[str, ...], str]]:
+    """The colours for the terminal's ground, which some name in COLORFGBG; a dark one where it is not named."""
+    ground = os.environ.get("COLORFGBG", "").rpartition(";")[2]
+    return _LIGHT_SHADES if ground in _LIGHT_GROUNDS else _DARK_SHADES
+
+
 def _style(weight: float, system: str) -> str:
     level = round(min(abs(weight), 1.0) * _LEVELS)
-    positive, negative, ink = _SHADES[system]
+    positive, negative, ink = _shades()[system]
     return f"{ink} on {(negative if weight < 0 else positive)[level - 1]}" if level else ""
 
 
@@ -192,7 +210,7 @@ def _legend(signed: bool, system: str) -> Text:
     steps = [(level + 1) / _LEVELS for level in range(_LEVELS)]
     values = [*(-step for step in reversed(steps)), *steps] if signed else steps
     chips = [(f" {value * 100:.0f} ", _style(value, system)) for value in values]
-    return Text.assemble(*chips, " % of the target's largest")
+    return Text.assemble(*chips, f" {PERCENT_OF_LARGEST}")
 
 
 def _table(saliency_map: SaliencyMap, weights: np.ndarray, colored: bool) -> Table:

@@ -187,6 +187,27 @@ def switch(choice: bool | None) -> bool | None:
     return said == "1"
 
 
+def described() -> str:
+    """Whether products go to oneDNN by default on this processor, and why not.
+
+    Returns
+    -------
+    str
+        A phrase for ``hf-saliency doctor``.
+    """
+    choice = switch(None)
+    if choice is False:
+        return f"off, as {VARIABLE} says"
+    if not _available():
+        return "off: this PyTorch has no oneDNN, or computes float32 products in a lower precision"
+    if choice:
+        return f"on for every product, as {VARIABLE} says"
+    least = _faster(calibration(torch.get_num_threads()))
+    if not least:
+        return "off: PyTorch's own products are as fast on this processor"
+    return f"on for wide models, from {min(least.values()):,} multiplications"
+
+
 def _available() -> bool:
     """Whether oneDNN is there, is switched on, and computes float32 products in float32."""
     backend = torch.backends.mkldnn

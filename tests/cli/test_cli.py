@@ -352,8 +352,14 @@ def test_doctor() -> None:
     lines = result.stdout.splitlines()
     assert lines[0].startswith(f"hf-saliency {hs.__version__}, Python 3.")
     assert any(line.startswith("devices ") and "cpu" in line for line in lines)
+    assert any(line.startswith("products  fast products on the CPU are o") for line in lines)
     assert any(line.startswith("fonts     Latin: ") and "none" not in line for line in lines)
     assert any(line.startswith("extra     surrogate: scikit-learn ") for line in lines)
+
+
+def test_doctor_says_that_fast_products_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_SALIENCY_FAST_PRODUCTS", "0")
+    assert "CPU are off, as HF_SALIENCY_FAST_PRODUCTS says" in invoke("doctor").stdout
 
 
 def test_models() -> None:

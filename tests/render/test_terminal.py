@@ -19,13 +19,19 @@ from rich.console import Console
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
-from hf_saliency.palette import LIGHT
+from hf_saliency.palette import DARK, LIGHT
 from hf_saliency.render import terminal
 from hf_saliency.render.typeset.invisible import printable
 
 TEXT = "the tea the cat drank"
 WORDS = [(0, 3), (4, 7), (8, 11), (12, 15), (16, 21)]
 SCORES = [9.0, 0.1, 2.0, 1.0, 0.5, -0.0, 7.0]  # the special tokens at both ends outweigh the rest
+
+
+@pytest.fixture(autouse=True)
+def no_ground(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal that runs the tests does not name its ground."""
+    monkeypatch.delenv("COLORFGBG", raising=False)
 
 
 def a_map(rows: int = 1, **changes: Any) -> SaliencyMap:
@@ -80,9 +86,9 @@ def test_all_tokens_of_a_target_are_marked_and_none_of_them_is_listed() -> None:
 
 def test_color_follows_the_score() -> None:
     line, legend = (printed(a_map(), color=True).splitlines()[i] for i in (1, 3))
-    ink = "38;2;0;0;0"
-    assert line.startswith(f"the \x1b[1;4;{ink};48;2;217;86;10mtea\x1b[0m")  # the largest, and the target
-    assert f"\x1b[{ink};48;2;249;191;143mthe\x1b[0m \x1b[{ink};48;2;254;223;192mcat\x1b[0m" in line
+    ink = "38;2;255;255;255"
+    assert line.startswith(f"the \x1b[1;4;{ink};48;2;192;79;0mtea\x1b[0m")  # the largest, and the target
+    assert f"\x1b[{ink};48;2;91;45;26mthe\x1b[0m \x1b[{ink};48;2;58;34;27mcat\x1b[0m" in line
     assert "[tea]" not in line
     assert legend.count("48;2") == 5
     assert legend.endswith("% of the target's largest")
@@ -91,7 +97,7 @@ def test_color_follows_the_score() -> None:
 def test_negative_scores_have_their_own_color() -> None:
     signed = a_map(signed=True, scores=np.array([[0, 1, -2, 1, 1, 1, 0.0]]))
     line = printed(signed, color=True).splitlines()[1]
-    assert "48;2;47;132;201mtea" in line
+    assert "48;2;31;118;189mtea" in line
     assert "the#1 50" in printed(signed)
 
 
@@ -173,14 +179,19 @@ def hexadecimal(code: str) -> str:
 
 @pytest.mark.parametrize("system", ["truecolor", "256"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_ink_is_read_on_every_color_and_stronger_is_darker(system: str, sign: int) -> None:
+@pytest.mark.parametrize("ground", ["", "0;15", "15;default;0"])
+def test_ink_is_read_on_every_color_and_stronger_is_farther_from_the_ground(
+    system: str, sign: int, ground: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLORFGBG", ground)
+    palette, direction = (LIGHT, -1) if ground == "0;15" else (DARK, 1)
     target = TargetRow("x", None, 1.0)
     words = painted(a_map(signed=True, scores=sign * STEPS, targets=(target,)), system)
     assert [word for word, _, _ in words] == TEXT.split()
     assert all(contrast(ink, ground) >= 4.5 for _, ink, ground in words)
-    steps = -np.diff([lightness(ground) for _, _, ground in words])
+    steps = direction * np.diff([lightness(ground) for _, _, ground in words])
     assert (steps > 2).all()
-    arm = LIGHT.positive if sign > 0 else LIGHT.negative
+    arm = palette.positive if sign > 0 else palette.negative
     if system == "truecolor":
         assert [ground for _, _, ground in words] == list(arm[1:])
     else:  # the neighbours among 256 colours are of the same hue: red over blue, or blue over red
@@ -250,3 +261,15 @@ def test_write_survives_a_closed_pipe_and_a_poor_encoding(
     console = Console(color_system=None, width=80)
     terminal.write(console, "caf\u00e9   ")
     assert raw.getvalue() == b"caf?\n"
+
+
+def test_a_failed_completeness_check_is_printed() -> None:
+    failed = a_map(
+        2,
+        signed=True,
+        method="integrated_gradients",
+        convergence_delta=np.array([0.0, 4.0]),
+        missed_sums=np.array([np.nan, 10.0]),
+    )
+    assert "1 of 2 targets do not add up; 'tea' misses 10 by 4" in printed(failed)
+    assert "add up" not in printed(a_map())

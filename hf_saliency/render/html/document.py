@@ -11,6 +11,7 @@ from typing import Any
 
 from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
+from hf_saliency.maps.wording import incomplete_note
 from hf_saliency.palette import DARK, LIGHT, Palette
 from hf_saliency.render.colors import number
 from hf_saliency.render.html.facets import LEVELS, Facet, settings, shade
@@ -88,7 +89,7 @@ the model’s answer there depends on. A click or Enter keeps it, Escape lets it
 <noscript><p class="hint">Without JavaScript the page shows the first targets, and all of them in the table
 below.</p></noscript>
 {body}{_legend(parts[0].facets[0])}
-{tables}</main>
+{_notes(parts)}{tables}</main>
 {footer}{line}<script type="application/json" id="hf_saliency_page">{data(content)}</script>
 {"".join(f"<script>{script}</script>" for script in scripts)}
 </body>
@@ -190,11 +191,22 @@ def _legend(facet: Facet) -> str:
     )
 
 
+def _notes(parts: Sequence[Part]) -> str:
+    """The maps that fail their method's completeness check, each with its facet's title."""
+    facets = [facet for part in parts for facet in part.facets]
+    notes = [(facet.title, incomplete_note(facet.saliency_map)) for facet in facets]
+    return "".join(
+        f'<p class="hint"><bdi>{escaped(clean(f"{title}: {note}" if title else note))}</bdi></p>\n'
+        for title, note in notes
+        if note
+    )
+
+
 def _table(facet: Facet) -> str:
     """All targets of a map: readable without a script, and by a screen reader."""
     rows = "".join(
         f"<tr><td><bdi>{escaped(facet.label(row))}</bdi></td>"
-        f'<td class="number">{escaped(facet.about(row).rpartition(", ")[2])}</td>'
+        f'<td class="number">{escaped(facet.score(row))}</td>'
         f'<td class="items">{_items((label, value) for label, value, _ in facet.predictions(row))}</td>'
         f'<td class="items">{_items(facet.strongest(row))}</td></tr>\n'
         for row in range(len(facet.units))

@@ -16,14 +16,13 @@ from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import merged, reduced
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Span
+from hf_saliency.maps.wording import incomplete_words, target_facts, target_name
 from hf_saliency.render.colors import Colors, decimals, number
 from hf_saliency.render.html.parts import clean, harmless
 from hf_saliency.render.passage import Passage, passage
 
 LEVELS = 64  # shades of either arm
 _DIGITS = 3  # of a score, as a part of the largest
-
-_UNITS = {"logit": "logit", "log_prob": "log-probability", "prob": "probability", "value": "value"}
 
 
 def shade(score: float | str) -> str:
@@ -158,15 +157,17 @@ class Facet:
 
     def label(self, row: int) -> str:
         """What is explained."""
-        target = self.saliency_map.targets[row]
-        label = clean(target.label)
-        return label if target.against is None else f"{label} − {clean(target.against)}"
+        return clean(target_name(self.saliency_map.targets[row]))
 
     def about(self, row: int) -> str:
-        """The rest of what is known of a target."""
+        """Masked or not, the score, and by how much a completeness check failed."""
         target = self.saliency_map.targets[row]
-        score = "" if math.isnan(target.score) else f"{_UNITS[target.unit]} {decimals(target.score)}"
-        return ", ".join(part for part in ("masked" if target.masked else "", score) if part)
+        parts = target_facts(target), incomplete_words(self.saliency_map, row)
+        return ", ".join(part for part in parts if part)
+
+    def score(self, row: int) -> str:
+        """The score with its unit, empty where it is not known."""
+        return target_facts(dataclasses.replace(self.saliency_map.targets[row], masked=False))
 
     def predictions(self, row: int) -> list[tuple[str, str, bool]]:
         """Label and probability of the model's answers, and whether it is the one explained."""

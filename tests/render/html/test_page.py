@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import html as markup
 import importlib.metadata
@@ -281,3 +282,20 @@ def test_texts_have_their_names() -> None:
     pieces = facet(pair()).pieces
     assert "".join(text for text, _ in pieces) == "question: one two\ncontext: six ten"
     assert [text for text, unit in pieces if unit is not None] == ["one", "two", "six", "ten"]
+
+
+def test_a_failed_completeness_check_is_said() -> None:
+    heat = saliency_map("the formal study", signed=True, method="integrated_gradients")
+    count = len(heat.targets)
+    failed = dataclasses.replace(
+        heat,
+        convergence_delta=np.array([4.0] + [0.0] * (count - 1)),
+        missed_sums=np.array([10.0] + [np.nan] * (count - 1)),
+    )
+    html = hs.page([heat, failed], title=["complete", "failed"]).html
+    assert (
+        f"failed: 1 of {count} targets do not add up; &#x27;{heat.targets[0].label}&#x27; misses 10 by 4"
+        in html
+    )
+    assert "complete: " not in html
+    assert "does not add up: misses 10 by 4" in html
