@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
+from packaging.requirements import Requirement
 from torch import Tensor, nn
 
 from hf_saliency.adapter import tasks
@@ -157,6 +160,7 @@ class TextModel:
         embedding: nn.Module | None = None,
         inputs: Mapping[str, Any] | None = None,
     ) -> None:
+        check_version()
         if type(model).__module__.startswith("transformers.pipelines."):
             pipeline: Any = model
             model, tokenizer = pipeline.model, tokenizer or pipeline.tokenizer
@@ -188,6 +192,7 @@ class TextModel:
         self.takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
         self.inputs: dict[str, Any] = further_inputs(reads, tokenizer, inputs)
         self.pads = self._pads()
+        self.padding_trials: dict[Hashable, Any] = {}  # what score.padding found where pads is None
         if self.sentences is not None:
             self.inputs = {**self.sentences.constants, **self.inputs}
         self.limits = token_limits(model, self.streams, tokenizer)
@@ -405,6 +410,28 @@ class TextModel:
                     UserWarning,
                 )
         return self._trims
+
+
+def check_version() -> None:
+    """Refuse releases of transformers before the one that the package requires: their scores can be silently wrong."""
+    import transformers
+
+    needed = _required("transformers")
+    if needed and not needed.specifier.contains(transformers.__version__, prereleases=True):
+        raise SaliencyError(
+            f"transformers {transformers.__version__} is installed, and hf_saliency needs {needed}: "
+            f'pip install "{needed}".'
+        )
+
+
+@functools.cache
+def _required(package: str) -> Requirement | None:
+    """What this package's metadata ask of another; None where it is not installed but on the path."""
+    try:
+        lines = metadata.requires("hf-saliency") or ()
+    except metadata.PackageNotFoundError:
+        return None
+    return next((needed for needed in map(Requirement, lines) if needed.name == package), None)
 
 
 def _check_kinds(model: Any, tokenizer: Any) -> None:

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 SHARING = 32
 
 # What a batch costs beside its tokens, in tokens: reading the weights, and Python's work, which weighs the more the
-# smaller the model is. Measured on one core and on one H100.
+# smaller the model is. These are estimates: of one core, and of one data-centre GPU.
 _READING = 16
 _PYTHON = {"cpu": 5e7, "cuda": 1.7e11}
 

@@ -27,6 +27,7 @@ from hf_saliency.explain.result import provenance
 from hf_saliency.explain.run import score_of
 from hf_saliency.explain.stream import ON_ERROR, OnError, check_source, stream
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.saliency_maps import SaliencyMaps
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import collate, kept
 from hf_saliency.score.products import Products, switch
@@ -211,7 +212,7 @@ class Explainer:
         method: Any = ...,
         top_k: int = ...,
         overflow: Overflow = ...,
-    ) -> list[SaliencyMap]: ...
+    ) -> SaliencyMaps: ...
     @overload
     def __call__(
         self,
@@ -266,8 +267,8 @@ class Explainer:
 
         Returns
         -------
-        SaliencyMap or list of SaliencyMap
-            One for a string, a tuple or a conversation; a list of them for a sequence.
+        SaliencyMap or SaliencyMaps
+            One map for a string, a tuple or a conversation; a list of them, :class:`SaliencyMaps`, for a sequence.
 
         Raises
         ------
@@ -287,7 +288,7 @@ class Explainer:
                     raise SaliencyError(f"texts[{number}]: {error}") from error
             check_contrast(jobs)
             maps = request.maps(jobs, progress=self.progress)
-        return maps[0] if single else maps
+        return maps[0] if single else SaliencyMaps(maps)
 
     @_keywords_checked
     def stream(

@@ -17,7 +17,6 @@ from hf_saliency.maps.spans import Token, signs, trim
 
 if TYPE_CHECKING:
     from hf_saliency.maps.saliency_map import SaliencyMap
-    from hf_saliency.maps.spans import Token
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 class SaliencyMaps(list[SaliencyMap]):
     """A list of maps, one a text, in the order of the texts.
 
-    It is a list in every respect; slices are plain lists of the same maps.
+    An explainer returns one for several texts. It is a list in every respect; slices are plain lists of the same maps.
 
     Examples
     --------
     >>> import hf_saliency as hs
     >>> explainer = hs.Explainer(*hs.load_demo())
-    >>> maps = hs.SaliencyMaps(explainer(["She drank hot tea.", "He drank coffee."]))
+    >>> maps = explainer(["She drank hot tea.", "He drank coffee."])
     >>> maps
     SaliencyMaps: 2 maps, gradient_norm
       7 x 9  'She drank hot tea.'
@@ -50,7 +50,7 @@ class SaliencyMaps(list[SaliencyMap]):
         --------
         >>> import hf_saliency as hs
         >>> explainer = hs.Explainer(*hs.load_demo())
-        >>> frame = hs.SaliencyMaps(explainer(["She drank tea."])).to_dataframe()  # doctest: +SKIP
+        >>> frame = explainer(["She drank tea."]).to_dataframe()  # doctest: +SKIP
         """
         return to_dataframe(self)
 

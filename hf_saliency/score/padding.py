@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,8 +11,9 @@ from torch.nn import functional
 
 from hf_saliency.adapter.guards import borrowed
 from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.adapter.weights import versions
 from hf_saliency.errors import out_of_memory
-from hf_saliency.score.batch import collate
+from hf_saliency.score.batch import collate, shape
 from hf_saliency.score.score import Score
 from hf_saliency.targets.target import Row
 
@@ -20,7 +22,42 @@ _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
 _HALF = 0.03
 
 
+_TRIALS = 8  # that are remembered of a model: one for each target that it is asked for
+
+
+@dataclass(frozen=True)
+class PaddingTrial:
+    """What was found for rows of some lengths, while the model had these weights."""
+
+    weights: object
+    shortest: int
+    longest: int
+    ignores: bool
+
+    def holds(self, weights: object, shortest: int, longest: int) -> bool:
+        """Whether it answers for other rows; what padding changed once is never padded again."""
+        within = self.shortest <= shortest and longest <= self.longest
+        return self.weights == weights and (within or not self.ignores)
+
+
 def ignores_padding(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
+    """Whether the score of a row stays the same where it is padded to a longer row; remembered until a weight changes.
+
+    Rows that are shorter or longer than those that were tried are tried again.
+    """
+    shortest, longest = (sum(shape(each, model, score.readout.layout)) for each in (row, longer))
+    weights = versions(model.model)
+    key = (score.readout, score.names)
+    trial = model.padding_trials.get(key)
+    if trial is None or not trial.holds(weights, shortest, longest):
+        trial = PaddingTrial(weights, shortest, longest, _ignores(score, model, row, longer))
+        while len(model.padding_trials) >= _TRIALS:
+            model.padding_trials.pop(next(iter(model.padding_trials)))
+        model.padding_trials[key] = trial
+    return bool(trial.ignores)
+
+
+def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
     """Whether the score of a row and its gradient stay the same where it is padded to a longer row.
 
     The padding has the embeddings of other tokens, which a model that masks it never reads: so a maximum over

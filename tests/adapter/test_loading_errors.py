@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -126,3 +127,15 @@ def test_models_for_images_and_text_with_text_alone(name: str) -> None:
     for row in heat.targets:
         assert row.score == pytest.approx(logits[row.position - 1, ids[0, row.position]].item(), rel=1e-4)
         assert not heat.scores[heat.targets.index(row), row.position :].any()
+
+
+def test_an_older_transformers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    imported = sys.modules["transformers"]  # its lazy module is replaced after its first import
+    monkeypatch.setattr(imported, "__version__", "4.57.0")
+    with pytest.raises(
+        hs.SaliencyError, match="transformers 4.57.0 is installed, and hf_saliency needs transformers>="
+    ):
+        hs.Explainer(model, tokenizer)
+    monkeypatch.setattr(imported, "__version__", "99.0.0.dev0")
+    hs.Explainer(model, tokenizer)

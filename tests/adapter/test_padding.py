@@ -113,6 +113,27 @@ def test_token_labels() -> None:
     batches(hs.Explainer(TokenHead(), tiny.tokenizer()), hs.TokenLabel(), TEXTS)
 
 
+def test_a_trial_is_remembered_until_a_weight_changes_or_a_text_is_longer() -> None:
+    model = Pooled("masked mean")
+    explainer = hs.Explainer(model, tiny.tokenizer())
+    calls: list[int] = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+
+    def passes(texts: list[str]) -> int:
+        calls.clear()
+        explainer(texts, target=hs.Label(0))
+        return len(calls)
+
+    first, again = passes(TEXTS[:1] + TEXTS[2:]), passes(TEXTS[:1] + TEXTS[2:])
+    assert again == first - 2
+    assert passes(TEXTS) == first
+    assert passes(TEXTS) == again
+    model.pooling = "mean"
+    with torch.no_grad():
+        model.head.weight.mul_(2)
+    assert max(batches(explainer, hs.Label(0), TEXTS)) == 1
+
+
 def test_what_is_registered_is_not_tried() -> None:
     class Vouched(Pooled):
         pass

@@ -32,6 +32,22 @@ def test_a_change_in_memory_changes_the_fingerprint() -> None:
     assert explainer(TEXT).provenance["weights"] not in (before, changed)
 
 
+def test_of_a_large_tensor_a_sample_is_read() -> None:
+    weight = nn.Parameter(torch.arange(2.0**18).reshape(256, 1024))
+    module = nn.Module()
+    module.register_parameter("weight", weight)
+    before = fingerprint(module)
+    with torch.no_grad():
+        weight[0, 1] += 1  # lies between the values that are read
+    assert fingerprint(module) == before
+    with torch.no_grad():
+        weight[3] += 1
+    one_row = fingerprint(module)
+    with torch.no_grad():
+        weight[:, 5] += 1
+    assert len({before, one_row, fingerprint(module)}) == 3
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.complex64, torch.int8])
 def test_every_kind_of_number_has_one(dtype: torch.dtype) -> None:
     module = nn.Module()
