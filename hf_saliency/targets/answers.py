@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,16 @@ from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, integer
 from hf_saliency.maps import spans
 from hf_saliency.targets.readout import Readout, span_logits, text_logits
-from hf_saliency.targets.target import PREDICTED, LogitRef, Row, Target, check_unit
+from hf_saliency.targets.target import (
+    PREDICTED,
+    LogitRef,
+    Row,
+    Target,
+    check_unit,
+    contrasts,
+    is_token,
+    settle_contrasts,
+)
 from hf_saliency.targets.where import is_range
 
 
@@ -30,7 +40,7 @@ class Choice(Target):
     choice
         The number of a choice, from 0, or its text. None for the most probable one.
     against
-        A choice whose score is subtracted (a contrast).
+        A choice whose score is subtracted (a contrast); a list of several gives one target each, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
@@ -55,11 +65,12 @@ class Choice(Target):
     text_counts = (3, 10**6)
 
     choice: int | str | None = None
-    against: int | str | None = None
+    against: int | str | Sequence[int | str] | None = None
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
+        settle_contrasts(self, is_token, "give the number of a choice, from 0, or its text")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if not (isinstance(given, tuple) and len(given) > 2):
@@ -71,8 +82,8 @@ class Choice(Target):
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         chosen = PREDICTED if self.choice is None else _number(self.choice, encoding)
-        against = None if self.against is None else _number(self.against, encoding)
-        return [Row(encoding, (LogitRef(chosen, 0, against),))]
+        others = [None if each is None else _number(each, encoding) for each in contrasts(self.against)]
+        return [Row(encoding, (LogitRef(chosen, 0, against),)) for against in others]
 
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
         return Readout(text_logits, self.unit, layout=Stacked(parts))
@@ -114,7 +125,8 @@ class AnswerSpan(Target):
         ``"both"``, one target, whose score is the sum of the start's and the end's; ``"start"`` or ``"end"`` for
         one of them.
     against
-        Another answer, given in the same way, whose score is subtracted (a contrast).
+        Another answer, given in the same way, whose score is subtracted (a contrast); a list of several gives one
+        target each, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``, of a token among all tokens of question and context.
 
@@ -140,16 +152,15 @@ class AnswerSpan(Target):
 
     answer: str | slice | None = None
     ends: Ends = "both"
-    against: str | slice | None = None
+    against: str | slice | Sequence[str | slice] | None = None
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
-        for name, one in (("answer", self.answer), ("against", self.against)):
-            if not (one is None or isinstance(one, str) or (isinstance(one, slice) and is_range(one))):
-                raise SaliencyError(
-                    f"{name}={one!r}: give a string of the context, or a slice of its characters, slice(16, 23)."
-                )
+        advice = "give a string of the context, or a slice of its characters, slice(16, 23)"
+        if self.answer is not None and not _is_answer(self.answer):
+            raise SaliencyError(f"answer={self.answer!r}: {advice}.")
+        settle_contrasts(self, _is_answer, advice)
         if self.ends not in ("both", "start", "end"):
             raise SaliencyError(f"ends={self.ends!r}: choose 'both', 'start' or 'end'.")
 
@@ -165,16 +176,19 @@ class AnswerSpan(Target):
             first, last = self._predicted(encoding, model)
         else:
             first, last = _found(self.answer, encoding)
+        return [self._row(first, last, contrast, encoding) for contrast in contrasts(self.against)]
+
+    def _row(self, first: int, last: int, contrast: str | slice | None, encoding: Encoding) -> Row:
         others: tuple[int | None, int | None] = (None, None)
-        if self.against is not None:
-            others = _found(self.against, encoding)
+        if contrast is not None:
+            others = _found(contrast, encoding)
         refs = {"start": LogitRef(first, 0, others[0]), "end": LogitRef(last, 1, others[1])}
         chosen = tuple(refs.values()) if self.ends == "both" else (refs[self.ends],)
         against = "" if others == (None, None) else self._label(encoding, *others)
         label = self._label(encoding, first, last)
         position = last if self.ends == "end" else first
         stands = tuple(range(first, last + 1)) if self.ends == "both" else ()
-        return [Row(encoding, chosen, position, label=label, positions=stands, against=against)]
+        return Row(encoding, chosen, position, label=label, positions=stands, against=against)
 
     def _label(self, encoding: Encoding, first: int | None, last: int | None) -> str:
         assert first is not None
@@ -210,6 +224,10 @@ class AnswerSpan(Target):
         allowed = torch.ones_like(sums).triu().tril(_LONGEST - 1).bool()
         best = int(sums.masked_fill(~allowed, -torch.inf).argmax())
         return own[best // len(own)], own[best % len(own)]
+
+
+def _is_answer(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, slice) and is_range(value))
 
 
 def _context(encoding: Encoding) -> list[int]:

@@ -13,7 +13,19 @@ from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, integer
 from hf_saliency.targets.generation import followed, messages, rendered, reply, translated, written
 from hf_saliency.targets.readout import Readout, token_logits
-from hf_saliency.targets.target import PREDICTED, LogitRef, Row, Target, check_tokens, check_unit, only_text
+from hf_saliency.targets.target import (
+    ONE_TOKEN,
+    PREDICTED,
+    LogitRef,
+    Row,
+    Target,
+    check_tokens,
+    check_unit,
+    contrasts,
+    is_token,
+    only_text,
+    settle_contrasts,
+)
 from hf_saliency.targets.where import (
     Where,
     checked,
@@ -27,7 +39,8 @@ from hf_saliency.targets.where import (
 
 def prepare(target: NextToken | Continuation) -> None:
     check_unit(target.unit)
-    check_tokens(target.token, target.predicted, target.against)
+    check_tokens(target.token, target.predicted)
+    settle_contrasts(target, is_token, ONE_TOKEN)
     settle_where(target)
 
 
@@ -51,7 +64,7 @@ def following_rows(
             "explain a later one."
         )
     left_to_right = model.trims(encoding, layout)
-    refs = []
+    refs: list[list[LogitRef]] = []  # of each token, one for each contrast
     for i in chosen:
         class_id = encoding.ids[i]
         before = encoding.texts[0] if encoding.tokens[i].text_index and len(encoding.starts) == 1 else ""
@@ -59,15 +72,19 @@ def following_rows(
             class_id = one_token(target.token, "token", encoding, i, model, before)
         elif target.predicted:
             class_id = PREDICTED
-        against = None
-        if target.against is not None:
-            against = one_token(target.against, "against", encoding, i, model, before)
-        refs.append(LogitRef(class_id, i - 1, against))
+        others = [
+            None if contrast is None else one_token(contrast, "against", encoding, i, model, before)
+            for contrast in contrasts(target.against)
+        ]
+        refs.append([LogitRef(class_id, i - 1, other) for other in others])
     if target.total:
         length = max(chosen) - begin if left_to_right else None
         label = encoding.texts[-1][encoding.tokens[chosen[0]].start : encoding.tokens[chosen[-1]].end]
         model.check_fits(len(encoding))
-        return [Row(encoding, tuple(refs), None, length=length, label=label.strip())]
+        return [
+            Row(encoding, total, None, length=length, label=label.strip())
+            for total in zip(*refs, strict=True)
+        ]
     return [
         Row(
             encoding,
@@ -76,7 +93,8 @@ def following_rows(
             length=i - begin if left_to_right else None,
             label=own_text(encoding, i, ref.class_id, model),
         )
-        for i, ref in zip(chosen, refs, strict=True)
+        for i, of_token in zip(chosen, refs, strict=True)
+        for ref in of_token
     ]
 
 
@@ -102,7 +120,8 @@ class Continuation(Target):
     predicted
         Explain the most probable token at each place instead.
     against
-        A token whose score is subtracted (a contrast), given as for ``token``.
+        A token whose score is subtracted (a contrast), given as for ``token``; a list of several gives one target
+        each, in this order.
     total
         One target for all of them: the sum of their scores, with ``unit="log_prob"`` the log-probability of the
         continuation.
@@ -136,7 +155,7 @@ class Continuation(Target):
     where: Where | Sequence[Where] | None = None
     token: str | int | None = None
     predicted: bool = False
-    against: str | int | None = None
+    against: str | int | Sequence[str | int] | None = None
     total: bool = False
     max_new_tokens: int = 20
     unit: Scale = "logit"
@@ -224,7 +243,8 @@ class NextToken(Target):
     predicted
         Explain the most probable token at each place instead.
     against
-        A token whose score is subtracted (a contrast), given as for ``token``.
+        A token whose score is subtracted (a contrast), given as for ``token``; a list of several gives one target
+        each, in this order.
     total
         One target for all of them: the sum of their scores. With ``unit="log_prob"`` that is the
         log-probability of the text.
@@ -265,7 +285,7 @@ class NextToken(Target):
     where: Where | Sequence[Where] | None = None
     token: str | int | None = None
     predicted: bool = False
-    against: str | int | None = None
+    against: str | int | Sequence[str | int] | None = None
     total: bool = False
     unit: Scale = "logit"
 

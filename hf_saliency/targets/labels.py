@@ -16,8 +16,21 @@ from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, integer
 from hf_saliency.maps import spans
 from hf_saliency.targets.readout import Activation, Readout, text_logits, token_logits
-from hf_saliency.targets.target import PAIR, PREDICTED, LogitRef, Row, Target, check_unit, text_or_pair
+from hf_saliency.targets.target import (
+    PAIR,
+    PREDICTED,
+    LogitRef,
+    Row,
+    Target,
+    check_unit,
+    contrasts,
+    is_token,
+    settle_contrasts,
+    text_or_pair,
+)
 from hf_saliency.targets.where import Where, checked, plain_tokens, positions, settle_where
+
+_ONE_LABEL = "give a label, as its name or its index"
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class Label(Target):
         Explain the labels whose probability is at least this, one target each, the most probable first: for heads
         whose labels do not exclude each other.
     against
-        A label whose score is subtracted (a contrast).
+        A label whose score is subtracted (a contrast); a list of several gives one target each, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
@@ -71,12 +84,13 @@ class Label(Target):
 
     label: str | int | Sequence[str | int] | None = None
     all_labels: bool = False
-    against: str | int | None = None
+    against: str | int | Sequence[str | int] | None = None
     unit: Scale = "logit"
     threshold: float | None = None
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
+        settle_contrasts(self, is_token, _ONE_LABEL)
         if self.threshold is not None:
             self._check_threshold()
         if self.all_labels and self.label is not None:
@@ -112,7 +126,7 @@ class Label(Target):
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)
-        against = None if self.against is None else label_id(self.against, labels)
+        others = _contrast_ids(self.against, labels)
         wanted: Sequence[Any]
         if self.all_labels:
             wanted = sorted(labels)
@@ -127,7 +141,7 @@ class Label(Target):
         else:
             wanted = self.label if isinstance(self.label, tuple) else [self.label]
         ids = [i if i == PREDICTED and self.label is None else label_id(i, labels) for i in wanted]
-        return [Row(encoding, (LogitRef(int(i), 0, against),)) for i in ids]
+        return [Row(encoding, (LogitRef(int(i), 0, against),)) for i in ids for against in others]
 
     def _probable(self, encoding: Encoding, model: TextModel) -> list[int]:
         """The labels whose probability reaches the threshold, the most probable first."""
@@ -206,6 +220,10 @@ def label_id(label: str | int, labels: Mapping[int, str]) -> int:
     raise SaliencyError(f"label {label!r} is not one of the model's labels. It has {there}.")
 
 
+def _contrast_ids(against: Any, labels: Mapping[int, str]) -> list[int | None]:
+    return [None if label is None else label_id(label, labels) for label in contrasts(against)]
+
+
 def _activation(model: TextModel) -> Activation:
     """Sigmoid for labels that do not exclude each other, and for a single one; otherwise softmax."""
     several = getattr(model.config, "problem_type", None) == "multi_label_classification"
@@ -249,7 +267,7 @@ class TokenLabel(Target):
         ``"entity"`` for one an entity: neighbours predicted as one (``B-PER``, ``I-PER``), the mean of their
         predicted labels' scores. Tokens predicted as no entity (``O``) are left out then.
     against
-        A label whose score is subtracted (a contrast).
+        A label whose score is subtracted (a contrast); a list of several gives one target each, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
@@ -274,11 +292,12 @@ class TokenLabel(Target):
     where: Where | Sequence[Where] | None = None
     label: str | int | None = None
     aggregation: Aggregation | None = None
-    against: str | int | None = None
+    against: str | int | Sequence[str | int] | None = None
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
+        settle_contrasts(self, is_token, _ONE_LABEL)
         settle_where(self)
         if self.aggregation not in (None, "word", "entity"):
             raise SaliencyError(f"aggregation={self.aggregation!r}: choose None, 'word' or 'entity'.")
@@ -311,7 +330,7 @@ class TokenLabel(Target):
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)
-        against = None if self.against is None else label_id(self.against, labels)
+        others = _contrast_ids(self.against, labels)
         given = None if self.label is None else label_id(self.label, labels)
         where = checked(self.where)
         chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
@@ -319,7 +338,7 @@ class TokenLabel(Target):
             model.check_fits(len(encoding))
         if self.aggregation is None:
             each = PREDICTED if given is None else given
-            return [Row(encoding, (LogitRef(each, i, against),), i) for i in chosen]
+            return [Row(encoding, (LogitRef(each, i, other),), i) for i in chosen for other in others]
         predicted = _predicted(encoding, model)
         groups: list[tuple[list[int], int | None]]
         if self.aggregation == "word":
@@ -335,7 +354,7 @@ class TokenLabel(Target):
                 "the model finds no entity in this text: give TokenLabel() for every token, or leave the text out."
             )
         rows = []
-        for group, class_id in groups:
+        for (group, class_id), against in itertools.product(groups, others):
             refs = tuple(LogitRef(predicted[i] if class_id is None else class_id, i, against) for i in group)
             first, last = encoding.tokens[group[0]], encoding.tokens[group[-1]]
             text = encoding.texts[first.text_index][first.start : last.end]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +12,18 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError, Scale
 from hf_saliency.targets.readout import Readout, token_logits
-from hf_saliency.targets.target import PREDICTED, LogitRef, Row, Target, check_tokens, check_unit
+from hf_saliency.targets.target import (
+    ONE_TOKEN,
+    PREDICTED,
+    LogitRef,
+    Row,
+    Target,
+    check_tokens,
+    check_unit,
+    contrasts,
+    is_token,
+    settle_contrasts,
+)
 from hf_saliency.targets.where import (
     Where,
     checked,
@@ -40,7 +52,8 @@ class MaskedSpan(Target):
     predicted
         Explain the most probable token at each mask, as it is always done at masks of the text.
     against
-        A string of as many tokens, whose score in the same place is subtracted (a contrast).
+        A string of as many tokens, whose score in the same place is subtracted (a contrast); a list of several gives
+        one target each, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
@@ -63,16 +76,17 @@ class MaskedSpan(Target):
 
     where: Where | Sequence[Where] | None = None
     predicted: bool = False
-    against: str | None = None
+    against: str | Sequence[str] | None = None
     unit: Scale = "log_prob"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
         settle_where(self)
-        if self.against is not None and not isinstance(self.against, str):
-            raise SaliencyError(
-                f"against={self.against!r}: give a string with as many tokens as the span, such as 'two words'."
-            )
+        settle_contrasts(
+            self,
+            lambda contrast: isinstance(contrast, str),
+            "give a string with as many tokens as the span, such as 'two words'",
+        )
 
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
         return Readout(token_logits, self.unit, part=0)
@@ -90,10 +104,10 @@ class MaskedSpan(Target):
             )
         model.check_fits(len(encoding))
         rows = []
-        for span in found:
+        for span, contrast in itertools.product(found, contrasts(self.against)):
             others: Sequence[int | None] = [None] * len(span)
-            if self.against is not None:
-                others = same_length(self.against, "against", encoding, span, model)
+            if contrast is not None:
+                others = same_length(contrast, "against", encoding, span, model)
             refs = tuple(
                 LogitRef(
                     PREDICTED if self.predicted or encoding.ids[i] == mask_id else encoding.ids[i], i, other
@@ -104,7 +118,7 @@ class MaskedSpan(Target):
             known = all(own_text(encoding, ref.position, ref.class_id, model) for ref in refs)
             label = encoding.texts[0][first.start : last.end] if known else ""
             own = tuple(span)
-            against = self.against or ""
+            against = contrast or ""
             rows.append(Row(encoding, refs, span[0], own, label=label, positions=own, against=against))
         return rows
 
@@ -184,12 +198,13 @@ class _TokenTarget(Target):
     where: Where | Sequence[Where] | None = None
     token: str | int | None = None
     predicted: bool = False
-    against: str | int | None = None
+    against: str | int | Sequence[str | int] | None = None
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
         check_unit(self.unit)
-        check_tokens(self.token, self.predicted, self.against)
+        check_tokens(self.token, self.predicted)
+        settle_contrasts(self, is_token, ONE_TOKEN)
         settle_where(self)
 
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
@@ -204,14 +219,14 @@ class _TokenTarget(Target):
                 class_id = one_token(self.token, "token", encoding, position, model)
             elif self.predicted or class_id == mask_id:
                 class_id = PREDICTED
-            against = None
-            if self.against is not None:
-                against = one_token(self.against, "against", encoding, position, model)
             label = own_text(encoding, position, class_id, model)
             masked = (position,) if self.masked else ()
-            rows.append(
-                Row(encoding, (LogitRef(class_id, position, against),), position, masked, label=label)
-            )
+            for contrast in contrasts(self.against):
+                against = None
+                if contrast is not None:
+                    against = one_token(contrast, "against", encoding, position, model)
+                ref = LogitRef(class_id, position, against)
+                rows.append(Row(encoding, (ref,), position, masked, label=label))
         return rows
 
     def _positions(self, encoding: Encoding, mask_id: int | None) -> list[int]:
@@ -242,7 +257,8 @@ class MaskedToken(_TokenTarget):
     predicted
         Explain the most probable token at each place instead.
     against
-        A token whose score is subtracted (a contrast), given as for ``token``.
+        A token whose score is subtracted (a contrast), given as for ``token``; a list of several gives one target
+        each, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from hf_saliency.adapter.layouts import InTurn
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError, called, warn
 from hf_saliency.targets.readout import Readout, RowTensors
-from hf_saliency.targets.target import PAIR, LogitRef, Row, Target
+from hf_saliency.targets.target import PAIR, LogitRef, Row, Target, contrasts, settle_contrasts
 
 Pool = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, "batch width"]]
 Pooling = Literal["mean", "first", "last"]
@@ -41,7 +41,7 @@ class Similarity(Target):
         ``similarity_fn_name``.
     against
         A third text, whose similarity to the first is subtracted (a contrast): why is the second one nearer? Its
-        tokens are in the map, too.
+        tokens are in the map, too. A list of several gives one target each, in this order.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class Similarity(Target):
 
     pooling: Pooling | Pool | None = None
     metric: Metric | None = None
-    against: str | None = None
+    against: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "first", "last", None) and not callable(self.pooling):
@@ -76,8 +76,11 @@ class Similarity(Target):
             )
         if self.metric not in ("cosine", "dot", None):
             raise SaliencyError(f"metric={self.metric!r}: choose 'cosine' or 'dot'.")
-        if self.against is not None and not isinstance(self.against, str):
-            raise SaliencyError(f"against={self.against!r}: give a text, such as against='He had a coffee.'.")
+        settle_contrasts(
+            self,
+            lambda contrast: isinstance(contrast, str),
+            "give a text, such as against='He had a coffee.'",
+        )
 
     @classmethod
     def heads(cls) -> tuple[tasks.Task, ...]:
@@ -86,11 +89,13 @@ class Similarity(Target):
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if not (isinstance(given, tuple) and len(given) == 2):
             raise SaliencyError("Similarity explains two texts: explainer((one, another)).")
-        if given[1] == self.against:
+        others = () if self.against is None else contrasts(self.against)
+        if given[1] in others:
             raise SaliencyError(
-                f"against={self.against!r} is the second text, and the difference always zero: give another one."
+                f"against={self.against!r} has the second text in it, and the difference would always be zero: give "
+                "another one."
             )
-        texts = given if self.against is None else (*given, self.against)
+        texts = (*given, *others)
         return joined([model.encode(one, overflow, whole=True) for one in texts])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
@@ -101,7 +106,10 @@ class Similarity(Target):
                 "is zero, and scores from it are rounding alone. Give two texts that differ, or method='occlusion'.",
                 UserWarning,
             )
-        return [Row(encoding, (LogitRef(0),), label="similarity", against=self.against or "")]
+        return [
+            Row(encoding, (LogitRef(number),), label="similarity", against=contrast or "")
+            for number, contrast in enumerate(contrasts(self.against))
+        ]
 
     def readout(self, model: TextModel, parts: int = 2) -> Readout:
         pooling, metric = self._own(model)
@@ -110,7 +118,9 @@ class Similarity(Target):
         )
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
-        return PAIR if self.against is None else (*PAIR, "against")
+        count = len(encoding.parts) - len(PAIR)
+        numbers = [f" {number} of {count}" for number in range(1, count + 1)] if count > 1 else [""] * count
+        return (*PAIR, *(f"against{number}" for number in numbers))
 
     def _own(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
         """What is compared and how, where the model has a word in it."""
@@ -139,15 +149,16 @@ def _sentence_embedding(output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor
 
 @dataclass(frozen=True)
 class _Similar:
-    """The similarity of two outputs, less that of the first and a third, as logits of the one class that there is."""
+    """The similarity of two outputs; less that of the first and each further one, where there are: one class each."""
 
     pooling: Pooling | Pool
     metric: Metric
 
-    def __call__(self, output: Any, rows: RowTensors) -> Float[Tensor, "rows 1 1"]:
+    def __call__(self, output: Any, rows: RowTensors) -> Float[Tensor, "rows 1 classes"]:
         first, *others = (self._embedding(one, part, rows) for part, one in enumerate(output))
-        found = [self._similarity(first, other) for other in others]
-        return (found[0] if len(found) == 1 else found[0] - found[1])[:, None, None]
+        similarity, *further = (self._similarity(first, other) for other in others)
+        differences = [similarity - other for other in further] or [similarity]
+        return torch.stack(differences, dim=1)[rows["text"].to(similarity.device)][:, None]
 
     def _similarity(
         self, one: Float[Tensor, "batch width"], other: Float[Tensor, "batch width"]

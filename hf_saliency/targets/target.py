@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -163,6 +164,7 @@ class Target(ABC):
         return row.label or classes
 
 
+ONE_TOKEN = "give one token, as a string or as a whole number, its id"
 # Default names for a pair of texts.
 PAIR = ("first text", "second text")
 
@@ -195,12 +197,28 @@ def check_unit(unit: object) -> None:
         raise SaliencyError(f"unit={unit!r}: choose one of {', '.join(map(repr, SCALES))}.")
 
 
-def check_tokens(token: object, predicted: bool, against: object) -> None:
+def contrasts(against: Any) -> tuple[Any, ...]:
+    """What is subtracted in each row of one thing that is explained: each of several, or the only one, or None."""
+    return against if isinstance(against, tuple) else (against,)
+
+
+def settle_contrasts(target: Any, accepts: Callable[[Any], bool], advice: str) -> None:
+    """Check a frozen target's ``against``, and make a tuple of a list, so that it can be compared and hashed."""
+    if isinstance(target.against, list):
+        object.__setattr__(target, "against", tuple(target.against))
+    known = contrasts(target.against)
+    if not known or not all(contrast is None or accepts(contrast) for contrast in known):
+        raise SaliencyError(f"against={target.against!r}: {advice}; or a list of several, one target each.")
+
+
+def is_token(value: object) -> bool:
+    """Whether a value can name a token or a label: by a string or an id."""
+    return isinstance(value, str) or integer(value) is not None
+
+
+def check_tokens(token: object, predicted: bool) -> None:
     """Refuse a token that is given and predicted, and what is neither a string nor an id."""
-    for name, value in (("token", token), ("against", against)):
-        if not (value is None or isinstance(value, str) or integer(value) is not None):
-            raise SaliencyError(
-                f"{name}={value!r}: give one token, as a string or as a whole number, its id."
-            )
+    if token is not None and not is_token(token):
+        raise SaliencyError(f"token={token!r}: give one token, as a string or as a whole number, its id.")
     if predicted and token is not None:
         raise SaliencyError(f"token={token!r} and predicted=True exclude each other: give one of them.")

@@ -168,7 +168,7 @@ def test_what_is_no_token(value: Any) -> None:
     with pytest.raises(hs.SaliencyError, match="token=.*give one token"):
         hs.MaskedToken(token=value)
     with pytest.raises(hs.SaliencyError, match="against=.*give one token"):
-        hs.NextToken(against=value)
+        hs.NextToken(against=[value])
 
 
 def test_whole_numbers_of_numpy(explainer: hs.Explainer) -> None:
