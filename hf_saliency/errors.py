@@ -206,10 +206,31 @@ _LIBRARIES = ("hf_saliency", "captum", "torch", "contextlib", "functools")
 
 def is_one(texts: object) -> bool:
     """Whether one explanation is of this: a string, a tuple of texts that belong together, a conversation."""
+    if has_ids(texts):
+        return True
     if isinstance(texts, tuple):
         own = texts[1:] if len(texts) > 1 and _is_conversation(texts[0]) else texts
-        return bool(own) and all(isinstance(one, str) for one in own)
+        return bool(own) and all(isinstance(text, str) or has_ids(text) for text in own)
     return isinstance(texts, str) or _is_conversation(texts)
+
+
+def has_ids(given: Any) -> bool:
+    """Whether a text comes with its token ids: a tokenizer's ``BatchEncoding``, or a tuple of a string and ids."""
+    if isinstance(given, tuple):
+        ids = given[1] if len(given) == 2 and isinstance(given[0], str) else None
+        numbers = isinstance(ids, list) and not any(isinstance(each, (str, dict, tuple)) for each in ids)
+        return numbers or hasattr(ids, "dtype")
+    return type(given).__name__ == "BatchEncoding"
+
+
+def id_list(value: Any) -> tuple[int, ...] | None:
+    """One row of token ids, in a list, an array or a tensor; None for anything else."""
+    rows = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(rows, (list, tuple)) and len(rows) == 1 and isinstance(rows[0], (list, tuple)):
+        rows = rows[0]
+    ids = [integer(each) for each in rows] if isinstance(rows, (list, tuple)) else []
+    known = tuple(each for each in ids if each is not None and each >= 0)
+    return known if known and len(known) == len(ids) else None
 
 
 def listed(texts: Any) -> list[Any]:

@@ -70,7 +70,7 @@ def _ends(
     ends = []
     for count in range(1, len(pieces) + 1):
         spelled = tokenizer.convert_tokens_to_string(pieces[:count]).replace(" ", "")
-        if not spelled or _folded(spelled) != _folded(word[: len(spelled)]):
+        if not spelled or folded(spelled) != folded(word[: len(spelled)]):
             raise refusal
         ends.append(start + len(spelled))
     if ends[-1] != start + len(word) or sorted(set(ends)) != ends:
@@ -87,7 +87,7 @@ def _between_spaces(text: str) -> list[Span]:
     return found
 
 
-def _folded(text: str) -> list[str]:
+def folded(text: str) -> list[str]:
     """Each character without case and accents, which tokenizers drop."""
     return [unicodedata.normalize("NFD", character)[0].casefold() for character in text]
 
@@ -262,7 +262,7 @@ def encode(
         places = [tuple(place) for place in batch["offset_mapping"]]
     else:
         numbers, places = _placed(tokenizer, texts, plain, added)
-    tokens = _tokens(tokenizer, texts, ids, added, numbers, places)
+    tokens = place_tokens(tokenizer, texts, ids, added, numbers, places)
     return Encoding(texts, ids, tokens, _further(batch, len(ids)))
 
 
@@ -295,7 +295,7 @@ def _placed(
     return [number for number, _ in pairs], [place for _, place in pairs]
 
 
-def _tokens(
+def place_tokens(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     ids: Sequence[int],
@@ -303,6 +303,7 @@ def _tokens(
     numbers: Sequence[int],
     places: Sequence[Span],
 ) -> tuple[Token, ...]:
+    """The tokens of texts, given where each stands and which the tokenizer has added."""
     # A mask or unknown token in the text stands for a word; the other special tokens never do.
     special = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
     spelling = Spelling.of(tokenizer)
@@ -337,8 +338,8 @@ def _place(text: str, place: Span, spelling: Spelling, index: int, *, first: boo
         if isinstance(value, bytes):
             moved = start == end and not wider.isspace()
         else:
-            word = _folded(value.strip())
-            moved = _folded(wider) == word != _folded(text[start:end])
+            word = folded(value.strip())
+            moved = folded(wider) == word != folded(text[start:end])
         return (start - moved, end)
     return start, end
 

@@ -16,6 +16,7 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.causality import causality
 from hf_saliency.adapter.display import Spelling
 from hf_saliency.adapter.encoding import Encoding, encode
+from hf_saliency.adapter.exact_ids import TextWithIds, encode_with_ids
 from hf_saliency.adapter.families import family
 from hf_saliency.adapter.guards import borrowed, locked
 from hf_saliency.adapter.layouts import EncoderDecoder, Layout, OneSequence
@@ -250,7 +251,10 @@ class TextModel:
             raise SaliencyError(f"overflow={overflow!r}: choose one of {', '.join(map(repr, OVERFLOWS))}.")
         given, text = text, text if self.sentences is None else self.sentences.prompted(text)
         with locked(self.tokenizer):  # fast tokenizers refuse two threads at once
-            encoding = encode(self.tokenizer, text, pair, special=special, as_target=as_target)
+            if isinstance(given, TextWithIds) or isinstance(pair, TextWithIds):
+                encoding = self._with_ids(given, pair, special)
+            else:
+                encoding = encode(self.tokenizer, text, pair, special=special, as_target=as_target)
             limit = self.limits[-1 if as_target else 0]
             fits = limit is None or len(encoding) <= limit
             if not fits and overflow == "truncate" and pair is not None:
@@ -273,6 +277,16 @@ class TextModel:
         if self.sentences is not None:
             self.sentences.check_ids(given, encoding.ids, self.tokenizer)
         return encoding
+
+    def _with_ids(self, text: str, pair: str | None, special: bool) -> Encoding:
+        """The encoding of a text that comes with ids."""
+        if pair is not None or not isinstance(text, TextWithIds):
+            raise SaliencyError("two texts that are read as one sequence take no ids: give both as strings.")
+        if self.sentences is not None:
+            raise SaliencyError(
+                f"{type(self.model).__name__} makes the ids of a text itself, with its prompt: give the text alone."
+            )
+        return encode_with_ids(self.tokenizer, text, special=special)
 
     def too_long(
         self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text", *, as_target: bool = False

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import nn
 
 from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.exact_ids import with_ids
 from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.pretrained import from_pretrained
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
@@ -32,7 +33,7 @@ from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import collate, kept
 from hf_saliency.score.products import Products, switch
 from hf_saliency.score.score import Score
-from hf_saliency.targets.default import default_target, example
+from hf_saliency.targets.default import default_target, example, target_at
 from hf_saliency.targets.target import Target
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class Explainer:
         self,
         texts: str | tuple[str, ...],
         *,
-        target: Target | None = ...,
+        target: Target | str | None = ...,
         method: Any = ...,
         top_k: int = ...,
         overflow: Overflow = ...,
@@ -208,7 +209,7 @@ class Explainer:
         self,
         texts: Sequence[str | tuple[str, ...]],
         *,
-        target: Target | None = ...,
+        target: Target | str | None = ...,
         method: Any = ...,
         top_k: int = ...,
         overflow: Overflow = ...,
@@ -218,7 +219,7 @@ class Explainer:
         self,
         texts: list[dict[str, str]],
         *,
-        target: Target | None = ...,
+        target: Target | str | None = ...,
         method: Any = ...,
         top_k: int = ...,
         overflow: Overflow = ...,
@@ -228,7 +229,7 @@ class Explainer:
         self,
         texts: Sequence[Any],
         *,
-        target: Target | None = ...,
+        target: Target | str | None = ...,
         method: Any = ...,
         top_k: int = ...,
         overflow: Overflow = ...,
@@ -238,7 +239,7 @@ class Explainer:
         self,
         texts: Any,
         *,
-        target: Target | None = None,
+        target: Target | str | None = None,
         method: Any = None,
         top_k: int = 3,
         overflow: Overflow = "error",
@@ -250,9 +251,11 @@ class Explainer:
         texts
             A string; a tuple of strings that belong together, such as ``(premise, hypothesis)`` or ``(prompt,
             continuation)``; a conversation, which is a list of ``{"role": ..., "content": ...}`` and may be the
-            prompt of such a tuple; or a sequence of any of these.
+            prompt of such a tuple; or a sequence of any of these. ``(text, ids)``, or what the tokenizer returns for a
+            text, may replace a string: the model then reads these token ids and no others.
         target
-            What to explain. By default what the model is for: each position of a masked language model masked in
+            What to explain; of a model that explains places of a text, a word of it in short for the target at this
+            word. By default what the model is for: each position of a masked language model masked in
             turn; each next token of a causal one; the label that a classifier predicts, for the text or for each
             token; what an encoder-decoder writes; how similar two texts are to a model that embeds texts.
         method
@@ -295,7 +298,7 @@ class Explainer:
         self,
         texts: Iterable[Any],
         *,
-        target: Target | None = None,
+        target: Target | str | None = None,
         method: Any = None,
         top_k: int = 3,
         overflow: Overflow = "error",
@@ -377,7 +380,9 @@ class Explainer:
         """
         if isinstance(text, str) and target is None:
             return self.text_model.encode(text, overflow)
-        return self._target(target).encode(text, self.text_model, overflow)
+        return self._target(target).encode(
+            with_ids(text, self.text_model.tokenizer), self.text_model, overflow
+        )
 
     def captum(
         self, text: Any, *, target: Target | None = None, baseline: Any = None
@@ -422,7 +427,7 @@ class Explainer:
         torch.Size([1, 9, 384])
         """
         chosen, model = self._target(target), self.text_model
-        encoding = chosen.encode(text, model, "error")
+        encoding = chosen.encode(with_ids(text, model.tokenizer), model, "error")
         rows = chosen.rows(encoding, model)
         readout = chosen.readout(model, len(encoding.parts))
         with torch.inference_mode(False):
@@ -442,7 +447,7 @@ class Explainer:
     def score_masked(
         self,
         text: Any,
-        target: Target | None = None,
+        target: Target | str | None = None,
         keep: Any = None,
         *,
         baseline: Any = None,
@@ -494,7 +499,7 @@ class Explainer:
         True
         """
         chosen, model = self._target(target), self.text_model
-        encoding = chosen.encode(text, model, overflow)
+        encoding = chosen.encode(with_ids(text, model.tokenizer), model, overflow)
         rows = chosen.rows(encoding, model)
         stays = checked_keep(np.ones((1, len(encoding)), bool) if keep is None else keep, encoding, len(rows))
         with HeldInterrupts(), torch.inference_mode(False), self._products().entered():
@@ -505,7 +510,7 @@ class Explainer:
         return scores[0] if len(rows) == 1 and np.ndim(keep) < 3 else scores
 
     def request(
-        self, target: Target | None = None, method: Any = None, top_k: int = 3, overflow: Overflow = "error"
+        self, target: Target | str | None = None, method: Any = None, top_k: int = 3, overflow: Overflow = "error"
     ) -> Request:
         """The arguments of a call, checked, and where its numbers come from: what calls, streams and corpora run.
 
@@ -532,14 +537,14 @@ class Explainer:
         """
         top_k = whole(top_k, "top_k", 0)
         one_of(overflow, OVERFLOWS, "overflow")
-        target = self._target(target)
+        chosen = self._target(target)
         products = self._products()
         origin = {**self._provenance, "weights": fingerprint(self.text_model.model)}
         if products:
             origin["products"] = "oneDNN"
         return Request(
             self.text_model,
-            target,
+            chosen,
             as_method(method),
             top_k,
             overflow,
@@ -549,9 +554,11 @@ class Explainer:
             self.precision,
         )
 
-    def _target(self, target: Target | None) -> Target:
+    def _target(self, target: Target | str | None) -> Target:
         if target is None:
             return default_target(self.text_model)
+        if isinstance(target, str):
+            return target_at(target, self.text_model)
         if not isinstance(target, Target):
             raise SaliencyError(
                 f"target={target!r}: give a target such as {example(self.text_model, target)}."

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.exact_ids import with_ids
 from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
@@ -61,7 +62,7 @@ class Request:
 
     def job(self, text: Any) -> Job:
         """A text as the model reads it, and its rows; refuses a text that the target or the model cannot take."""
-        encoding = self.target.encode(text, self.model, self.overflow)
+        encoding = self.target.encode(with_ids(text, self.model.tokenizer), self.model, self.overflow)
         return Job(encoding, tuple(self.target.rows(encoding, self.model)))
 
     def maps(self, jobs: Sequence[Job], *, progress: bool) -> list[SaliencyMap]:

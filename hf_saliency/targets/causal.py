@@ -10,8 +10,16 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.layouts import Layout, OneSequence
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
-from hf_saliency.errors import SaliencyError, Scale, integer
-from hf_saliency.targets.generation import followed, messages, rendered, reply, translated, written
+from hf_saliency.errors import SaliencyError, Scale, id_list, integer
+from hf_saliency.targets.generation import (
+    followed,
+    followed_by_ids,
+    messages,
+    rendered,
+    reply,
+    translated,
+    written,
+)
 from hf_saliency.targets.readout import Readout, token_logits
 from hf_saliency.targets.target import (
     ONE_TOKEN,
@@ -112,6 +120,9 @@ class Continuation(Target):
     text
         The continuation of each prompt, with the space that it begins with; None for the one in the tuple, or else
         for what the model writes, greedily.
+    ids
+        The continuation as token ids, in a list or a tensor of one row: what the model sampled, which its text may be
+        tokenized otherwise than. With or without the prompt's own before them, as ``generate`` returns them.
     where
         Which tokens of the continuation are explained, as for :class:`MaskedToken`; None for every one that is
         not special.
@@ -159,6 +170,7 @@ class Continuation(Target):
     total: bool = False
     max_new_tokens: int = 20
     unit: Scale = "logit"
+    ids: Any = None
 
     def __post_init__(self) -> None:
         prepare(self)
@@ -166,6 +178,13 @@ class Continuation(Target):
             raise SaliencyError(
                 f"text={self.text!r}: give the continuation as a string, Continuation(' ...')."
             )
+        if self.ids is not None:
+            ids = id_list(self.ids)
+            if ids is None or self.text is not None:
+                raise SaliencyError(
+                    f"ids={self.ids!r:.80}: give one row of token ids, in a list or a tensor, and no text beside them."
+                )
+            object.__setattr__(self, "ids", ids)
         if (integer(self.max_new_tokens) or 0) < 1:
             raise SaliencyError(f"max_new_tokens={self.max_new_tokens!r}: give a whole number, 1 or more.")
 
@@ -181,10 +200,12 @@ class Continuation(Target):
         prompt, text, special = self._split(given, model)
         if model.encoder_decoder:
             source = model.encode(prompt, overflow, special=special, whole=True)
-            return translated(source, text, model, self.max_new_tokens)
+            return translated(source, text, model, self.max_new_tokens, self.ids)
         # A prompt that fills the model leaves no room for what follows it, cut or not.
         overflow = "windows" if overflow in OVERFLOWS else overflow
         before = model.encode(prompt, overflow, special=special)
+        if self.ids is not None:
+            return followed_by_ids(before, self.ids, model)
         if text is None:
             return written(before, model, self.max_new_tokens)
         return followed(before, text, model, special=special)
@@ -193,10 +214,9 @@ class Continuation(Target):
         """Prompt, continuation, and whether the tokenizer adds special tokens."""
         prompt, text, paired = given, self.text, isinstance(given, tuple) and len(given) == 2
         if paired:
-            if text is not None:
-                raise SaliencyError(
-                    f"Continuation({text!r}) has its text, and the tuple {given!r} holds another: give one."
-                )
+            if text is not None or self.ids is not None:
+                name = "Continuation(ids=...)" if text is None else f"Continuation({text!r})"
+                raise SaliencyError(f"{name} has its text, and the tuple {given!r} holds another: give one.")
             prompt, text = given
         if not isinstance(prompt, list):
             return prompt if paired else only_text(prompt, self), text, True

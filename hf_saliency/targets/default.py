@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
@@ -43,6 +45,14 @@ def default_target(model: TextModel) -> Target:
         "hs.TokenLabel() for labels of tokens, hs.MaskedToken() for a masked language model, hs.NextToken() for a "
         f"causal one, hs.Similarity() for an encoder.{tasks.loading_advice(model.model)}"
     )
+
+
+def target_at(word: str, model: TextModel) -> Target:
+    """The default target at a word of the text, for models whose default target takes a place."""
+    target = default_target(model)
+    if not hasattr(target, "where"):
+        raise SaliencyError(f"target={word!r}: give a target such as {example(model, word)}.")
+    return dataclasses.replace(target, where=word)  # type: ignore[call-arg]
 
 
 def example(model: TextModel, given: object) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from hf_saliency.adapter.encoding import Encoding, joined
+from hf_saliency.adapter.exact_ids import TextWithIds
 from hf_saliency.adapter.guards import borrowed
+from hf_saliency.adapter.streams import check_ids
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError, warn
 from hf_saliency.maps.spans import Token, trim
@@ -215,6 +217,8 @@ def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) ->
     SaliencyError
         If the text is empty, or both are longer than the model reads.
     """
+    if isinstance(text, TextWithIds):
+        return followed_by_ids(prompt, text.ids, model, str(text))
     if not isinstance(text, str) or not text.strip():
         raise SaliencyError(f"the continuation is empty ({text!r}): give the text that follows the prompt.")
     (before,) = prompt.texts
@@ -286,7 +290,29 @@ def _extended(
     )
 
 
-def translated(source: Encoding, text: str | None, model: TextModel, max_new_tokens: int) -> Encoding:
+def followed_by_ids(
+    prompt: Encoding, ids: Sequence[int], model: TextModel, text: str | None = None
+) -> Encoding:
+    """A prompt and given token ids after it, which may repeat the prompt's first, as ``generate`` returns them."""
+    before = prompt.ids[: prompt.content.stop]
+    if tuple(ids[: len(before)]) == before:
+        ids = ids[len(before) :]
+    if not ids:
+        raise SaliencyError("the ids hold the prompt alone: give those that follow it, too.")
+    check_ids(model.streams[-1], ids, [model.class_name(i) for i in ids])
+    spelled, tokens = spelling(before, ids, model)
+    if text is not None and spelled.split() != text.split():
+        raise SaliencyError(f"the ids spell {spelled!r:.200} after the prompt, and not {text!r:.200}.")
+    return _extended(prompt, spelled, ids, tokens, model)
+
+
+def translated(
+    source: Encoding,
+    text: str | None,
+    model: TextModel,
+    max_new_tokens: int,
+    target_ids: Sequence[int] | None = None,
+) -> Encoding:
     """A source and what an encoder-decoder writes for it, as the two sequences that the model reads.
 
     Parameters
@@ -294,11 +320,13 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
     source
         What the encoder reads.
     text
-        What the decoder is to write; None for what it does write, greedily.
+        What the decoder is to write; None for what it does write, greedily, or for ``target_ids``.
     model
         The model.
     max_new_tokens
         Where it stops at the latest, unless the model reads no more tokens.
+    target_ids
+        What the decoder is to write as token ids, with or without the one that it starts with.
 
     Returns
     -------
@@ -311,8 +339,16 @@ def translated(source: Encoding, text: str | None, model: TextModel, max_new_tok
     SaliencyError
         If the text is empty or longer than the model reads, or the model ends at once.
     """
-    if text is None:
-        ids = generated(source, model, model.room(max_new_tokens))
+    if isinstance(text, TextWithIds):
+        target_ids = text.ids
+    if text is None or target_ids is not None:
+        if target_ids is None:
+            ids = generated(source, model, model.room(max_new_tokens))
+        else:
+            begin = _start(model)
+            ids = [*target_ids] if target_ids[0] == begin else [begin, *target_ids]
+            check_ids(model.streams[-1], ids, [model.class_name(i) for i in ids])
+            model.check_fits(len(ids), "Give fewer ids.", "target", as_target=True)
         first = next((i for i, one in enumerate(ids) if i and not is_special(one, model)), len(ids))
         spelled, plain = spelling((), content(ids[first:], model), model)
         head, tail = ids[:first], ids[first + len(plain) :]
@@ -357,6 +393,11 @@ def _shifted(labels: Sequence[int], model: TextModel) -> list[int]:
         ids: list[int] = shift(torch.tensor([labels], device=model.streams[0].device))[0].tolist()
         if ids[1:] == list(labels[:-1]):
             return ids
+    return [_start(model), *labels[:-1]]
+
+
+def _start(model: TextModel) -> int:
+    """The token that the decoder starts with."""
     start = getattr(getattr(model.model, "generation_config", None), "decoder_start_token_id", None)
     start = getattr(model.model.config, "decoder_start_token_id", None) if start is None else start
     if start is None:
@@ -364,4 +405,4 @@ def _shifted(labels: Sequence[int], model: TextModel) -> list[int]:
             f"{type(model.model).__name__} does not say what its decoder starts with: set "
             "model.config.decoder_start_token_id."
         )
-    return [int(start), *labels[:-1]]
+    return int(start)

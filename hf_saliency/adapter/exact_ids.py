@@ -1,0 +1,134 @@
+"""Exact ids: texts that come with the token ids that the model is to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hf_saliency.adapter.encoding import Encoding, encode, folded, place_tokens
+from hf_saliency.errors import SaliencyError, has_ids, id_list
+from hf_saliency.maps.spans import Span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_CONTEXT = 8  # tokens before one that its spelling may depend on
+
+
+class TextWithIds(str):
+    """A text with its token ids, special ones included: a string wherever one is taken, but the ids count."""
+
+    ids: tuple[int, ...]
+
+    def __new__(cls, text: str, ids: Iterable[int]) -> TextWithIds:
+        made = super().__new__(cls, text)
+        made.ids = tuple(ids)
+        return made
+
+
+def with_ids(given: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
+    """What a user gave, in which ``(text, ids)`` and the tokenizer's own encodings have become texts with ids."""
+    if isinstance(given, tuple) and not has_ids(given):
+        return tuple(with_ids(part, tokenizer) for part in given)
+    if not has_ids(given):
+        return given
+    if isinstance(given, tuple):
+        text, ids = given
+        return TextWithIds(text, _ids(ids))
+    ids = _ids(given["input_ids"])
+    if any(number for number in _sequence_numbers(given)):
+        raise SaliencyError(
+            "the encoding holds a pair of texts, whose ids do not say which is which: give the texts, "
+            "explainer((text, pair))."
+        )
+    first, *_ = _readings(ids, tokenizer)
+    return TextWithIds(tokenizer.decode(first, clean_up_tokenization_spaces=False), ids)
+
+
+def _ids(value: Any) -> tuple[int, ...]:
+    ids = id_list(value)
+    if ids is None:
+        raise SaliencyError(
+            f"token ids must be one row of whole numbers, not {value!r:.80}: give those of one text, "
+            "explainer((text, ids)) or explainer(tokenizer(text)); several are a list of these."
+        )
+    return ids
+
+
+def _sequence_numbers(encoding: Any) -> Sequence[int | None]:
+    numbers = getattr(encoding, "sequence_ids", None)
+    try:
+        return list(numbers(0)) if callable(numbers) else ()
+    except ValueError:  # of a tokenizer in Python
+        return ()
+
+
+def _readings(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """The ids that may spell a text: without special ones, without those at the two ends, and all."""
+    special = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
+    plain = [i for i in ids if i not in special]
+    inner = list(ids)
+    while inner and inner[-1] in special:
+        inner.pop()
+    while inner and inner[0] in special:
+        inner.pop(0)
+    return [plain, inner, list(ids)]
+
+
+def encode_with_ids(
+    tokenizer: PreTrainedTokenizerBase, text: TextWithIds, *, special: bool = True
+) -> Encoding:
+    """The given ids as an encoding of the text that they spell.
+
+    Raises
+    ------
+    SaliencyError
+        If they spell another text.
+    """
+    usual = encode(tokenizer, str(text), special=special)
+    if usual.ids == text.ids:
+        return usual
+    solid = [i for i, character in enumerate(text) if not character.isspace()]
+    wanted = [letter for i in solid for letter in folded(text[i])]
+    for reading in _readings(text.ids, tokenizer):
+        if _letters(tokenizer, reading) == wanted:
+            rest = iter(reading)
+            upcoming = next(rest, None)
+            added = []
+            for i in text.ids:
+                added.append(i != upcoming)
+                upcoming = upcoming if added[-1] else next(rest, None)
+            spots = iter(_places(tokenizer, reading, solid, len(text)))
+            places = [(0, 0) if was_added else next(spots) for was_added in added]
+            tokens = place_tokens(tokenizer, (str(text),), text.ids, added, [0] * len(text.ids), places)
+            return Encoding((str(text),), text.ids, tokens)
+    spelled = tokenizer.decode(list(text.ids), clean_up_tokenization_spaces=False)
+    raise SaliencyError(
+        f"the ids spell {spelled!r:.200}, and not the text {str(text)!r:.200}: give the text of the ids, "
+        "explainer((tokenizer.decode(ids), ids)), or leave the ids out."
+    )
+
+
+def _letters(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
+    """What ids spell, without white space, and without the bytes of a character that is not complete yet."""
+    spelled = str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)).rstrip("\ufffd")
+    return folded("".join(spelled.split()))
+
+
+def _places(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], solid: Sequence[int], length: int
+) -> list[Span]:
+    """Where each token stands: what it adds to those before it; white space stands between its neighbours."""
+    places: list[Span] = []
+    reach = end = 0
+    for count in range(1, len(ids) + 1):
+        near = ids[max(count - _CONTEXT, 0) : count]
+        more = len(_letters(tokenizer, near)) - len(_letters(tokenizer, near[:-1]))
+        stop = min(reach + max(more, 0), len(solid))
+        start = solid[reach] if reach < len(solid) else length
+        if stop == reach:
+            places.append((end, start))
+            continue
+        places.append((start, solid[stop - 1] + 1))
+        reach, end = stop, solid[stop - 1] + 1
+    return places
