@@ -361,7 +361,7 @@ class Explainer:
         window = whole(window, "window")
         return stream(request, texts, keyed=keyed, window=window, on_error=on_error, progress=self.progress)
 
-    def encode(self, text: Any, *, target: Target | None = None, overflow: Overflow = "error") -> Encoding:
+    def encode(self, text: Any, *, target: Target | str | None = None, overflow: Overflow = "error") -> Encoding:
         """A text as the model reads it: token ids and places, for :meth:`SaliencyMap.from_attributions`.
 
         Parameters
@@ -385,7 +385,7 @@ class Explainer:
         )
 
     def captum(
-        self, text: Any, *, target: Target | None = None, baseline: Any = None
+        self, text: Any, *, target: Target | str | None = None, baseline: Any = None
     ) -> tuple[Score, dict[str, Any]]:
         """What plain Captum needs: the explained score as a module, and the arguments of ``attribute``.
 
@@ -510,7 +510,11 @@ class Explainer:
         return scores[0] if len(rows) == 1 and np.ndim(keep) < 3 else scores
 
     def request(
-        self, target: Target | str | None = None, method: Any = None, top_k: int = 3, overflow: Overflow = "error"
+        self,
+        target: Target | str | None = None,
+        method: Any = None,
+        top_k: int = 3,
+        overflow: Overflow = "error",
     ) -> Request:
         """The arguments of a call, checked, and where its numbers come from: what calls, streams and corpora run.
 
