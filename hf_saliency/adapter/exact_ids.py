@@ -42,7 +42,7 @@ def with_ids(given: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
             "explainer((text, pair))."
         )
     first, *_ = _readings(ids, tokenizer)
-    return TextWithIds(tokenizer.decode(first, clean_up_tokenization_spaces=False), ids)
+    return TextWithIds(str(tokenizer.decode(first, clean_up_tokenization_spaces=False)), ids)
 
 
 def _ids(value: Any) -> tuple[int, ...]:

@@ -361,7 +361,9 @@ class Explainer:
         window = whole(window, "window")
         return stream(request, texts, keyed=keyed, window=window, on_error=on_error, progress=self.progress)
 
-    def encode(self, text: Any, *, target: Target | str | None = None, overflow: Overflow = "error") -> Encoding:
+    def encode(
+        self, text: Any, *, target: Target | str | None = None, overflow: Overflow = "error"
+    ) -> Encoding:
         """A text as the model reads it: token ids and places, for :meth:`SaliencyMap.from_attributions`.
 
         Parameters
