@@ -97,6 +97,8 @@ axe: .venv $(AXE)
 check-release: lint test test-random wheel docs axe
 	$(BIN)/pyright tests/support/user_script.py
 	$(BIN)/python tests/support/interrupts.py --count 5000
+	$(BIN)/python tests/support/corpus_kills.py 50
+	$(BIN)/python tests/support/corpus_memory.py 100000
 	$(MAKE) .venv-lowest/.complete
 	$(LOWEST)/python -m pytest -n auto
 

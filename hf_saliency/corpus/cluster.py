@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,6 +83,7 @@ class Worker:
 def _start(ray: Any, workers: int) -> None:
     """The cluster that RAY_ADDRESS names, or one on this machine with a place for each worker."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if "RAY_ADDRESS" in os.environ:
         ray.init(**quiet)
     else:
