@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def load(
                 "it holds Python code of its own, which runs on loading and is not trusted by default: read it, then "
                 "pass trust_remote_code=True to Explainer.from_pretrained."
             )
-        hint = "" if there else f" Give the folder of a model, {other} ./folder, or its name on the hub."
+        folder = f"{other} ./folder" if other.startswith("--") else "such as './folder'"
+        hint = "" if there else f" Give the folder of a model, {folder}, or its name on the hub."
         raise SaliencyError(f"cannot load {name!r} as a text model: {reason}{hint}") from error
     missing = sorted(one for one in report["missing_keys"] if "pooler" not in one)
     if missing and not own:
@@ -115,9 +117,25 @@ def from_pretrained(
     if task is not None:
         one_of(task, tasks.PIPELINES, "task")
     heads = () if task is None else (tasks.PIPELINES[task],)
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise SaliencyError(
+            f"name_or_path is no {type(name_or_path).__name__}: give the folder of a model or its name on the hub; a "
+            "model that is loaded goes to hs.Explainer(model, tokenizer)."
+        )
+    _check_dtype(dtype)
     if revision is not None:
         options["revision"] = revision
-    model, tokenizer = load(os.fspath(name_or_path), heads, dtype=dtype, other="name", **options)
+    try:
+        model, tokenizer = load(os.fspath(name_or_path), heads, dtype=dtype, other="name", **options)
+    except TypeError as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown is None or unknown[1] not in options:
+            raise
+        raise SaliencyError(
+            f"neither the explainer nor the model takes an argument {unknown[1]!r}: the explainer takes embedding, "
+            "inputs, batch_tokens, fast_products, precision and progress; the target and the method belong to the "
+            "call, explainer(text, target=..., method=...)."
+        ) from error
     # accelerate and quantised weights say where they are.
     if "device_map" not in options and getattr(model, "hf_quantizer", None) is None:
         if device == "auto":
@@ -125,8 +143,22 @@ def from_pretrained(
         try:
             model.to(device)
         except (AssertionError, RuntimeError) as error:
-            raise SaliencyError(f"cannot use the device {device!r}: {described(error)}") from error
+            raise SaliencyError(
+                f"cannot use the device {device!r}: {described(error)} This machine has {', '.join(devices())}."
+            ) from error
     return model, tokenizer
+
+
+def _check_dtype(dtype: object) -> None:
+    """Refuse the name of a type that PyTorch does not have."""
+    import torch
+
+    if (
+        isinstance(dtype, str)
+        and dtype != "auto"
+        and not isinstance(getattr(torch, dtype, None), torch.dtype)
+    ):
+        one_of(dtype, ("float32", "float64", "bfloat16", "float16", "auto"), "dtype")
 
 
 def devices() -> list[str]:

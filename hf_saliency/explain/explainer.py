@@ -186,11 +186,8 @@ class Explainer:
         >>> explainer("She drank hot tea.", target=hs.MaskedToken("tea")).targets[0].label
         'tea'
         """
-        own = {
-            name: options.pop(name)
-            for name in ("embedding", "inputs", "batch_tokens", "progress")
-            if name in options
-        }
+        names = [*inspect.signature(cls.__init__).parameters][3:]  # all but self, the model and the tokenizer
+        own = {name: options.pop(name) for name in names if name in options}
         model, tokenizer = from_pretrained(name_or_path, task, device, dtype, revision, **options)
         return cls(model, tokenizer, **own)
 

@@ -34,6 +34,35 @@ def test_a_folder_gives_what_its_model_and_tokenizer_give(folder: Path) -> None:
     assert explainer(TEXT).provenance["weights"] == expected.provenance["weights"]
 
 
+def test_every_argument_of_the_explainer_goes_to_it(folder: Path) -> None:
+    explainer = hs.Explainer.from_pretrained(
+        folder, device="cpu", precision="bfloat16", fast_products=True, progress=False
+    )
+    assert (explainer.precision, explainer.fast_products, explainer.progress) == ("bfloat16", True, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"batch_size": 8},
+            "neither the explainer nor the model takes an argument 'batch_size'.*batch_tokens",
+        ),
+        ({"method": "saliency"}, r"argument 'method'.*explainer\(text, target=\.\.\., method=\.\.\.\)"),
+        ({"dtype": "float33"}, "dtype='float33': choose one of 'float32'"),
+        ({"device": "gpu"}, "cannot use the device 'gpu'.*This machine has .*cpu"),
+    ],
+)
+def test_arguments_that_nothing_takes(folder: Path, options: dict[str, str], message: str) -> None:
+    with pytest.raises(hs.SaliencyError, match=message):
+        hs.Explainer.from_pretrained(folder, **options)
+
+
+def test_a_model_is_no_name() -> None:
+    with pytest.raises(hs.SaliencyError, match=r"goes to hs.Explainer\(model, tokenizer\)"):
+        hs.Explainer.from_pretrained(tiny.masked_lm("bert")[0])  # type: ignore[arg-type]
+
+
 def test_by_default_weights_are_in_float32(folder: Path) -> None:
     assert next(hs.Explainer.from_pretrained(folder).text_model.model.parameters()).dtype == torch.float32
 
