@@ -18,6 +18,7 @@ from hf_saliency.targets.generation import (
     rendered,
     reply,
     translated,
+    warn_of_space,
     written,
 )
 from hf_saliency.targets.readout import Readout, token_logits
@@ -208,7 +209,9 @@ class Continuation(Target):
             return followed_by_ids(before, self.ids, model)
         if text is None:
             return written(before, model, self.max_new_tokens)
-        return followed(before, text, model, special=special)
+        following = followed(before, text, model, special=special)
+        warn_of_space(before, following, model, special=special)
+        return following
 
     def _split(self, given: Any, model: TextModel) -> tuple[str, str | None, bool]:
         """Prompt, continuation, and whether the tokenizer adds special tokens."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hf_saliency.adapter import hooks
 from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.exact_ids import TextWithIds
 from hf_saliency.adapter.guards import borrowed
@@ -238,6 +239,32 @@ def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) ->
         for token in tokens
     ]
     return _extended(prompt, text, ids, placed, model)
+
+
+_MUCH = 10  # times as probable, from which on a missing space is taken for a mistake
+
+
+def warn_of_space(prompt: Encoding, following: Encoding, model: TextModel, *, special: bool) -> None:
+    """Warn where a continuation starts without a space and the model would have written it with one."""
+    before, text = following.texts
+    if before[-1:].isspace() or not text[:1].isalnum():
+        return
+    end = prompt.content.stop
+    spaced = followed(prompt, f" {text}", model, special=special).ids[end]
+    first = following.ids[end]
+    if spaced == first or not str(model.tokenizer.decode([spaced])).strip():
+        return
+    output = model.run(prompt.columns(range(end)))
+    logits = hooks.tensor(output, "logits", 3, "(batch, tokens, classes)", "load a causal language model.")
+    chances = logits[0, -1].float().softmax(dim=-1)
+    without, with_space = chances[first].item(), chances[spaced].item()
+    if with_space > _MUCH * without:
+        warn(
+            f"the continuation {text!r:.80} is explained without a space before it, where its first token has the "
+            f"probability {without:.2g}; with a space it has {with_space:.2g}. If you mean the word, give the space: "
+            f"explainer((prompt, {f' {text}'!r:.80}), target=hs.Continuation()).",
+            UserWarning,
+        )
 
 
 def written(prompt: Encoding, model: TextModel, max_new_tokens: int) -> Encoding:
