@@ -19,6 +19,7 @@ STUB = ROOT / "hf_saliency" / "__init__.pyi"
 
 project = "hf-saliency"
 author = "The hf-saliency developers"
+project_copyright = author
 version = release = importlib.metadata.version("hf-saliency")
 
 extensions = [
@@ -29,12 +30,11 @@ extensions = [
 ]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 
-# Notebooks run when the site is built: on this checkout, without a network, on one core, and without progress bars.
+# Notebooks run when the site is built: on this checkout, without a network, on one core.
 os.environ |= {
     "PYTHONPATH": str(ROOT),
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
-    "TQDM_DISABLE": "1",
 }
 # Markdown as GitHub shows it.
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
@@ -43,6 +43,7 @@ nb_execution_mode = "cache"
 nb_execution_timeout = 600  # of a cell, on a machine that is busy
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars, and paths of the machine that built the site
 nb_execution_show_tb = True
 
 autodoc_typehints = "none"  # numpydoc's sections say it, in the reader's words
@@ -53,6 +54,7 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # names of modules are not underlined like links
 html_title = "hf-saliency"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
