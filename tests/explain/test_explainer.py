@@ -111,7 +111,10 @@ def test_rows_of_equal_totals_are_kept_apart_where_their_sequences_differ() -> N
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
     ],
 )
-def test_out_of_memory_halves_the_batch_and_goes_on(error: RuntimeError) -> None:
+def test_out_of_memory_halves_the_batch_and_goes_on(
+    error: RuntimeError, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hf_saliency")
     sizes, done = [], []
 
     def step(batch: list[int], budget: int) -> None:
@@ -123,6 +126,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(error: RuntimeError) -> None
     assert sum(len(batch) for batch, _ in sweep([(10,)] * 20, 160, True, step)) == 20
     assert sorted(done) == list(range(20))
     assert sizes[:4] == [16, 8, 4, 2]
+    assert [record.name for record in caplog.records] == ["hf_saliency"] * 3
     assert max(sizes[3:]) == 2  # what did not fit is not tried again
 
 
