@@ -119,7 +119,7 @@ class Corpus:
 
         Yields
         ------
-        tuple
+        tuple[Key, SaliencyMap]
             A key, and the map of its text.
         """
         for shard in self._shards:
@@ -148,7 +148,7 @@ class Corpus:
         Examples
         --------
         >>> import hf_saliency as hs
-        >>> corpus = hs.write_corpus(hs.Explainer(*hs.load_demo()), ["She drank tea.", "He ate."], "corpus")
+        >>> corpus = hs.write_corpus(hs.Explainer(*hs.load_demo()), ["She drank tea.", "He ate."], "meals")
         >>> corpus.select([1]).keys()
         [1]
         """
@@ -208,7 +208,7 @@ class Corpus:
         Examples
         --------
         >>> import hf_saliency as hs
-        >>> corpus = hs.write_corpus(hs.Explainer(*hs.load_demo()), ["She drank tea.", "He ate."], "corpus")
+        >>> corpus = hs.write_corpus(hs.Explainer(*hs.load_demo()), ["She drank tea.", "He ate."], "meals")
         >>> corpus.table(["key", "texts"]).to_pylist()
         [{'key': 0, 'texts': ['She drank tea.']}, {'key': 1, 'texts': ['He ate.']}]
         """
@@ -269,10 +269,10 @@ def read_corpus(folder: str | os.PathLike[str], *, damaged: Damaged = "raise") -
     --------
     >>> import hf_saliency as hs
     >>> explainer = hs.Explainer(*hs.load_demo())
-    >>> written = hs.write_corpus(explainer, ["She drank hot tea."], "corpus")
-    >>> for heat in hs.read_corpus("corpus"):
+    >>> written = hs.write_corpus(explainer, ["She drank hot tea."], "tea")
+    >>> for heat in hs.read_corpus("tea"):
     ...     print(heat.scores.shape)
-    (5, 9)
+    (7, 9)
     """
     arrow()
     one_of(damaged, get_args(Damaged), "damaged")

@@ -203,6 +203,12 @@ def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path: Path) -> None
     assert run.returncode == 0, run.stderr
 
 
+def test_memory_is_flat(tmp_path: Path) -> None:
+    script = str(Path(corpus_kills.__file__).with_name("corpus_memory.py"))
+    run = subprocess.run([sys.executable, script, "2000"], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
 def test_a_run_that_fails_is_continued(explainer: hs.Explainer, folder: Path) -> None:
     def broken() -> Iterator[str]:
         yield from TEXTS[:3]
