@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.text_model import TextModel
@@ -49,10 +50,11 @@ def default_target(model: TextModel) -> Target:
 
 def target_at(word: str, model: TextModel) -> Target:
     """The default target at a word of the text, for models whose default target takes a place."""
-    target = default_target(model)
+    target: Any = default_target(model)
     if not hasattr(target, "where"):
         raise SaliencyError(f"target={word!r}: give a target such as {example(model, word)}.")
-    return dataclasses.replace(target, where=word)  # type: ignore[call-arg]
+    at_word: Target = dataclasses.replace(target, where=word)
+    return at_word
 
 
 def example(model: TextModel, given: object) -> str:

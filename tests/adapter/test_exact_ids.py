@@ -92,7 +92,7 @@ def test_a_sampled_continuation(causal: hs.Explainer, whole: bool) -> None:
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([[*prompt, *sampled]])).logits[0]
     for row in heat.targets:
-        assert row.score == pytest.approx(logits[row.position - 1, row.class_id].item(), rel=1e-10)
+        assert row.score == pytest.approx(logits[row.positions[0] - 1, row.class_id].item(), rel=1e-10)
     same(causal(("the cat", (heat.texts[1], sampled)), target=hs.Continuation()), heat)
     with pytest.raises(hs.SaliencyError, match="and not 'dog'"):
         causal(("the cat", ("dog", sampled)), target=hs.Continuation())
@@ -103,7 +103,8 @@ def test_a_sampled_translation() -> None:
     ids = explainer.text_model.tokenizer("dog ran", add_special_tokens=False)["input_ids"]
     heat = explainer("the cat", target=hs.Continuation(ids=ids))
     assert [row.class_id for row in heat.targets] == ids
-    start = int(explainer.text_model.model.config.decoder_start_token_id)
+    model: Any = explainer.text_model.model
+    start = int(model.config.decoder_start_token_id)
     same(explainer("the cat", target=hs.Continuation(ids=[start, *ids])), heat)
 
 

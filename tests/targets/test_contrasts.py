@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import tiny
 import torch
-import transformers
 
 import hf_saliency as hs
 
@@ -16,11 +15,11 @@ PAIR = ("the cat sat on a mat", "dog ran")
 
 
 def answers() -> Any:
-    return transformers.BertForQuestionAnswering(tiny.of_class("BertModel").config).double().eval()
+    return tiny.of_class("BertForQuestionAnswering")
 
 
 def choices() -> Any:
-    return transformers.BertForMultipleChoice(tiny.of_class("BertModel").config).double().eval()
+    return tiny.of_class("BertForMultipleChoice")
 
 
 CASES: list[tuple[Callable[[], Any], Callable[[Any], hs.Target], Any, tuple[Any, Any]]] = [
