@@ -1,0 +1,34 @@
+"""axe-core finds no violation on the page and on a notebook's view; `make axe` brings axe-core and runs this."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handmade import saliency_map
+
+import hf_saliency as hs
+
+AXE = os.environ.get("HF_SALIENCY_AXE", "")
+pytestmark = pytest.mark.skipif(not AXE, reason="HF_SALIENCY_AXE names no axe.min.js: make axe")
+TEXT = "the formal study of grammar is a part of education"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["page", "facets", "map"])
+def test_axe_finds_no_violation(view: str, scheme: str, visit: Callable[..., Any], tmp_path: Path) -> None:
+    heat, signed = saliency_map(TEXT), saliency_map(TEXT, signed=True, method="input_x_gradient")
+    path = tmp_path / "page.html"
+    if view == "map":
+        head = '<!doctype html><html lang="en"><head><title>Notebook</title></head>'
+        body = f"<body><main><h1>Notebook</h1>{heat._repr_html_()}</main></body></html>"
+        path.write_text(head + body, "utf-8")
+    else:
+        hs.page([heat] if view == "page" else [heat, signed], path)
+    page = visit(color_scheme=scheme).open(path).page
+    page.evaluate(Path(AXE).read_text("utf-8"))
+    violations = page.evaluate("async () => (await axe.run()).violations")
+    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in violations] == []
