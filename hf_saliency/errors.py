@@ -162,8 +162,8 @@ def real(value: object, name: str, example: str, *, zero: bool = False) -> float
 def character_spans(value: object, name: str) -> tuple[tuple[int, int, int], ...]:
     """Spans of characters as (text_index, start, end); a pair is of the first text."""
     spans: list[tuple[int, int, int]] = []
-    given = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
-    for span in given:
+    entries = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
+    for span in entries:
         numbers = [integer(number) for number in span] if isinstance(span, (tuple, list)) else []
         text, start, end = [0, *numbers][-3:] if len(numbers) in (2, 3) else (None, None, None)
         if text is None or start is None or end is None or not (text >= 0 and 0 <= start < end):
@@ -209,8 +209,8 @@ def is_one(texts: object) -> bool:
     if has_ids(texts):
         return True
     if isinstance(texts, tuple):
-        own = texts[1:] if len(texts) > 1 and _is_conversation(texts[0]) else texts
-        return bool(own) and all(isinstance(text, str) or has_ids(text) for text in own)
+        parts = texts[1:] if len(texts) > 1 and _is_conversation(texts[0]) else texts
+        return bool(parts) and all(isinstance(part, str) or has_ids(part) for part in parts)
     return isinstance(texts, str) or _is_conversation(texts)
 
 
@@ -263,5 +263,5 @@ def listed(texts: Any) -> list[Any]:
     )
 
 
-def _is_conversation(given: object) -> bool:
-    return isinstance(given, list) and bool(given) and all(isinstance(message, dict) for message in given)
+def _is_conversation(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(message, dict) for message in value)

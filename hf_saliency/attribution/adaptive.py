@@ -62,7 +62,7 @@ class StraightPath:
     @functools.cached_property
     def dtype(self) -> torch.dtype:
         """What sums are kept in."""
-        return functools.reduce(torch.promote_types, [one.dtype for one in self.streams], torch.float32)
+        return functools.reduce(torch.promote_types, [stream.dtype for stream in self.streams], torch.float32)
 
     @property
     def rounding(self) -> float:
@@ -88,15 +88,15 @@ class StraightPath:
         sums = [self.difference.new_zeros(len(rows), self.difference.shape[1]) for _ in groups]
         scores = torch.zeros(count, dtype=self.dtype, device=rows.device)
         for pairs in torch.split(torch.arange(count, device=rows.device), size or max(1, count)):
-            own, point = pairs // len(fractions), pairs % len(fractions)
-            gradients, scores[pairs] = self._gradients(rows[own], places[point])
+            row, point = pairs // len(fractions), pairs % len(fractions)
+            gradients, scores[pairs] = self._gradients(rows[row], places[point])
             for total, chosen in zip(sums, member.to(rows.device)[:, point], strict=True):
-                total.index_add_(0, own[chosen], gradients[chosen])
+                total.index_add_(0, row[chosen], gradients[chosen])
         return sums, scores.reshape(len(rows), len(fractions))
 
     def tokens_of(self, flat: Float[Tensor, "rows elements"]) -> Float[Tensor, "rows tokens"]:
         """The total of each token of each stream."""
-        return torch.cat([one.sum(-1).flatten(1) for one in self.streams_of(flat)], dim=1)
+        return torch.cat([part.sum(-1).flatten(1) for part in self.streams_of(flat)], dim=1)
 
     def streams_of(self, flat: Float[Tensor, "rows elements"]) -> tuple[Float[Tensor, "rows ..."], ...]:
         """Flat values in the shapes of the streams."""
@@ -115,7 +115,7 @@ class StraightPath:
 
     def _flat(self, tensors: Sequence[Tensor]) -> Float[Tensor, "rows elements"]:
         device = self.streams[0].device
-        return torch.cat([one.to(device, self.dtype).flatten(1) for one in tensors], dim=1)
+        return torch.cat([tensor.to(device, self.dtype).flatten(1) for tensor in tensors], dim=1)
 
     def _lines(self) -> Iterator[tuple[Tensor, Tensor]]:
         return zip(self.streams, self.starts, strict=True)
@@ -234,10 +234,10 @@ class AdaptiveIntegratedGradients(PathAttribution):
         _check_options(tolerance, max_steps, internal_batch_size)
         with autograd():
             path = StraightPath.of(self.forward_func, inputs, baselines, target, additional_forward_args)
-            found, delta, missed = _integrals(path, tolerance, max_steps, internal_batch_size)
+            sums, delta, missed = _integrals(path, tolerance, max_steps, internal_batch_size)
         if len(missed):
             self.warn(missed, path.batch, tolerance, max_steps)
-        attributions = _format_output(isinstance(inputs, tuple), path.streams_of(found))
+        attributions = _format_output(isinstance(inputs, tuple), path.streams_of(sums))
         return (attributions, delta) if return_convergence_delta else attributions
 
     def warn(self, missed: Float[Tensor, " missed"], batch: int, tolerance: float, max_steps: int) -> None:
@@ -259,12 +259,12 @@ def _integrals(
     gain = scores[:, 2] - scores[:, 0]
     height = scores[:, 0].abs() + scores[:, 2].abs()
     near, far, steps = 2 * inner, ends, 2  # one step and two steps from the ends: the middle, and the ends
-    found, tokens = torch.zeros_like(ends), path.tokens_of(ends / 2 * path.difference)
+    sums, tokens = torch.zeros_like(ends), path.tokens_of(ends / 2 * path.difference)
     delta, relative, change = torch.zeros_like(gain), torch.zeros_like(gain), torch.zeros_like(gain)
     done = torch.zeros_like(gain, dtype=torch.bool)
     while True:
-        found[rows] = (inner + ends / 2 + (4 * near - 3 * ends - far) / 24) * path.difference[rows] / steps
-        now = path.tokens_of(found[rows])
+        sums[rows] = (inner + ends / 2 + (4 * near - 3 * ends - far) / 24) * path.difference[rows] / steps
+        now = path.tokens_of(sums[rows])
         magnitude = now.abs().sum(1)
         delta[rows] = now.sum(1) - gain[rows]
         scale = gain[rows].abs().maximum(_CANCELLED * magnitude)
@@ -277,8 +277,8 @@ def _integrals(
         change[rows], tokens[rows] = changed, now
         going = ~done[rows] & delta[rows].isfinite()  # else it will not become finite
         if 2 * steps + 1 > max_steps or not going.any():
-            return found, delta, relative[~done]
-        rows, ends, inner, near = (one[going] for one in (rows, ends, inner, near))
+            return sums, delta, relative[~done]
+        rows, ends, inner, near = (values[going] for values in (rows, ends, inner, near))
         steps *= 2
         fractions = [point / steps for point in range(1, steps, 2)]
         (fresh, nearer), _ = path.sums(rows, fractions, (range(steps // 2), (0, steps // 2 - 1)), size)

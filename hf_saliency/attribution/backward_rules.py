@@ -215,7 +215,7 @@ class RuleMode(TorchFunctionMode):
             else list(operands)
         )
         count = sum(map(depends, tensors))
-        return func(equation, *(scaled(one, 1 / max(1, count)) for one in tensors))
+        return func(equation, *(scaled(tensor, 1 / max(1, count)) for tensor in tensors))
 
     def _activation(self, func: Callable[..., Any], values: Any, *args: Any, **kwargs: Any) -> Any:
         if not depends(values):

@@ -226,22 +226,22 @@ def _built(attribution: Any, score: Any, tables: Sequence[Any]) -> Attribution:
 def _on_this_score(attribution: Attribution, score: Any) -> Attribution:
     """An instance, if it was built on a score that is the same function."""
     inner = getattr(attribution, "attribution_method", attribution)
-    own: Any = getattr(inner, "model", None) or getattr(inner, "forward_func", None)
-    if getattr(own, "same_as", None) is None or not own.same_as(score):
+    function: Any = getattr(inner, "model", None) or getattr(inner, "forward_func", None)
+    if getattr(function, "same_as", None) is None or not function.same_as(score):
         raise SaliencyError(
             f"this {type(attribution).__name__} was built on another function: give the class, "
             f"method={type(inner).__name__}, or build it on the score that explainer.captum(text, target=...) returns "
             "for the same target."
         )
-    _check_layer(inner, own)
+    _check_layer(inner, function)
     return attribution
 
 
 def _check_layer(inner: Attribution, score: Any) -> None:
     """Refuse a layer other than that of the embeddings."""
     layers = getattr(inner, "layer", None)
-    given = layers if isinstance(layers, list) else [] if layers is None else [layers]
-    if any(one not in list(score.sites) for one in given):
+    modules = layers if isinstance(layers, list) else [] if layers is None else [layers]
+    if any(module not in list(score.sites) for module in modules):
         raise SaliencyError(
             f"this {type(inner).__name__} explains another layer: build it with layer=score.sites[0], where the "
             "embeddings enter."
@@ -260,8 +260,8 @@ def _filled(call: Call, baseline: Any, feature: Feature) -> dict[str, Any]:
     if isinstance(on_tokens, TokenPresence):
         parameters = _parameters(on_tokens.method(call.attribution.forward_func))
         at_once = {"perturbations_per_eval": call.copies_at_once}
-        own = {"baselines": call.baselines(baseline), "feature_mask": call.feature_mask(feature)}
-        return {**own, **(at_once if "perturbations_per_eval" in parameters else {})}
+        removal = {"baselines": call.baselines(baseline), "feature_mask": call.feature_mask(feature)}
+        return {**removal, **(at_once if "perturbations_per_eval" in parameters else {})}
     parameters = _parameters(on_tokens)
     filled: dict[str, Any] = {}
     for key in ("baselines", "layer_baselines"):
@@ -274,15 +274,17 @@ def _filled(call: Call, baseline: Any, feature: Feature) -> dict[str, Any]:
 
 def _parameters(attribution: Any) -> Mapping[str, inspect.Parameter]:
     """What `attribute` takes, without self and without the collectors of further arguments."""
-    found = inspect.signature(attribution.attribute).parameters
+    parameters = inspect.signature(attribution.attribute).parameters
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {key: one for key, one in found.items() if key != "self" and one.kind in named}
+    return {
+        key: parameter for key, parameter in parameters.items() if key != "self" and parameter.kind in named
+    }
 
 
 def _plain(value: Any) -> Any:
     """An argument as a JSON value."""
     if isinstance(value, (tuple, list)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return getattr(value, "__name__", type(value).__name__)

@@ -155,8 +155,8 @@ class ContextMixing(Attribution):  # type: ignore[misc]
         with torch.no_grad():
             mixing = self._mixing(streams[0], rows, max(1, internal_batch_size))
         each = torch.arange(len(mixing), device=mixing.device)
-        found: Tensor = mixing[each, places.to(mixing.device)]
-        return found if isinstance(inputs, Tensor) else (found,)  # type: ignore[return-value]
+        shares: Tensor = mixing[each, places.to(mixing.device)]
+        return shares if isinstance(inputs, Tensor) else (shares,)  # type: ignore[return-value]
 
     def _mixing(
         self, embeds: Tensor, rows: tuple[Any, ...], size: int
@@ -250,7 +250,9 @@ class ValueZeroing(ContextMixing):
                     hooks.enter_context(layer.register_forward_hook(hook))
                 hooks.enter_context(self._inside(AttentionMode(absent)))
                 copies = torch.full((len(absent),), row, device=embeds.device)
-                self.forward_func(embeds.expand(len(absent), -1, -1), *(_of(one, copies) for one in rows))
+                self.forward_func(
+                    embeds.expand(len(absent), -1, -1), *(_of(argument, copies) for argument in rows)
+                )
             if turned and absent[0] < 0:
                 whole = turned
             else:

@@ -74,9 +74,9 @@ def word_paths(
     visited, path = ids[:, None], [inputs]
     at_once = max(1, _TEMPORARY // (n_neighbors * inputs.shape[1]))
     for _ in range(n_steps):
-        given = [torch.split(one, at_once) for one in (words, baselines, ends, visited)]
-        found = [step.next(*part) for part in zip(*given, strict=True)]
-        ids, words = (torch.cat(parts) for parts in zip(*found, strict=True))
+        blocks = [torch.split(tensor, at_once) for tensor in (words, baselines, ends, visited)]
+        steps = [step.next(*part) for part in zip(*blocks, strict=True)]
+        ids, words = (torch.cat(parts) for parts in zip(*steps, strict=True))
         visited = torch.cat([visited, ids[:, None]], dim=1)
         path.append(_monotonic(baselines, path[-1], words, n_steps)[0])
     return torch.stack([baselines, *reversed(path)], dim=1)
@@ -112,10 +112,12 @@ class _Step:
         chosen = torch.where(there[:, None], neighbors[every, best], baselines)
         return torch.where(there, near[every, best], ends), chosen
 
-    def nearest(self, words: Float[Tensor, "n width"], own: Int[Tensor, " n"]) -> Int[Tensor, "n neighbors"]:
+    def nearest(
+        self, words: Float[Tensor, "n width"], origins: Int[Tensor, " n"]
+    ) -> Int[Tensor, "n neighbors"]:
         """The ids of the words nearest to each, the nearest first, without the word itself."""
         distances, ids = _search(self.table, words, self.n_neighbors + 1)
-        distances = distances.masked_fill(ids == own[:, None], torch.inf)
+        distances = distances.masked_fill(ids == origins[:, None], torch.inf)
         order = distances.argsort(dim=1, stable=True)[:, : max(1, ids.shape[1] - 1)]
         return ids.gather(1, order)
 
@@ -213,10 +215,10 @@ class DiscretizedIntegratedGradients(PathAttribution):
         PathAttribution.__init__(self, forward_func)
         self.strategy = check_strategy(strategy)
         self.n_neighbors = whole(n_neighbors, "n_neighbors")
-        given = table if isinstance(table, tuple) else (table,)
-        self.tables = [one if isinstance(one, Vocabulary) else Vocabulary(one) for one in given]
-        for one in self.tables:
-            one.check()
+        tables = table if isinstance(table, tuple) else (table,)
+        self.tables = [entry if isinstance(entry, Vocabulary) else Vocabulary(entry) for entry in tables]
+        for entry in self.tables:
+            entry.check()
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
     def attribute(
@@ -272,14 +274,14 @@ class DiscretizedIntegratedGradients(PathAttribution):
             score = RowScores.of(self.forward_func, streams, target, additional_forward_args)
             paths = self._paths(streams, baselines_of(baselines, streams), n_steps, factor)
             size = internal_batch_size or len(streams[0]) * paths[0].steps
-            found, starts = _sums(score, paths, len(streams[0]), size)
-            attributions = _format_output(isinstance(inputs, tuple), found)
+            sums, starts = _sums(score, paths, len(streams[0]), size)
+            attributions = _format_output(isinstance(inputs, tuple), sums)
             if not return_convergence_delta:
                 return attributions
             with torch.no_grad():
                 every = torch.split(torch.arange(len(starts), device=starts.device), size)
-                ends = torch.cat([score(tuple(one[rows] for one in streams), rows) for rows in every])
-            total = torch.stack([one.flatten(1).sum(1) for one in found]).sum(0)
+                ends = torch.cat([score(tuple(stream[rows] for stream in streams), rows) for rows in every])
+            total = torch.stack([stream.flatten(1).sum(1) for stream in sums]).sum(0)
             return attributions, total - (ends.to(starts) - starts)
 
     def _paths(
@@ -344,17 +346,17 @@ def _sums(
 ) -> tuple[tuple[Float[Tensor, "batch ..."], ...], Float[Tensor, " batch"]]:
     """The sums of gradients times steps, one tensor a stream, and the scores of the baselines."""
     device, steps = paths[0].points.device, paths[0].steps
-    dtype = functools.reduce(torch.promote_types, [one.points.dtype for one in paths])
-    sums = tuple(one.points.new_zeros(*one.index.shape, one.points.shape[-1]) for one in paths)
+    dtype = functools.reduce(torch.promote_types, [path.points.dtype for path in paths])
+    sums = tuple(path.points.new_zeros(*path.index.shape, path.points.shape[-1]) for path in paths)
     starts = torch.zeros(batch, dtype=dtype, device=device)
     for copies in torch.split(torch.arange(batch * steps, device=device), size):
         rows, step = copies // steps, copies % steps
-        points = [one.at(rows, step) for one in paths]
-        embeds = tuple(point.to(one.dtype) for point, one in zip(points, paths, strict=True))
+        points = [path.at(rows, step) for path in paths]
+        embeds = tuple(point.to(path.dtype) for point, path in zip(points, paths, strict=True))
         gradients, scores = score.gradients(embeds, rows)
         starts[rows[step == 0]] = scores[step == 0].to(starts)
-        for total, gradient, one, point in zip(sums, gradients, paths, points, strict=True):
-            moved = one.at(rows, step + 1) - point
+        for total, gradient, path, point in zip(sums, gradients, paths, points, strict=True):
+            moved = path.at(rows, step + 1) - point
             total.index_add_(0, rows.to(total.device), gradient.to(moved) * moved)
     return sums, starts
 

@@ -46,9 +46,9 @@ class RowScale:
         """The scores, scaled after a pass in float16; refuses what is no tensor of scores."""
         scores = self.forward_func(*arguments)
         if not isinstance(scores, Tensor) or scores.dim() == 0:
-            given = "a number" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+            kind = "a number" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
             raise SaliencyError(
-                f"forward_func returned {given}, but Captum needs a tensor with one row for each row of the "
+                f"forward_func returned {kind}, but Captum needs a tensor with one row for each row of the "
                 "input: wrap the model, for example lambda ids: model(ids).logits."
             )
         if not self.in_float16():

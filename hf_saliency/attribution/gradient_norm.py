@@ -344,11 +344,11 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
     ) -> None:
         LayerAttribution.__init__(self, forward_func, layer, device_ids)
         TokenNorm.__init__(self, forward_func, space, order, keepdim)
-        for one in self._layers():
-            if not isinstance(one, nn.Module):
+        for embedding in self._layers():
+            if not isinstance(embedding, nn.Module):
                 raise SaliencyError(f"layer={layer!r}: give an nn.Embedding of the model, or a list of them.")
             if space == "one_hot":
-                Vocabulary(one).check()
+                Vocabulary(embedding).check()
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
     def attribute(

@@ -104,15 +104,15 @@ def baselines_of(
     baselines: object, streams: Sequence[Float[Tensor, "batch ..."]]
 ) -> tuple[Float[Tensor, "batch ..."], ...]:
     """Baselines in any of Captum's forms as tensors of the streams' shapes: None is 0, one row is for all."""
-    given = baselines if isinstance(baselines, tuple) else (baselines,)
+    starts = baselines if isinstance(baselines, tuple) else (baselines,)
     if baselines is None:
-        given = (0,) * len(streams)
-    if len(given) != len(streams):
+        starts = (0,) * len(streams)
+    if len(starts) != len(streams):
         raise SaliencyError(
-            f"{len(given)} baseline(s) for {len(streams)} tensor(s) of embeddings: attribute((embeds, embeds), "
+            f"{len(starts)} baseline(s) for {len(streams)} tensor(s) of embeddings: attribute((embeds, embeds), "
             "(baseline, baseline)) has one each."
         )
-    return tuple(_baseline_of(one, stream) for one, stream in zip(given, streams, strict=True))
+    return tuple(_baseline_of(start, stream) for start, stream in zip(starts, streams, strict=True))
 
 
 def check_internal_batch_size(size: object) -> None:
@@ -159,12 +159,12 @@ def _baseline_of(baseline: object, stream: Tensor) -> Tensor:
 
 
 def _tensors(inputs: object, accepted: str) -> tuple[Tensor, ...]:
-    given = inputs if isinstance(inputs, tuple) else (inputs,)
-    other = [type(one).__name__ for one in given if not isinstance(one, Tensor)]
-    if other or not given:
-        found = f"a {other[0]}" if other else "an empty tuple"
-        raise SaliencyError(f"inputs are or hold {found}: give {accepted}, or a tuple of them.")
-    return given
+    streams = inputs if isinstance(inputs, tuple) else (inputs,)
+    other = [type(stream).__name__ for stream in streams if not isinstance(stream, Tensor)]
+    if other or not streams:
+        kind = f"a {other[0]}" if other else "an empty tuple"
+        raise SaliencyError(f"inputs are or hold {kind}: give {accepted}, or a tuple of them.")
+    return streams
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class RowScores:
         batch = len(streams[0])
         rest = usable(_format_additional_forward_args(arguments)) or ()
         _check_rows("inputs", streams, batch)
-        _check_rows("additional_forward_args", [one for one in rest if _by_row(one)], batch)
+        _check_rows("additional_forward_args", [argument for argument in rest if _by_row(argument)], batch)
         _check_rows("target", [target] if _differs(target) else [], batch)
         return cls(RowScale(forward_func, lambda: False), target, rest)
 
@@ -213,13 +213,15 @@ class RowScores:
         self, embeds: tuple[Float[Tensor, "copies ..."], ...], rows: Int[Tensor, " copies"]
     ) -> tuple[tuple[Float[Tensor, "copies ..."], ...], Float[Tensor, " copies"]]:
         """Each copy's gradients in its embeddings, and its score."""
-        leaves = tuple(one.detach().requires_grad_() for one in embeds)
+        leaves = tuple(stream.detach().requires_grad_() for stream in embeds)
         scores = self(leaves, rows)
         return torch.autograd.grad(scores, leaves, torch.ones_like(scores)), scores.detach()
 
     def _at(self, rows: Int[Tensor, " copies"]) -> tuple[Any, tuple[Any, ...]]:
         """Target and arguments of copies of these rows."""
-        arguments = tuple(_of_rows(one, rows) if _by_row(one) else one for one in self.arguments)
+        arguments = tuple(
+            _of_rows(argument, rows) if _by_row(argument) else argument for argument in self.arguments
+        )
         return _of_rows(self.target, rows) if _differs(self.target) else self.target, arguments
 
 
@@ -233,14 +235,16 @@ def _differs(target: object) -> bool:
     return isinstance(target, list) or (isinstance(target, Tensor) and target.numel() != 1)
 
 
-def _of_rows(given: Any, rows: Int[Tensor, " copies"]) -> Any:
-    return [given[row] for row in rows.tolist()] if isinstance(given, list) else given[rows.to(given.device)]
+def _of_rows(values: Any, rows: Int[Tensor, " copies"]) -> Any:
+    return (
+        [values[row] for row in rows.tolist()] if isinstance(values, list) else values[rows.to(values.device)]
+    )
 
 
-def _check_rows(name: str, given: Sequence[Any], batch: int) -> None:
-    for one in given:
-        if len(one) != batch:
+def _check_rows(name: str, tensors: Sequence[Any], batch: int) -> None:
+    for tensor in tensors:
+        if len(tensor) != batch:
             raise SaliencyError(
-                f"{name} has {len(one)} rows where the inputs have {batch}: it needs one for each, such as "
+                f"{name} has {len(tensor)} rows where the inputs have {batch}: it needs one for each, such as "
                 "mask.expand(len(embeds), -1) for a mask of one row."
             )

@@ -88,35 +88,22 @@ def named(name: str, arguments: Mapping[str, Any] | None = None) -> Method:
     return METHODS[name](**(arguments or {}))
 
 
-def as_method(given: Any) -> Method:
-    """A method from what a user may give for one.
+def as_method(method: Any) -> Method:
+    """The method that a :class:`Method`, a function that makes one, a name, or Captum's class or instance stands for.
 
-    Parameters
-    ----------
-    given
-        A :class:`Method`, or a function that makes one without arguments; the name of one; a class of Captum, an
-        instance of one, or a function from the score to one; None for the gradient norm.
-
-    Returns
-    -------
-    Method
-
-    Raises
-    ------
-    SaliencyError
-        For anything else, and for a class of Captum that cannot explain a text.
+    A function from the score to a Captum attribution will do as well. None is the gradient norm.
     """
-    if given is None:
+    if method is None:
         return gradient_norm()
-    if isinstance(given, Method):
-        return given
-    if isinstance(given, str):
-        return named(given)
-    if any(given is make for make in METHODS.values()):
-        return as_method(given())
-    if isinstance(given, Attribution) or callable(given):
-        return captum_method(given)
+    if isinstance(method, Method):
+        return method
+    if isinstance(method, str):
+        return named(method)
+    if any(method is make for make in METHODS.values()):
+        return as_method(method())
+    if isinstance(method, Attribution) or callable(method):
+        return captum_method(method)
     raise SaliencyError(
-        f"method={given!r}: give a method such as hs.integrated_gradients(), its name, a Captum class such as "
+        f"method={method!r}: give a method such as hs.integrated_gradients(), its name, a Captum class such as "
         "captum.attr.IntegratedGradients, or a function from the score to a Captum attribution."
     )

@@ -110,19 +110,19 @@ class SequentialIntegratedGradients(PathAttribution):
         with autograd():
             copies = _Copies.of(self.forward_func, inputs, baselines, target, additional_forward_args)
             size = internal_batch_size or len(copies.streams[0]) * n_steps
-            found = self._found(copies, n_steps, method, size)
-            attributions = _format_output(isinstance(inputs, tuple), found)
-            return (attributions, _delta(found, copies, size)) if return_convergence_delta else attributions
+            totals = self._totals(copies, n_steps, method, size)
+            attributions = _format_output(isinstance(inputs, tuple), totals)
+            return (attributions, _delta(totals, copies, size)) if return_convergence_delta else attributions
 
-    def _found(
+    def _totals(
         self, copies: _Copies, n_steps: int, method: str, size: int
     ) -> tuple[Float[Tensor, "batch ..."], ...]:
         """The attributions of each stream."""
-        found = tuple(
+        totals = tuple(
             torch.zeros_like(stream, dtype=torch.promote_types(stream.dtype, torch.float32))
             for stream in copies.streams
         )
-        gradients = IntegratedGradients(lambda *given: copies.score(given[:-1], given[-1]))
+        gradients = IntegratedGradients(lambda *tensors: copies.score(tensors[:-1], tensors[-1]))
         places = copies.places()
         for part in torch.split(places, max(1, size // n_steps)) if len(places) else ():
             values = gradients.attribute(
@@ -133,11 +133,11 @@ class SequentialIntegratedGradients(PathAttribution):
                 method=method,
                 internal_batch_size=size if n_steps > size else None,
             )
-            for stream, (one, value) in enumerate(zip(found, values, strict=True)):
-                (own,) = (part[:, 0] == stream).nonzero(as_tuple=True)
-                rows, tokens = part[own, 1], part[own, 2]
-                _tokens(one)[rows, tokens] = _tokens(value)[own, tokens].to(one.dtype)
-        return found
+            for stream, (total, value) in enumerate(zip(totals, values, strict=True)):
+                (members,) = (part[:, 0] == stream).nonzero(as_tuple=True)
+                rows, tokens = part[members, 1], part[members, 2]
+                _tokens(total)[rows, tokens] = _tokens(value)[members, tokens].to(total.dtype)
+        return totals
 
     def compute_convergence_delta(
         self,
@@ -167,16 +167,16 @@ class SequentialIntegratedGradients(PathAttribution):
         Float[Tensor, " batch"]
             One number a row, in the unit of the score.
         """
-        given = attributions if isinstance(attributions, tuple) else (attributions,)
+        streams = attributions if isinstance(attributions, tuple) else (attributions,)
         with autograd():
             copies = _Copies.of(self.forward_func, end_point, start_point, target, additional_forward_args)
-            return _delta(given, copies, len(copies.streams[0]))
+            return _delta(streams, copies, len(copies.streams[0]))
 
 
 @torch.no_grad()
-def _delta(found: Sequence[Tensor], copies: _Copies, size: int) -> Float[Tensor, " batch"]:
+def _delta(attributions: Sequence[Tensor], copies: _Copies, size: int) -> Float[Tensor, " batch"]:
     """The sum of each row's attributions minus what they stand for, from at most ``size`` rows a call."""
-    delta = torch.stack([one.reshape(len(one), -1).sum(1) for one in found]).sum(0)
+    delta = torch.stack([stream.reshape(len(stream), -1).sum(1) for stream in attributions]).sum(0)
     every = torch.arange(len(delta), device=delta.device)
     whole = [copies.score(tuple(s[rows] for s in copies.streams), rows) for rows in torch.split(every, size)]
     scores = torch.cat(whole).to(delta)
@@ -231,9 +231,9 @@ class _Copies:
         starts = []
         for index, (stream, baseline) in enumerate(self._by_stream()):
             start = _tokens(stream)[places[:, 1]]
-            (own,) = (places[:, 0] == index).nonzero(as_tuple=True)
-            rows, tokens = places[own, 1], places[own, 2]
-            start[own, tokens] = _tokens(baseline)[rows, tokens]
+            (members,) = (places[:, 0] == index).nonzero(as_tuple=True)
+            rows, tokens = places[members, 1], places[members, 2]
+            start[members, tokens] = _tokens(baseline)[rows, tokens]
             starts.append(start.reshape(len(places), *stream.shape[1:]))
         return tuple(starts)
 

@@ -108,38 +108,45 @@ class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
             if count == 0:
                 continue
             rows = (counts == count).nonzero()[:, 0]
-            own = [mask[rows] for mask in masks]
-            given = (*(s[rows] for s in streams), *(b[rows] for b in replaced), *own)
+            row_masks = [mask[rows] for mask in masks]
+            tensors = (*(s[rows] for s in streams), *(b[rows] for b in replaced), *row_masks)
             method = self.method if count > 1 else FeatureAblation  # whose result no sampling can better
             options = arguments if count > 1 else {}
-            found = method(self._forward(len(streams))).attribute(
+            effects = method(self._forward(len(streams))).attribute(
                 streams[0].new_ones(len(rows), count, dtype=_wide(streams[0])),
                 target=_of(rows, target, len(streams[0])),
-                additional_forward_args=(*given, *(_of(rows, one, len(streams[0])) for one in extra)),
+                additional_forward_args=(
+                    *tensors,
+                    *(_of(rows, argument, len(streams[0])) for argument in extra),
+                ),
                 **options,
             )
-            if not isinstance(found, Tensor) or tuple(found.shape) != (len(rows), count):
-                shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            if not isinstance(effects, Tensor) or tuple(effects.shape) != (len(rows), count):
+                shape = tuple(effects.shape) if isinstance(effects, Tensor) else type(effects).__name__
                 raise SaliencyError(
                     f"the perturbation method returned {shape} where {count} features of {len(rows)} rows have "
                     "one number each."
                 )
-            sizes = torch.stack([_sizes(mask, count) for mask in own]).sum(dim=0)
-            for value, mask in zip(values, own, strict=True):
-                shares = (found / sizes.clamp(min=1)).gather(1, mask.clamp(min=0))
+            sizes = torch.stack([_sizes(mask, count) for mask in row_masks]).sum(dim=0)
+            for value, mask in zip(values, row_masks, strict=True):
+                shares = (effects / sizes.clamp(min=1)).gather(1, mask.clamp(min=0))
                 value[rows] = torch.where(mask >= 0, shares, 0).to(value)
         return tuple(values) if isinstance(inputs, tuple) else values[0]
 
     def _forward(self, count: int) -> Callable[..., Tensor]:
         """The score as a function of which features are present."""
 
-        def score(presence: Tensor, *given: Any) -> Tensor:
-            inputs, baselines, masks = given[:count], given[count : 2 * count], given[2 * count : 3 * count]
+        def score(presence: Tensor, *arguments: Any) -> Tensor:
+            inputs, baselines, masks = (
+                arguments[:count],
+                arguments[count : 2 * count],
+                arguments[2 * count : 3 * count],
+            )
             embeds = []
             for stream, baseline, mask in zip(inputs, baselines, masks, strict=True):
                 present = (presence.gather(1, mask.clamp(min=0)) > 0.5) | (mask < 0)
                 embeds.append(torch.where(present[..., None], stream, baseline))
-            return self.forward_func(*embeds, *given[3 * count :])  # type: ignore[no-any-return]
+            return self.forward_func(*embeds, *arguments[3 * count :])  # type: ignore[no-any-return]
 
         return score
 
@@ -153,21 +160,21 @@ def _wide(stream: Tensor) -> torch.dtype:
 
 
 def _masks(feature_mask: Any, streams: tuple[Tensor, ...]) -> list[Tensor]:
-    given = feature_mask if isinstance(feature_mask, tuple) else (feature_mask,)
-    fits = len(given) == len(streams) and all(
+    masks = feature_mask if isinstance(feature_mask, tuple) else (feature_mask,)
+    fits = len(masks) == len(streams) and all(
         isinstance(mask, Tensor)
         and not mask.is_floating_point()
         and mask.dim() == 2
         and len(mask) in (1, len(stream))
         and mask.shape[1] == stream.shape[1]
-        for mask, stream in zip(given, streams, strict=False)
+        for mask, stream in zip(masks, streams, strict=False)
     )
     if not fits:
         raise SaliencyError(
             "feature_mask must hold whole numbers, one a token: shape (batch, tokens) for inputs (batch, tokens, "
             "width), or a tuple of them for a tuple of inputs."
         )
-    return [mask.long().expand(len(stream), -1) for mask, stream in zip(given, streams, strict=True)]
+    return [mask.long().expand(len(stream), -1) for mask, stream in zip(masks, streams, strict=True)]
 
 
 def _sizes(mask: Int[Tensor, "rows tokens"], count: int) -> Int[Tensor, "rows features"]:

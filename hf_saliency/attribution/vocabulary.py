@@ -131,13 +131,13 @@ class Vocabulary:
         """The table; refuses what is neither a float tensor (vocabulary, width) nor an ``nn.Embedding``."""
         if isinstance(self.table, nn.Embedding):
             return self.table
-        given = f"a {type(self.table).__name__}"
+        kind = f"a {type(self.table).__name__}"
         if isinstance(self.table, Tensor):
             if self.table.dim() == 2 and self.table.is_floating_point():
                 return self.table
-            given = f"a {self.table.dtype} tensor of shape {tuple(self.table.shape)}"
+            kind = f"a {self.table.dtype} tensor of shape {tuple(self.table.shape)}"
         raise SaliencyError(
-            f"{given} is no embedding table: the one-hot gradient needs an nn.Embedding, such as "
+            f"{kind} is no embedding table: the one-hot gradient needs an nn.Embedding, such as "
             "model.get_input_embeddings(), or a float tensor of shape (vocabulary, width); "
             "space='embedding' needs no table."
         )
@@ -247,10 +247,9 @@ def _state(table: nn.Embedding | Tensor) -> Hashable:
 
 
 def _fingerprint(table: nn.Embedding | Tensor) -> Float[Tensor, " vocabulary"]:
-    """Every row's product with one fixed random vector: it tells of changes through ``.data``, of no version.
+    """Every row's product with one fixed random vector: it notices changes through ``.data``.
 
-    A change that it misses is below the rounding of the product, hence below that of a norm.
-    """
+    A change that it misses is below the rounding of the product, and so below that of a norm."""
     width = width_of(table)
     probe = torch.randn(width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -262,11 +261,7 @@ def _fingerprint(table: nn.Embedding | Tensor) -> Float[Tensor, " vocabulary"]:
 
 
 def _factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
-    r"""A float64 matrix :math:`L` with :math:`LL^\top = E^\top E`, for a table of any rank.
-
-    Directions whose eigenvalue is within the rounding of the Gram matrix are dropped, so that a gradient that
-    no token can see has norm zero, not the square root of a rounding error.
-    """
+    r"""A float64 matrix :math:`L` with :math:`LL^\top = E^\top E`, for a table of any rank."""
     width = width_of(table)
     gram = torch.zeros(width, width, dtype=torch.float64)
     for piece in pieces(table, rows=_TEMPORARY // width):
@@ -278,6 +273,7 @@ def _factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
             "model's embedding, or choose space='embedding', which does not read the table."
         )
     eigenvalues, eigenvectors = torch.linalg.eigh(gram)
+    # Without directions below the rounding of the Gram matrix, a gradient that no token can see has norm zero.
     rounding = eigenvalues[-1] * width * torch.finfo(torch.float64).eps
     seen = eigenvalues > rounding
     factor: Tensor = eigenvectors[:, seen] * eigenvalues[seen].sqrt()

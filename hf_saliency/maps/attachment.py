@@ -57,7 +57,7 @@ class Attachment:
     @functools.cached_property
     def recipes(self) -> tuple[Mapping[str, Any], ...]:
         """For each panel how its map was made, as :func:`recipe` says."""
-        return self.instead or tuple(recipe(one) for one in self.maps)
+        return self.instead or tuple(recipe(heat) for heat in self.maps)
 
     def bare(self) -> Attachment:
         """The attachment without texts and scores, and without titles, which may quote the text."""
@@ -136,7 +136,7 @@ def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
         {
             "format": FORMAT,
             "version": VERSION,
-            "maps": [document.document(one) for one in attachment.maps],
+            "maps": [document.document(heat) for heat in attachment.maps],
             "recipes": list(attachment.recipes),
             "drawing": dict(attachment.drawing),
         },
@@ -183,9 +183,9 @@ def loads(line: str, source: str) -> Attachment:
         raise SaliencyError(f"what {source} carries is damaged: it lacks maps, recipes or drawing.")
     if maps:  # recipes follow from maps, so that one cannot contradict the other
         return Attachment(
-            tuple(document.from_document(one, SaliencyMap, f"a map in {source}") for one in maps), drawing
+            tuple(document.from_document(panel, SaliencyMap, f"a map in {source}") for panel in maps), drawing
         )
-    if not recipes or not all(isinstance(one, dict) for one in recipes):
+    if not recipes or not all(isinstance(panel, dict) for panel in recipes):
         raise SaliencyError(f"what {source} carries is damaged: it names no map.")
     return Attachment((), drawing, tuple(recipes))
 
@@ -238,13 +238,13 @@ def read_maps(path: str | Path) -> list[SaliencyMap]:
     >>> hs.read_maps("figure.pdf") == [heat]
     True
     """
-    found = read(path)
-    if not found.maps:
+    attachment = read(path)
+    if not attachment.maps:
         raise SaliencyError(
             f"{str(path)!r} was written with provenance='recipe' and carries no text and no scores: "
             "nothing can be drawn from it."
         )
-    return list(found.maps)
+    return list(attachment.maps)
 
 
 def read(path: str | Path) -> Attachment:
@@ -307,7 +307,7 @@ def _of_png(data: bytes, name: str) -> str | None:
 
 def _of_svg(data: bytes, name: str) -> str | None:
     """The text of the element ``<metadata id="hf_saliency">``. Entities are refused: they can be bombs."""
-    found: list[str] = []
+    pieces: list[str] = []
     inside = False
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -320,7 +320,7 @@ def _of_svg(data: bytes, name: str) -> str | None:
 
     def text(data: str) -> None:
         if inside:
-            found.append(data)
+            pieces.append(data)
 
     def entity(*declared: object) -> None:
         raise ValueError("it declares entities")
@@ -332,7 +332,7 @@ def _of_svg(data: bytes, name: str) -> str | None:
         parser.Parse(data, True)
     except (expat.ExpatError, ValueError) as error:
         raise SaliencyError(f"{name} is a damaged SVG file ({error}).") from error
-    return "".join(found).strip() or None
+    return "".join(pieces).strip() or None
 
 
 def _of_svgz(data: bytes, name: str) -> str | None:
@@ -347,8 +347,8 @@ def _of_svgz(data: bytes, name: str) -> str | None:
 
 
 def _of_html(data: bytes, name: str) -> str | None:
-    found = _IN_HTML.search(data)
-    return found.group(1).decode() if found else None
+    match = _IN_HTML.search(data)
+    return match.group(1).decode() if match else None
 
 
 _KINDS: tuple[tuple[re.Pattern[bytes], str, Callable[[bytes, str], str | None]], ...] = (

@@ -58,11 +58,11 @@ def aligned(maps: Sequence[SaliencyMap], reduction: Reduction = "sum") -> list[S
     >>> ours.labels
     ('Paris', 'is', 'the', 'capital', 'of', 'France', '.')
     """
-    found = _checked(maps)
+    maps = _checked(maps)
     check_reduction(reduction)
-    texts = found[0].texts
-    units = [(number, unit) for number in range(len(texts)) for unit in _units(found, number)]
-    groups = [[_columns(one, number, unit) for number, unit in units] for one in found]
+    texts = maps[0].texts
+    units = [(number, unit) for number in range(len(texts)) for unit in _units(maps, number)]
+    groups = [[_columns(heat, number, unit) for number, unit in units] for heat in maps]
     kept = [i for i in range(len(units)) if all(group[i] for group in groups)]
     if not kept:
         raise SaliencyError(
@@ -71,56 +71,56 @@ def aligned(maps: Sequence[SaliencyMap], reduction: Reduction = "sum") -> list[S
         )
     tokens = tuple(Token(texts[n][a:b], a, b, n) for n, (a, b) in (units[i] for i in kept))
     return [
-        _merged(one, tokens, [group[i] for i in kept], reduction)
-        for one, group in zip(found, groups, strict=True)
+        _merged(heat, tokens, [group[i] for i in kept], reduction)
+        for heat, group in zip(maps, groups, strict=True)
     ]
 
 
 def _checked(maps: Sequence[SaliencyMap]) -> list[SaliencyMap]:
-    found = list(maps) if isinstance(maps, (list, tuple)) else []
-    if not found or not all(isinstance(one, SaliencyMap) for one in found):
+    heats = list(maps) if isinstance(maps, (list, tuple)) else []
+    if not heats or not all(isinstance(heat, SaliencyMap) for heat in heats):
         raise SaliencyError(
             f"maps to be aligned are a list of SaliencyMaps, not the {type(maps).__name__} "
             f"{reprlib.repr(maps)}: aligned([one, other])."
         )
-    for one in found:
-        if one.texts != found[0].texts:
+    for heat in heats:
+        if heat.texts != heats[0].texts:
             raise SaliencyError(
-                f"these maps do not share their text: {reprlib.repr(found[0].texts)} and "
-                f"{reprlib.repr(one.texts)}. Explain the same string with each model."
+                f"these maps do not share their text: {reprlib.repr(heats[0].texts)} and "
+                f"{reprlib.repr(heat.texts)}. Explain the same string with each model."
             )
-    return found
+    return heats
 
 
 def _units(maps: Sequence[SaliencyMap], number: int) -> list[Span]:
     """Words of one text, joined where a token of any map covers several."""
-    found = words(maps[0].texts[number])
+    spans = words(maps[0].texts[number])
     joined: set[int] = set()  # words that belong to the unit of the word before them
     for place in {
-        (t.start, t.end) for one in maps for t in one.tokens if t.text_index == number and not t.special
+        (t.start, t.end) for heat in maps for t in heat.tokens if t.text_index == number and not t.special
     }:
-        joined.update(overlapping(found, *place)[1:])
-    borders = [i for i in range(len(found)) if i not in joined] + [len(found)]
-    return [(found[first][0], found[after - 1][1]) for first, after in pairwise(borders)]
+        joined.update(overlapping(spans, *place)[1:])
+    borders = [i for i in range(len(spans)) if i not in joined] + [len(spans)]
+    return [(spans[first][0], spans[after - 1][1]) for first, after in pairwise(borders)]
 
 
-def _columns(one: SaliencyMap, number: int, unit: Span) -> list[int]:
-    places = [(0, 0) if t.special or t.text_index != number else (t.start, t.end) for t in one.tokens]
+def _columns(heat: SaliencyMap, number: int, unit: Span) -> list[int]:
+    places = [(0, 0) if t.special or t.text_index != number else (t.start, t.end) for t in heat.tokens]
     return overlapping(places, *unit)
 
 
 def _merged(
-    one: SaliencyMap, tokens: tuple[Token, ...], groups: list[list[int]], reduction: Reduction
+    heat: SaliencyMap, tokens: tuple[Token, ...], groups: list[list[int]], reduction: Reduction
 ) -> SaliencyMap:
     new = {old: i for i, group in enumerate(groups) for old in group}
-    same = "words" in one.arguments and all(len(group) == 1 for group in groups)
+    same = "words" in heat.arguments and all(len(group) == 1 for group in groups)
     return dataclasses.replace(
-        one,
+        heat,
         tokens=tokens,
-        targets=tuple(target.moved(new) for target in one.targets),
-        scores=reduced(one.scores, groups, reduction),
-        arguments=one.arguments if same else {**one.arguments, "words": reduction},
-        signed=one.signed and (same or reduction not in UNSIGNED_REDUCTIONS),
+        targets=tuple(target.moved(new) for target in heat.targets),
+        scores=reduced(heat.scores, groups, reduction),
+        arguments=heat.arguments if same else {**heat.arguments, "words": reduction},
+        signed=heat.signed and (same or reduction not in UNSIGNED_REDUCTIONS),
     )
 
 
@@ -160,7 +160,7 @@ class Agreement:
 
 
 def agreement(
-    one: SaliencyMap, other: SaliencyMap, *, top: int = 5, reduction: Reduction = "sum"
+    heat: SaliencyMap, other: SaliencyMap, *, top: int = 5, reduction: Reduction = "sum"
 ) -> Agreement:
     """Compare two maps of one text, of any tokenizers, over the words that they have in common.
 
@@ -171,7 +171,7 @@ def agreement(
 
     Parameters
     ----------
-    one
+    heat
         A map.
     other
         A map of the same texts.
@@ -194,12 +194,12 @@ def agreement(
     --------
     >>> import hf_saliency as hs
     >>> explainer, text = hs.Explainer(*hs.load_demo()), "Paris is the capital of France."
-    >>> found = hs.agreement(explainer(text), explainer(text, method=hs.saliency()), top=3)
-    >>> found.spearman.shape
+    >>> agreement = hs.agreement(explainer(text), explainer(text, method=hs.saliency()), top=3)
+    >>> agreement.spearman.shape
     (7,)
     """
     count = whole(top, "top")
-    first, second = _common([one, other], reduction)
+    first, second = _common([heat, other], reduction)
     rows = _rows(first, second)
     by_value = first.signed and second.signed
     spearman, overlap = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
@@ -213,20 +213,20 @@ def agreement(
 
 def _common(maps: Sequence[SaliencyMap], reduction: Reduction) -> list[SaliencyMap]:
     first, second = maps
-    plain = [[t for t in one.tokens if not t.special] for one in maps]
+    plain = [[t for t in heat.tokens if not t.special] for heat in maps]
     places = [[(t.text_index, t.start, t.end) for t in tokens] for tokens in plain]
     if first.texts != second.texts or places[0] != places[1]:
         return aligned(maps, reduction)
     return [
-        one.part(range(len(one.targets)), [i for i, token in enumerate(one.tokens) if not token.special])
-        for one in maps
+        heat.part(range(len(heat.targets)), [i for i, token in enumerate(heat.tokens) if not token.special])
+        for heat in maps
     ]
 
 
 def _rows(first: SaliencyMap, second: SaliencyMap) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pairs of rows that explain the same thing."""
-    both = [one.normalized("row_max") for one in (first, second)]
-    read = [[t.position for t in one.targets] for one in (first, second)]
+    both = [heat.normalized("row_max") for heat in (first, second)]
+    read = [[t.position for t in heat.targets] for heat in (first, second)]
     units = [u for u in dict.fromkeys(read[0]) if u is not None and u in read[1]]
     if units:
         return [(_mean(both[0], read[0], u), _mean(both[1], read[1], u)) for u in units]
@@ -234,14 +234,14 @@ def _rows(first: SaliencyMap, second: SaliencyMap) -> list[tuple[np.ndarray, np.
         return list(zip(*both, strict=True))
     raise SaliencyError(
         f"these maps have no target in common: {len(first.targets)} and {len(second.targets)} targets, none read "
-        "at the same word. Select those that belong together: agreement(one.select(0), other.select(0))."
+        "at the same word. Select those that belong together: agreement(heat.select(0), other.select(0))."
     )
 
 
 def _mean(values: np.ndarray, read: Sequence[int | None], unit: int) -> np.ndarray:
-    found = values[[i for i, position in enumerate(read) if position == unit]]
+    rows = values[[i for i, position in enumerate(read) if position == unit]]
     with np.errstate(invalid="ignore"):  # of two infinities
-        return np.asarray(found.mean(axis=0))
+        return np.asarray(rows.mean(axis=0))
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:

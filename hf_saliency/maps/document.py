@@ -57,7 +57,7 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
 
     What later releases added is there only where it says something, so that other files stay what they were.
     """
-    found = storage.json_safe(
+    fields = storage.json_safe(
         {
             "texts": saliency_map.texts,
             "tokens": [_renamed(dataclasses.asdict(token), _KEYS) for token in saliency_map.tokens],
@@ -69,8 +69,8 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
             **({"text_names": saliency_map.text_names} if saliency_map.text_names else {}),
         }
     )
-    assert isinstance(found, dict)
-    return found
+    assert isinstance(fields, dict)
+    return fields
 
 
 def _target(target: TargetRow) -> dict[str, Any]:

@@ -24,11 +24,11 @@ def tuple_of(kind: type[T], items: Iterable[T], name: str) -> tuple[T, ...]:
     """The items as a tuple; ``name`` is what it is called in errors."""
     if isinstance(items, str):
         raise SaliencyError(f"{name} is one string: give a tuple, {name}=({items[:20]!r},).")
-    found = tuple(items)
-    for item in found:
+    values = tuple(items)
+    for item in values:
         if not isinstance(item, kind):
             raise SaliencyError(f"{name} must hold {kind.__name__}s, not {type(item).__name__}: {item!r}.")
-    return found
+    return values
 
 
 def string(value: str, name: str) -> str:
@@ -262,5 +262,5 @@ class TargetRow:
     def moved(self, new: Mapping[int, int]) -> TargetRow:
         """The same target after its columns got new numbers; it stands at none if no column has one."""
         kept = tuple(dict.fromkeys(new[each] for each in self.positions if each in new))
-        own = None if self.position is None else new.get(self.position, kept[0] if kept else None)
-        return dataclasses.replace(self, position=own, positions=kept)
+        position = None if self.position is None else new.get(self.position, kept[0] if kept else None)
+        return dataclasses.replace(self, position=position, positions=kept)

@@ -66,21 +66,21 @@ def encoded(encoding: Any, text: str | tuple[str, str] | None) -> EncodedText:
         if text is not None and (text,) != texts and text != texts:
             raise SaliencyError(f"text={text!r} is not what was encoded, {texts}: leave it out.")
         return EncodedText(texts, tokens, range(len(tokens)), len(tokens))
-    one = _one(encoding)
+    single = _single(encoding)
     if text is None:
         raise SaliencyError("this encoding does not hold its text: give text=, the string that was encoded.")
     texts = (text,) if isinstance(text, str) else tuple(text)
     known = all(isinstance(part, str) for part in texts)
-    if not known or len(texts) != one.n_sequences:
+    if not known or len(texts) != single.n_sequences:
         raise SaliencyError(
-            f"text={text!r}: give {'one string' if one.n_sequences == 1 else 'the two strings of the pair'}, as "
+            f"text={text!r}: give {'one string' if single.n_sequences == 1 else 'the two strings of the pair'}, as "
             "they were encoded."
         )
-    columns = [i for i, seen in enumerate(one.attention_mask) if seen]
-    return EncodedText(texts, _tokens(one, columns, texts), columns, len(one.tokens))
+    columns = [i for i, seen in enumerate(single.attention_mask) if seen]
+    return EncodedText(texts, _tokens(single, columns, texts), columns, len(single.tokens))
 
 
-def _one(encoding: Any) -> Any:
+def _single(encoding: Any) -> Any:
     """The encoding of one text, as the tokenizers package holds it."""
     if not hasattr(encoding, "encodings"):
         if hasattr(encoding, "offsets") and hasattr(encoding, "special_tokens_mask"):
@@ -88,41 +88,41 @@ def _one(encoding: Any) -> Any:
         raise SaliencyError(
             f"encoding is {type(encoding).__name__}: give explainer.encode(text), or tokenizer(text) with text=text."
         )
-    found = encoding.encodings
-    if not found:
+    encodings = encoding.encodings
+    if not encodings:
         raise SaliencyError(
             "this encoding has no character offsets, as those of slow tokenizers: give explainer.encode(text), or "
             "that of a fast tokenizer."
         )
-    if len(found) != 1:
+    if len(encodings) != 1:
         raise SaliencyError(
-            f"this encoding holds {len(found)} texts, and a map one: give batch[i], with text=texts[i] and that "
+            f"this encoding holds {len(encodings)} texts, and a map one: give batch[i], with text=texts[i] and that "
             "text's attributions."
         )
-    return found[0]
+    return encodings[0]
 
 
-def _tokens(one: Any, columns: Sequence[int], texts: Sequence[str]) -> tuple[Token, ...]:
+def _tokens(encoding: Any, columns: Sequence[int], texts: Sequence[str]) -> tuple[Token, ...]:
     """Each token at its place; those that the tokenizer added stand where the one before them ends."""
     tokens: list[Token] = []
     number = end = 0
     for i in columns:
-        added = bool(one.special_tokens_mask[i])
-        sequence = one.sequence_ids[i]
+        added = bool(encoding.special_tokens_mask[i])
+        sequence = encoding.sequence_ids[i]
         if added or sequence is None:
-            tokens.append(Token(one.tokens[i], end, end, number, special=True))
+            tokens.append(Token(encoding.tokens[i], end, end, number, special=True))
             continue
-        start, stop = one.offsets[i]
+        start, stop = encoding.offsets[i]
         if not 0 <= start <= stop <= len(texts[sequence]):
             raise SaliencyError(
-                f"the token {one.tokens[i]!r} is at characters {(start, stop)} of a text of {len(texts[sequence])}: "
-                "text= must be the string that was encoded."
+                f"the token {encoding.tokens[i]!r} is at characters {(start, stop)} of a text of "
+                f"{len(texts[sequence])}: text= must be the string that was encoded."
             )
         number = sequence
         start, end = trim(texts[number], start, stop)
-        name = _display(one.tokens[i], texts[number][start:end])
+        name = _display(encoding.tokens[i], texts[number][start:end])
         tokens.append(Token(name, start, end, number))
-    _check_order(one, [i for i in columns if one.word_ids[i] is not None])
+    _check_order(encoding, [i for i in columns if encoding.word_ids[i] is not None])
     return tuple(tokens)
 
 
@@ -135,17 +135,20 @@ def _display(piece: str, text: str) -> str:
     return piece
 
 
-def _check_order(one: Any, columns: Sequence[int]) -> None:
+def _check_order(encoding: Any, columns: Sequence[int]) -> None:
     """Refuse places that were counted within words, as those of a list of words are."""
     for i, j in itertools.pairwise(columns):
-        (start, end), (next_start, next_end) = one.offsets[i], one.offsets[j]
-        if one.sequence_ids[i] != one.sequence_ids[j] or one.word_ids[i] == one.word_ids[j]:
+        (start, end), (next_start, next_end) = encoding.offsets[i], encoding.offsets[j]
+        if (
+            encoding.sequence_ids[i] != encoding.sequence_ids[j]
+            or encoding.word_ids[i] == encoding.word_ids[j]
+        ):
             continue
         # A character that a tokenizer writes as several words, as … is, may be shared.
         if next_start < start or min(end, next_end) - max(start, next_start) > 1:
             raise SaliencyError(
-                f"the tokens {one.tokens[i]!r} and {one.tokens[j]!r} overlap, as if the text had been encoded as a "
-                "list of words (is_split_into_words=True): encode it as one string."
+                f"the tokens {encoding.tokens[i]!r} and {encoding.tokens[j]!r} overlap, as if the text had been "
+                "encoded as a list of words (is_split_into_words=True): encode it as one string."
             )
 
 
@@ -284,7 +287,7 @@ def fields(
     rows = None if targets is None else _rows(targets)
     count = None if rows is None else len(rows)
     several = isinstance(attributions, (tuple, list)) and len(attributions) > 1
-    if several and all(hasattr(one, "shape") for one in attributions):
+    if several and all(hasattr(part, "shape") for part in attributions):
         scores = _of_sequences(attributions, encoding, read, count, reduction)
     else:
         scores = _scores(_values(attributions), read.count, count, reduction)[:, read.columns]
@@ -309,35 +312,35 @@ def _of_sequences(
             f"attributions are {len(attributions)} tensors, but the encoding has {len(parts)} sequences: give one "
             "tensor each, and the encoding of the same target, explainer.encode(text, target=target)."
         )
-    found = []
-    for part, one in zip(parts, attributions, strict=True):
-        values = _values(one)
+    blocks = []
+    for part, tensor in zip(parts, attributions, strict=True):
+        values = _values(tensor)
         # Captum's rows are padded to the longest choice.
         axis = 0 if values.ndim == 1 or (values.ndim == 2 and targets is None) else 1
         length = max(len(part), values.shape[axis])
-        found.append(_scores(values, length, targets, reduction)[:, : len(part)])
-    return np.concatenate(found, axis=1)
+        blocks.append(_scores(values, length, targets, reduction)[:, : len(part)])
+    return np.concatenate(blocks, axis=1)
 
 
-def _values(given: Any) -> np.ndarray:
-    values = _array(given, "attributions")
+def _values(attributions: Any) -> np.ndarray:
+    values = _array(attributions, "attributions")
     if values.dtype.kind != "f" or values.dtype.itemsize > 8:
         raise SaliencyError(f"attributions are {values.dtype}: give floating-point numbers.")
     return values
 
 
-def _array(given: Any, name: str) -> np.ndarray:
+def _array(values: Any, name: str) -> np.ndarray:
     """A NumPy array, in float32 where NumPy or this package has no use for the precision."""
-    if isinstance(given, (tuple, list)) and len(given) == 1:  # Captum returns a list for a list of layers
-        (given,) = given
-    if hasattr(given, "detach"):
-        given = given.detach().cpu()
-        if str(given.dtype) != "torch.float64" and given.is_floating_point():
-            given = given.float()  # NumPy has no bfloat16
-        return np.asarray(given.numpy())
-    if not isinstance(given, (float, np.number)) and not hasattr(given, "__array__"):
-        raise SaliencyError(f"{name} must be one tensor or NumPy array, not {type(given).__name__}.")
-    array = np.asarray(given)
+    if isinstance(values, (tuple, list)) and len(values) == 1:  # Captum returns a list for a list of layers
+        (values,) = values
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        if str(values.dtype) != "torch.float64" and values.is_floating_point():
+            values = values.float()  # NumPy has no bfloat16
+        return np.asarray(values.numpy())
+    if not isinstance(values, (float, np.number)) and not hasattr(values, "__array__"):
+        raise SaliencyError(f"{name} must be one tensor or NumPy array, not {type(values).__name__}.")
+    array = np.asarray(values)
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
@@ -362,21 +365,21 @@ def _scores(
         return values
     if values.ndim == 2 and by_token:
         return np.asarray(REDUCE[reduction](values)[None])
-    one = f"({tokens},), ({tokens}, width), " if targets in (None, 1) else ""
+    flat = f"({tokens},), ({tokens}, width), " if targets in (None, 1) else ""
     raise SaliencyError(
         f"attributions have shape {shape}, but the encoding has {tokens} tokens"
-        f"{'' if targets is None else f' and targets= names {targets}'}: give {one}({count}, {tokens}) or "
+        f"{'' if targets is None else f' and targets= names {targets}'}: give {flat}({count}, {tokens}) or "
         f"({count}, {tokens}, width)."
     )
 
 
 def _rows(targets: Any) -> tuple[TargetRow, ...]:
-    given: Sequence[Any] = [targets] if isinstance(targets, (str, TargetRow)) else targets
-    if not isinstance(given, (tuple, list)) or any(not isinstance(one, (str, TargetRow)) for one in given):
+    rows: Sequence[Any] = [targets] if isinstance(targets, (str, TargetRow)) else targets
+    if not isinstance(rows, (tuple, list)) or any(not isinstance(row, (str, TargetRow)) for row in rows):
         raise SaliencyError(
             f"targets={targets!r}: give a label, a list of labels, or hs.TargetRow values, one for each row."
         )
-    return tuple(TargetRow(one, None, float("nan")) if isinstance(one, str) else one for one in given)
+    return tuple(TargetRow(row, None, float("nan")) if isinstance(row, str) else row for row in rows)
 
 
 def _named(count: int) -> tuple[TargetRow, ...]:

@@ -362,7 +362,7 @@ class SaliencyMap:
         >>> hs.SaliencyMap.from_attributions(found, explainer.encode(text), targets="tea").scores.shape
         (1, 9)
         """
-        found = interop.fields(
+        fields = interop.fields(
             attributions,
             encoding,
             text=text,
@@ -371,7 +371,7 @@ class SaliencyMap:
             reduction=reduction,
             convergence_delta=convergence_delta,
         )
-        return cls(**found, method=method, arguments=arguments or {}, provenance=provenance or {})
+        return cls(**fields, method=method, arguments=arguments or {}, provenance=provenance or {})
 
     def to_textual_heatmap(self, *, top_k: int = 3) -> list[dict[str, Any]]:
         """The data of one facet for ``textualheatmap.TextualHeatmap.set_data([...])``.

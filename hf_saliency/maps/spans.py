@@ -128,7 +128,7 @@ def words(text: str) -> list[Span]:
     >>> [text[a:b] for text in ["It isn't low-cost."] for a, b in words(text)]
     ['It', "isn't", 'low', '-', 'cost', '.']
     """
-    found: list[Span] = []
+    spans: list[Span] = []
     start, previous = 0, "space"
     for i, character in enumerate(text):
         kind = _kind(character)
@@ -137,12 +137,12 @@ def words(text: str) -> list[Span]:
             kind = "letter" if between else "single"
         if not _joined(previous, kind):
             if previous != "space":
-                found.append((start, i))
+                spans.append((start, i))
             start = i
         previous = _state(previous, kind)
     if previous != "space":
-        found.append((start, len(text)))
-    return found
+        spans.append((start, len(text)))
+    return spans
 
 
 def _joined(previous: str, kind: str) -> bool:
@@ -185,14 +185,14 @@ def occurrences(text: str, phrase: str) -> list[Span]:
     """Every place where a phrase stands in a text as whole words, case included."""
     phrase = phrase.strip()
     inside = {border for start, end in words(text) for border in range(start + 1, end)}
-    found: list[Span] = []
+    spans: list[Span] = []
     start = text.find(phrase) if phrase else -1
     while start >= 0:
         end = start + len(phrase)
         if start not in inside and end not in inside:
-            found.append((start, end))
+            spans.append((start, end))
         start = text.find(phrase, start + 1)
-    return found
+    return spans
 
 
 def overlapping(spans: Sequence[Span], start: int, end: int) -> list[int]:
@@ -243,9 +243,9 @@ def merge(spans: Iterable[Span], units: Sequence[Span]) -> list[list[int]]:
 
 def word_groups(texts: Sequence[str], tokens: Sequence[Token]) -> list[list[int]]:
     """Columns that belong to one word, in reading order; special tokens stay alone."""
-    found = [[i] for i, token in enumerate(tokens) if token.special]
+    groups = [[i] for i, token in enumerate(tokens) if token.special]
     for number, text in enumerate(texts):
         plain = [i for i, token in enumerate(tokens) if token.text_index == number and not token.special]
         places = [(tokens[i].start, tokens[i].end) for i in plain]
-        found += [[plain[i] for i in group] for group in merge(places, words(text))]
-    return sorted(found)
+        groups += [[plain[i] for i in group] for group in merge(places, words(text))]
+    return sorted(groups)

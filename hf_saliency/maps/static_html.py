@@ -81,18 +81,18 @@ def _text(m: SaliencyMap, row: int) -> str:
     """The texts with each token on its colour; of tokens that share characters the strongest shows."""
     strengths = _strengths(m, row)
     painted: list[list[float | None]] = [[None] * len(text) for text in m.texts]
-    own: set[tuple[int, int]] = set()
+    places: set[tuple[int, int]] = set()
     for i in np.argsort(np.abs(np.nan_to_num(strengths)), kind="stable").tolist():
         token = m.tokens[i]
         for c in range(token.start, token.end):
             painted[token.text_index][c] = float(strengths[i])
             if i in m.targets[row].positions:
-                own.add((token.text_index, c))
+                places.add((token.text_index, c))
     end = m.tokens[_TOKENS] if len(m.tokens) > _TOKENS else None
     lines = []
     for number, text in enumerate(m.texts):
         cut = len(text) if end is None or number < end.text_index else end.start * (number == end.text_index)
-        marks = [(_style(painted[number][c], (number, c) in own)) for c in range(cut)]
+        marks = [(_style(painted[number][c], (number, c) in places)) for c in range(cut)]
         lines.append(_runs(text[:cut], marks) + ("…" if cut < len(text) else ""))
     return "<br>".join(lines)
 
@@ -116,8 +116,8 @@ def _strengths(m: SaliencyMap, row: int) -> np.ndarray:
     return np.asarray(scores / (largest or 1.0))
 
 
-def _style(strength: float | None, own: bool) -> str:
-    frame = "outline:1.5px solid;" if own else ""
+def _style(strength: float | None, target: bool) -> str:
+    frame = "outline:1.5px solid;" if target else ""
     if strength is None:
         return frame
     if math.isnan(strength):

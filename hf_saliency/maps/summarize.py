@@ -153,14 +153,14 @@ def _check_comparable(maps: Sequence[SaliencyMap]) -> None:
         raise SaliencyError("summarize(maps) needs at least one map.")
     first = maps[0]
     for heat in maps[1:]:
-        for noun, one, other in (
+        for noun, expected, value in (
             ("methods", first.method, heat.method),
             ("arguments of the method", dict(first.arguments), dict(heat.arguments)),
             ("units", _unit(first), _unit(heat)),
         ):
-            if one != other:
+            if expected != value:
                 raise SaliencyError(
-                    f"these maps have different {noun}, {one!r} and {other!r}: their scores have no common mean. "
+                    f"these maps have different {noun}, {expected!r} and {value!r}: their scores have no common mean. "
                     "Summarize each kind alone."
                 )
 
@@ -234,15 +234,15 @@ def _token_keys(heat: SaliencyMap, by: Any, plain: Sequence[int]) -> dict[int, t
         return {i: (heat.tokens[i].piece, i) for i in plain}
     if by == "word":
         numbers, spans = word_numbers(heat), [words(text) for text in heat.texts]
-        found: dict[int, tuple[Hashable, Hashable]] = {}
+        keys: dict[int, tuple[Hashable, Hashable]] = {}
         for i in plain:
             text, number = heat.tokens[i].text_index, numbers[i]
             if number < 0:
-                found[i] = (None, i)
+                keys[i] = (None, i)
                 continue
             start, end = spans[text][number]
-            found[i] = (heat.texts[text][start:end].lower(), (text, number))
-        return found
+            keys[i] = (heat.texts[text][start:end].lower(), (text, number))
+        return keys
     if callable(by):
         advice = "It takes a token and its map and returns a key, or None to leave the token out."
         return {i: (called(by, "by", advice, heat.tokens[i], heat), i) for i in plain}
@@ -275,27 +275,27 @@ def _differences(
     """Difference, p-value and effect size of the two groups at each key."""
     tests: dict[Hashable, tuple[float, float, float]] = {}
     for key in dict.fromkeys(keys):
-        one, other = (np.array(values[key].get(name, [])) for name in groups)
-        tests[key] = compared(one, other, resamples, rng)
+        first, second = (np.array(values[key].get(name, [])) for name in groups)
+        tests[key] = compared(first, second, resamples, rng)
     names = ("difference", "p_value", "effect_size")
     return {name: [tests[key][i] for key in keys] for i, name in enumerate(names)}
 
 
 def compared(
-    one: np.ndarray, other: np.ndarray, resamples: int, rng: np.random.Generator
+    first: np.ndarray, second: np.ndarray, resamples: int, rng: np.random.Generator
 ) -> tuple[float, float, float]:
     """Difference of means, p-value of a two-sided permutation test, Cohen's d; NaN where a group is too small."""
-    if not len(one) or not len(other):
+    if not len(first) or not len(second):
         return math.nan, math.nan, math.nan
-    difference = float(one.mean() - other.mean())
-    pooled = np.concatenate([one, other])
+    difference = float(first.mean() - second.mean())
+    pooled = np.concatenate([first, second])
     if len(pooled) < 3:
         return difference, math.nan, math.nan
     extreme = 0
     for _ in range(resamples):
         shuffled = rng.permutation(pooled)
-        change = shuffled[: len(one)].mean() - shuffled[len(one) :].mean()
+        change = shuffled[: len(first)].mean() - shuffled[len(first) :].mean()
         extreme += abs(change) >= abs(difference) * (1 - 1e-12)
-    variance = sum(((part - part.mean()) ** 2).sum() for part in (one, other)) / (len(pooled) - 2)
+    variance = sum(((part - part.mean()) ** 2).sum() for part in (first, second)) / (len(pooled) - 2)
     effect = difference / math.sqrt(variance) if variance > 0 else math.nan
     return difference, (extreme + 1) / (resamples + 1), effect

@@ -324,8 +324,10 @@ def _column(name: str, values: Sequence[Any] | np.ndarray) -> np.ndarray:
     return array
 
 
-def _equal(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.dtype.kind == other.dtype.kind and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+def _equal(column: np.ndarray, other: np.ndarray) -> bool:
+    return column.dtype.kind == other.dtype.kind and np.array_equal(
+        column, other, equal_nan=column.dtype.kind == "f"
+    )
 
 
 def _aligned(columns: Mapping[str, np.ndarray], rows: int) -> list[str]:

@@ -359,10 +359,10 @@ def _copied(call: Call, copies: int) -> Call:
     return dataclasses.replace(
         # Sampling methods run one row a call, so that every row is a copy of the first.
         call,
-        embeds=tuple(one[:1].expand(copies * len(one), *one.shape[1:]) for one in call.embeds),
+        embeds=tuple(stream[:1].expand(copies * len(stream), *stream.shape[1:]) for stream in call.embeds),
     )
 
 
 def _times(copies: int, forward: int, backward: int, at_input: bool) -> tuple[int, int]:
-    own = forward if at_input else forward - 1  # without the prediction's
-    return 1 + copies * own, copies * backward
+    forwards = forward if at_input else forward - 1  # without the prediction's
+    return 1 + copies * forwards, copies * backward

@@ -337,7 +337,7 @@ def _adaptive(
 class _Silent(AdaptiveIntegratedGradients):
     """Leaves the warning to the explainer, which knows the targets and the caller."""
 
-    def warn(self, *given: Any) -> None:
+    def warn(self, *arguments: Any) -> None:
         """Nothing."""
 
 
