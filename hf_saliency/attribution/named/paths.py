@@ -153,7 +153,8 @@ def discretized_integrated_gradients(
     n_neighbors
         How many of the nearest words are looked at.
     factor
-        How often every stretch of the path is halved, for a smaller convergence delta.
+        How often every stretch of the path is halved, for a smaller convergence delta, which each halving about
+        halves. At 0 about a third of the difference of scores is missing on the bundled model; at 3 about 5 %.
     reduction
         As for :func:`integrated_gradients`.
 
@@ -354,6 +355,9 @@ def gradient_shap(
 
     With one baseline it estimates integrated gradients, at random and at three times their cost; with a list of them it
     estimates expected gradients at no more cost, since each point is between the text and one of them.
+
+    By default the sum misses 13 % of the difference of scores on the bundled model (median of eight sentences; 47 % at
+    most), more than the 5 % above which it warns; with 200 samples it misses 6 % (19 % at most).
 
     Parameters
     ----------
