@@ -50,15 +50,22 @@ R = TypeVar("R")
 
 def _keywords_checked(function: Callable[P, R]) -> Callable[P, R]:
     """A method that names the nearest keyword where one does not exist."""
-    names = frozenset(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters
+    names = frozenset(parameters)
+    most = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values())
     method: Callable[..., Any] = function
 
     @functools.wraps(function)
     def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
+        name = function.__qualname__.replace(".__init__", "").replace("Explainer.__call__", "explainer")
         if not names.issuperset(keywords):
-            name = function.__qualname__.replace(".__init__", "").replace("Explainer.__call__", "explainer")
             check_keywords(
                 functools.partial(method, None), keywords, name.replace("Explainer.", "explainer.")
+            )
+        if len(arguments) > most and name != "Explainer":
+            raise SaliencyError(
+                f"{name} takes {', '.join([*parameters][most:])} by name. Texts that belong together are a tuple, "
+                "explainer((prompt, continuation)); several texts are a list, explainer([text, another])."
             )
         return function(*arguments, **keywords)
 

@@ -35,13 +35,16 @@ def rows_of(saliency_map: SaliencyMap, item: int | slice | str) -> list[int]:
 
 
 def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
-    """The targets that are read inside a word."""
+    """The targets that are read inside a word; if there are none, labels of the text of that name."""
     columns: set[int] = set()
     for number, text in enumerate(saliency_map.texts):
         places = [(t.start, t.end) if t.text_index == number else (0, 0) for t in saliency_map.tokens]
         for start, end in spans.occurrences(text, word):
             columns.update(spans.overlapping(places, start, end))
     rows = [i for i, target in enumerate(saliency_map.targets) if not columns.isdisjoint(target.positions)]
+    rows = rows or [
+        i for i, target in enumerate(saliency_map.targets) if not target.positions and target.label == word
+    ]
     if not rows:
         labels = [repr(target.label) for target in saliency_map.targets]
         listing = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
