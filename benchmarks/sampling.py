@@ -16,7 +16,7 @@ import warnings
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 import hf_saliency as hs
 
@@ -56,6 +56,7 @@ def deltas(explainer: hs.Explainer) -> None:
         start = time.perf_counter()
         parts = []
         for heat in maps(explainer, method):
+            assert heat.convergence_delta is not None
             delta = heat.convergence_delta[0]
             parts.append(abs(delta / (heat.scores[0].sum() - delta)))
         seconds = (time.perf_counter() - start) / len(SENTENCES)
