@@ -78,13 +78,7 @@ def _readings(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[li
 def encode_with_ids(
     tokenizer: PreTrainedTokenizerBase, text: TextWithIds, *, special: bool = True
 ) -> Encoding:
-    """The given ids as an encoding of the text that they spell.
-
-    Raises
-    ------
-    SaliencyError
-        If they spell another text.
-    """
+    """The ids of a user as an encoding of the text that they spell; SaliencyError if they spell another text."""
     usual = encode(tokenizer, str(text), special=special)
     if usual.ids == text.ids:
         return usual

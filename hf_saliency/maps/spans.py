@@ -115,7 +115,7 @@ def words(text: str) -> list[Span]:
 
     Parameters
     ----------
-    text_index
+    text
         Any string.
 
     Returns
