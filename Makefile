@@ -94,7 +94,7 @@ axe: .venv $(AXE)
 	HF_SALIENCY_AXE=$(AXE) HF_SALIENCY_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/render/html/test_accessibility.py
 
 # Everything that takes too long for every change; under an hour. Before a release.
-check-release: lint test test-random wheel docs axe
+check-release: lint test test-random test-lowest wheel docs axe
 	$(BIN)/pyright tests/support/user_script.py
 	$(BIN)/python tests/support/interrupts.py --count 5000
 	$(BIN)/python tests/support/corpus_kills.py 50
