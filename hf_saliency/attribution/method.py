@@ -82,7 +82,7 @@ class Call:
     """
 
     attribution: Attribution
-    embeds: tuple[Float[Tensor, "batch tokens width"], ...]
+    embeds: tuple[Float[Tensor, "batch _ _"], ...]
     rows_at_once: int
     baselines: Callable[[Any], Any]
     feature_mask: Callable[[Feature], Int[Tensor, "batch tokens"] | tuple[Int[Tensor, "batch _"], ...]]

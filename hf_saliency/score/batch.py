@@ -42,7 +42,7 @@ class Batch:
     streams: tuple[Stream, ...]
     embeds: tuple[Tensor, ...]
     tensors: tuple[Tensor, ...]
-    ids: tuple[Int[Tensor, "batch tokens"], ...]
+    ids: tuple[Int[Tensor, "batch _"], ...]
     rows: tuple[Row, ...]
     columns: tuple[tuple[Sequence[int], ...], ...]
 

@@ -306,6 +306,7 @@ def test_hidden_attention_is_refused() -> None:
         attention_modules(model)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_unknown_rules() -> None:
     with pytest.raises(hs.SaliencyError, match="rules='attnlrp': choose one of .*did you mean 'attn_lrp'"):
         hs.RelevanceGradient(lambda e: e.sum((1, 2)), "attnlrp")  # type: ignore[arg-type]

@@ -50,9 +50,10 @@ class Visit:
         self.context.on("request", lambda request: self.requested.append(request.url))
         self.context.on("page", lambda _: self.logged.append("a new page"))
 
-    def open(self, path: Path) -> Visit:
-        self.page.goto(path.as_uri())
-        assert self.requested == [path.as_uri()]
+    def open(self, path: os.PathLike[str]) -> Visit:
+        address = Path(path).as_uri()
+        self.page.goto(address)
+        assert self.requested == [address]
         return self
 
     def colors(self, facet: int = 0) -> list[str]:
