@@ -17,7 +17,7 @@ assert_type(heat.targets[0], hs.TargetRow)
 assert_type(heat.tokens, tuple[hs.Token, ...])
 
 maps = explainer(["She drank tea.", "Paris is in France."])
-assert_type(maps, list[hs.SaliencyMap])
+assert_type(maps, hs.SaliencyMaps)
 assert_type(maps[0], hs.SaliencyMap)
 
 drawing = hs.figure(heat, hs.Highlight(), width="acl")
