@@ -170,7 +170,9 @@ def _draws(path: str, index: int, character: str) -> bool:
         return False
     if character.isspace() or character == _BLANK_BRAILLE:
         return True
-    font.load_glyph(glyph, flags=LoadFlags.NO_HINTING)
+    advance = font.load_glyph(glyph, flags=LoadFlags.NO_HINTING).linearHoriAdvance
+    if unicodedata.category(character) == "Co" and not advance:
+        return False  # a font's own parts of syllables, which it keeps among private characters: no room to colour
     return len(font.get_path()[0]) > 0  # a colour font may have empty outlines
 
 
