@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
@@ -55,6 +55,9 @@ class Spelling:
     prefix: str
     suffix: str
     added: frozenset[int]
+    # A corpus asks for the same few thousand tokens again and again, and decoding is slow.
+    _texts: dict[int, str | bytes] = field(default_factory=dict, repr=False, compare=False)
+    _names: dict[tuple[int, bool], str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Spelling:
@@ -88,6 +91,11 @@ class Spelling:
 
     def text(self, index: int) -> str | bytes:
         """What a token stands for, its spaces included; bytes where it is a part of a character."""
+        if index not in self._texts:
+            self._texts[index] = self._text(index)
+        return self._texts[index]
+
+    def _text(self, index: int) -> str | bytes:
         piece = self._piece(index)
         if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):  # byte fallback
             raw = bytes([int(piece[3:5], 16)])
@@ -110,6 +118,11 @@ class Spelling:
 
     def name(self, index: int, *, exact: bool = False) -> str:
         """What to show for a token; ``exact`` keeps the spaces around it, by which two tokens may differ."""
+        if (index, exact) not in self._names:
+            self._names[index, exact] = self._name(index, exact)
+        return self._names[index, exact]
+
+    def _name(self, index: int, exact: bool) -> str:
         piece = self._piece(index)
         if not piece:  # a row of a vocabulary that was padded
             return f"id {index}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_saliency.corpus.columns import ScoreType, failure_batch, head_of, map_batch
+from hf_saliency.corpus.columns import ScoreType, common_of, failure_batch, head_of, map_batch
 from hf_saliency.corpus.records import Record
 from hf_saliency.corpus.task import Task
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -44,16 +44,16 @@ class Chunk:
 def chunk(task: Task, layout: Layout, block: Sequence[Record]) -> Chunk:
     """Explain a block of records."""
     results = list(zip(block, task.run(block), strict=True))
-    made = [(record, heat, head_of(heat)) for record, heat in results if isinstance(heat, SaliencyMap)]
+    made = [(record, heat) for record, heat in results if isinstance(heat, SaliencyMap)]
     failed = [(record, str(error)) for record, error in results if not isinstance(error, SaliencyMap)]
     batches = []
-    for head, group in itertools.groupby(made, key=lambda each: each[2]):
+    # Maps of one request differ in nothing that a file says once, but for a precision that was measured.
+    for _, group in itertools.groupby(made, key=lambda pair: common_of(pair[1])):
         members = list(group)
-        maps = [heat for _, heat, _ in members]
+        maps = [heat for _, heat in members]
         dtype: Any = layout.scores or maps[0].scores.dtype.name
-        batches.append(
-            (head, map_batch([each[0] for each in members], maps, dtype, layout.carried, layout.key))
-        )
+        batch = map_batch([record for record, _ in members], maps, dtype, layout.carried, layout.key)
+        batches.append((head_of(maps[0]), batch))
     failures = None
     if failed:
         failures = failure_batch(

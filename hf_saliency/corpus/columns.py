@@ -100,16 +100,20 @@ def failure_batch(records: Sequence[Record], reasons: Sequence[str], carried: Se
     return pa.record_batch({**columns, **_carried(records, carried)})
 
 
-def head_of(heat: SaliencyMap) -> str:
-    """What all maps of a file have in common, as JSON: method, arguments, sign, dtype, provenance."""
-    common = {
+def common_of(heat: SaliencyMap) -> dict[str, Any]:
+    """What all maps of a file have in common: method, arguments, sign, dtype, provenance."""
+    return {
         "method": heat.method,
         "arguments": dict(heat.arguments),
         "signed": heat.signed,
         "dtype": heat.scores.dtype.name,
         "provenance": dict(heat.provenance),
     }
-    return json.dumps(json_safe(common), sort_keys=True)
+
+
+def head_of(heat: SaliencyMap) -> str:
+    """The same as JSON."""
+    return json.dumps(json_safe(common_of(heat)), sort_keys=True)
 
 
 def maps_of(batch: Any, head: str) -> Iterable[SaliencyMap]:
