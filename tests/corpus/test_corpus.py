@@ -205,7 +205,7 @@ def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path: Path) -> None
 
 def test_memory_is_flat(tmp_path: Path) -> None:
     script = str(Path(corpus_kills.__file__).with_name("corpus_memory.py"))
-    run = subprocess.run([sys.executable, script, "2000"], capture_output=True, text=True, cwd=tmp_path)
+    run = subprocess.run([sys.executable, script, "1000"], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
 
 

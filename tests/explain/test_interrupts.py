@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import warnings
+from collections.abc import Iterator
 
 import interrupts
 import numpy as np
@@ -16,6 +17,14 @@ import torch
 
 import hf_saliency as hs
 from hf_saliency.adapter.guards import HeldInterrupts, borrowed
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A suite started in the background by a shell ignores interrupts; these tests need Python's own handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 # Python drops an exception that falls into the closing of a generator, and says so.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import runpy
 import sys
@@ -117,6 +118,7 @@ def share(values: np.ndarray) -> np.ndarray:
     return values / np.abs(values).sum()
 
 
+@functools.cache
 def by_hand() -> dict[str, np.ndarray]:
     model, tokenizer = tiny.masked_lm("bert")
     table = model.get_input_embeddings().weight.detach()

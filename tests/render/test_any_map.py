@@ -30,7 +30,7 @@ _PAGE = 6.0  # inches
 
 @pytest.mark.filterwarnings("ignore:Glyph", "ignore:no installed font")
 @settings(
-    max_examples=150,
+    max_examples=60,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining draws far more figures
     deadline=None,
 )

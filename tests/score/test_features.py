@@ -103,7 +103,8 @@ def test_features_that_do_not_fit(feature: Any, message: str) -> None:
 @pytest.mark.parametrize("feature", ["sentence", [(0, 9), (10, 18)], lambda encoding: [(0, 9), (10, 18)]])
 def test_every_method_that_removes_takes_features(name: str, feature: Any) -> None:
     explainer = hs.Explainer(*hs.load_demo())
-    method = getattr(hs, name)(feature=feature)
+    few = {"n_samples": 8} if name in ("kernel_shap", "lime") else {}
+    method = getattr(hs, name)(feature=feature, **few)
     heat = explainer("He slept. The dog ate it.", target=hs.MaskedToken("dog"), method=method)
     pairs = list(zip(heat.tokens, heat.scores[0], strict=True))
     first = [score for token, score in pairs if 0 < token.end <= 9]
