@@ -10,7 +10,10 @@ import operator
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
 from typing import Any, Literal, TypeVar, get_args
+
+from hf_saliency.synonyms import ARGUMENTS
 
 Option = TypeVar("Option")
 
@@ -47,6 +50,14 @@ UNSIGNED_REDUCTIONS: tuple[Reduction, ...] = ("norm", "norm_1", "absmax")
 class SaliencyError(ValueError):
     """What was given cannot be explained or drawn; the message says what would work.
 
+    Parameters
+    ----------
+    message
+        What was given, what is accepted, the call that works.
+    page
+        A page of the documentation that explains more, with its anchor, such as
+        ``"how_to/long_texts#longer-than-the-model-reads"``; the message ends with its address.
+
     Examples
     --------
     >>> import hf_saliency as hs
@@ -55,6 +66,20 @@ class SaliencyError(ValueError):
         ...
     hf_saliency.errors.SaliencyError: unit='percent': choose one of 'logit', 'log_prob', 'prob'.
     """
+
+    def __init__(self, message: str = "", *, page: str | None = None) -> None:
+        super().__init__(message if page is None else f"{message} {_pointer(page)}")
+
+
+def _pointer(page: str) -> str:
+    """Where a page of the documentation is: on the site that the distribution names, or in the repository."""
+    name, _, anchor = page.partition("#")
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        for line in metadata.metadata("hf-saliency").get_all("Project-URL") or []:
+            label, _, address = line.partition(", ")
+            if label == "Documentation":
+                return f"See {address.rstrip('/')}/{name}.html#{anchor}"
+    return f"See docs/{name}.md#{anchor}"
 
 
 def called(function: Callable[..., Any], whose: str, advice: str, *arguments: Any) -> Any:
@@ -178,8 +203,13 @@ def character_spans(value: object, name: str) -> tuple[tuple[int, int, int], ...
     return tuple(spans)
 
 
-def check_keywords(function: Callable[..., Any], keywords: Iterable[str], name: str) -> None:
-    """Refuse a keyword that a function does not take; the error says which one comes nearest."""
+def check_keywords(
+    function: Callable[..., Any],
+    keywords: Iterable[str],
+    name: str,
+    synonyms: Mapping[str, str] | None = None,
+) -> None:
+    """Refuse a keyword that a function does not take; the error names the call to use, or the nearest keyword."""
     parameters = inspect.signature(function).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
@@ -188,6 +218,9 @@ def check_keywords(function: Callable[..., Any], keywords: Iterable[str], name: 
             # "steps" is nearer to "n_steps" for a reader than for an edit distance.
             part = [key for key in parameters if keyword in key or key in keyword]
             near = f" (did you mean {part[0]!r}?)" if part else _nearest(keyword, parameters)
+            call = ARGUMENTS.get(name, {}).get(keyword) or (synonyms or {}).get(keyword)
+            if call:
+                near = f" (use {call})"
             raise SaliencyError(
                 f"{name} takes no argument {keyword!r}{near}: it takes {', '.join(parameters) or 'none'}."
             )

@@ -212,7 +212,9 @@ def family(model: nn.Module) -> Family:
         refused = entry.refused(module) if callable(entry.refused) else entry.refused
         if refused:
             inner = "" if module is model else f" ({type(module).__name__})"
-            raise SaliencyError(f"{type(model).__name__}{inner} cannot be explained: {refused}.")
+            raise SaliencyError(
+                f"{type(model).__name__}{inner} cannot be explained: {refused}.", page="models#exceptions"
+            )
     if not known:
         return Family()
     # A class that wraps another says nothing of what the other does with padding, nor the other of it.

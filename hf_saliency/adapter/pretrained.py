@@ -14,6 +14,8 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.tasks import Task
 from hf_saliency.errors import SaliencyError, described, one_of
 
+_log = logging.getLogger(__name__)
+
 _WRITING = (tasks.SEQ2SEQ, tasks.MASKED, tasks.CAUSAL)  # what a model is for that says nothing of a head
 
 
@@ -40,7 +42,7 @@ def load(
         What the head has to be for, one of these; empty for whatever it is for. ``tasks.ENCODING`` is what every
         model has under its head.
     quiet
-        Show no progress.
+        Hide the progress bars of transformers and of the hub while it loads; otherwise they are as the user set them.
     debug
         Show what the hub's client reports.
     dtype
@@ -62,7 +64,6 @@ def load(
     """
     import transformers
     from huggingface_hub.errors import LocalEntryNotFoundError
-    from transformers.utils.logging import disable_progress_bar
 
     there = Path(name).is_dir()
     if not there and (name.startswith((".", "~", os.sep)) or name.endswith(os.sep)):
@@ -71,21 +72,19 @@ def load(
         )
     options.setdefault("trust_remote_code", False)  # otherwise transformers asks at the terminal
     shared = {key: options[key] for key in ("revision", "trust_remote_code") if key in options}
-    if quiet or there:
-        disable_progress_bar()  # type: ignore[no-untyped-call]
-    if not debug:
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it reports each of its retries
     try:
-        config = transformers.AutoConfig.from_pretrained(name, **shared)
-        task, own = _task(config, name, heads, other)
-        auto = getattr(transformers, task.auto_class)
-        with _quiet(not own and not debug):  # what is missing is an error then, not a report
-            model, report = auto.from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **shared)
+        with _reports(bars=not quiet, retries=debug):
+            config = transformers.AutoConfig.from_pretrained(name, **shared)
+            task, own = _task(config, name, heads, other)
+            auto = getattr(transformers, task.auto_class)
+            with _quiet(not own and not debug):  # what is missing is an error then, not a report
+                model, report = auto.from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, **shared)
     except SaliencyError:
         raise
     except (OSError, ValueError, ImportError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        page = None
         if isinstance(error.__cause__ or error.__context__, LocalEntryNotFoundError):
             reason = "the Hugging Face hub cannot be reached (offline?), and the cache does not hold it."
         if "trust_remote_code" in str(error):
@@ -93,15 +92,18 @@ def load(
                 "it holds Python code of its own, which runs on loading and is not trusted by default: read it, then "
                 "pass trust_remote_code=True to Explainer.from_pretrained."
             )
+            page = "models#loading"
         folder = f"{other} ./folder" if other.startswith("--") else "such as './folder'"
         hint = "" if there else f" Give the folder of a model, {folder}, or its name on the hub."
-        raise SaliencyError(f"cannot load {name!r} as a text model: {reason}{hint}") from error
+        raise SaliencyError(f"cannot load {name!r} as a text model: {reason}{hint}", page=page) from error
     missing = sorted(one for one in report["missing_keys"] if "pooler" not in one)
     if missing and not own:
         raise SaliencyError(
             f"{name!r} names no head, and has no weights ({', '.join(missing[:3])}) for one that {task.name}: give "
             f"another {other}."
         )
+    named = "its configuration names the head" if own else "its configuration names no head"
+    _log.info("loaded %s and %s from %r; %s", type(model).__name__, type(tokenizer).__name__, name, named)
     return (model.base_model if tasks.ENCODING in heads else model), tokenizer
 
 
@@ -111,6 +113,8 @@ def from_pretrained(
     device: str = "auto",
     dtype: object = "float32",
     revision: str | None = None,
+    *,
+    quiet: bool = False,
     **options: Any,
 ) -> tuple[Any, Any]:
     """A model on a device, and its tokenizer; see :meth:`hf_saliency.Explainer.from_pretrained`."""
@@ -126,7 +130,9 @@ def from_pretrained(
     if revision is not None:
         options["revision"] = revision
     try:
-        model, tokenizer = load(os.fspath(name_or_path), heads, dtype=dtype, other="name", **options)
+        model, tokenizer = load(
+            os.fspath(name_or_path), heads, quiet=quiet, dtype=dtype, other="name", **options
+        )
     except TypeError as error:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if unknown is None or unknown[1] not in options:
@@ -144,8 +150,10 @@ def from_pretrained(
             model.to(device)
         except (AssertionError, RuntimeError) as error:
             raise SaliencyError(
-                f"cannot use the device {device!r}: {described(error)} This machine has {', '.join(devices())}."
+                f"cannot use the device {device!r}: {described(error)} This machine has {', '.join(devices())}.",
+                page="how_to/big_models#use-a-gpu",
             ) from error
+        _log.info("the model is on %s", device)
     return model, tokenizer
 
 
@@ -170,13 +178,32 @@ def devices() -> list[str]:
 
 
 @contextlib.contextmanager
+def _reports(bars: bool, retries: bool) -> Iterator[None]:
+    """Without progress bars, and without a line for each retry of the hub's client; afterwards as before."""
+    from transformers.utils import logging as log
+
+    client = logging.getLogger("huggingface_hub")
+    level, shown = client.level, log.is_progress_bar_enabled()
+    if shown and not bars:
+        log.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if not retries:
+        client.setLevel(max(level, logging.ERROR))
+    try:
+        yield
+    finally:
+        client.setLevel(level)
+        if shown and not bars:
+            log.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
 def _quiet(wanted: bool) -> Iterator[None]:
     """Without the warnings of transformers."""
     from transformers.utils import logging as log
 
     before = log.get_verbosity()
     if wanted:
-        log.set_verbosity_error()  # type: ignore[no-untyped-call]
+        log.set_verbosity(max(before, log.ERROR))
     try:
         yield
     finally:

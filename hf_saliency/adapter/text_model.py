@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -30,6 +31,8 @@ from hf_saliency.errors import SaliencyError, called, described, warn
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+
+_log = logging.getLogger(__name__)
 
 _MADE = {"input_ids", "attention_mask"}
 
@@ -199,6 +202,12 @@ class TextModel:
         self.limits = token_limits(model, self.streams, tokenizer)
         self._trims: bool | None = None
         self._config: tuple[Any, Any] | None = None
+        _log.debug(
+            "%s reads %s tokens through %s",
+            type(model).__name__,
+            f"up to {self.max_tokens}" if self.max_tokens else "any number of",
+            ", ".join(f"{type(stream.module).__name__} of {stream.rows} rows" for stream in self.streams),
+        )
         caution = self.family.caution(model) if self.family.caution else None
         if caution:
             warn(caution, UserWarning)
@@ -294,7 +303,8 @@ class TextModel:
         """What to say of a text of so many tokens."""
         return SaliencyError(
             f"the {what} has {count} tokens, special ones included, but the model reads at most "
-            f"{self.limits[-1 if as_target else 0]}. {remedy}"
+            f"{self.limits[-1 if as_target else 0]}. {remedy}",
+            page="how_to/long_texts#longer-than-the-model-reads",
         )
 
     def check_fits(
@@ -327,7 +337,8 @@ class TextModel:
             raise SaliencyError(
                 f"{type(self.tokenizer).__name__} has no mask token, which masking a position needs: set "
                 "tokenizer.mask_token to the one that the model was trained with, or explain the text as it is "
-                "with target=hs.UnmaskedToken()."
+                "with target=hs.UnmaskedToken().",
+                page="tasks/masked#masked-language-models",
             )
         check_ids(self.streams[0], [mask], [self.tokenizer.mask_token])
         return int(mask)

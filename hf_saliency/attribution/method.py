@@ -30,6 +30,7 @@ from hf_saliency.errors import (
     check_reduction,
     whole,
 )
+from hf_saliency.synonyms import METHOD_ARGUMENTS
 
 Reduce = Callable[[Float[Tensor, "batch tokens width"]], Float[Tensor, "batch tokens"]]
 
@@ -203,7 +204,7 @@ def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters,
 
     @functools.wraps(function)
     def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Method:
-        check_keywords(function, kwargs, function.__name__)
+        check_keywords(function, kwargs, function.__name__, METHOD_ARGUMENTS)
         method = function(*args, **kwargs)
         object.__setattr__(method, "recipe", (make, args, kwargs))
         return method

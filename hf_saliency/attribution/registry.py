@@ -9,6 +9,7 @@ from typing import Any
 
 from captum.attr import Attribution
 
+from hf_saliency import synonyms
 from hf_saliency.attribution.captum_method import captum_method
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.named.chance import random_baseline
@@ -78,9 +79,14 @@ def named(name: str, arguments: Mapping[str, Any] | None = None) -> Method:
         If there is no such method, or if it does not take one of the arguments.
     """
     if name not in METHODS:
-        near = difflib.get_close_matches(name.lower().replace("-", "_"), METHODS, n=1)
+        plain = name.lower().replace("-", "_").replace(" ", "_")
+        near = difflib.get_close_matches(plain, METHODS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise SaliencyError(f"there is no method {name!r}.{hint} There are {', '.join(METHODS)}.")
+        hint = f" Use {synonyms.METHODS[plain]}." if plain in synonyms.METHODS else hint
+        raise SaliencyError(
+            f"there is no method {name!r}.{hint} There are {', '.join(METHODS)}.",
+            page="methods#what-there-is-and-what-it-costs",
+        )
     known = inspect.signature(METHODS[name]).parameters
     for key in arguments or {}:
         if key not in known:

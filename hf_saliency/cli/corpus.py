@@ -60,7 +60,7 @@ def corpus(
         Engine, typer.Option(help="local is one process; ray is Ray Data, here or on a cluster.")
     ] = "local",
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes of Ray.")] = 1,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     dtype: Annotated[options.Dtype, typer.Option(help="Type of the model's weights.")] = "float32",
     batch_tokens: options.BatchTokens = None,
     no_progress: options.Quiet = False,

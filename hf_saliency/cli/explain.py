@@ -41,7 +41,7 @@ def explain(
     width: options.Room = None,
     output: options.Output = None,
     provenance: options.Carried = "map",
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     dtype: Annotated[options.Dtype, typer.Option(help="Type of the model's weights.")] = "float32",
     batch_tokens: options.BatchTokens = None,
     no_progress: options.Quiet = False,

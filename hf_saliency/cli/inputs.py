@@ -19,7 +19,7 @@ from hf_saliency.errors import SaliencyError
 def explainer_of(
     name: str | None,
     kind: str | None,
-    device: str = "cpu",
+    device: str = "auto",
     dtype: str = "float32",
     batch_tokens: int | None = None,
     *,
@@ -30,6 +30,7 @@ def explainer_of(
     from hf_saliency.adapter.pretrained import devices, load
 
     heads = kinds()[kind].heads() if kind else ()
+    bars = not quiet and sys.stderr.isatty()
     model: Any
     if name is None:
         if not set(heads) <= {tasks.MASKED, tasks.ENCODING, tasks.TEXT_ENCODING}:
@@ -41,15 +42,13 @@ def explainer_of(
         model, tokenizer = hs.load_demo()
         model = model.base_model if tasks.ENCODING in heads else model
     else:
-        model, tokenizer = load(name, heads, quiet=quiet, debug=debug)
+        model, tokenizer = load(name, heads, quiet=not bars, debug=debug)
     try:
         convert = {"float32": "float", "float16": "half", "float64": "double"}.get(dtype, dtype)
         model = getattr(model, convert)().to(devices()[0] if device == "auto" else device)
     except (AssertionError, RuntimeError) as error:
         raise SaliencyError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
-    return hs.Explainer(
-        model, tokenizer, batch_tokens=batch_tokens, progress=not quiet and sys.stderr.isatty()
-    )
+    return hs.Explainer(model, tokenizer, batch_tokens=batch_tokens, progress=bars)
 
 
 # The base of click's usage errors; newer releases of typer carry their own copy of click.

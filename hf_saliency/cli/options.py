@@ -157,7 +157,10 @@ BatchTokens = Annotated[
     typer.Option("--batch-tokens", metavar="N", min=1, help="Tokens in one pass; fewer need less memory."),
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="Where the model runs: auto, cpu, cuda, cuda:1.")
+    str,
+    typer.Option(
+        "--device", metavar="NAME", help="Where the model runs: auto (a GPU if there is one), cpu, cuda:1."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--no-progress", help="Hide the progress bar.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

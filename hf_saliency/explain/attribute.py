@@ -191,7 +191,8 @@ def _refusal(error: Exception, method: Method, model: TextModel) -> SaliencyErro
     if isinstance(error, RuntimeError) and "does not require grad" in str(error):
         return SaliencyError(
             "the score does not depend on the embeddings: compute it from the model's output without detach(), "
-            "no_grad() or indices."
+            "no_grad() or indices.",
+            page="tasks/own_heads#your-own-heads-and-targets",
         )
     if isinstance(error, RuntimeError) and "use_reentrant=True" in str(error):
         return SaliencyError(

@@ -13,7 +13,7 @@ import torch
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError, out_of_memory
 
-_log = logging.getLogger("hf_saliency")
+_log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -70,7 +70,8 @@ def sweep(
         elif budget < 2 * first:
             raise SaliencyError(
                 f"a single row of {first} tokens does not fit into memory: load the model in a smaller dtype "
-                "(dtype=torch.bfloat16) or on a larger device, or shorten the text."
+                "(dtype=torch.bfloat16) or on a larger device, or shorten the text.",
+                page="how_to/big_models#not-enough-memory",
             )
         else:
             budget //= 2

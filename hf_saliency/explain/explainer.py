@@ -33,6 +33,7 @@ from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import collate, kept
 from hf_saliency.score.products import Products, switch
 from hf_saliency.score.score import Score
+from hf_saliency.synonyms import EXPLAINER, unknown
 from hf_saliency.targets.default import default_target, example, target_at
 from hf_saliency.targets.target import Target
 
@@ -62,7 +63,12 @@ def _keywords_checked(function: Callable[P, R]) -> Callable[P, R]:
             check_keywords(
                 functools.partial(method, None), keywords, name.replace("Explainer.", "explainer.")
             )
-        if len(arguments) > most and name != "Explainer":
+        if len(arguments) > most:
+            if name == "Explainer":
+                raise SaliencyError(
+                    f"Explainer takes {', '.join([*parameters][most:])} by name; the target and the method belong to "
+                    "the call, explainer(text, target=..., method=...)."
+                )
             raise SaliencyError(
                 f"{name} takes {', '.join([*parameters][most:])} by name. Texts that belong together are a tuple, "
                 "explainer((prompt, continuation)); several texts are a list, explainer([text, another])."
@@ -195,7 +201,10 @@ class Explainer:
         """
         names = [*inspect.signature(cls.__init__).parameters][3:]  # all but self, the model and the tokenizer
         own = {name: options.pop(name) for name in names if name in options}
-        model, tokenizer = from_pretrained(name_or_path, task, device, dtype, revision, **options)
+        quiet = not own.get("progress", True)
+        model, tokenizer = from_pretrained(
+            name_or_path, task, device, dtype, revision, quiet=quiet, **options
+        )
         return cls(model, tokenizer, **own)
 
     @overload  # a string is a sequence of strings, too: the first that fits counts
@@ -563,6 +572,13 @@ class Explainer:
             products,
             self.precision,
         )
+
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property that failed says why
+                return object.__getattribute__(self, name)
+            raise unknown("an Explainer", name, EXPLAINER, dir(type(self)))
 
     def _target(self, target: Target | str | None) -> Target:
         if target is None:

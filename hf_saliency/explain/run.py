@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator, Sequence
 
 from tqdm.auto import tqdm
@@ -19,6 +20,8 @@ from hf_saliency.score.padding import ignores_padding
 from hf_saliency.score.score import Score
 from hf_saliency.targets.readout import READOUT_TENSORS, Readout
 from hf_saliency.targets.target import Row, Target
+
+_log = logging.getLogger(__name__)
 
 
 def explain_rows(
@@ -60,16 +63,20 @@ def _explain_group(
     score = score_of(model, rows, readout, batch_tokens, top_k)
     attribution = method.build(score, [Vocabulary(stream.module) for stream in score.streams])
     share = shares(attribution, method, score, rows)
+    shared = ", rows of one text share its forward pass" if share else ""
+    _log.debug("%d targets by %s, up to %d tokens a batch%s", len(rows), method.name, batch_tokens, shared)
     encode_like = functools.partial(target.encode_like, model=model)
 
     def step(batch: Sequence[int], budget: int) -> list[RowResult]:
         score.batch_tokens = budget
+        _log.debug("a batch of %d targets, %d tokens each", len(batch), max(sum(shapes[i]) for i in batch))
         inputs = collate(model, [rows[i] for i in batch], readout, score.names)
         results = attribute_batch(attribution, method, score, model, inputs, budget, encode_like, share=share)
         if len({shapes[i] for i in batch}) > 1:
             # Beside longer rows a finite row may become NaN: where a window of attention holds padding alone.
             for number, i in enumerate(batch):
                 if not results[number].is_finite:
+                    _log.debug("a row is not finite beside longer rows and is explained alone")
                     results[number] = step([i], budget)[0]
         return results
 

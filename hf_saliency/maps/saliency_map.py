@@ -22,6 +22,7 @@ from hf_saliency.maps.spans import Token, word_groups
 from hf_saliency.maps.static_html import static_html
 from hf_saliency.maps.table import dataframe
 from hf_saliency.maps.wording import summary
+from hf_saliency.synonyms import MAP, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -426,6 +427,17 @@ class SaliencyMap:
         from hf_saliency.render.figure import figure
 
         return figure(self, mark, **options)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property that failed says why
+                return object.__getattribute__(self, name)
+            raise unknown("a SaliencyMap", name, MAP, dir(type(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The scores, for ``np.asarray(heat)``."""
+        return np.array(self.scores, dtype=dtype, copy=copy)
 
     def __len__(self) -> int:
         return len(self.targets)

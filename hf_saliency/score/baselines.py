@@ -241,7 +241,8 @@ class Baseline:
         raise SaliencyError(
             f"baseline={shown}: give hs.mask_embedding, hs.pad_embedding, hs.mean_embedding or hs.zero_embedding, a "
             "text of as many tokens (a tuple of texts for a tuple), a float tensor (tokens, width), or a function "
-            "(embedding, tokenizer, ids) -> tensor."
+            "(embedding, tokenizer, ids) -> tensor.",
+            page="concepts/baselines#what-you-can-choose",
         )
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from hf_saliency.errors import out_of_memory
 from hf_saliency.score.batch import collate, shape
 from hf_saliency.score.score import Score
 from hf_saliency.targets.target import Row
+
+_log = logging.getLogger(__name__)
 
 # Relative differences that the order of a sum makes; what padding does to a mean is larger than either.
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -54,6 +57,12 @@ def ignores_padding(score: Score, model: TextModel, row: Row, longer: Row) -> bo
         while len(model.padding_trials) >= _TRIALS:
             model.padding_trials.pop(next(iter(model.padding_trials)))
         model.padding_trials[key] = trial
+        effect = (
+            "changes nothing"
+            if trial.ignores
+            else "changes it, so that only rows of equal length share a batch"
+        )
+        _log.info("tried what padding does to the score of %s: it %s", type(model.model).__name__, effect)
     return bool(trial.ignores)
 
 

@@ -44,7 +44,8 @@ def default_target(model: TextModel) -> Target:
         f"what {type(model.model).__name__} is for is not known from its class, so say what is explained: "
         "target=hs.Output(lambda output, inputs: ...) for any number of its output, hs.Label() for labels of a text, "
         "hs.TokenLabel() for labels of tokens, hs.MaskedToken() for a masked language model, hs.NextToken() for a "
-        f"causal one, hs.Similarity() for an encoder.{tasks.loading_advice(model.model)}"
+        f"causal one, hs.Similarity() for an encoder.{tasks.loading_advice(model.model)}",
+        page="tasks/own_heads#your-own-heads-and-targets",
     )
 
 

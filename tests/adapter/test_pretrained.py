@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,40 @@ def test_half_precision_and_a_device_map(folder: Path) -> None:
     half = hs.Explainer.from_pretrained(folder, dtype=torch.float16, device="cpu")(TEXT)
     mapped = hs.Explainer.from_pretrained(folder, dtype="float64", device_map="cpu")(TEXT)
     assert np.corrcoef(half.scores.ravel(), mapped.scores.ravel())[0, 1] > 0.999
+
+
+def test_progress_bars_and_logs_of_others_stay_as_their_user_set_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bars, client = transformers.utils.logging, logging.getLogger("huggingface_hub")
+    before = bars.is_progress_bar_enabled(), bars.get_verbosity(), client.level
+    try:
+        bars.enable_progress_bar()
+        hs.Explainer.from_pretrained(folder, device="cpu", progress=False)
+        assert capsys.readouterr().err == ""
+        with pytest.raises(hs.SaliencyError):
+            hs.Explainer.from_pretrained(folder, task="text-classification", progress=False)
+        assert bars.is_progress_bar_enabled()
+        hs.Explainer.from_pretrained(folder, device="cpu")
+        assert "Loading weights" in capsys.readouterr().err
+        bars.disable_progress_bar()
+        hs.Explainer.from_pretrained(folder, device="cpu")
+        assert not bars.is_progress_bar_enabled()
+        assert capsys.readouterr().err == ""
+        assert (bars.get_verbosity(), client.level) == before[1:]
+    finally:
+        (bars.enable_progress_bar if before[0] else bars.disable_progress_bar)()
+
+
+def test_what_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG", logger="hf_saliency"):
+        hs.Explainer.from_pretrained(folder, device="cpu", progress=False)([TEXT, "a dog"])
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("hf_saliency.")]
+    assert re.match(r"loaded BertForMaskedLM and \w+ from .*names the head", lines[0])
+    assert "the model is on cpu" in lines
+    assert any(line.startswith("BertForMaskedLM reads up to 36 tokens through Embedding") for line in lines)
+    assert "8 targets by gradient_norm, up to 1024 tokens a batch" in lines
+    assert any(line.startswith("a batch of 8 targets, 8 tokens each") for line in lines)
 
 
 def test_a_task_takes_its_head(folder: Path) -> None:

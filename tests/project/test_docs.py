@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import re
 import runpy
 import sys
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,57 @@ def test_snippets_run_one_after_the_other(name: str, tmp_path: Path, monkeypatch
     }
     for snippet in snippets:
         exec(compile(snippet, name, "exec"), names)
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a page, as GitHub and the site make them."""
+    lines = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def test_errors_point_to_headings_that_are_there() -> None:
+    sources = "".join(path.read_text("utf-8") for path in sorted((ROOT / "hf_saliency").rglob("*.py")))
+    pages = set(re.findall(r"\bpage ?= ?\"([\w/]+)#([\w-]+)\"", sources))
+    assert len(pages) >= 10
+    for name, anchor in pages:
+        assert anchor in headings(page(f"docs/{name}.md")), f"{name}#{anchor}"
+
+
+def test_an_error_names_the_site_if_the_distribution_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(hs.SaliencyError("No.", page="models#loading")) == "No. See docs/models.md#loading"
+    distribution = Message()
+    distribution["Project-URL"] = "Documentation, https://example.org/site/"
+    monkeypatch.setattr("importlib.metadata.metadata", lambda name: distribution)
+    error = hs.SaliencyError("No.", page="models#loading")
+    assert str(error) == "No. See https://example.org/site/models.html#loading"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page(name)):
+        assert (ROOT / path).exists(), path
+        assert not anchor or anchor in headings(page(path or name)), f"{path}#{anchor}"
+
+
+def test_the_package_index_shows_absolute_addresses() -> None:
+    build = runpy.run_path(str(ROOT / "hatch_build.py"))
+    repository = "https://github.com/Owner/hf-saliency"
+    shown = build["absolute"](page("README.md"), repository, "1.2.3")
+    targets = re.findall(r"\]\(([^)]*)\)", shown)
+    assert len(targets) > 10
+    assert all(target.startswith("https://") for target in targets)
+    assert f"]({repository}/raw/v1.2.3/docs/figures/gallery/highlight.png)" in shown
+    assert f"]({repository}/blob/v1.2.3/docs/getting_started.md)" in shown
+    assert build["addresses"](repository)["Documentation"] == "https://owner.github.io/hf-saliency"
+
+
+def test_workflows_call_what_make_has() -> None:
+    rules = set(re.findall(r"^([\w.-]+):", page("Makefile"), flags=re.MULTILINE))
+    texts = [path.read_text("utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    calls = re.findall(r"\bmake ([\w-]+)", "\n".join([*texts, page(".ci/run"), page("CONTRIBUTING.md")]))
+    assert len(calls) > 8
+    assert set(calls) <= rules
 
 
 def test_the_table_of_methods_is_that_of_the_code() -> None:

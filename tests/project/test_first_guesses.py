@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import re
+from pathlib import Path
 from typing import Any
 
 import captum.attr
 import numpy as np
 import pytest
 import tiny
+import transformers
 
 import hf_saliency as hs
+from hf_saliency import synonyms
+from hf_saliency.attribution.registry import METHODS
 
 
 @functools.cache
@@ -26,6 +32,8 @@ def names() -> dict[str, Any]:
     return {
         "hs": hs,
         "np": np,
+        "folder": Path(hs.__file__).parent / "demo",
+        "transformers": transformers,
         "captum": captum,
         "model": masked,
         "tokenizer": tokenizer,
@@ -54,6 +62,14 @@ GUESSES: list[tuple[str, str | None]] = [
     ("hs.Explainer.from_pretrained(model)", r"hs.Explainer\(model, tokenizer\)"),
     ("clf(text, text_pair='a dog')", "takes no argument 'text_pair'"),
     ("lm('the cat', target=hs.Continuation(max_new_tokens=2))", None),
+    ("hs.Explainer.from_pretrained(folder, device_map='auto', progress=False)", None),
+    ("hs.Explainer(transformers.pipeline('fill-mask', model=model, tokenizer=tokenizer))", None),
+    ("hs.Explainer(model)", r"Explainer\(AutoModelForMaskedLM.from_pretrained\(name\), AutoTokenizer"),
+    ("hs.Explainer(model, tokenizer, device='cpu')", r"use model.to\(device\)"),
+    ("explainer([text], batch_size=8)", "batch_tokens=1024"),
+    ("explainer(question='who sat', context=text)", r"explainer\(\(question, context\)\)"),
+    ("explainer.to('cpu')", r"use model.to\(device\)"),
+    ("explainer(text, target='cat', top_k=5)", None),
     # Captum
     ("explainer(text, method=captum.attr.InputXGradient)", None),
     ("explainer(text, method='IntegratedGradients')", "Did you mean 'integrated_gradients'"),
@@ -67,6 +83,14 @@ GUESSES: list[tuple[str, str | None]] = [
     ("explainer(text, target=(4, 12))", r"hs.MaskedToken\("),
     ("explainer.captum(text)", None),
     ("hs.captum_records(heat)", None),
+    ("explainer.attribute(text)", r"use explainer\(text\)"),
+    ("explainer(text, method=captum.attr.LayerIntegratedGradients, target='cat')", None),
+    ("explainer(text, return_convergence_delta=True)", "use heat.convergence_delta"),
+    ("explainer(text, internal_batch_size=4)", "batch_tokens=1024"),
+    ("hs.IntegratedGradients(model)", "Did you mean integrated_gradients"),
+    ("hs.LayerIntegratedGradients(model, model.get_input_embeddings())", "use hs.integrated_gradients"),
+    ("hs.integrated_gradients(20, method='gausslegendre')", "use quadrature="),
+    ("hs.smooth_grad(nt_type='smoothgrad_sq')", r"use hs.smooth_grad_squared\(\)"),
     # inseq
     ("lm('the cat', ' sat')", r"explainer\(\(prompt, continuation\)\)"),
     ("lm('the cat', method='input_x_gradient')", None),
@@ -80,7 +104,15 @@ GUESSES: list[tuple[str, str | None]] = [
     ("lm(('the cat', ' sat'), target=hs.Continuation(against='dog'))", None),
     ("heat.words('mean')", None),
     ("lm(text, target=hs.NextToken('sat'))", None),
-    # shap
+    ("hs.load_model('gpt2', 'saliency')", r"use hs.Explainer.from_pretrained\(name\)"),
+    ("lm.attribute('the cat')", r"use explainer\(text\)"),
+    ("heat.show()", r"use hs.show\(heat\)"),
+    ("heat.aggregate()", r"use heat.words\(\)"),
+    ("lm('the cat', generation_args={'max_new_tokens': 2})", r"use target=hs.Continuation\(max_new_tokens"),
+    ("lm('the cat', contrast_targets='dog')", r"use target=hs.Continuation\(against="),
+    ("lm('the cat', show_progress=False)", r"progress=False\)"),
+    ("lm('the cat', method='deeplift')", "method='integrated_gradients'"),
+    # shap and transformers-interpret
     ("label[0]", None),
     ("label['POSITIVE' if label.targets[0].label == 'POSITIVE' else 'NEGATIVE']", None),
     ("label['joy']", "the targets are '"),
@@ -93,7 +125,15 @@ GUESSES: list[tuple[str, str | None]] = [
     ("hs.kernel_shap(nsamples=30)", "did you mean 'n_samples'"),
     ("hs.shapley_sampling(max_evals=30)", "it takes n_samples"),
     ("hs.summarize(maps, by='words')", "did you mean 'word'"),
-    # seaborn
+    ("label.values", "use heat.scores"),
+    ("np.asarray(label)", None),
+    ("hs.plots.text(label)", r"use hs.show\(heat\)"),
+    ("clf.shap_values(text)", r"method=hs.shapley_sampling\(\)"),
+    ("clf(text, max_evals=100)", r"method=hs.shapley_sampling\(n_samples\)"),
+    ("clf(text, class_name='POSITIVE')", r"use target=hs.Label\('POSITIVE'\)"),
+    ("clf.predicted_class_name", r"use explainer\(text\).targets\[0\].label"),
+    ("label.word_attributions", r"use list\(zip\(heat.labels, heat.scores\[0\]\)\)"),
+    # seaborn and interpreto
     ("hs.figure(heat, palette='viridis')", "it takes .*cmap"),
     ("hs.figure(heat, targets='cat', cmap='viridis')", None),
     ("hs.figure(heat, cmap='jet')", "Choose a sequential colormap such as 'Oranges'"),
@@ -105,6 +145,14 @@ GUESSES: list[tuple[str, str | None]] = [
     ("hs.figure(heat, width='chi')", r"width=3.25\), or one of 'aaai'"),
     ("hs.figure(heat.scores)", r"figure\(Explainer\(model, tokenizer\)\(text\)\)"),
     ("hs.figure(heat, targets='dog')", "no target stands at the word 'dog'; the targets are 'the'"),
+    ("hs.heatmap(heat)", r"use hs.figure\(heat, hs.Matrix\(\)\)"),
+    ("hs.figure(heat, 'heatmap')", r"Matrix\(\)"),
+    ("hs.figure(heat, annot=True)", r"use mark=hs.Matrix\(values=True\)"),
+    ("hs.figure(heat, cbar=False)", "use legend=False"),
+    ("clf.explain(text)", r"use explainer\(text\)"),
+    ("clf(text, granularity='word')", r"use heat.words\(\)"),
+    ("hs.Explainer(model, tokenizer, 'saliency')", r"explainer\(text, target=..., method=...\)"),
+    ("clf(text, method='sobol')", "Use method='shapley_sampling'"),
     ("heat.normalized('minmax')", "choose one of 'row_max', 'row_sum', 'none'"),
 ]
 
@@ -115,9 +163,37 @@ def test_first_guesses(call: str, help_: str | None) -> None:
     if help_ is None:
         assert eval(call, names()) is not None
         return
-    with pytest.raises(hs.SaliencyError, match=help_):
+    with pytest.raises((hs.SaliencyError, AttributeError), match=help_):
         eval(call, names())
 
 
-def test_five_communities_have_twelve_guesses_each() -> None:
-    assert len(GUESSES) == 60
+def test_five_communities_have_twenty_guesses_each() -> None:
+    assert len(GUESSES) == len({call for call, _ in GUESSES}) == 100
+
+
+def test_a_synonym_names_no_argument_that_there_is() -> None:
+    """Nor a name that there is: what works needs no hint."""
+    assert not set(synonyms.PACKAGE) & {*hs.__all__, *dir(hs)}
+    assert not set(synonyms.EXPLAINER) & {*dir(hs.Explainer)}
+    assert not set(synonyms.MAP) & {*dir(hs.SaliencyMap), *hs.SaliencyMap.__dataclass_fields__}
+    functions: dict[str, Any] = {"explainer": hs.Explainer.__call__}
+    for name, arguments in synonyms.ARGUMENTS.items():
+        function = functions.get(name) or getattr(hs, name)
+        assert not set(arguments) & {*inspect.signature(function).parameters}
+    assert not set(synonyms.METHODS) & {*METHODS}
+    for make in METHODS.values():
+        assert not set(synonyms.METHOD_ARGUMENTS) & {*inspect.signature(make).parameters}
+
+
+def test_the_calls_that_synonyms_name_are_there() -> None:
+    """Every ``hs.`` name and its keywords, read from the text of the hints."""
+    tables = [synonyms.PACKAGE, synonyms.EXPLAINER, synonyms.MAP, synonyms.METHODS, synonyms.METHOD_ARGUMENTS]
+    hints = " ".join(hint for table in [*tables, *synonyms.ARGUMENTS.values()] for hint in table.values())
+    calls = re.findall(r"hs\.(\w+)(?:\(([^()]*)\))?", hints)
+    assert len(calls) > 50
+    for name, arguments in calls:
+        assert name in hs.__all__, name
+        keywords = set(re.findall(r"(\w+)=", arguments)) if name != "captum_method" else set()
+        assert keywords <= {*inspect.signature(getattr(hs, name)).parameters}, (name, keywords)
+    for method in re.findall(r"method='(\w+)'", hints):
+        assert method in METHODS

@@ -17,14 +17,15 @@ NAME = PACKAGE.name
 
 # Which rooms each room may import besides itself. "maps.spans" is that one module.
 BELOW = {
-    "errors": "",
+    "errors": "synonyms",
     "palette": "",
-    "maps": "errors palette",
+    "synonyms": "",
+    "maps": "errors palette synonyms",
     "adapter": "errors palette maps.spans",
     "targets": "errors palette maps.spans adapter",
     "score": "errors palette maps.spans adapter targets",
-    "attribution": "errors",
-    "explain": "errors palette maps adapter targets score attribution",
+    "attribution": "errors synonyms",
+    "explain": "errors palette synonyms maps adapter targets score attribution",
     "render": "errors palette maps",
     "corpus": "errors palette maps targets explain",
     "metrics": "errors palette maps explain corpus",
@@ -294,7 +295,9 @@ def test_dir_lists_the_public_names() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="No hf_saliency attribute Explaner"):
+    with pytest.raises(
+        AttributeError, match="hf_saliency has no attribute 'Explaner'. Did you mean Explainer\\?"
+    ):
         hs.Explaner  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'Explaner'"):
         from hf_saliency import Explaner  # noqa: F401

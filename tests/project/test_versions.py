@@ -30,3 +30,15 @@ def test_every_dependency_is_pinned() -> None:
 
 def test_the_citation_has_the_version() -> None:
     assert f"\nversion: {PROJECT['version']}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_the_page_on_versions_is_complete() -> None:
+    text = (ROOT / "docs" / "versions.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| (\S+) \| (\S+) and later \|", text, flags=re.MULTILINE))
+    pretty = {"PyTorch": "torch"}
+    assert {pretty.get(name, name.lower()): floor for name, floor in rows.items()} == {
+        **RANGES,
+        "python": "3.11",
+    }
+    extras = set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE))
+    assert extras == set(PROJECT["optional-dependencies"]) - {"dev", "docs", "release"}

@@ -1,0 +1,195 @@
+"""Synonyms: the names that other tools use, with the call that does the same here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+PACKAGE = {
+    "attribute": "hs.Explainer(model, tokenizer)(text)",
+    "load_model": "hs.Explainer.from_pretrained(name)",
+    "heatmap": "hs.figure(heat, hs.Matrix())",
+    "plot": "hs.figure(heat)",
+    "plots": "hs.show(heat), or hs.figure(heat, hs.Bars())",
+    "force_plot": "hs.show(heat)",
+    "summary_plot": "hs.figure(hs.summarize(maps, by='word'), hs.Ranking())",
+    "plot_attributions": "hs.show(heat)",
+    "visualize_text": "hs.show(heat)",
+    "maskers": "a method's baseline=, such as hs.integrated_gradients(baseline=hs.pad_embedding)",
+    "infidelity": "explainer.captum(text), whose score captum.metrics.infidelity takes",
+    "sensitivity_max": "explainer.captum(text), whose score captum.metrics.sensitivity_max takes",
+    "FeatureAblation": "hs.leave_one_out()",
+    "LayerIntegratedGradients": "hs.integrated_gradients()",
+    "NoiseTunnel": "hs.smooth_grad()",
+    "PartitionExplainer": "hs.shapley_sampling(feature='word')",
+    "ShapleyValues": "hs.shapley_sampling()",
+    "ShapleyValueSampling": "hs.shapley_sampling()",
+    "TextualHeatmap": "hs.show(heat, viewer='textual_heatmap')",
+    "set_theme": "Matplotlib's rcParams, which figures follow",
+}
+"""Of the package."""
+
+EXPLAINER = {
+    "attribute": "explainer(text)",
+    "explain": "explainer(text)",
+    "device": "explainer.text_model.model.device",
+    "generate": "explainer(text, target=hs.Continuation(max_new_tokens=20))",
+    "model": "explainer.text_model.model",
+    "predicted_class_name": "explainer(text).targets[0].label",
+    "shap_values": "explainer(text, method=hs.shapley_sampling())",
+    "to": "model.to(device) before hs.Explainer(model, tokenizer)",
+    "tokenizer": "explainer.text_model.tokenizer",
+    "visualize": "hs.page(explainer(text), 'page.html')",
+}
+"""Of an explainer."""
+
+MAP = {
+    "T": "heat.scores.T",
+    "abs": "abs(heat.scores)",
+    "aggregate": "heat.words()",
+    "attributions": "heat.scores",
+    "base_values": "heat.targets[0].score less heat.scores[0].sum(), with a method that adds up",
+    "data": "heat.labels",
+    "delta": "heat.convergence_delta",
+    "feature_names": "heat.labels",
+    "predicted_class_name": "heat.targets[0].label",
+    "savefig": "heat.plot().savefig('figure.pdf')",
+    "shape": "heat.scores.shape",
+    "show": "hs.show(heat)",
+    "to_html": "hs.page(heat, 'page.html')",
+    "to_latex": "hs.to_latex(heat)",
+    "to_numpy": "heat.scores",
+    "to_pandas": "heat.to_dataframe()",
+    "tolist": "heat.scores.tolist()",
+    "values": "heat.scores",
+    "visualize": "hs.page(heat, 'page.html')",
+    "word_attributions": "list(zip(heat.labels, heat.scores[0]))",
+}
+"""Of a map."""
+
+
+ARGUMENTS = {
+    "explainer": {
+        "additional_forward_args": "hs.Explainer(model, tokenizer, inputs={...})",
+        "attributed_fn": "the target's unit=, as in hs.NextToken(unit='prob')",
+        "baseline": "method=hs.integrated_gradients(baseline=...)",
+        "baselines": "method=hs.integrated_gradients(baseline=...)",
+        "batch_size": "hs.Explainer(model, tokenizer, batch_tokens=1024)",
+        "class_name": "target=hs.Label('POSITIVE')",
+        "context": "a tuple, explainer((question, context))",
+        "contrast_targets": "target=hs.Continuation(against='another')",
+        "generated_texts": "a tuple, explainer((prompt, continuation))",
+        "generation_args": "target=hs.Continuation(max_new_tokens=20)",
+        "granularity": "heat.words(), or method=hs.leave_one_out(feature='word')",
+        "index": "target=hs.Label(1)",
+        "inference_mode": "the target's unit=, as in hs.Label(unit='prob')",
+        "input_ids": "a tuple, explainer((text, ids))",
+        "internal_batch_size": "hs.Explainer(model, tokenizer, batch_tokens=1024)",
+        "layer": "explainer.captum(text), whose score takes any layer method of Captum",
+        "max_evals": "method=hs.shapley_sampling(n_samples)",
+        "max_length": "overflow='truncate'",
+        "max_new_tokens": "target=hs.Continuation(max_new_tokens=20)",
+        "n_samples": "method=hs.shapley_sampling(n_samples)",
+        "n_steps": "method=hs.integrated_gradients(n_steps)",
+        "outputs": "target=hs.Label(1)",
+        "question": "a tuple, explainer((question, context))",
+        "return_all_scores": "target=hs.Label(all_labels=True)",
+        "return_convergence_delta": "heat.convergence_delta",
+        "seed": "the method's seed=, as in method=hs.smooth_grad(seed=0)",
+        "show_progress": "hs.Explainer(model, tokenizer, progress=False)",
+        "step_scores": "heat.targets[0].score, in the target's unit=",
+        "targets": "target=, as in target=hs.MaskedToken('word')",
+        "text_pair": "a tuple, explainer((text, text_pair))",
+        "truncation": "overflow='truncate'",
+    },
+    "Explainer": {
+        "batch_size": "batch_tokens=1024",
+        "device": "model.to(device), or hs.Explainer.from_pretrained(name, device='cuda')",
+        "granularity": "heat.words(), or method=hs.leave_one_out(feature='word')",
+        "inference_mode": "the target's unit=, as in explainer(text, target=hs.Label(unit='prob'))",
+        "masker": "the method's baseline=, as in hs.shapley_sampling(baseline=hs.pad_embedding)",
+        "method": "explainer(text, method='saliency')",
+        "target": "explainer(text, target=hs.MaskedToken('word'))",
+    },
+    "figure": {
+        "annot": "mark=hs.Matrix(values=True)",
+        "aspect": "width= in inches; the height follows",
+        "cbar": "legend=False",
+        "cbar_kws": "legend='right'",
+        "center": "a signed method, whose colours have their centre at 0",
+        "col": "a list of maps, figure([heat, another], ncols=2)",
+        "col_wrap": "ncols=",
+        "color": "cmap=",
+        "data": "figure(heat)",
+        "dpi": "figure(heat).savefig('figure.png', dpi=300)",
+        "figsize": "width= in inches; the height follows",
+        "fmt": "mark=hs.Matrix(values=True)",
+        "height": "width= in inches; the height follows",
+        "hue": "a list of maps, figure([heat, another])",
+        "max_display": "mark=hs.Bars(top=10)",
+        "order": "mark=hs.Bars(sort='size')",
+        "palette": "cmap=",
+        "robust": "limit=",
+        "size": "width= in inches; the height follows",
+        "vmax": "limit=",
+        "vmin": "limit=",
+    },
+    "integrated_gradients": {
+        "method": "quadrature=",
+        "multiply_by_inputs": "hs.captum_method(captum.attr.IntegratedGradients, multiply_by_inputs=False)",
+        "n_perturbations": "n_steps=",
+        "return_convergence_delta": "heat.convergence_delta, which is always there",
+    },
+    "saliency": {
+        "abs": "absolute=",
+        "input_x_gradient": "hs.input_x_gradient()",
+    },
+    "smooth_grad": {
+        "nt_type": "hs.smooth_grad_squared() or hs.var_grad()",
+        "stdevs": "noise_level=",
+    },
+}
+"""Of the functions, by their names."""
+
+METHOD_ARGUMENTS = {
+    "batch_size": "hs.Explainer(model, tokenizer, batch_tokens=1024)",
+    "granularity": "feature=",
+    "internal_batch_size": "hs.Explainer(model, tokenizer, batch_tokens=1024)",
+    "max_evals": "n_samples=",
+    "n_perturbations": "n_samples=",
+    "perturbations_per_eval": "hs.Explainer(model, tokenizer, batch_tokens=1024)",
+}
+"""Of every function that returns a method."""
+
+METHODS = {
+    "deeplift": "method='integrated_gradients', since the rules of DeepLift do not fit transformers",
+    "gradient": "method='saliency'",
+    "gradients": "method='saliency'",
+    "grad_x_input": "method='input_x_gradient'",
+    "layer_gradient_x_activation": "method='input_x_gradient'",
+    "partition": "method=hs.shapley_sampling(feature='word')",
+    "permutation": "method='shapley_sampling'",
+    "shap": "method='shapley_sampling'",
+    "sobol": "method='shapley_sampling'",
+    "square_grad": "method='smooth_grad_squared'",
+    "feature_ablation": "method='leave_one_out'",
+}
+"""Of the methods, by their names."""
+
+
+def unknown(owner: str, name: str, synonyms: Mapping[str, str], names: Iterable[str]) -> AttributeError:
+    """The error for an attribute that does not exist; it names the call to use, or the nearest name."""
+    call = synonyms.get(name)
+    if call is None and name.endswith("Explainer"):
+        call = "hs.Explainer(model, tokenizer)"
+    if call is None:
+        plain = {_plain(each): each for each in names if not each.startswith("_")}
+        near = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.75)
+        call = plain[near[0]] if near else None
+        return AttributeError(f"{owner} has no attribute {name!r}{f'. Did you mean {call}?' if call else ''}")
+    return AttributeError(f"{owner} has no attribute {name!r}: use {call}.")
+
+
+def _plain(name: str) -> str:
+    """A name without its style, so that ``IntegratedGradients`` is ``integrated_gradients``."""
+    return name.replace("_", "").lower()
