@@ -58,6 +58,8 @@ pygments_dark_style = "github-dark"  # names of modules are not underlined like 
 html_title = "hf-saliency"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_copy_source = False  # its link stands outside of all landmarks, and the source is in the repository
 html_math_renderer = "mathml"  # browsers draw it themselves: the site needs no network
 
 ROOMS = {

@@ -124,7 +124,7 @@ def chooser(steps: int = 100) -> tuple[Any, Any]:
 
 
 class Counter(nn.Module):
-    """A head of one's own: what the states of all tokens add up to."""
+    """A number for each token from its state, added up."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()

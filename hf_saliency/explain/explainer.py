@@ -89,7 +89,7 @@ class Explainer:
     ----------
     model
         A text model of transformers, or any module around one: masked, causal and encoder-decoder language
-        models, classifiers of texts and tokens, and heads of one's own; or a ``SentenceTransformer``.
+        models, classifiers of texts and tokens, and heads that you wrote; or a ``SentenceTransformer``.
     tokenizer
         The tokenizer that belongs to it. A ``SentenceTransformer`` has its own.
     embedding

@@ -1,4 +1,4 @@
-"""axe-core finds no violation on the page and on a notebook's view; `make axe` brings axe-core and runs this."""
+"""axe-core finds no violation on the page, on a notebook's view and on the site; `make axe` brings it and runs this."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from handmade import saliency_map
 
 import hf_saliency as hs
 
+SITE = Path(__file__).parents[3] / "docs" / "_build" / "html"
 AXE = os.environ.get("HF_SALIENCY_AXE", "")
 pytestmark = pytest.mark.skipif(not AXE, reason="HF_SALIENCY_AXE names no axe.min.js: make axe")
 TEXT = "the formal study of grammar is a part of education"
@@ -29,6 +30,23 @@ def test_axe_finds_no_violation(view: str, scheme: str, visit: Callable[..., Any
     else:
         hs.page([heat] if view == "page" else [heat, signed], path)
     page = visit(color_scheme=scheme).open(path).page
+    assert violations(page) == []
+
+
+@pytest.mark.skipif(not (SITE / "index.html").exists(), reason="the site is not built: make docs")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "name", ["index", "getting_started", "tutorials/masked", "methods", "reference/explain"]
+)
+def test_axe_finds_no_violation_on_the_site(name: str, scheme: str, visit: Callable[..., Any]) -> None:
+    page = visit(color_scheme=scheme).page
+    page.goto((SITE / f"{name}.html").as_uri())
+    assert violations(page) == []
+
+
+def violations(page: Any) -> list[tuple[str, list[str]]]:
+    """The rules that a page breaks, with the first elements that break them."""
     page.evaluate(Path(AXE).read_text("utf-8"))
-    violations = page.evaluate("async () => (await axe.run()).violations")
-    assert [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in violations] == []
+    # A notebook's view is a document of its own; its test is above.
+    broken = page.evaluate("async () => (await axe.run(document, {iframes: false})).violations")
+    return [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in broken]
