@@ -98,7 +98,6 @@ ARGUMENTS = {
         "seed": "the method's seed=, as in method=hs.smooth_grad(seed=0)",
         "show_progress": "hs.Explainer(model, tokenizer, progress=False)",
         "step_scores": "heat.targets[0].score, in the target's unit=",
-        "targets": "target=, as in target=hs.MaskedToken('word')",
         "text_pair": "a tuple, explainer((text, text_pair))",
         "truncation": "overflow='truncate'",
     },

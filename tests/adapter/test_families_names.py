@@ -70,7 +70,7 @@ def test_every_entry_names_a_class_of_transformers() -> None:
 @pytest.mark.skipif(not PINNED, reason="another release of transformers than the one that is pinned")
 def test_the_page_of_models_is_up_to_date() -> None:
     there = page.PAGE.read_text(encoding="utf-8")
-    assert page.page(there) == there, "run: PYTHONPATH=tests python -m tiny_models.page"
+    assert page.page(there) == there, "run: PYTHONPATH=tests/support python -m tiny_models.page"
 
 
 def test_every_refusal_is_on_the_page() -> None:

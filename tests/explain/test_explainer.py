@@ -126,7 +126,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     assert sum(len(batch) for batch, _ in sweep([(10,)] * 20, 160, True, step)) == 20
     assert sorted(done) == list(range(20))
     assert sizes[:4] == [16, 8, 4, 2]
-    assert [record.name for record in caplog.records] == ["hf_saliency"] * 3
+    assert [record.name for record in caplog.records] == ["hf_saliency.explain.batches"] * 3
     assert max(sizes[3:]) == 2  # what did not fit is not tried again
 
 
