@@ -1,0 +1,1 @@
+import hf_saliency.progress  # noqa: F401  # before Captum imports the bars

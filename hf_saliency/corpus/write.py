@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tqdm.auto import tqdm
-
 from hf_saliency.corpus import cluster
 from hf_saliency.corpus.chunk import Chunk, Layout, chunk
 from hf_saliency.corpus.columns import SCORE_TYPES, ScoreType, carried_fields
@@ -25,6 +23,7 @@ from hf_saliency.corpus.task import Task
 from hf_saliency.errors import SaliencyError, one_of, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.maps import storage
+from hf_saliency.progress import tqdm
 
 Engine = Literal["local", "ray"]
 

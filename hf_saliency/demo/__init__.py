@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hf_saliency.progress  # noqa: F401  # before transformers imports the bars
 from hf_saliency.errors import SaliencyError
 
 if TYPE_CHECKING:

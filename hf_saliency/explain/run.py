@@ -6,8 +6,6 @@ import functools
 import logging
 from collections.abc import Iterator, Sequence
 
-from tqdm.auto import tqdm
-
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.vocabulary import Vocabulary
@@ -15,6 +13,7 @@ from hf_saliency.explain.attribute import RowResult, attribute_batch
 from hf_saliency.explain.batches import batch_overhead, sweep
 from hf_saliency.explain.random_state import seeded
 from hf_saliency.explain.sharing import shares
+from hf_saliency.progress import tqdm
 from hf_saliency.score.batch import collate, names, shape
 from hf_saliency.score.padding import ignores_padding
 from hf_saliency.score.score import Score

@@ -8,11 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from tqdm.auto import tqdm
-
 from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.request import Job, Request, check_contrast
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.progress import tqdm
 
 OnError = Literal["raise", "skip", "collect"]
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)

@@ -20,21 +20,23 @@ BELOW = {
     "errors": "synonyms",
     "palette": "",
     "synonyms": "",
+    "progress": "",
     "maps": "errors palette synonyms",
-    "adapter": "errors palette maps.spans",
+    "adapter": "errors progress palette maps.spans",
     "targets": "errors palette maps.spans adapter",
     "score": "errors palette maps.spans adapter targets",
-    "attribution": "errors synonyms",
-    "explain": "errors palette synonyms maps adapter targets score attribution",
+    "attribution": "errors progress synonyms",
+    "explain": "errors progress palette synonyms maps adapter targets score attribution",
     "render": "errors palette maps",
-    "corpus": "errors palette maps targets explain",
+    "corpus": "errors progress palette maps targets explain",
     "metrics": "errors palette maps explain corpus",
-    "demo": "errors",
+    "demo": "errors progress",
 }
 EVERYTHING = {"cli", "__init__", "__main__"}
 
 # Where each third-party package may be imported.
 HOMES = {
+    "tqdm": "progress",
     "transformers": "adapter demo",
     "torch": "adapter targets score attribution explain demo",
     "captum": "attribution explain",
@@ -260,6 +262,24 @@ def loaded_after(code: str) -> set[str]:
     code = f"{code}\nimport sys; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     command = [sys.executable, "-W", "error", "-c", code]
     return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_a_notebook_without_widgets_gets_no_warning_of_its_bars() -> None:
+    kernel = """
+import sys, types
+sys.modules["IPython"] = types.ModuleType("IPython")
+sys.modules["IPython"].get_ipython = lambda: types.SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules["ipywidgets"] = None  # as if it were not installed
+"""
+
+    def said(code: str) -> str:
+        command = [sys.executable, "-c", kernel + code]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stderr
+
+    assert "IProgress not found" in said("import tqdm.auto")
+    assert said("import hf_saliency.progress, tqdm.auto") == ""
+    for name in ("adapter", "attribution", "demo"):  # which import what imports the bars
+        assert "import hf_saliency.progress " in (PACKAGE / name / "__init__.py").read_text("utf-8")
 
 
 def test_the_package_itself_imports_nothing_heavy() -> None:
