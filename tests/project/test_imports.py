@@ -267,8 +267,8 @@ def loaded_after(code: str) -> set[str]:
 def test_a_notebook_without_widgets_gets_no_warning_of_its_bars() -> None:
     kernel = """
 import sys, types
-sys.modules["IPython"] = types.ModuleType("IPython")
-sys.modules["IPython"].get_ipython = lambda: types.SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules["ipykernel.zmqshell"] = sys.modules["IPython"] = types.ModuleType("IPython")
+sys.modules["IPython"].get_ipython = lambda: None
 sys.modules["ipywidgets"] = None  # as if it were not installed
 """
 
