@@ -203,7 +203,7 @@ def _quiet(wanted: bool) -> Iterator[None]:
 
     before = log.get_verbosity()
     if wanted:
-        log.set_verbosity(max(before, log.ERROR))
+        log.set_verbosity(max(before, logging.ERROR))
     try:
         yield
     finally:
