@@ -53,6 +53,8 @@ def map_batch(
             "masked": pa.array([each.masked for each in targets], pa.bool_()),
             "against": pa.array([each.against for each in targets], text),
             "class_id": pa.array([each.class_id for each in targets], pa.int64()),
+            "probability": pa.array([each.probability for each in targets], pa.float64()),
+            "against_probability": pa.array([each.against_probability for each in targets], pa.float64()),
             "predictions": _lists([len(each.predictions) for each in targets], prediction_structs),
         }
     )

@@ -33,8 +33,10 @@ class RowResult:
 
     ``columns`` are these tokens' numbers in the text, ``values`` their scores. ``score`` is in the target's unit,
     ``class_ids`` names the classes that it is read at, and ``predictions`` holds the most probable classes and their
-    probabilities, best first (empty where a row reads several classes). ``delta`` is the convergence delta and the
-    difference that the scores should add up to; None for a method without completeness.
+    probabilities, best first (empty where a row reads several classes). ``probability`` is that of the class itself,
+    ``against_probability`` that of what is subtracted; None where a row reads several classes, or there are none.
+    ``delta`` is the convergence delta and the difference that the scores should add up to; None for a method without
+    completeness.
     """
 
     columns: Sequence[int]
@@ -43,6 +45,8 @@ class RowResult:
     class_ids: tuple[int, ...]
     predictions: tuple[tuple[int, float], ...]
     delta: tuple[float, float] | None = None
+    probability: float | None = None
+    against_probability: float | None = None
 
     @property
     def is_finite(self) -> bool:
@@ -159,6 +163,7 @@ def _row_results(
     ]
     classes, chances = outcome.classes.tolist(), outcome.probabilities.tolist()
     scores, class_ids = outcome.scores.tolist(), outcome.class_ids.tolist()
+    of_class, of_against = outcome.class_probabilities.tolist(), outcome.against_probabilities.tolist()
     results = []
     for i, (row, parts) in enumerate(zip(batch.rows, batch.columns, strict=True)):
         single = len(row.refs) == 1
@@ -172,6 +177,8 @@ def _row_results(
                 tuple(class_ids[i][: len(row.refs)]),
                 tuple(zip(classes[i][0], chances[i][0], strict=True)) if single else (),
                 deltas[i],
+                of_class[i][0] if single and of_class[i] else None,
+                of_against[i][0] if single and of_against[i] else None,
             )
         )
     return results

@@ -103,6 +103,8 @@ def _target_row(row: Row, result: RowResult, target: Target, unit: Unit, model: 
         against=row.against or (against.pop() if len(against) == 1 else None),
         predictions=tuple(Prediction(name(i), i, p) for i, p in result.predictions),
         class_id=result.class_ids[0] if single else None,
+        probability=result.probability,
+        against_probability=result.against_probability,
     )
 
 

@@ -74,10 +74,13 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
 
 
 def _target(target: TargetRow) -> dict[str, Any]:
-    """A target's fields; its positions only where they are several."""
+    """A target's fields; its positions only where they are several, probabilities only where they are known."""
     fields = dataclasses.asdict(target)
     if len(target.positions) < 2:
         del fields["positions"]
+    for name in ("probability", "against_probability"):
+        if fields[name] is None:
+            del fields[name]
     predictions = [_renamed(prediction, _KEYS) for prediction in fields["predictions"]]
     return _renamed({**fields, "predictions": predictions}, _KEYS)
 

@@ -217,6 +217,11 @@ class TargetRow:
     positions
         All columns at which the target stands, where there are several (the tokens of an entity, a masked phrase or
         an answer). Left out, it is ``position`` alone.
+    probability
+        The model's probability of the label, from 0 to 1; None where there is none, as for a sum over several tokens,
+        or where it is not known.
+    against_probability
+        That of ``against``.
 
     Raises
     ------
@@ -240,6 +245,8 @@ class TargetRow:
     predictions: tuple[Prediction, ...] = ()
     class_id: int | None = None
     positions: tuple[int, ...] = ()
+    probability: float | None = None
+    against_probability: float | None = None
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
@@ -256,6 +263,9 @@ class TargetRow:
         if self.class_id is not None:
             object.__setattr__(self, "class_id", operator.index(self.class_id))
         object.__setattr__(self, "score", float(self.score))
+        for name in ("probability", "against_probability"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
         object.__setattr__(self, "masked", bool(self.masked))
         object.__setattr__(self, "predictions", tuple_of(Prediction, self.predictions, "predictions"))
 

@@ -39,6 +39,8 @@ def _columns(number: int, heat: SaliencyMap) -> dict[str, list[Any]]:
         "target_position": [-1 if target.position is None else target.position for target in heat.targets],
         "target_score": [target.score for target in heat.targets],
         "unit": [target.unit for target in heat.targets],
+        "probability": [_number(target.probability) for target in heat.targets],
+        "against_probability": [_number(target.against_probability) for target in heat.targets],
     }
     return {
         "map_index": [number] * (rows * width),
@@ -48,6 +50,10 @@ def _columns(number: int, heat: SaliencyMap) -> dict[str, list[Any]]:
         "score": heat.scores.astype(float).ravel().tolist(),
         "normalized": heat.normalized("row_max").astype(float).ravel().tolist(),
     }
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def word_numbers(heat: SaliencyMap) -> list[int]:

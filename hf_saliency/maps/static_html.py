@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _TARGETS = 3
+_ANSWERS = 3
 _TOKENS = 400
 _CELLS = 600  # of further targets x tokens
 _SHADES = 10
@@ -68,9 +69,9 @@ def _more(m: SaliencyMap) -> str:
 
 def _target(m: SaliencyMap, row: int) -> str:
     target = m.targets[row]
-    answers = ", ".join(f"{_escaped(p.label)} {p.probability:.2f}" for p in target.predictions[:3])
+    answers = ", ".join(f"{_escaped(p.label)} {p.probability:.2f}" for p in target.predictions[:_ANSWERS])
     facts = ", ".join(
-        part for part in (wording.target_facts(target), wording.incomplete_words(m, row)) if part
+        part for part in (wording.target_facts(target, _ANSWERS), wording.incomplete_words(m, row)) if part
     )
     about = f"{f', {facts}' if facts else ''}{f'; predicted: {answers}' if answers else ''}"
     label = _escaped(target.label) + ("" if target.against is None else f" − {_escaped(target.against)}")

@@ -63,10 +63,38 @@ def target_name(target: TargetRow) -> str:
     return target.label if target.against is None else f"{target.label} {_MINUS} {target.against}"
 
 
-def target_facts(target: TargetRow) -> str:
-    """``"masked, logit 8.10"``: the unit's short name, and no score where it is not known."""
+def target_facts(target: TargetRow, answers: int | None = None) -> str:
+    """``"masked, logit 8.10"``: the unit's short name, and no score where it is not known.
+
+    With the probability of what is explained where none of the first ``answers`` of the model's says it.
+    """
     score = "" if math.isnan(target.score) else f"{target.unit} {decimals(target.score)}"
-    return ", ".join(part for part in ("masked" if target.masked else "", score) if part)
+    known = probabilities_beside(target, answers)
+    words = f"{'probability' if len(known) == 1 else 'probabilities'} {' and '.join(known)}" if known else ""
+    return ", ".join(part for part in ("masked" if target.masked else "", score, words) if part)
+
+
+def probabilities_beside(target: TargetRow, answers: int | None = None) -> tuple[str, ...]:
+    """The probabilities of what is explained and of what it is contrasted with, where the answers shown leave one out.
+
+    ``answers`` is how many of the model's answers are shown, None for all; without any there is nothing to mistake.
+    """
+    shown = target.predictions[:answers]
+    if not shown or target.probability is None:
+        return ()
+    explained = probability_words(target.probability)
+    if target.against is None:
+        return () if target.class_id in {each.class_id for each in shown} else (explained,)
+    if target.against_probability is None:
+        return (explained,)
+    return (explained, probability_words(target.against_probability))
+
+
+def probability_words(probability: float) -> str:
+    """``"0.77"``, ``"0.0005"`` or ``"<0.0001"``: enough to tell what is improbable from what is not."""
+    if probability >= 0.005 or math.isnan(probability):
+        return f"{probability:.2f}"
+    return f"{probability:.1g}" if probability >= 0.0001 else "<0.0001"
 
 
 def decimals(value: float, digits: int = 2) -> str:
@@ -120,7 +148,7 @@ def summary(heat: SaliencyMap) -> str:
     lines = [
         f"SaliencyMap: {shape}, {units}, {sign} {heat.scores.dtype}",
         f"  text     {' | '.join(map(repr, heat.texts))}",
-        f"  targets  {', '.join(repr(target.label) for target in heat.targets[:20]) or 'none'}",
+        f"  targets  {', '.join(map(_listed, heat.targets[:20])) or 'none'}",
         f"  method   {heat.method}({details})",
     ]
     bad = int(np.sum(~np.isfinite(heat.scores)))
@@ -136,6 +164,11 @@ def summary(heat: SaliencyMap) -> str:
     if "model" in heat.provenance:
         lines.append(f"  model    {heat.provenance['model']}")
     return "\n".join(_short(line) for line in lines)
+
+
+def _listed(target: TargetRow) -> str:
+    beside = ", ".join(probabilities_beside(target))
+    return repr(target_name(target)) + (f" ({beside})" if beside else "")
 
 
 def _count(number: int, noun: str) -> str:

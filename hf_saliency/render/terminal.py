@@ -137,7 +137,10 @@ def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[
 
 
 def chance(target: TargetRow) -> str:
-    """The probability of what is explained in percent, or a bound if it is not among the predictions."""
+    """The probability of what is explained in percent, and of what it is contrasted with; else what is known of it."""
+    if target.probability is not None:
+        pair = (target.probability, target.against_probability)
+        return ", ".join(_exact_percent(each) for each in pair if each is not None)
     if target.against is None and target.unit in ("prob", "log_prob"):
         return percent(target.score if target.unit == "prob" else math.exp(target.score))
     for prediction in target.predictions:
@@ -146,6 +149,13 @@ def chance(target: TargetRow) -> str:
     if target.class_id is None or not target.predictions:
         return ""
     return f"<{percent(target.predictions[-1].probability)}"
+
+
+def _exact_percent(probability: float) -> str:
+    """In percent, with a digit that is not 0 down to a hundredth."""
+    if probability >= 0.0005:
+        return percent(probability)
+    return f"{100 * probability:.2f}" if probability >= 0.00005 else "<0.01"
 
 
 def percent(probability: float) -> str:

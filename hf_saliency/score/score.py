@@ -35,12 +35,16 @@ class PassResult:
         Whose score it is, also where the most probable class was asked for.
     classes, probabilities
         The most probable classes at each logit that is read, best first.
+    class_probabilities, against_probabilities
+        Of the classes that are scored, and of those that are subtracted; without columns where there are none.
     """
 
     scores: Float[Tensor, " rows"]
     class_ids: Int[Tensor, "rows refs"]
     classes: Int[Tensor, "rows refs k"]
     probabilities: Float[Tensor, "rows refs k"]
+    class_probabilities: Float[Tensor, "rows scored"]
+    against_probabilities: Float[Tensor, "rows contrasted"]
 
     @classmethod
     def joined(cls, parts: Sequence[PassResult]) -> PassResult:
@@ -412,9 +416,10 @@ class Score(nn.Module):
         each = self._in_pieces([copies], [single[name] for name in self.names], own)
         scores = torch.zeros(len(values), dtype=each.dtype, device=each.device).index_add(0, owner, each)
         for sink in sinks:
-            ids_found = rows["class_id"].index_put((owner, place), inner[0].class_ids[:, 0])
-            nothing = ids_found[..., None][..., :0]
-            sink.append(PassResult(scores.detach(), ids_found, nothing, nothing.to(scores.dtype)))
+            class_ids = rows["class_id"].index_put((owner, place), inner[0].class_ids[:, 0])
+            nothing = class_ids[..., None][..., :0]
+            none = scores.detach()[:, None][:, :0]
+            sink.append(PassResult(scores.detach(), class_ids, nothing, nothing.to(scores.dtype), none, none))
         return scores
 
     def _scores(
@@ -433,12 +438,25 @@ class Score(nn.Module):
             rows["class_id"] = torch.where(rows["class_id"] < 0, top.indices[..., 0], rows["class_id"])
         scores = self.readout.scores(logits, rows)
         for sink in sinks:
-            probabilities = self.readout.probabilities(logits.detach()).gather(-1, top.indices)
+            probabilities = self.readout.probabilities(logits.detach())
             k = self.top_k if self.readout.names else 0
             sink.append(
-                PassResult(scores.detach(), rows["class_id"], top.indices[..., :k], probabilities[..., :k])
+                PassResult(
+                    scores.detach(),
+                    rows["class_id"],
+                    top.indices[..., :k],
+                    probabilities.gather(-1, top.indices)[..., :k],
+                    self._probabilities_of("class_id", probabilities, rows),
+                    self._probabilities_of("against_id", probabilities, rows),
+                )
             )
         return scores
+
+    def _probabilities_of(self, name: str, probabilities: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
+        """The probability of the classes of a row tensor; no columns where there are no probabilities of classes."""
+        if name not in rows or self.readout.activation == "none":
+            return probabilities[:, :0, 0]
+        return probabilities.gather(-1, rows[name][..., None])[..., 0]
 
     def _logits(
         self,

@@ -15,14 +15,14 @@ from hf_saliency.cli.tables import predictions_table, scores_table
 def test_predictions() -> None:
     head, row = csv.reader(io.StringIO(predictions_table(scored(6))), "excel-tab")
     assert head == [
-        *("position", "target", "logit", "rank"),
+        *("position", "target", "logit", "probability", "rank"),
         *("prediction_1", "probability_1", "prediction_2", "probability_2"),
     ]
-    assert row == ["2", "tea", "3", "2", "tea", "0.5", "mil k", "0.25"]
+    assert row == ["2", "tea", "3", "", "2", "tea", "0.5", "mil k", "0.25"]
     odd = dataclasses.replace(scored(6).targets[0], label='a "tab\t\n')
     table = predictions_table(dataclasses.replace(scored(6), targets=(odd,)))
     assert list(csv.reader(io.StringIO(table), "excel-tab"))[1][1] == 'a "tab\t\n'
-    assert predictions_table(scored(9)).splitlines()[1].split("\t")[3] == ""
+    assert predictions_table(scored(9)).splitlines()[1].split("\t")[4] == ""
 
 
 def test_scores_are_exact() -> None:

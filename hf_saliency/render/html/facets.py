@@ -162,12 +162,12 @@ class Facet:
     def about(self, row: int) -> str:
         """Masked or not, the score, and by how much a completeness check failed."""
         target = self.saliency_map.targets[row]
-        parts = target_facts(target), incomplete_words(self.saliency_map, row)
+        parts = target_facts(target, self.top_k), incomplete_words(self.saliency_map, row)
         return ", ".join(part for part in parts if part)
 
     def score(self, row: int) -> str:
         """The score with its unit, empty where it is not known."""
-        return target_facts(dataclasses.replace(self.saliency_map.targets[row], masked=False))
+        return target_facts(dataclasses.replace(self.saliency_map.targets[row], masked=False), self.top_k)
 
     def predictions(self, row: int) -> list[tuple[str, str, bool]]:
         """Label and probability of the model's answers, and whether it is the one explained."""

@@ -78,7 +78,9 @@ class HorizontalBars(BarScale):
     def _heads(self) -> list[list[str]]:
         """Lines above the bars of each target."""
         wide = self._field + self._number
-        return [folded(target_name(target), self.typeface, wide) for target in self.part.targets]
+        return [
+            folded(target_name(target, self.predictions), self.typeface, wide) for target in self.part.targets
+        ]
 
     @cached_property
     def _cut(self) -> list[str]:

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.wording import probabilities_beside
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, decimals
 from hf_saliency.render.passage import isolated, visible
@@ -213,11 +214,15 @@ class Caption:
         return self.typeface.points / 4
 
 
-def target_name(target: TargetRow) -> str:
-    """What is explained, and against what; a value that is no logit has no predictions and stands here."""
-    against = "" if target.against is None else f" against {isolated(name(target.against))}"
+def target_name(target: TargetRow, answers: int = 0) -> str:
+    """What is explained, and against what; a value that is no logit has no predictions and stands here.
+
+    Beside ``answers`` of the model's, each has its probability where they leave it out.
+    """
+    explained, other = (*(f" {p}" for p in probabilities_beside(target, answers)), "", "")[:2]
+    against = "" if target.against is None else f" against {isolated(name(target.against))}{other}"
     value = f" = {decimals(target.score)}" if target.unit == "value" and math.isfinite(target.score) else ""
-    return isolated(name(target.label)) + against + value
+    return isolated(name(target.label)) + explained + against + value
 
 
 def answers(target: TargetRow, count: int) -> list[str]:
@@ -243,14 +248,14 @@ def target_items(target: TargetRow, count: int, *, backwards: bool = False) -> l
     if backwards:
         return _from_right(target, count)
     found = answers(target, count)
-    return [f"{target_name(target)} →", *found] if found else [target_name(target)]
+    return [f"{target_name(target, count)} →", *found] if found else [target_name(target)]
 
 
 def _from_right(target: TargetRow, count: int) -> list[str]:
     texts = [prediction_text(p) for p in target.predictions[:count]]
     # Isolates keep a Latin label from taking the number to its own right, and a "<" from being mirrored.
     found = [f"{_MARK}\u2068{label}\u2069 \u2066{probability}\u2069" for label, probability in texts]
-    return [f"{_MARK}{target_name(target)}{' ←' * bool(found)}", *found]
+    return [f"{_MARK}{target_name(target, count)}{' ←' * bool(found)}", *found]
 
 
 def prediction_text(prediction: Prediction) -> tuple[str, str]:

@@ -360,7 +360,7 @@ class Matrix:
         return ", ".join(filter(None, [grid.note, colors.power_note if self.values else ""]))
 
     def _grid(self, part: SaliencyMap, colors: Colors, width: float) -> Grid:
-        rows = [target_name(target) for target in part.targets]
+        rows = [target_name(target, self.predictions) for target in part.targets]
         columns = token_labels(part)
         answers = [
             tuple(text for p in target.predictions[: self.predictions] for text in prediction_text(p))
