@@ -15,7 +15,7 @@ from jaxtyping import Float
 from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction, whole
 from hf_saliency.maps.reduction import reduced
 from hf_saliency.maps.saliency_map import SaliencyMap
-from hf_saliency.maps.spans import Span, Token, overlapping, words
+from hf_saliency.maps.spans import Places, Span, Token, words
 from hf_saliency.maps.table import Table
 
 
@@ -62,7 +62,7 @@ def aligned(maps: Sequence[SaliencyMap], reduction: Reduction = "sum") -> list[S
     check_reduction(reduction)
     texts = maps[0].texts
     units = [(number, unit) for number in range(len(texts)) for unit in _units(maps, number)]
-    groups = [[_columns(heat, number, unit) for number, unit in units] for heat in maps]
+    groups = [_columns(heat, units) for heat in maps]
     kept = [i for i in range(len(units)) if all(group[i] for group in groups)]
     if not kept:
         raise SaliencyError(
@@ -95,18 +95,23 @@ def _checked(maps: Sequence[SaliencyMap]) -> list[SaliencyMap]:
 def _units(maps: Sequence[SaliencyMap], number: int) -> list[Span]:
     """Words of one text, joined where a token of any map covers several."""
     spans = words(maps[0].texts[number])
+    places = Places(spans)
     joined: set[int] = set()  # words that belong to the unit of the word before them
     for place in {
         (t.start, t.end) for heat in maps for t in heat.tokens if t.text_index == number and not t.special
     }:
-        joined.update(overlapping(spans, *place)[1:])
+        joined.update(places.overlapping(*place)[1:])
     borders = [i for i in range(len(spans)) if i not in joined] + [len(spans)]
     return [(spans[first][0], spans[after - 1][1]) for first, after in pairwise(borders)]
 
 
-def _columns(heat: SaliencyMap, number: int, unit: Span) -> list[int]:
-    places = [(0, 0) if t.special or t.text_index != number else (t.start, t.end) for t in heat.tokens]
-    return overlapping(places, *unit)
+def _columns(heat: SaliencyMap, units: Sequence[tuple[int, Span]]) -> list[list[int]]:
+    """The columns at each unit, which is a text's number and a span of it."""
+    places = [
+        Places([(0, 0) if t.special or t.text_index != number else (t.start, t.end) for t in heat.tokens])
+        for number in range(len(heat.texts))
+    ]
+    return [places[number].overlapping(*unit) for number, unit in units]
 
 
 def _merged(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_saliency.maps.spans import words
+from hf_saliency.maps.spans import Places, words
 
 if TYPE_CHECKING:
     from hf_saliency.maps.saliency_map import SaliencyMap
@@ -58,12 +58,9 @@ def _number(value: float | None) -> float:
 
 def word_numbers(heat: SaliencyMap) -> list[int]:
     """For each token the number of the first word that it touches; -1 for special tokens and white space."""
-    starts = [words(text) for text in heat.texts]
+    places = [Places(words(text)) for text in heat.texts]
     numbers = []
     for token in heat.tokens:
-        spans = [] if token.special else starts[token.text_index]
-        touching = (
-            i for i, (start, end) in enumerate(spans) if max(start, token.start) < min(end, token.end)
-        )
-        numbers.append(next(touching, -1))
+        touched = [] if token.special else places[token.text_index].overlapping(token.start, token.end)
+        numbers.append(touched[0] if touched else -1)
     return numbers

@@ -209,8 +209,9 @@ class SaliencyMap:
         Parameters
         ----------
         by
-            ``"entity"`` merges neighbouring rows with equal labels; a sequence of labels, one a row, merges the rows
-            that have equal ones and gives their label to the sum.
+            ``"entity"`` merges the rows of neighbouring tokens that one entity labels, as
+            :class:`hf_saliency.TokenLabel` gives them; a sequence of labels, one a row, merges the rows that have
+            equal ones and gives their label to the sum.
 
         Returns
         -------
@@ -221,7 +222,8 @@ class SaliencyMap:
         Raises
         ------
         SaliencyError
-            If there is not one label for each row, or rows of different units would be summed.
+            If there is not one label for each row, no row has an entity for a label, or rows of different units would
+            be summed.
 
         Examples
         --------
@@ -230,7 +232,7 @@ class SaliencyMap:
         >>> heat.merge_targets(["verb phrase", "verb phrase", "object"]).scores.shape
         (2, 8)
         """
-        groups = target_groups(self.targets, by)
+        groups = target_groups(self, by)
         sums = np.stack([self.scores[rows].sum(axis=0, dtype=np.float64) for _, rows in groups])
         deltas, missed = self.convergence_delta, self.missed_sums
         return dataclasses.replace(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import operator
 from collections.abc import Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from hf_saliency.errors import SaliencyError
@@ -38,9 +37,11 @@ def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
     """The targets that are read inside a word; if there are none, labels of the text of that name."""
     columns: set[int] = set()
     for number, text in enumerate(saliency_map.texts):
-        places = [(t.start, t.end) if t.text_index == number else (0, 0) for t in saliency_map.tokens]
+        places = spans.Places(
+            [(t.start, t.end) if t.text_index == number else (0, 0) for t in saliency_map.tokens]
+        )
         for start, end in spans.occurrences(text, word):
-            columns.update(spans.overlapping(places, start, end))
+            columns.update(places.overlapping(start, end))
     rows = [i for i, target in enumerate(saliency_map.targets) if not columns.isdisjoint(target.positions)]
     rows = rows or [
         i for i, target in enumerate(saliency_map.targets) if not target.positions and target.label == word
@@ -52,15 +53,15 @@ def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
     return rows
 
 
-def target_groups(targets: Sequence[TargetRow], by: str | Sequence[str]) -> list[tuple[str, list[int]]]:
+def target_groups(saliency_map: SaliencyMap, by: str | Sequence[str]) -> list[tuple[str, list[int]]]:
     """Label and row numbers of each group of targets that :meth:`hf_saliency.SaliencyMap.merge_targets` sums."""
+    targets = saliency_map.targets
     if isinstance(by, str):
         if by != "entity":
             raise SaliencyError(
                 f"by={by!r}: give 'entity', or a list of {len(targets)} labels, one for each target."
             )
-        runs = groupby(range(len(targets)), key=lambda i: targets[i].label)
-        groups = [(label, list(rows)) for label, rows in runs]
+        groups = _entity_groups(saliency_map)
     else:
         labels = list(by)
         if len(labels) != len(targets) or not all(isinstance(label, str) for label in labels):
@@ -80,6 +81,48 @@ def target_groups(targets: Sequence[TargetRow], by: str | Sequence[str]) -> list
                 f"the targets of {label!r} have different units, {sorted(units)}: they have no sum."
             )
     return groups
+
+
+def _entity_groups(saliency_map: SaliencyMap) -> list[tuple[str, list[int]]]:
+    """Neighbouring rows of one entity together, the others alone."""
+    targets = saliency_map.targets
+    labels = [_token_label(saliency_map, target) for target in targets]
+    # A row of several tokens is an entity already; rows with different contrasts are not summed.
+    single = [i for i, t in enumerate(targets) if labels[i] and len(t.positions) == 1]
+    runs = spans.entities([targets[i].positions[0] for i in single], [labels[i] for i in single])
+    groups = [[single[k] for k in run] for run in runs]
+    if not groups and targets:
+        raise SaliencyError(
+            "by='entity' sums the rows of neighbouring tokens that one entity labels, as TokenLabel() gives them, and "
+            f"this map has none: its first target is {targets[0].label!r}. Give a list of {len(targets)} labels, one "
+            "for each target."
+        )
+    whole = {i for group in groups for i in group}
+    groups += [[i] for i in range(len(targets)) if i not in whole]
+    return [(_entity_name(saliency_map, rows, labels), rows) for rows in sorted(groups)]
+
+
+def _token_label(saliency_map: SaliencyMap, target: TargetRow) -> str:
+    """The label that a token has: "PER" of "Angela: PER"; empty where the label is the token itself."""
+    if target.position is None:
+        return ""
+    token = saliency_map.tokens[target.position]
+    text = saliency_map.texts[token.text_index][token.start : token.end] or token.piece
+    for name in (text, f"“{text}”"):
+        if target.label.startswith(f"{name}: "):
+            return target.label.removeprefix(f"{name}: ")
+    return "" if target.label in (text, token.piece) else target.label
+
+
+def _entity_name(saliency_map: SaliencyMap, rows: Sequence[int], labels: Sequence[str]) -> str:
+    targets = [saliency_map.targets[i] for i in rows]
+    if len(rows) == 1:
+        return targets[0].label
+    entity = spans.entity_label(labels[rows[0]])[1]
+    if targets[0].label == labels[rows[0]]:  # without the token's text
+        return entity
+    first, last = (saliency_map.tokens[t.positions[0]] for t in (targets[0], targets[-1]))
+    return f"{saliency_map.texts[first.text_index][first.start : last.end]}: {entity}"
 
 
 def merged_target(targets: Sequence[TargetRow], label: str) -> TargetRow:

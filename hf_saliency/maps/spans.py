@@ -6,7 +6,9 @@ tokenizer's marks (``##``, ``Ġ``, ``▁``): what is shown to a reader is always
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import operator
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -200,6 +202,21 @@ def overlapping(spans: Sequence[Span], start: int, end: int) -> list[int]:
     return [i for i, (a, b) in enumerate(spans) if max(a, start) < min(b, end)]
 
 
+class Places:
+    """Spans that are looked up many times: what :func:`overlapping` finds, without a look at each of them."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = spans
+        self._order = sorted(range(len(spans)), key=spans.__getitem__)
+        self._starts = [spans[i][0] for i in self._order]
+        self._reached = list(itertools.accumulate((spans[i][1] for i in self._order), max))
+
+    def overlapping(self, start: int, end: int) -> list[int]:
+        """Indexes of the spans that share at least one character with ``text[start:end]``."""
+        near = self._order[bisect.bisect_right(self._reached, start) : bisect.bisect_left(self._starts, end)]
+        return sorted(i for i in near if max(self._spans[i][0], start) < min(self._spans[i][1], end))
+
+
 def merge(spans: Iterable[Span], units: Sequence[Span]) -> list[list[int]]:
     """Group spans by the units (words, say) that they touch.
 
@@ -249,3 +266,27 @@ def word_groups(texts: Sequence[str], tokens: Sequence[Token]) -> list[list[int]
         places = [(tokens[i].start, tokens[i].end) for i in plain]
         groups += [[plain[i] for i in group] for group in merge(places, words(text))]
     return sorted(groups)
+
+
+def entity_label(label: str) -> tuple[str, str]:
+    """The prefix of a label in the scheme of inside, beginning and end (empty without one), and its entity."""
+    prefix, dash, entity = label.partition("-")
+    return (prefix, entity) if dash and prefix in ("B", "I", "E", "S", "L", "U") else ("", label)
+
+
+def entities(columns: Sequence[int], labels: Sequence[str]) -> list[list[int]]:
+    """Runs of neighbouring columns with one entity, as indexes of both; a beginning starts another, "O" is none."""
+    groups: list[list[int]] = []
+    before = ""  # the entity that may go on
+    for k, (column, label) in enumerate(zip(columns, labels, strict=True)):
+        prefix, entity = entity_label(label)
+        if entity == "O":
+            before = ""
+            continue
+        neighbours = k > 0 and columns[k - 1] == column - 1
+        if groups and entity == before and neighbours and prefix not in ("B", "S", "U"):
+            groups[-1].append(k)
+        else:
+            groups.append([k])
+        before = "" if prefix in ("E", "L", "S", "U") else entity
+    return groups

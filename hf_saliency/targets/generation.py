@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -68,29 +68,53 @@ def named(ids: Sequence[int], end: int, model: TextModel) -> list[Token]:
 def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tuple[str, list[Token]]:
     """The text of generated tokens, and each of them at its place: what decoding adds for it."""
 
-    def decoded(count: int) -> str:
-        some = [*before[-_CONTEXT:], *ids[:count]]
-        return str(model.tokenizer.decode(some, clean_up_tokenization_spaces=False))
+    every = [*before[-_CONTEXT:], *ids]
+    first = len(every) - len(ids)
 
-    base = decoded(0)
-    whole = decoded(len(ids))
+    def decoded(start: int, stop: int) -> str:
+        return str(model.tokenizer.decode(every[start:stop], clean_up_tokenization_spaces=False))
+
+    base, whole = decoded(0, first), decoded(0, len(every))
     if not whole.startswith(base):  # decoding changes what came before: spell the tokens alone
         return spelling((), ids, model)
     text = whole[len(base) :]
-    # A character whose bytes are spread over tokens belongs to the last of them.
-    ends = [len(_common(text, decoded(count)[len(base) :])) for count in range(len(ids) + 1)]
+    ends = _ends(text, decoded, first, len(every))
+    if ends[-1] != len(text):  # what a token spells depends on more than a few before it
+        ends = [_common(text, 0, decoded(0, stop)[len(base) :]) for stop in range(first, len(every) + 1)]
+    special = set(model.tokenizer.all_special_ids) - {model.tokenizer.unk_token_id}
     tokens = []
     for i, start, end in zip(ids, ends, ends[1:], strict=False):
         place = trim(text, min(start, end), end)
-        tokens.append(
-            Token(model.class_name(i), *place, text_index=1 if before else 0, special=is_special(i, model))
-        )
+        tokens.append(Token(model.class_name(i), *place, text_index=1 if before else 0, special=i in special))
     return text, tokens
 
 
-def _common(text: str, beginning: str) -> str:
-    same = next((i for i, (a, b) in enumerate(zip(text, beginning, strict=False)) if a != b), None)
-    return text[: min(len(text), len(beginning)) if same is None else same]
+def _ends(text: str, decoded: Callable[[int, int], str], first: int, stop: int) -> list[int]:
+    """How far the text reaches after each token, by decoding a few before it; after none of them first.
+
+    A character whose bytes are spread over tokens belongs to the last of them.
+    """
+    ends = [0]
+    anchor, low, known = (
+        first,
+        0,
+        0,
+    )  # the last token that ended with a character, and how far the text reached then
+    before = len(decoded(low, anchor))
+    for end in range(first + 1, stop + 1):
+        piece = decoded(low, end)[before:]
+        reached = known + _common(text, known, piece)
+        ends.append(reached)
+        if reached == known + len(piece):
+            anchor, low, known = end, max(end - _CONTEXT, 0), reached
+            before = len(decoded(low, anchor))
+    return ends
+
+
+def _common(text: str, start: int, piece: str) -> int:
+    """How many characters of the text from ``start`` on are those of a piece."""
+    part = text[start : start + len(piece)]
+    return next((i for i, (a, b) in enumerate(zip(part, piece, strict=False)) if a != b), len(part))
 
 
 Message = dict[str, Any]

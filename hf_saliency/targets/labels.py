@@ -13,7 +13,7 @@ import torch
 from hf_saliency.adapter import hooks, tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.errors import SaliencyError, Scale, integer
+from hf_saliency.errors import SaliencyError, Scale, integer, one_of, real
 from hf_saliency.maps import spans
 from hf_saliency.targets.readout import Activation, Readout, text_logits, token_logits
 from hf_saliency.targets.target import (
@@ -22,10 +22,10 @@ from hf_saliency.targets.target import (
     LogitRef,
     Row,
     Target,
-    check_unit,
     contrasts,
     is_token,
     settle_contrasts,
+    settle_strings,
     text_or_pair,
 )
 from hf_saliency.targets.where import Where, checked, plain_tokens, positions, settle_where
@@ -89,7 +89,7 @@ class Label(Target):
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        check_unit(self.unit)
+        settle_strings(self)
         settle_contrasts(self, is_token, _ONE_LABEL)
         if self.threshold is not None:
             self._check_threshold()
@@ -101,11 +101,7 @@ class Label(Target):
             object.__setattr__(self, "label", tuple(self.label))
 
     def _check_threshold(self) -> None:
-        number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)
-        if not number or not 0 < float(self.threshold or 0) < 1:
-            raise SaliencyError(
-                f"threshold={self.threshold!r}: give a probability between 0 and 1, such as 0.5."
-            )
+        object.__setattr__(self, "threshold", real(self.threshold, "threshold", "0.5", below=1))
         if self.all_labels or self.label is not None:
             other = "all_labels=True" if self.all_labels else f"label={self.label!r}"
             raise SaliencyError(
@@ -296,11 +292,10 @@ class TokenLabel(Target):
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
-        check_unit(self.unit)
+        settle_strings(self)
         settle_contrasts(self, is_token, _ONE_LABEL)
         settle_where(self)
-        if self.aggregation not in (None, "word", "entity"):
-            raise SaliencyError(f"aggregation={self.aggregation!r}: choose None, 'word' or 'entity'.")
+        one_of(self.aggregation, (None, "word", "entity"), "aggregation")
         if self.aggregation == "entity" and self.label is not None:
             raise SaliencyError(
                 f"label={self.label!r} and aggregation='entity' exclude each other: an entity has the labels that "
@@ -358,7 +353,7 @@ class TokenLabel(Target):
             refs = tuple(LogitRef(predicted[i] if class_id is None else class_id, i, against) for i in group)
             first, last = encoding.tokens[group[0]], encoding.tokens[group[-1]]
             text = encoding.texts[first.text_index][first.start : last.end]
-            kind = _kind(labels.get(refs[0].class_id, str(refs[0].class_id)))[1]
+            kind = spans.entity_label(labels.get(refs[0].class_id, str(refs[0].class_id)))[1]
             label = f"{_quoted(text)}: {kind}"
             rows.append(Row(encoding, refs, group[0], label=label, mean=True, positions=tuple(group)))
         return rows
@@ -377,25 +372,8 @@ def _predicted(encoding: Encoding, model: TextModel) -> list[int]:
     return found
 
 
-def _kind(label: str) -> tuple[str, str]:
-    """The prefix of a label in the scheme of inside, beginning and end, and its entity."""
-    prefix, dash, entity = label.partition("-")
-    return (prefix, entity) if dash and prefix in ("B", "I", "E", "S", "L", "U") else ("", label)
-
-
 def _entities(chosen: Sequence[int], predicted: Sequence[int], labels: Mapping[int, str]) -> list[list[int]]:
-    """Neighbouring tokens of one entity; a beginning starts a new one."""
-    found: list[list[int]] = []
-    before = ""  # the entity that may go on
-    for previous, i in itertools.pairwise([-2, *sorted(chosen)]):
-        prefix, entity = _kind(labels.get(predicted[i], str(predicted[i])))
-        if entity == "O":
-            before = ""
-            continue
-        goes_on = bool(found) and entity == before and previous == i - 1 and prefix not in ("B", "S", "U")
-        if goes_on:
-            found[-1].append(i)
-        else:
-            found.append([i])
-        before = "" if prefix in ("E", "L", "S", "U") else entity
-    return found
+    """Neighbouring tokens of one entity."""
+    order = sorted(chosen)
+    names = [labels.get(predicted[i], str(predicted[i])) for i in order]
+    return [[order[k] for k in group] for group in spans.entities(order, names)]

@@ -97,11 +97,11 @@ def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
             raise SaliencyError(f"there is no token {place}: the text has {len(encoding)}, counted from 0.")
         return [[place % len(encoding)]]
     own = [i for i, token in enumerate(encoding.tokens) if token.text_index == text]
-    spots = [(encoding.tokens[i].start, encoding.tokens[i].end) for i in own]
-    found = [[own[i] for i in spans.overlapping(spots, start, stop)] for start, stop in ranges]
-    if not any(found):
+    spots = spans.Places([(encoding.tokens[i].start, encoding.tokens[i].end) for i in own])
+    groups = [[own[i] for i in spots.overlapping(start, stop)] for start, stop in ranges]
+    if not any(groups):
         raise SaliencyError(f"no token stands at {place!r} of {whole!r}.")
-    return [tokens for tokens in found if tokens]
+    return [tokens for tokens in groups if tokens]
 
 
 def positions(where: Sequence[Where], encoding: Encoding, text: int = 0) -> list[int]:
@@ -154,7 +154,7 @@ def one_token(
         if index is None or not 0 <= index < model.classes:
             raise SaliencyError(f"{name}={value!r}: the model has the token ids 0 to {model.classes - 1}.")
         return index
-    there, start = _replaced(value, encoding, position, model, before)
+    there, start = _replaced(value, encoding, [position], model, before)
     end = start + len(value.lstrip())
     found = spans.overlapping([(token.start, token.end) for token in there.tokens], start, end)
     if len(found) == 1:
@@ -176,16 +176,16 @@ _CONTEXT = 64  # characters on each side of a token that decide how it is split
 
 
 def _replaced(
-    value: str, encoding: Encoding, position: int, model: TextModel, before: str
+    value: str, encoding: Encoding, span: Sequence[int], model: TextModel, before: str = ""
 ) -> tuple[Encoding, int]:
-    """The text with a string in place of one token, and where the string starts there, its spaces left out.
+    """The text with a string in place of neighbouring tokens, and where the string starts there, its spaces left out.
 
-    A long text is cut to the words around the token, if these are split there as in the whole text: so that the
+    A long text is cut to the words around the tokens, if these are split there as in the whole text: so that the
     targets of a text take as long as a few encodings of it, and not as one encoding for each.
     """
-    token = encoding.tokens[position]
-    whole = before + encoding.texts[token.text_index]
-    start, end = len(before) + token.start, len(before) + token.end
+    first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
+    whole = before + encoding.texts[first.text_index]
+    start, end = len(before) + first.start, len(before) + last.end
     if whole[:start][-1:].isspace():
         value = value.lstrip()
     low = whole.rfind(" ", 0, max(start - _CONTEXT, 0)) + 1
@@ -193,8 +193,12 @@ def _replaced(
     high = len(whole) if high < 0 else high
     if low > 0 or high < len(whole):
         near = model.encode(whole[low:high], overflow="windows")
-        places = {(low + t.start, low + t.end): i for t, i in zip(near.tokens, near.ids, strict=True)}
-        if places.get((start, end)) != encoding.ids[position]:
+        inside = [
+            i
+            for t, i in zip(near.tokens, near.ids, strict=True)
+            if not t.special and start <= low + t.start <= low + t.end <= end
+        ]
+        if inside != [encoding.ids[i] for i in span]:
             low, high = 0, len(whole)
     changed = model.encode(whole[low:start] + value + whole[end:high], overflow="windows")
     return changed, start - low + len(value) - len(value.lstrip())
@@ -227,17 +231,17 @@ def same_length(
     SaliencyError
         If it has another number of tokens.
     """
+    there, start = _replaced(value, encoding, span, model)
+    places = [(token.start, token.end) for token in there.tokens]
+    read = spans.overlapping(places, start, start + len(value.strip()))
+    if len(read) == len(span):
+        return [there.ids[i] for i in read]
     first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
-    text = encoding.texts[first.text_index]
-    end = first.start + len(value)
-    there = model.encode(text[: first.start] + value + text[last.end :], overflow="windows")
-    found = spans.overlapping([(token.start, token.end) for token in there.tokens], first.start, end)
-    if len(found) == len(span):
-        return [there.ids[i] for i in found]
-    pieces = ", ".join(repr(there.tokens[i].piece) for i in found) or "nothing"
+    pieces = ", ".join(repr(there.tokens[i].piece) for i in read) or "nothing"
     raise SaliencyError(
-        f"{name}={value!r} is read as {pieces} in place of {text[first.start : last.end]!r}, which has {len(span)} "
-        "tokens: give a string with as many."
+        f"{name}={value!r} is read as {pieces} in place of "
+        f"{encoding.texts[first.text_index][first.start : last.end]!r}, which has {len(span)} tokens: give a string "
+        "with as many."
     )
 
 

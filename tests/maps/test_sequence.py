@@ -53,6 +53,30 @@ def test_entities_are_runs_of_equal_labels() -> None:
     assert [len(t.positions) for t in heat.merge_targets().targets] == [2, 1, 2, 1]
 
 
+def test_beginnings_of_entities_and_the_words_between_them() -> None:
+    heat = sweep()
+    labels = ["B-PER", "I-PER", "B-PER", "O", "O", "B-LOC"]
+    texts = [
+        heat.texts[0][heat.tokens[t.positions[0]].start : heat.tokens[t.positions[0]].end]
+        for t in heat.targets
+    ]
+    rows = [
+        replace(t, label=f"{text}: {label}")
+        for t, text, label in zip(heat.targets, texts, labels, strict=True)
+    ]
+    merged = replace(heat, targets=tuple(rows)).merge_targets()
+    assert [len(t.positions) for t in merged.targets] == [2, 1, 1, 1, 1]
+    assert merged.targets[0].label.endswith(": PER")
+    assert [t.label for t in merged.targets[1:]] == [row.label for row in rows[2:]]
+    np.testing.assert_allclose(merged.scores.sum(), heat.scores.sum(), rtol=1e-6)
+
+
+def test_equal_tokens_are_no_entity() -> None:
+    heat = sweep()
+    with pytest.raises(SaliencyError, match="neighbouring tokens that one entity labels"):
+        heat.merge_targets()
+
+
 @pytest.mark.parametrize("by", ["word", ["a"], [1] * 6])
 def test_other_groups_of_targets_are_refused(by: Any) -> None:
     with pytest.raises(SaliencyError, match="by="):
