@@ -28,7 +28,8 @@ test: .venv
 # Random texts and maps that no earlier run drew, also where CI makes hypothesis repeat itself; the seed is printed.
 SEED = $(shell $(PYTHON) -c 'import random; print(random.getrandbits(32))')
 test-random: .venv
-	$(BIN)/python -m pytest -n auto --hypothesis-seed=$(SEED) tests/render/test_any_map.py tests/render/typeset/test_any_text.py
+	$(BIN)/python -m pytest -n auto --hypothesis-seed=$(SEED) tests/render/test_any_map.py tests/render/typeset/test_any_text.py \
+		tests/explain/test_differential.py
 
 # A part of every room, with the lowest supported versions of all dependencies.
 PART := tests/attribution/test_gradient_norm.py tests/attribution/test_captum_method.py tests/score/test_score.py \

@@ -331,6 +331,10 @@ def place_tokens(
 def _place(text: str, place: Span, spelling: Spelling, index: int, *, first: bool) -> Span:
     """The characters of a token: without the white space around it, unless it is all white space."""
     start, end = spans.trim(text, *place)
+    marks = spelling.marked or spelling.byte_level
+    if marks and end - start == 1 and not text[start].isspace() and spelling.text(index) in (" ", b" "):
+        # The mark of a word's beginning alone, which some tokenizers place at the word's first letter.
+        return start, start
     if first and start and start == place[0]:
         # Byte-level tokenizers put a space before each stretch of text, and leave a character out for it.
         value = spelling.text(index)

@@ -139,6 +139,12 @@ Overflow = Literal["error", "truncate", "windows"]
 OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
 _TRUNCATE = "Pass overflow='truncate' to explain its beginning"
+# What a model says of an input that it does not take, and how it is given one.
+_REMEDIES = {
+    "exactly three separator tokens": "Load the tokenizer that belongs to this model, which puts two of them between "
+    "question and context and one at the end; or say where attention is global, Explainer(model, tokenizer, "
+    "inputs={'global_attention_mask': lambda inputs: ...})."
+}
 _TRUSTED = {"torch", "transformers"}  # packages whose modules need no trial of what they do with padding
 
 
@@ -407,10 +413,13 @@ class TextModel:
         except (AssertionError, TypeError, ValueError) as error:
             if isinstance(error, SaliencyError):
                 raise
-            raise SaliencyError(
-                f"{type(self.model).__name__}.forward raised {described(error)} Check that the target fits this model, "
-                "and that the model reads this text without the Explainer."
-            ) from error
+            raise self.failure(error, ", and that the model reads this text without the Explainer") from error
+
+    def failure(self, error: Exception, further: str = "") -> SaliencyError:
+        """What to say of an error of the model's own; ``further`` is what else is to be checked."""
+        remedy = next((words for part, words in _REMEDIES.items() if part in str(error)), "")
+        check = remedy or f"Check that the target fits this model{further}."
+        return SaliencyError(f"{type(self.model).__name__}.forward raised {described(error)} {check}")
 
     def trims(self, encoding: Encoding, layout: Layout) -> bool:
         """Whether logits at a token are the same without the tokens after it, tried out on the text.
@@ -467,6 +476,8 @@ def _check_kinds(model: Any, tokenizer: Any) -> None:
     for value in (model, tokenizer):
         if isinstance(value, type):
             raise SaliencyError(f"{value.__name__} is a class: load one of its instances, {call}.")
+    if isinstance(model, str):
+        call = f"Explainer.from_pretrained({model!r}), which loads both; or {call}"
     if not isinstance(model, nn.Module) or tokenizer is None or not callable(tokenizer):
         raise SaliencyError(
             f"expected a model and its tokenizer, not {type(model).__name__} and {type(tokenizer).__name__}: {call}."

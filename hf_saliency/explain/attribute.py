@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hf_saliency.adapter.guards import borrowed
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import REDUCE, Call, Method
-from hf_saliency.errors import Feature, SaliencyError, described, out_of_memory
+from hf_saliency.errors import Feature, SaliencyError, out_of_memory
 from hf_saliency.explain.random_state import seeded
 from hf_saliency.explain.sharing import shared
 from hf_saliency.score.baselines import Baseline, EncodeLike
@@ -191,10 +191,7 @@ def _refusal(error: Exception, method: Method, model: TextModel) -> SaliencyErro
     refuses = isinstance(error, (AssertionError, TypeError, ValueError))  # as Captum and scikit-learn do
     constants = ", ".join(name for name in model.inputs if name != "use_cache")
     if _within(error, model.model) and (refuses or constants):
-        return SaliencyError(
-            f"{type(model.model).__name__}.forward raised {described(error)} Check that the target fits this model"
-            + (f", and inputs= ({constants})." if constants else ".")
-        )
+        return model.failure(error, f", and inputs= ({constants})" if constants else "")
     if isinstance(error, RuntimeError) and "does not require grad" in str(error):
         return SaliencyError(
             "the score does not depend on the embeddings: compute it from the model's output without detach(), "

@@ -96,6 +96,8 @@ def masked_scores(
         for variant, number, classes in zip(chosen, which, sink[0].classes.tolist(), strict=True):
             for place, best in zip(range(len(rows[number].refs)), classes, strict=False):
                 answers[variant, place] = best[0] if best else -1
+        for variant in _spoiled(chosen, shapes, scores[list(chosen)]):
+            step([variant], budget)
 
     shapes = [shape(rows[i], model, readout.layout) for i in numbers]
     with torch.no_grad():
@@ -131,7 +133,17 @@ def _frozen_classes(
             pairs = zip(rows[i].refs, ids, strict=False)
             refs = tuple(dataclasses.replace(ref, class_id=class_id) for ref, class_id in pairs)
             frozen[i] = dataclasses.replace(rows[i], refs=refs)
+        for i in _spoiled(chosen, shapes, result.scores.cpu().numpy()):
+            step([i], budget)
 
-    for _ in sweep([shape(row, model, readout.layout) for row in rows], batch_tokens, bool(model.pads), step):
+    shapes = [shape(row, model, readout.layout) for row in rows]
+    for _ in sweep(shapes, batch_tokens, bool(model.pads), step):
         pass
     return frozen
+
+
+def _spoiled(chosen: Sequence[int], shapes: Sequence[Any], scores: np.ndarray) -> list[int]:
+    """Rows that are not finite beside longer ones, where a window of attention may hold padding alone."""
+    if len({shapes[i] for i in chosen}) == 1:
+        return []
+    return [i for i, score in zip(chosen, scores, strict=True) if not np.isfinite(score)]

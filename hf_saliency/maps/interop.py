@@ -118,18 +118,37 @@ def _tokens(encoding: Any, columns: Sequence[int], texts: Sequence[str]) -> tupl
                 f"the token {encoding.tokens[i]!r} is at characters {(start, stop)} of a text of "
                 f"{len(texts[sequence])}: text= must be the string that was encoded."
             )
+        reached = end if number == sequence else 0
         number = sequence
         start, end = trim(texts[number], start, stop)
+        if not encoding.tokens[i].strip("Ġ▁") and texts[number][start:end].strip():
+            end = (
+                start  # the mark of a word's beginning alone, which some tokenizers place at its first letter
+            )
+        # Tokenizers that put a space before each stretch of text leave its first letter out.
+        lost = texts[number][reached:start]
+        if len(lost) == 1 and not lost.isspace() and _begins_with(encoding.tokens[i], lost):
+            start = reached
         name = _display(encoding.tokens[i], texts[number][start:end])
         tokens.append(Token(name, start, end, number))
     _check_order(encoding, [i for i in columns if encoding.word_ids[i] is not None])
     return tuple(tokens)
 
 
+def _begins_with(piece: str, letter: str) -> bool:
+    """Whether a piece may spell a letter first: pieces of byte-level vocabularies spell its bytes."""
+    word = piece.lstrip("Ġ▁")
+    if not letter.isascii() and piece.startswith("Ġ"):
+        return True
+    return word[:1].casefold() == letter.casefold()
+
+
 def _display(piece: str, text: str) -> str:
     """What to show for a vocabulary's piece: without the marks of WordPiece, byte-level BPE and SentencePiece."""
     if piece.startswith("##") and piece != "##":
         return "…" + piece.removeprefix("##")
+    if not piece.strip("Ġ▁"):
+        return signs(text or " ")
     if text and (not text.strip() or piece[0] in "Ġ▁Ċ" or not piece.isascii()):
         return signs(text)
     return piece

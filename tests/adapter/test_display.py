@@ -183,7 +183,9 @@ def test_answers_that_differ_by_a_space_do_not_look_alike() -> None:
         names = {prediction.class_id: prediction.label for prediction in row.predictions}
         assert len(set(names.values())) == len(names)
     vocabulary = tokenizer.get_vocab()
-    word = next(piece for piece in vocabulary if piece.isalpha() and f"Ġ{piece}" in vocabulary)
+    word = next(
+        piece for piece in vocabulary if piece.isascii() and piece.isalpha() and f"Ġ{piece}" in vocabulary
+    )
     assert (names[vocabulary[f"Ġ{word}"]], names[vocabulary[word]]) == (f"␣{word}", word)
 
 
@@ -218,6 +220,6 @@ def test_spans_around_added_tokens(maker: Any, flags: dict[str, bool]) -> None:
                     continue
                 shown = text[token.start : token.end]
                 expected = value.removeprefix("##") if maker is tiny.tokenizer else value
-                assert shown.casefold() == expected.strip().casefold() or not expected.strip(), (text, token)
+                assert shown.strip().casefold() == expected.strip().casefold(), (text, token)
             covered = {c for t in encoding.tokens for c in range(t.start, t.end)}
             assert all(c in covered or character.isspace() for c, character in enumerate(text)), text

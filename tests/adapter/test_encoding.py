@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 from hypothesis import given, settings, strategies as st
@@ -142,3 +143,20 @@ def test_a_truncated_text_ends_with_its_last_token() -> None:
     assert encoding.texts == ("the cat sat",)
     assert slices(encoding) == ["", "the", "cat", "sat", ""]
     assert encoding.tokens == encode(tiny.tokenizer(), "the cat sat").tokens
+
+
+def test_a_mark_of_a_word_alone_has_no_letter_of_the_word() -> None:
+    vocabulary = [("<unk>", 0.0), ("▁", -3.0), ("P", -5.0), ("Paris", -2.0), ("▁the", -3.0), ("t", -5.0)]
+    core = Tokenizer(models.Unigram(vocabulary, 0, byte_fallback=False))
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    core.decoder = decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+    text = "Paris the Paris"
+    encoding = encode(tokenizer, text)
+    assert [text[token.start : token.end] for token in encoding.tokens] == ["", "Paris", "the", " ", "Paris"]
+    assert encoding.tokens[0].piece == "␣"
+    heat = hs.SaliencyMap.from_attributions(
+        np.arange(5.0), tokenizer(text, return_offsets_mapping=True), text=text
+    )
+    assert [(t.start, t.end) for t in heat.tokens] == [(t.start, t.end) for t in encoding.tokens]
+    assert heat.labels == ("␣", "Paris", "the", "␣", "Paris")

@@ -59,6 +59,19 @@ def test_an_error_of_a_causal_model_s_own() -> None:
         hs.Explainer(model, tiny.tokenizer())(TEXT)
 
 
+@pytest.mark.parametrize("answer", [None, "mat"])
+def test_a_longformer_without_three_separators(answer: str | None) -> None:
+    model, tokenizer = tiny.model("question_answering", "longformer")
+    given = ("the cat sat", "on a mat"), hs.AnswerSpan(answer)
+    with pytest.raises(
+        hs.SaliencyError, match="tokenizer that belongs to this model.*'global_attention_mask'"
+    ):
+        hs.Explainer(model, tokenizer)(given[0], target=given[1])
+    inputs = {"global_attention_mask": lambda others: (others["input_ids"] == 2).long()}
+    heat = hs.Explainer(model, tokenizer, inputs=inputs)(given[0], target=given[1])
+    assert len(heat.targets) == 1
+
+
 def test_the_next_sentence_is_a_label() -> None:
     model = tiny.of_class("BertForNextSentencePrediction")
     heat = hs.Explainer(model, tiny.tokenizer())((TEXT, "dog ran"))
