@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import inspect
 import math
 import operator
@@ -11,11 +12,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 from hf_saliency.synonyms import ARGUMENTS
 
 Option = TypeVar("Option")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 Scale = Literal["logit", "log_prob", "prob"]
 """What a target may be asked for: a logit, a log-probability in nats, a probability."""
@@ -45,6 +48,9 @@ Reduction = Literal["sum", "mean", "norm", "norm_1", "max", "absmax"]
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 UNSIGNED_REDUCTIONS: tuple[Reduction, ...] = ("norm", "norm_1", "absmax")
+
+
+_PART = 4  # letters of a name that stands within another
 
 
 class SaliencyError(ValueError):
@@ -147,7 +153,7 @@ def one_of(value: object, options: Iterable[Option], name: str) -> Option:
         if same_type and value == choice:
             return choice
     listing = ", ".join(map(repr, choices))
-    raise SaliencyError(f"{name}={value!r}: choose one of {listing}{_nearest(value, choices)}.")
+    raise SaliencyError(f"{name}={plain(value)!r}: choose one of {listing}{_nearest(value, choices)}.")
 
 
 def check_reduction(value: object, name: str = "reduction") -> Reduction:
@@ -157,9 +163,24 @@ def check_reduction(value: object, name: str = "reduction") -> Reduction:
     return one_of(value, REDUCTIONS, name)
 
 
+def plain(value: Any) -> Any:
+    """The value, with NumPy's strings, also those within lists and tuples, as strings of Python's own."""
+    if isinstance(value, str) and type(value).__module__.startswith("numpy"):
+        return str.__str__(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return value
+
+
 def _nearest(value: object, options: Iterable[object]) -> str:
-    near = difflib.get_close_matches(str(value), [str(option) for option in options], n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    """A question that names the option nearest to a value; empty where none is near."""
+    known = [str(option) for option in options]
+    near = difflib.get_close_matches(str(value), known, n=1)
+    if not near:
+        # "probability" is nearer to "prob", and "steps" to "n_steps", for a reader than for an edit distance.
+        parts = [option for option in known if min(len(option), len(str(value))) >= _PART]
+        near = [option for option in parts if str(value) in option or option in str(value)]
+    return f" (did you mean {max(near, key=len)!r}?)" if near else ""
 
 
 def whole(value: object, name: str, least: int = 1) -> int:
@@ -172,15 +193,16 @@ def whole(value: object, name: str, least: int = 1) -> int:
     return number
 
 
-def real(value: object, name: str, example: str, *, zero: bool = False) -> float:
-    """The value as a ``float``: a finite number of Python, NumPy or PyTorch above 0, or from 0 on."""
+def real(value: object, name: str, example: str, *, zero: bool = False, below: float = math.inf) -> float:
+    """The value as a ``float``: a finite number of Python, NumPy or PyTorch above 0, or from 0 on, below another."""
     number = math.nan
     if not isinstance(value, (bool, str, bytes)) and "bool" not in str(getattr(value, "dtype", "")):
         with contextlib.suppress(TypeError, ValueError, RuntimeError):
             number = float(value)  # type: ignore[arg-type]
-    if not (number >= 0 if zero else number > 0) or not math.isfinite(number):
+    if not (number >= 0 if zero else number > 0) or not number < below:
         least = "a number from 0 on" if zero else "a positive number"
-        raise SaliencyError(f"{name}={value!r}: give {least}, such as {name}={example}.")
+        most = "" if below == math.inf else f" below {below:g}"
+        raise SaliencyError(f"{name}={value!r}: give {least}{most}, such as {name}={example}.")
     return number
 
 
@@ -210,20 +232,28 @@ def check_keywords(
     synonyms: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse a keyword that a function does not take; the error names the call to use, or the nearest keyword."""
-    parameters = inspect.signature(function).parameters
+    signature = inspect.signature(function).parameters
+    parameters = {key: parameter for key, parameter in signature.items() if key != "self"}
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for keyword in keywords:
         if keyword not in parameters:
-            # "steps" is nearer to "n_steps" for a reader than for an edit distance.
-            part = [key for key in parameters if keyword in key or key in keyword]
-            near = f" (did you mean {part[0]!r}?)" if part else _nearest(keyword, parameters)
             call = ARGUMENTS.get(name, {}).get(keyword) or (synonyms or {}).get(keyword)
-            if call:
-                near = f" (use {call})"
+            near = f" (use {call})" if call else _nearest(keyword, parameters)
             raise SaliencyError(
                 f"{name} takes no argument {keyword!r}{near}: it takes {', '.join(parameters) or 'none'}."
             )
+
+
+def checks_keywords(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """A function that refuses an unknown keyword with the nearest one that exists."""
+
+    @functools.wraps(function)
+    def checked(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+        check_keywords(function, keywords, function.__name__)
+        return function(*arguments, **keywords)
+
+    return checked
 
 
 def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:

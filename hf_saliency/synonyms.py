@@ -125,6 +125,7 @@ ARGUMENTS = {
         "fmt": "mark=hs.Matrix(values=True)",
         "height": "width= in inches; the height follows",
         "hue": "a list of maps, figure([heat, another])",
+        "kind": "mark=, such as hs.Bars()",
         "max_display": "mark=hs.Bars(top=10)",
         "order": "mark=hs.Bars(sort='size')",
         "palette": "cmap=",

@@ -28,6 +28,7 @@ from hf_saliency.errors import (
     Reduction,
     check_keywords,
     check_reduction,
+    plain,
     whole,
 )
 from hf_saliency.synonyms import METHOD_ARGUMENTS
@@ -202,11 +203,15 @@ Parameters = ParamSpec("Parameters")
 def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters, Method]:
     """A function that makes a method, whose methods pickle and whose unknown keywords are refused by name."""
 
+    construct: Callable[..., Method] = function
+
     @functools.wraps(function)
     def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Method:
         check_keywords(function, kwargs, function.__name__, METHOD_ARGUMENTS)
-        method = function(*args, **kwargs)
-        object.__setattr__(method, "recipe", (make, args, kwargs))
+        values = tuple(map(plain, args))
+        named = {name: plain(value) for name, value in kwargs.items()}
+        method = construct(*values, **named)
+        object.__setattr__(method, "recipe", (make, values, named))
         return method
 
     return make

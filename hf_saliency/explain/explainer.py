@@ -19,7 +19,7 @@ from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.pretrained import from_pretrained
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
 from hf_saliency.adapter.weights import fingerprint
-from hf_saliency.attribution.registry import as_method
+from hf_saliency.attribution.registry import METHODS, as_method
 from hf_saliency.errors import SaliencyError, check_keywords, is_one, listed, one_of, whole
 from hf_saliency.explain.masking import checked_keep, masked_scores
 from hf_saliency.explain.precision import Precision, check_precision
@@ -34,7 +34,7 @@ from hf_saliency.score.batch import collate, kept
 from hf_saliency.score.products import Products, switch
 from hf_saliency.score.score import Score
 from hf_saliency.synonyms import EXPLAINER, unknown
-from hf_saliency.targets.default import default_target, example, target_at
+from hf_saliency.targets.default import default_target, example, target_at, target_with
 from hf_saliency.targets.target import Target
 
 if TYPE_CHECKING:
@@ -43,6 +43,20 @@ if TYPE_CHECKING:
 
 # Rows of a batch share each weight matrix that is read; past this many tokens more of them bring no more speed.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
+
+
+def _calls_with(keywords: Mapping[str, Any], model: TextModel) -> dict[str, str]:
+    """The calls that take keywords of methods and targets, which a call of the explainer does not take itself."""
+    calls = {}
+    for keyword, value in keywords.items():
+        target = target_with(keyword, model)
+        methods = [name for name, make in METHODS.items() if keyword in inspect.signature(make).parameters]
+        if methods:
+            first = "integrated_gradients" if "integrated_gradients" in methods else methods[0]
+            calls[keyword] = f"method=hs.{first}({keyword}={value!r:.40})"
+        elif target:
+            calls[keyword] = f"target=hs.{target}({keyword}={value!r:.40})"
+    return calls
 
 
 P = ParamSpec("P")
@@ -60,9 +74,9 @@ def _keywords_checked(function: Callable[P, R]) -> Callable[P, R]:
     def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
         name = function.__qualname__.replace(".__init__", "").replace("Explainer.__call__", "explainer")
         if not names.issuperset(keywords):
-            check_keywords(
-                functools.partial(method, None), keywords, name.replace("Explainer.", "explainer.")
-            )
+            explainer: Any = arguments[0] if arguments else None
+            further = _calls_with(keywords, explainer.text_model) if "method" in names else None
+            check_keywords(method, keywords, name.replace("Explainer.", "explainer."), further)
         if len(arguments) > most:
             if name == "Explainer":
                 raise SaliencyError(
@@ -513,6 +527,11 @@ class Explainer:
         >>> bool(whole != masked)
         True
         """
+        if keep is None and isinstance(target, (np.ndarray, torch.Tensor, list)):
+            raise SaliencyError(
+                f"target= is a {type(target).__name__}: the tokens that stay are given by name, "
+                "explainer.score_masked(text, keep=array)."
+            )
         chosen, model = self._target(target), self.text_model
         encoding = chosen.encode(with_ids(text, model.tokenizer), model, overflow)
         rows = chosen.rows(encoding, model)

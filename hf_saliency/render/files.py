@@ -115,6 +115,13 @@ class SaliencyFigure(Figure):
         shown = (in_points(ax) + self.transFigure.inverted()).transform(corners)
         return Bbox([shown.min(axis=0), shown.max(axis=0)])
 
+    def show(self, warn: bool = True) -> None:
+        """Refuse, with the calls that show the figure: it is none of pyplot's, which have windows."""
+        raise SaliencyError(
+            "this figure has no window: fig.savefig('figure.png') writes it, and a notebook shows it where fig is the "
+            "last line of a cell."
+        )
+
     def set_size_inches(self, w: Any, h: float | None = None, forward: bool = True) -> None:
         """Change the size; a warning says that text, which is broken to fit, stays as it is."""
         before = self.get_size_inches()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, checks_keywords
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -29,6 +29,7 @@ _START = r"""\begingroup
 _END = r"\endgroup" + "\n"
 
 
+@checks_keywords
 def to_latex(
     saliency_map: SaliencyMap,
     mark: Highlight | None = None,

@@ -12,7 +12,7 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.layouts import Stacked
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.errors import SaliencyError, Scale, integer
+from hf_saliency.errors import SaliencyError, Scale, integer, one_of
 from hf_saliency.maps import spans
 from hf_saliency.targets.readout import Readout, span_logits, text_logits
 from hf_saliency.targets.target import (
@@ -20,10 +20,10 @@ from hf_saliency.targets.target import (
     LogitRef,
     Row,
     Target,
-    check_unit,
     contrasts,
     is_token,
     settle_contrasts,
+    settle_strings,
 )
 from hf_saliency.targets.where import is_range
 
@@ -69,7 +69,7 @@ class Choice(Target):
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
-        check_unit(self.unit)
+        settle_strings(self)
         settle_contrasts(self, is_token, "give the number of a choice, from 0, or its text")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
@@ -156,13 +156,12 @@ class AnswerSpan(Target):
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
-        check_unit(self.unit)
+        settle_strings(self)
         advice = "give a string of the context, or a slice of its characters, slice(16, 23)"
         if self.answer is not None and not _is_answer(self.answer):
             raise SaliencyError(f"answer={self.answer!r}: {advice}.")
         settle_contrasts(self, _is_answer, advice)
-        if self.ends not in ("both", "start", "end"):
-            raise SaliencyError(f"ends={self.ends!r}: choose 'both', 'start' or 'end'.")
+        one_of(self.ends, ("both", "start", "end"), "ends")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         if not (isinstance(given, tuple) and len(given) == 2):

@@ -29,11 +29,11 @@ from hf_saliency.targets.target import (
     Row,
     Target,
     check_tokens,
-    check_unit,
     contrasts,
     is_token,
     only_text,
     settle_contrasts,
+    settle_strings,
 )
 from hf_saliency.targets.where import (
     Where,
@@ -47,7 +47,7 @@ from hf_saliency.targets.where import (
 
 
 def prepare(target: NextToken | Continuation) -> None:
-    check_unit(target.unit)
+    settle_strings(target)
     check_tokens(target.token, target.predicted)
     settle_contrasts(target, is_token, ONE_TOKEN)
     settle_where(target)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, integer
 from hf_saliency.targets.answers import AnswerSpan, Choice
 from hf_saliency.targets.causal import Continuation, NextToken
 from hf_saliency.targets.labels import Label, TokenLabel
@@ -58,10 +58,20 @@ def target_at(word: str, model: TextModel) -> Target:
     return at_word
 
 
+def target_with(keyword: str, model: TextModel) -> str:
+    """The name of a target that takes a keyword: the model's default target, if it does; empty if none does."""
+    own = [_DEFAULTS[task.target] for task in tasks.tasks_of(model.model)]
+    for cls in (*own, *_DEFAULTS.values()):
+        if keyword in {field.name for field in dataclasses.fields(cls)}:  # type: ignore[arg-type]
+            return cls.__name__
+    return ""
+
+
 def example(model: TextModel, given: object) -> str:
-    """How a target of this model is written, with the word that a user gave in its place."""
+    """How a target of this model is written, with the word or number that a user gave in its place."""
     name = next((task.target for task in tasks.tasks_of(model.model)), "Label")
-    word = repr(given) if isinstance(given, str) else ""
-    if name == "Similarity" or not word:
+    number = integer(given)
+    value = repr(given) if isinstance(given, str) else "" if number is None else repr(number)
+    if name == "Similarity" or not value:
         return f"hs.{name}()"
-    return f"hs.{name}({'label=' if name == 'TokenLabel' else ''}{word})"
+    return f"hs.{name}({'label=' if name == 'TokenLabel' else ''}{value})"

@@ -19,10 +19,10 @@ from hf_saliency.targets.target import (
     Row,
     Target,
     check_tokens,
-    check_unit,
     contrasts,
     is_token,
     settle_contrasts,
+    settle_strings,
 )
 from hf_saliency.targets.where import (
     Where,
@@ -80,7 +80,7 @@ class MaskedSpan(Target):
     unit: Scale = "log_prob"
 
     def __post_init__(self) -> None:
-        check_unit(self.unit)
+        settle_strings(self)
         settle_where(self)
         settle_contrasts(
             self,
@@ -171,7 +171,7 @@ class PseudoLogLikelihood(Target):
     unit: Scale = "log_prob"
 
     def __post_init__(self) -> None:
-        check_unit(self.unit)
+        settle_strings(self)
 
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
         return Readout(token_logits, self.unit, part=0, mask_id=model.mask_id())
@@ -202,7 +202,7 @@ class _TokenTarget(Target):
     unit: Scale = "logit"
 
     def __post_init__(self) -> None:
-        check_unit(self.unit)
+        settle_strings(self)
         check_tokens(self.token, self.predicted)
         settle_contrasts(self, is_token, ONE_TOKEN)
         settle_where(self)

@@ -13,7 +13,7 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import UNITS, SaliencyError, Unit, called
 from hf_saliency.targets.readout import READOUT_TENSORS, Readout, RowTensors
-from hf_saliency.targets.target import PAIR, LogitRef, Row, Target, text_or_pair
+from hf_saliency.targets.target import PAIR, LogitRef, Row, Target, settle_strings, text_or_pair
 
 ScoreOf = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, " batch"]]
 
@@ -61,8 +61,7 @@ class Output(Target):
                 f"score={self.score!r}: give a function (output, inputs) -> (batch,), such as lambda output, inputs: "
                 "output.logits[:, 2]."
             )
-        if self.unit not in UNITS:
-            raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, UNITS))}.")
+        settle_strings(self, UNITS)
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
         """A text, or a pair of texts as one sequence."""

@@ -14,9 +14,17 @@ from hf_saliency.adapter import hooks, tasks
 from hf_saliency.adapter.encoding import Encoding, joined
 from hf_saliency.adapter.layouts import InTurn
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.errors import SaliencyError, called, warn
+from hf_saliency.errors import SaliencyError, called, one_of, warn
 from hf_saliency.targets.readout import Readout, RowTensors
-from hf_saliency.targets.target import PAIR, LogitRef, Row, Target, contrasts, settle_contrasts
+from hf_saliency.targets.target import (
+    PAIR,
+    LogitRef,
+    Row,
+    Target,
+    contrasts,
+    settle_contrasts,
+    settle_strings,
+)
 
 Pool = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, "batch width"]]
 Pooling = Literal["mean", "first", "last"]
@@ -70,12 +78,12 @@ class Similarity(Target):
     against: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        settle_strings(self)
         if self.pooling not in ("mean", "first", "last", None) and not callable(self.pooling):
             raise SaliencyError(
                 f"pooling={self.pooling!r}: choose 'mean', 'first', 'last' or give a function."
             )
-        if self.metric not in ("cosine", "dot", None):
-            raise SaliencyError(f"metric={self.metric!r}: choose 'cosine' or 'dot'.")
+        one_of(self.metric, ("cosine", "dot", None), "metric")
         settle_contrasts(
             self,
             lambda contrast: isinstance(contrast, str),

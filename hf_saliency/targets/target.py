@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.errors import SCALES, SaliencyError, integer
+from hf_saliency.errors import SCALES, SaliencyError, check_keywords, integer, one_of, plain
 from hf_saliency.targets.readout import Readout
 
 PREDICTED = -1  # stands for the most probable class among class ids
@@ -125,6 +126,10 @@ class Target(ABC):
     kind: ClassVar[str] = ""  # its name on the command line; a target without one is not offered there
     text_counts: ClassVar[tuple[int, int]] = (1, 1)  # the fewest and the most texts of one explanation
 
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        check_keywords(cls.__init__, keywords, cls.__name__)
+        return super().__new__(cls)
+
     @abstractmethod
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         """The rows of a text, at least one: one row of the map each."""
@@ -191,10 +196,12 @@ def only_text(given: Any, target: object) -> str:
     raise SaliencyError(f"a text must be a string, not {type(given).__name__}: explainer('Some text.').")
 
 
-def check_unit(unit: object) -> None:
-    """Refuse a unit that does not exist."""
-    if unit not in SCALES:
-        raise SaliencyError(f"unit={unit!r}: choose one of {', '.join(map(repr, SCALES))}.")
+def settle_strings(target: Any, units: Sequence[str] = SCALES) -> None:
+    """Check a frozen target's unit, if it has one, and make plain strings of NumPy's in its fields."""
+    for field in dataclasses.fields(target):
+        object.__setattr__(target, field.name, plain(getattr(target, field.name)))
+    if hasattr(target, "unit"):
+        one_of(target.unit, units, "unit")
 
 
 def contrasts(against: Any) -> tuple[Any, ...]:

@@ -58,7 +58,7 @@ GUESSES: list[tuple[str, str | None]] = [
     ("explainer([text, ''])", r"texts\[1\]: the text is empty"),
     ("explainer(np.array([text]))", None),
     ("explainer(None)", "must be a string, not NoneType"),
-    ("hs.Explainer('bert-base-uncased')", "expected a model and its tokenizer"),
+    ("hs.Explainer('bert-base-uncased')", r"Explainer.from_pretrained\('bert-base-uncased'\)"),
     ("hs.Explainer.from_pretrained(model)", r"hs.Explainer\(model, tokenizer\)"),
     ("clf(text, text_pair='a dog')", "takes no argument 'text_pair'"),
     ("lm('the cat', target=hs.Continuation(max_new_tokens=2))", None),
@@ -75,7 +75,7 @@ GUESSES: list[tuple[str, str | None]] = [
     ("explainer(text, method='IntegratedGradients')", "Did you mean 'integrated_gradients'"),
     ("explainer(text, method=captum.attr.Saliency(model))", "give the class, method=Saliency"),
     ("explainer(text, method=captum.attr.Occlusion)", r"hs.captum_method\(Occlusion, sliding_window_shapes"),
-    ("explainer(text, n_steps=20)", "takes no argument 'n_steps'"),
+    ("explainer(text, n_steps=20)", r"use method=hs.integrated_gradients\(n_steps\)"),
     ("explainer(text, baselines=0)", "takes no argument 'baselines'"),
     ("hs.integrated_gradients(20, baselines=0)", "did you mean 'baseline'"),
     ("hs.integrated_gradients(20, internal_batch_size=4)", "it takes n_steps, baseline"),
@@ -99,7 +99,7 @@ GUESSES: list[tuple[str, str | None]] = [
     ("lm('the cat', method='value_zeroing')", None),
     ("lm('the cat', method='attn_lrp')", None),
     ("lm('the cat', attributed_fn='probability')", "takes no argument 'attributed_fn'"),
-    ("hs.NextToken(unit='probability')", "choose one of 'logit', 'log_prob', 'prob'"),
+    ("hs.NextToken(unit='probability')", "choose one of 'logit', 'log_prob', 'prob' .*did you mean 'prob'"),
     ("lm('the cat', step_scores=['probability'])", "takes no argument 'step_scores'"),
     ("lm(('the cat', ' sat'), target=hs.Continuation(against='dog'))", None),
     ("heat.words('mean')", None),
@@ -134,13 +134,13 @@ GUESSES: list[tuple[str, str | None]] = [
     ("clf.predicted_class_name", r"use explainer\(text\).targets\[0\].label"),
     ("label.word_attributions", r"use list\(zip\(heat.labels, heat.scores\[0\]\)\)"),
     # seaborn and interpreto
-    ("hs.figure(heat, palette='viridis')", "it takes .*cmap"),
+    ("hs.figure(heat, palette='viridis')", "use cmap="),
     ("hs.figure(heat, targets='cat', cmap='viridis')", None),
     ("hs.figure(heat, cmap='jet')", "Choose a sequential colormap such as 'Oranges'"),
-    ("hs.figure(heat, vmax=1)", "it takes .*limit"),
+    ("hs.figure(heat, vmax=1)", "use limit="),
     ("hs.figure(heat, limit=-1)", r"figure\(..., limit=3.25\)"),
-    ("hs.figure(heat, figsize=(4, 3))", "it takes .*width"),
-    ("hs.figure(heat, col_wrap=2)", "it takes .*ncols"),
+    ("hs.figure(heat, figsize=(4, 3))", "use width="),
+    ("hs.figure(heat, col_wrap=2)", "use ncols="),
     ("hs.figure(heat, legend=None)", "choose one of True, False"),
     ("hs.figure(heat, width='chi')", r"width=3.25\), or one of 'aaai'"),
     ("hs.figure(heat.scores)", r"figure\(Explainer\(model, tokenizer\)\(text\)\)"),
@@ -157,7 +157,22 @@ GUESSES: list[tuple[str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "help_"), GUESSES, ids=[call for call, _ in GUESSES])
+FURTHER: list[tuple[str, str | None]] = [
+    ("explainer(text, against='dog')", r"target=hs.MaskedToken\(against='dog'\)"),
+    ("clf(text, target=1)", r"hs.Label\(1\)"),
+    ("explainer.score_masked(text, np.ones((1, 8), bool))", r"explainer.score_masked\(text, keep=array\)"),
+    ("hs.NextToken(contrast='dog')", "NextToken takes no argument 'contrast': it takes where, token"),
+    ("hs.MaskedToken(againts='dog')", "did you mean 'against'"),
+    ("hs.figure(heat, kind='bar')", "use mark="),
+    ("hs.figure(heat, targets='cat').show()", "fig.savefig"),
+    ("hs.page(heat, viewer='terminal')", "page takes no argument 'viewer'"),
+    ("explainer(text, absolute=True)", r"use method=hs.saliency\(absolute=True\)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "help_"), [*GUESSES, *FURTHER], ids=[call for call, _ in [*GUESSES, *FURTHER]]
+)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_first_guesses(call: str, help_: str | None) -> None:
     if help_ is None:
