@@ -178,7 +178,8 @@ class Facet:
         """The units of largest magnitude but the target's own, with their numbers."""
         heat = self.heat[row]
         known = [(abs(v), -i, i) for i, v in enumerate(heat) if not isinstance(v, str) and v]
-        order = [i for _, _, i in sorted(known, reverse=True) if i not in self.own(row)]
+        own = set(self.own(row))
+        order = [i for _, _, i in sorted(known, reverse=True) if i not in own]
         limit = self.colors.limit
         written = decimals if limit < 10 else number
         return [(self.labels[i], written(float(heat[i]) * limit)) for i in order[:count]]
