@@ -227,11 +227,13 @@ def character_spans(value: object, name: str) -> tuple[tuple[int, int, int], ...
 
 def check_keywords(
     function: Callable[..., Any],
-    keywords: Iterable[str],
+    keywords: Collection[str],
     name: str,
     synonyms: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse a keyword that a function does not take; the error names the call to use, or the nearest keyword."""
+    if not keywords:
+        return
     signature = inspect.signature(function).parameters
     parameters = {key: parameter for key, parameter in signature.items() if key != "self"}
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -59,15 +59,18 @@ def encoder() -> nn.Module:
     return tiny.of_class("BertModel")
 
 
-def check_each_alone(explainer: hs.Explainer, given_texts: list[str], target: hs.Target | None) -> None:
+def check_each_alone(
+    explainer: hs.Explainer, given_texts: list[str], target: hs.Target | None, rounding: float = 1e-9
+) -> None:
     """Texts of one call have the scores that they have alone, and no score is lost."""
     method = hs.saliency()
     for each, heat in zip(given_texts, explainer(given_texts, target=target, method=method), strict=True):
         alone = explainer(each, target=target, method=method)
         assert np.isfinite(alone.scores).all()
         largest = np.abs(alone.scores).max()
-        np.testing.assert_allclose(heat.scores, alone.scores, rtol=1e-6, atol=1e-9 * largest)
-        assert [row.score for row in heat.targets] == pytest.approx([row.score for row in alone.targets])
+        np.testing.assert_allclose(heat.scores, alone.scores, rtol=10 * rounding, atol=rounding * largest)
+        expected = [row.score for row in alone.targets]
+        assert [row.score for row in heat.targets] == pytest.approx(expected, rel=10 * rounding, abs=rounding)
 
 
 @few
@@ -84,7 +87,7 @@ def windowed(name: str, window: int, attention: str) -> hs.Explainer:
     fields = {"modernbert": "local_attention", "mistral": "sliding_window", "gemma2": "sliding_window"}
     head = "masked" if name == "modernbert" else "causal"
     model, tokenizer = tiny.model(head, name, **{fields[name]: window})
-    model.set_attn_implementation(attention)
+    model.set_attn_implementation("eager" if name == "gemma2" else attention)  # it has no other
     return hs.Explainer(model, tokenizer, progress=False)
 
 
@@ -97,7 +100,8 @@ def windowed(name: str, window: int, attention: str) -> hs.Explainer:
 )
 def test_windows_of_attention(given_texts: list[str], name: str, window: int, attention: str) -> None:
     given_texts = [each if len(each.split()) > 1 else f"{each} {each}" for each in given_texts]
-    check_each_alone(windowed(name, window, attention), given_texts, None)
+    # These models compute a softmax in float32 whatever their weights are.
+    check_each_alone(windowed(name, window, attention), given_texts, None, rounding=1e-5)
 
 
 @pytest.mark.parametrize("target", [hs.NextToken(), hs.NextToken(predicted=True)], ids=["given", "predicted"])
