@@ -87,9 +87,7 @@ def main(folder: Path, most: int | None) -> None:
         print("{:+d} {}: {:.3f} of the row in {} sentences".format(*row))
 
     keys = set.intersection(*(set(each.keys()) for each in corpora.values()))
-    table = hs.agreement_matrix(
-        {name: [others(heat) for heat in each.select(keys)] for name, each in corpora.items()}
-    )
+    table = hs.agreement_matrix({name: map(others, each.select(keys)) for name, each in corpora.items()})
     hs.figure(table, hs.Agreements(), width=3.25).savefig(folder / "agreement.pdf")
     print(f"rank correlation of the two methods: {table['value'][1]:.2f} over {table['n'][1]} sentences")
 

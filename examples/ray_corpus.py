@@ -9,6 +9,7 @@ one process with its own model, which is loaded once.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ class Explaining:
 
 def main(folder: Path, workers: int) -> None:
     """Both ways."""
+    if "RAY_ADDRESS" in os.environ:
+        ray.init()
+    else:  # a processor for each worker, and one for reading
+        ray.init(num_cpus=workers + 1, include_dashboard=False)
     corpus = hs.write_corpus(hs.Explainer(*hs.load_demo()), TEXTS, folder, engine="ray", workers=workers)
     print(corpus)
 

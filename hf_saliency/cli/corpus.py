@@ -60,6 +60,14 @@ def corpus(
         Engine, typer.Option(help="local is one process; ray is Ray Data, here or on a cluster.")
     ] = "local",
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes of Ray.")] = 1,
+    worker_gpus: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0,
+            help="GPUs of each process of Ray, such as 0.5. Default: 1 if the model is on a GPU, otherwise 0.",
+        ),
+    ] = None,
     device: options.Device = "auto",
     dtype: Annotated[options.Dtype, typer.Option(help="Type of the model's weights.")] = "float32",
     batch_tokens: options.BatchTokens = None,
@@ -109,6 +117,8 @@ def corpus(
             scores=scores,
             engine=engine,
             workers=workers,
+            worker_gpus=worker_gpus,
         )
-        typer.echo(f"{len(written)} maps, {written.failures.num_rows} failures")
+        maps, failures = len(written), written.failures.num_rows
+        typer.echo(f"{maps} map{'' if maps == 1 else 's'}, {failures} failure{'' if failures == 1 else 's'}")
         say("wrote", str(output))

@@ -1,15 +1,16 @@
-"""A chunk: the results of one block of records, as the record batches of a corpus."""
+"""A chunk: results as the record batches of a corpus."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hf_saliency.corpus.columns import ScoreType, common_of, failure_batch, head_of, map_batch
 from hf_saliency.corpus.records import Record
 from hf_saliency.corpus.task import Task
+from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.saliency_map import SaliencyMap
 
 
@@ -41,9 +42,14 @@ class Chunk:
     count: int
 
 
-def chunk(task: Task, layout: Layout, block: Sequence[Record]) -> Chunk:
-    """Explain a block of records."""
-    results = list(zip(block, task.run(block), strict=True))
+def chunks(task: Task, layout: Layout, block: Sequence[Record]) -> Iterator[Chunk]:
+    """Explain a block of records; what is done comes before the next batches begin."""
+    for results in task.run(block):
+        yield _chunk(layout, results)
+
+
+def _chunk(layout: Layout, results: Sequence[tuple[Record, SaliencyMap | SaliencyError]]) -> Chunk:
+    """Maps as record batches, failures as another."""
     made = [(record, heat) for record, heat in results if isinstance(heat, SaliencyMap)]
     failed = [(record, str(error)) for record, error in results if not isinstance(error, SaliencyMap)]
     batches = []
@@ -59,4 +65,4 @@ def chunk(task: Task, layout: Layout, block: Sequence[Record]) -> Chunk:
         failures = failure_batch(
             [record for record, _ in failed], [reason for _, reason in failed], layout.carried, layout.key
         )
-    return Chunk(tuple(batches), failures, len(block))
+    return Chunk(tuple(batches), failures, len(results))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_saliency.corpus.chunk import Chunk, Layout, chunk
+from hf_saliency.corpus.chunk import Chunk, Layout, chunks
 from hf_saliency.corpus.packages import ray_data
-from hf_saliency.corpus.records import Record
+from hf_saliency.corpus.records import Record, blocks
 from hf_saliency.corpus.task import Task
 from hf_saliency.errors import real, whole
+
+_BLOCKS = 4  # for each worker at least, so that none waits long for the last one
 
 
 @dataclass(frozen=True)
@@ -29,38 +32,54 @@ class Workers:
             real(self.gpus, "worker_gpus", "0.5", zero=True)
         ray_data()
 
-    def __call__(self, task: Task, layout: Layout, work: Iterable[Sequence[Record]]) -> Iterator[Chunk]:
-        """The results of each block, in the order of the blocks; Ray restarts a worker that dies."""
+    def __call__(self, task: Task, layout: Layout, source: Iterator[Record], window: int) -> Iterator[Chunk]:
+        """The results of all records, in their order; Ray restarts a worker that dies."""
+        ray_data()
+        import ray
+
+        waiting: list[Record] = []
+        broken: Exception | None = None
+        try:
+            for record in source:
+                waiting.append(record)
+        except Exception as error:  # the texts before it are explained first
+            broken = error
+        if waiting:
+            started = not ray.is_initialized()
+            if started:
+                _start(ray, self.count)
+            try:
+                size = min(window, math.ceil(len(waiting) / (_BLOCKS * self.count)))
+                yield from self._results(task, layout, list(blocks(iter(waiting), size)))
+            finally:
+                if started:
+                    ray.shutdown()
+        if broken is not None:
+            raise broken
+
+    def _results(self, task: Task, layout: Layout, work: Sequence[Sequence[Record]]) -> Iterator[Chunk]:
+        """The results of each block, in the order of the blocks."""
         data = ray_data()
         import ray
 
-        started = not ray.is_initialized()
-        if started:
-            _start(ray, self.count)
+        context = data.DataContext.get_current()
+        ordered, shown = context.execution_options.preserve_order, context.enable_progress_bars
+        context.execution_options.preserve_order, context.enable_progress_bars = True, False
         try:
             rows = [{"block": pickle.dumps(block)} for block in work]
-            if not rows:
-                return
-            context = data.DataContext.get_current()
-            ordered, shown = context.execution_options.preserve_order, context.enable_progress_bars
-            context.execution_options.preserve_order, context.enable_progress_bars = True, False
-            try:
-                results = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                    Worker,
-                    fn_constructor_args=(ray.put(task), layout),
-                    compute=data.ActorPoolStrategy(size=self.count),
-                    num_cpus=1,
-                    num_gpus=self._gpus(task),
-                    batch_size=1,
-                    batch_format="numpy",
-                )
-                for row in results.iter_rows():
-                    yield pickle.loads(row["chunk"])  # from our own workers
-            finally:
-                context.execution_options.preserve_order, context.enable_progress_bars = ordered, shown
+            results = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+                Worker,
+                fn_constructor_args=(ray.put(task), layout),
+                compute=data.ActorPoolStrategy(size=self.count),
+                num_cpus=1,
+                num_gpus=self._gpus(task),
+                batch_size=1,
+                batch_format="numpy",
+            )
+            for row in results.iter_rows():
+                yield from pickle.loads(row["chunks"])  # from our own workers
         finally:
-            if started:
-                ray.shutdown()
+            context.execution_options.preserve_order, context.enable_progress_bars = ordered, shown
 
     def _gpus(self, task: Task) -> float:
         return float(task.on_gpu) if self.gpus is None else self.gpus
@@ -76,8 +95,8 @@ class Worker:
         self.layout = layout
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        chunks = [chunk(self.task, self.layout, pickle.loads(block)) for block in batch["block"]]
-        return {"chunk": [pickle.dumps(each) for each in chunks]}
+        done = [list(chunks(self.task, self.layout, pickle.loads(block))) for block in batch["block"]]
+        return {"chunks": [pickle.dumps(each) for each in done]}
 
 
 def _start(ray: Any, workers: int) -> None:

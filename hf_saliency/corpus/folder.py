@@ -38,17 +38,31 @@ class Shard:
 
     def table(self, columns: Sequence[str] | None = None) -> Any:
         """Its rows, all columns or some; a damaged file is refused by name."""
-        data = storage.read_file(self.path, _LARGEST)
-        if f"{zlib.crc32(data):08x}" != self.checksum:
-            raise self.damage("its bytes do not match the checksum in its name")
+        data = self._bytes()
         pa, parquet = arrow(), arrow("pyarrow.parquet")
         try:
             file = parquet.ParquetFile(pa.BufferReader(data))
             return file.read(columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
-            raise self.damage(str(error)) from error
+            raise self._damage(str(error)) from error
 
-    def damage(self, reason: str) -> SaliencyError:
+    def count(self) -> int:
+        """How many rows it has, by its footer alone."""
+        pa, parquet = arrow(), arrow("pyarrow.parquet")
+        try:
+            return int(parquet.read_metadata(self.path).num_rows)
+        except (pa.ArrowException, OSError) as error:
+            self._bytes()
+            raise self._damage(str(error)) from error
+
+    def _bytes(self) -> bytes:
+        """The file, if it is as it was written."""
+        data = storage.read_file(self.path, _LARGEST)
+        if f"{zlib.crc32(data):08x}" != self.checksum:
+            raise self._damage("its bytes do not match the checksum in its name")
+        return data
+
+    def _damage(self, reason: str) -> SaliencyError:
         """The error of a damaged file."""
         return SaliencyError(
             f"{str(self.path)!r} is damaged: {reason}. read_corpus(folder, damaged='skip') reads the other files; to "

@@ -59,6 +59,7 @@ class Corpus:
     _shards: tuple[Shard, ...] = ()
     _failed: tuple[Shard, ...] = ()
     _conditions: Mapping[str, frozenset[Any]] = dataclasses.field(default_factory=dict)
+    _recent: dict[Shard, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def complete(self) -> bool:
@@ -77,7 +78,7 @@ class Corpus:
         return _joined([_kept(table, self._conditions) for table in tables], self._empty("text", "reason"))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._places) if self._conditions else sum(shard.count() for shard in self._shards)
 
     def __bool__(self) -> bool:  # a corpus without maps is still a corpus
         return True
@@ -95,7 +96,10 @@ class Corpus:
                 + (f", such as {next(iter(self._places))!r}." if self._places else ".")
             )
         shard, row = self._places[key]
-        ((_, heat),) = _items(shard.table().slice(row, 1))
+        if shard not in self._recent:  # keys of one file often follow each other
+            self._recent.clear()
+            self._recent[shard] = shard.table()
+        ((_, heat),) = _items(self._recent[shard].slice(row, 1))
         return heat
 
     def __repr__(self) -> str:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hf_saliency.corpus.records import Record
 from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.explainer import Explainer
-from hf_saliency.explain.request import Request
-from hf_saliency.explain.stream import stream
+from hf_saliency.explain.request import Job, Request
+from hf_saliency.explain.stream import windows
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.targets.output import Output
 from hf_saliency.targets.target import Target
 
 # The field of a target that a column of the table fills: where it stands, or which of several it is.
 _FILLED = ("where", "answer", "choice", "label")
-
-_MOST_REQUESTS = 1024  # targets of single texts that are kept
 
 
 @dataclass(frozen=True)
@@ -43,23 +42,18 @@ class Task:
     top_k: int
     overflow: Any
     target_column: str | None
-    _requests: dict[Any, Request] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        request = self._request(None)
         if self.target_column is not None:
-            _filled(request.target)
+            _filled(self._request.target)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_requests": {}}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__dict__.update(state)
+    def __getstate__(self) -> dict[str, Any]:  # the request is made again in each process
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
 
     @property
     def description(self) -> dict[str, Any]:
         """What is computed, as JSON values: a corpus is continued only where it is the same."""
-        request = self._request(None)
+        request = self._request
         names = ("model", "class", "revision", "dtype", "quantization", "tokenizer", "weights")
         return {
             **{name: request.provenance[name] for name in names if name in request.provenance},
@@ -73,51 +67,41 @@ class Task:
     @property
     def provenance(self) -> dict[str, str]:
         """Model and library versions, as each map has them."""
-        return dict(self._request(None).provenance)
+        return dict(self._request.provenance)
 
     @property
     def on_gpu(self) -> bool:
         """Whether the model is on a GPU."""
         return any(parameter.is_cuda for parameter in self.explainer.text_model.model.parameters())
 
-    def run(self, block: Sequence[Record]) -> list[SaliencyMap | SaliencyError]:
-        """The map of each record, or the error that its text alone raises; texts of one target share batches."""
-        results: dict[int, SaliencyMap | SaliencyError] = {}
-        groups: dict[Any, list[int]] = {}
-        for i, record in enumerate(block):
-            try:
-                _check_text(record)
-                groups.setdefault(record.place, []).append(i)
-            except SaliencyError as error:
-                results[i] = error
-            except TypeError:  # a list cannot be hashed
-                results[i] = SaliencyError(
-                    f"the column {self.target_column!r} holds {record.place!r}: give a word or a number."
-                )
-        for place, numbers in groups.items():
-            texts = [block[i].text for i in numbers]
-            try:
-                request = self._request(place)
-            except SaliencyError as error:
-                results.update(dict.fromkeys(numbers, error))
-                continue
-            made = stream(request, texts, keyed=False, window=len(texts), on_error="collect", progress=False)
-            for i, result in zip(numbers, made, strict=True):
-                results[i] = result if isinstance(result, SaliencyMap) else result.error
-        return [results[i] for i in range(len(block))]
+    def run(self, block: Sequence[Record]) -> Iterator[list[tuple[Record, SaliencyMap | SaliencyError]]]:
+        """Each record with its map or the error that its text alone raises, as many at a time as share batches."""
+        for results, _ in windows(self._request, iter(block), self._job, len(block)):
+            if results:
+                yield results
 
-    def _request(self, place: Any) -> Request:
-        """The request whose target is at a place; None for the target as it is."""
-        if place not in self._requests:
-            target = self.target
-            if place is not None:
-                target = self._requests[None].target
-                target = dataclasses.replace(target, **{_filled(target): place})  # type: ignore[type-var]
-            if len(self._requests) >= _MOST_REQUESTS:
-                for key in [key for key in self._requests if key is not None]:
-                    del self._requests[key]
-            self._requests[place] = self.explainer.request(target, self.method, self.top_k, self.overflow)
-        return self._requests[place]
+    def _job(self, record: Record) -> Job:
+        """A text and its rows, of the target at the place that its column names."""
+        _check_text(record)
+        return self._request.job(record.text, self._target(record.place))
+
+    def _target(self, place: Any) -> Target:
+        """The target at a place; the target as it is for None."""
+        target = self._request.target
+        if place is None:
+            return target
+        placed = dataclasses.replace(target, **{_filled(target): place})  # type: ignore[type-var]
+        model = self.explainer.text_model
+        if placed.readout(model) != target.readout(model):  # texts of one readout share batches
+            raise SaliencyError(
+                f"{type(target).__name__} at {place!r} reads other logits than elsewhere: write a corpus for each "
+                "place."
+            )
+        return placed
+
+    @functools.cached_property
+    def _request(self) -> Request:
+        return self.explainer.request(self.target, self.method, self.top_k, self.overflow)
 
 
 def _filled(target: Target) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hf_saliency.corpus import cluster
-from hf_saliency.corpus.chunk import Chunk, Layout, chunk
+from hf_saliency.corpus.chunk import Chunk, Layout, chunks
 from hf_saliency.corpus.columns import SCORE_TYPES, ScoreType, carried_fields
 from hf_saliency.corpus.folder import Folder
 from hf_saliency.corpus.packages import arrow
@@ -48,7 +48,7 @@ def write_corpus(
     target_column: str | None = None,
     columns: Sequence[str] = (),
     scores: ScoreType | None = None,
-    window: int = 256,
+    window: int = 1024,
     shard_texts: int = 4096,
     engine: Engine = "local",
     workers: int = 1,
@@ -88,15 +88,15 @@ def write_corpus(
     key
         The column with its key.
     target_column
-        The column that says what is explained in each text: a word or the number of a token for targets with
-        ``where``; otherwise a label, an answer or a choice.
+        The column that says what is explained in each text: a word or the number of a token, or a list of these, for
+        targets with ``where``; otherwise a label, an answer or a choice.
     columns
         Further columns that the corpus keeps, such as a group.
     scores
         ``"float32"``, or ``"float16"``, which takes half the space: each score to 3 digits, if it is at least a ten
         thousandth of the map's largest. Default: the type of the maps.
     window
-        How many texts share batches, at most.
+        How many texts share batches, at most: fewer where they are long, or where Ray's workers would have none.
     shard_texts
         How many texts a file holds, at most. A file is also complete after a minute.
     engine
@@ -160,15 +160,16 @@ def write_corpus(
         bar = tqdm(
             total=size_of(texts), initial=len(finished), unit="text", delay=2, disable=not explainer.progress
         )
-        work = blocks(_unfinished(itertools.chain(first, source), finished, place.path), window)
+        unfinished = _unfinished(itertools.chain(first, source), finished, place.path)
         with contextlib.closing(bar), _Writer(place, shard_texts) as writer:
-            for part in run(task, layout, work):
+            for part in run(task, layout, unfinished, window):
                 writer.add(part)
                 bar.update(part.count)
         place.describe(complete=True)
     if writer.failures:
+        texts_failed = f"{writer.failures} text{'' if writer.failures == 1 else 's'}"
         warnings.warn(
-            f"{writer.failures} texts could not be explained; the first because: {writer.reason} "
+            f"{texts_failed} could not be explained; the first because: {writer.reason} "
             "corpus.failures lists them.",
             UserWarning,
             stacklevel=2,
@@ -176,9 +177,9 @@ def write_corpus(
     return read_corpus(folder)
 
 
-def _local(task: Task, layout: Layout, work: Iterable[Sequence[Record]]) -> Iterator[Chunk]:
-    """The results of each block, computed in this process."""
-    return (chunk(task, layout, block) for block in work)
+def _local(task: Task, layout: Layout, source: Iterator[Record], window: int) -> Iterator[Chunk]:
+    """The results of all records, computed in this process."""
+    return itertools.chain.from_iterable(chunks(task, layout, block) for block in blocks(source, window))
 
 
 def _unfinished(source: Iterable[Record], finished: Mapping[Key, int], folder: Path) -> Iterator[Record]:

@@ -330,7 +330,7 @@ class Explainer:
         top_k: int = 3,
         overflow: Overflow = "error",
         keyed: bool = False,
-        window: int = 256,
+        window: int = 1024,
         on_error: OnError = "raise",
     ) -> Iterator[Any]:
         """Explain texts one after the other as they come, in bounded memory: a corpus, a file, a column of a table.

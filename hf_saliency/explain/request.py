@@ -26,10 +26,11 @@ from hf_saliency.targets.target import Row, Target
 
 @dataclass(frozen=True)
 class Job:
-    """One text as the model reads it, and its rows."""
+    """One text as the model reads it, its rows, and the target that they are of."""
 
     encoding: Encoding
     rows: tuple[Row, ...]
+    target: Target
 
     @property
     def tokens(self) -> int:
@@ -60,10 +61,14 @@ class Request:
     products: Products
     precision: Precision | None = None
 
-    def job(self, text: Any) -> Job:
-        """A text as the model reads it, and its rows; refuses a text that the target or the model cannot take."""
-        encoding = self.target.encode(with_ids(text, self.model.tokenizer), self.model, self.overflow)
-        return Job(encoding, tuple(self.target.rows(encoding, self.model)))
+    def job(self, text: Any, target: Target | None = None) -> Job:
+        """A text as the model reads it, and its rows; refuses a text that the target or the model cannot take.
+
+        ``target`` may be another one with the same readout, such as one at another word.
+        """
+        target = target or self.target
+        encoding = target.encode(with_ids(text, self.model.tokenizer), self.model, self.overflow)
+        return Job(encoding, tuple(target.rows(encoding, self.model)), target)
 
     def maps(self, jobs: Sequence[Job], *, progress: bool) -> list[SaliencyMap]:
         """The map of each text, in order; rows of similar length share a batch, whatever text they are of."""
@@ -85,7 +90,7 @@ class Request:
             unit = unit_of(len(job.encoding.parts))
             pairs = list(zip(job.rows, results[start:end], strict=True))
             maps.append(
-                saliency_map(job.encoding, pairs, self.target, unit, self.method, self.model, provenance)
+                saliency_map(job.encoding, pairs, job.target, unit, self.method, self.model, provenance)
             )
             start = end
         return maps

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.request import Job, Request, check_contrast
@@ -16,8 +16,10 @@ from hf_saliency.progress import tqdm
 OnError = Literal["raise", "skip", "collect"]
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 
+Entry = TypeVar("Entry")
+
 # A window ends early where its rows make up so many batches: more of them would not fill batches better.
-_BATCHES = 64
+_BATCHES = 32
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,6 @@ class Failure:
     error: SaliencyError
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One element of a stream: its place, its key where it has one, and its text."""
-
-    number: int
-    key: Any
-    text: Any
-
-    @property
-    def name(self) -> str:
-        """The entry in an error."""
-        return f"texts[{self.number}]" if self.key is None else f"the text with the key {self.key!r}"
-
-
 def check_source(texts: Any) -> None:
     """Refuse a source that is one text, or whose elements are not texts: a mapping's keys, a table's columns."""
     tabular = getattr(texts, "ndim", 1) != 1
@@ -79,15 +67,34 @@ def stream(
     bar = tqdm(total=total, unit="text", delay=2, leave=False, disable=not progress)
     entries = _entries(texts, keyed)
     with closing(entries), closing(bar):
-        for members, source_error in _windows(request, entries, window):
-            for entry, result in _results(request, members, on_error):
-                if isinstance(result, Failure) and on_error == "raise":
-                    raise SaliencyError(f"{entry.name}: {result.error}") from result.error
-                if not isinstance(result, Failure) or on_error == "collect":
+        for members, source_error in windows(
+            request, entries, lambda entry: request.job(entry.text), window, hasty=on_error == "raise"
+        ):
+            for entry, result in members:
+                if isinstance(result, SaliencyMap):
                     yield (entry.key, result) if keyed else result
+                elif on_error == "raise":
+                    raise SaliencyError(f"{entry.name}: {result}") from result
+                elif on_error == "collect":
+                    failure = Failure(entry.number, entry.text, result)
+                    yield (entry.key, failure) if keyed else failure
             bar.update(len(members))
             if source_error is not None:
                 raise source_error
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One element of a stream: its place, its key where it has one, and its text."""
+
+    number: int
+    key: Any
+    text: Any
+
+    @property
+    def name(self) -> str:
+        """The entry in an error."""
+        return f"texts[{self.number}]" if self.key is None else f"the text with the key {self.key!r}"
 
 
 def _entries(texts: Iterable[Any], keyed: bool) -> Generator[_Entry, None, None]:
@@ -100,55 +107,61 @@ def _entries(texts: Iterable[Any], keyed: bool) -> Generator[_Entry, None, None]
                     f"texts[{number}] is no pair of a key and a text: give (key, text), or leave keyed= out."
                 )
             key, text = element
-        yield _Entry(number, key, text.rstrip("\r\n") if lines and isinstance(text, str) else text)
+        if lines:
+            text = text.rstrip("\r\n")
+        elif hasattr(text, "as_py"):  # of a column of pyarrow
+            text = text.as_py()
+        yield _Entry(number, key, text)
 
 
-_Member = tuple[_Entry, "Job | SaliencyError"]
+def windows(
+    request: Request,
+    entries: Iterator[Entry],
+    job_of: Callable[[Entry], Job],
+    size: int,
+    *,
+    hasty: bool = False,
+) -> Iterator[tuple[list[tuple[Entry, SaliencyMap | SaliencyError]], Exception | None]]:
+    """Entries with their maps or errors, in order, a window at a time; with the last, the error that ended the source.
 
-
-def _windows(
-    request: Request, entries: Iterator[_Entry], size: int
-) -> Iterator[tuple[list[_Member], Exception | None]]:
-    """Texts that are read before the first of them is explained; with the last, the error that ended the source."""
+    A window is read before any of it is explained, so that its texts share batches. It has ``size`` entries at most,
+    and ends early where its rows fill batches enough. With ``hasty`` the texts after the first that fails are left out.
+    """
     budget = _BATCHES * request.batch_tokens
-    members: list[_Member] = []
+    jobs: list[tuple[Entry, Job | SaliencyError]] = []
     tokens = 0
-    while True:
+    source_error: Exception | None = None
+    ended = False
+    while not ended:
         try:
             entry = next(entries)
         except StopIteration:
-            yield members, None
-            return
+            ended = True
         except Exception as error:  # the texts before it are explained first
-            yield members, error
-            return
-        try:
-            job = request.job(entry.text)
-            check_contrast([job])
-        except SaliencyError as error:
-            members.append((entry, error))
+            source_error, ended = error, True
         else:
-            members.append((entry, job))
-            tokens += job.tokens
-        if len(members) >= size or tokens >= budget:
-            yield members, None
-            members, tokens = [], 0
+            try:
+                job = job_of(entry)
+                check_contrast([job])
+            except SaliencyError as error:
+                jobs.append((entry, error))
+            else:
+                jobs.append((entry, job))
+                tokens += job.tokens
+        if ended or len(jobs) >= size or tokens >= budget:
+            yield _explained(request, jobs, hasty), source_error
+            jobs, tokens = [], 0
 
 
-def _results(
-    request: Request, members: Sequence[_Member], on_error: OnError
-) -> Iterator[tuple[_Entry, SaliencyMap | Failure]]:
-    """The map of each text of a window, or its failure, in order."""
-    if on_error == "raise":  # the texts after the first that fails are not worth the time
-        bad = [i for i, (_, job) in enumerate(members) if isinstance(job, SaliencyError)]
-        members = members[: bad[0] + 1] if bad else members
-    maps = iter(_maps(request, [job for _, job in members if isinstance(job, Job)]))
-    for entry, job in members:
-        result = job if isinstance(job, SaliencyError) else next(maps)
-        yield (
-            entry,
-            Failure(entry.number, entry.text, result) if isinstance(result, SaliencyError) else result,
-        )
+def _explained(
+    request: Request, jobs: Sequence[tuple[Entry, Job | SaliencyError]], hasty: bool
+) -> list[tuple[Entry, SaliencyMap | SaliencyError]]:
+    """Each entry of a window with its map or its error."""
+    if hasty:
+        errors = [i for i, (_, job) in enumerate(jobs) if isinstance(job, SaliencyError)]
+        jobs = jobs[: errors[0] + 1] if errors else jobs
+    maps = iter(_maps(request, [job for _, job in jobs if isinstance(job, Job)]))
+    return [(entry, job if isinstance(job, SaliencyError) else next(maps)) for entry, job in jobs]
 
 
 def _maps(request: Request, jobs: Sequence[Job]) -> list[SaliencyMap | SaliencyError]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -270,14 +272,14 @@ def _overlap(a: np.ndarray, b: np.ndarray, top: int) -> float:
 
 
 def agreement_matrix(
-    maps: Mapping[str, SaliencyMap | Sequence[SaliencyMap]], *, top: int = 5, reduction: Reduction = "sum"
+    maps: Mapping[str, SaliencyMap | Iterable[SaliencyMap]], *, top: int = 5, reduction: Reduction = "sum"
 ) -> Table:
     """Compare several methods or models with each other, over one text or many.
 
     Parameters
     ----------
     maps
-        For each name a map, or a list of maps of the same texts in the same order.
+        For each name a map, or the maps of the same texts in the same order: a list, or a corpus.
     top
         How many of the strongest units ``overlap`` compares.
     reduction
@@ -309,49 +311,68 @@ def agreement_matrix(
         raise SaliencyError(
             "agreement_matrix takes a dictionary of two names or more: {'saliency': a, 'lime': b}."
         )
-    lists = {str(name): _listed(name, value) for name, value in maps.items()}
-    lengths = {name: len(value) for name, value in lists.items()}
-    if len(set(lengths.values())) > 1:
-        raise SaliencyError(
-            f"these lists of maps differ in length, {lengths}: give the maps of the same texts."
-        )
-    pairs = {}
-    for i, first in enumerate(lists):
-        for second in list(lists)[i:]:
-            results = [
-                agreement(a, b, top=top, reduction=reduction)
-                for a, b in zip(lists[first], lists[second], strict=True)
-            ]
-            pairs[first, second] = pairs[second, first] = _averaged(results)
-    order = [(first, second) for first in lists for second in lists]
+    sources = {
+        str(name): [value] if isinstance(value, SaliencyMap) else value for name, value in maps.items()
+    }
+    for name, source in sources.items():
+        if not isinstance(source, Iterable) or isinstance(source, str):
+            raise _no_maps(name, source)
+    lengths = {name: len(source) for name, source in sources.items() if isinstance(source, Sized)}
+    if len(lengths) == len(sources):  # known before all are read
+        _check_lengths(lengths)
+    pairs = list(itertools.combinations_with_replacement(sources, 2))
+    ranks, overlaps = ({pair: array("d") for pair in pairs} for _ in range(2))
+    methods: dict[str, str] = {}
+    n = 0
+    for heats in _together(sources):  # a text at a time, since the maps of a corpus do not fit into memory
+        methods = methods or {name: heat.method for name, heat in heats.items()}
+        n += 1
+        for first, second in pairs:
+            result = agreement(heats[first], heats[second], top=top, reduction=reduction)
+            ranks[first, second].append(_known_mean(result.spearman))
+            overlaps[first, second].append(_known_mean(result.overlap))
+    order = [(first, second) for first in sources for second in sources]
+    ordered = [pair if pair in ranks else pair[::-1] for pair in order]
     cells = {
         "first": [first for first, _ in order],
         "second": [second for _, second in order],
-        "value": [pairs[pair][0] for pair in order],
-        "overlap": [pairs[pair][1] for pair in order],
-        "n": [pairs[pair][2] for pair in order],
+        "value": [_known_mean(ranks[pair]) for pair in ordered],
+        "overlap": [_known_mean(overlaps[pair]) for pair in ordered],
+        "n": [int(np.isfinite(ranks[pair]).sum()) for pair in ordered],
     }
-    facts = {
-        "n": next(iter(lengths.values())),
-        "top": top,
-        "reduction": reduction,
-        "methods": {name: value[0].method for name, value in lists.items()},
-    }
+    facts = {"n": n, "top": top, "reduction": reduction, "methods": methods}
     return Table(cells, "mean Spearman’s ρ", facts)
 
 
-def _listed(name: str, value: Any) -> list[SaliencyMap]:
-    listed = [value] if isinstance(value, SaliencyMap) else list(value) if isinstance(value, Iterable) else []
-    if not listed or not all(isinstance(heat, SaliencyMap) for heat in listed):
+def _together(sources: Mapping[str, Iterable[SaliencyMap]]) -> Iterator[dict[str, SaliencyMap]]:
+    """The maps of each text, by name."""
+    counts = dict.fromkeys(sources, 0)
+    for group in itertools.zip_longest(*sources.values()):
+        for name, heat in zip(sources, group, strict=True):
+            if heat is not None and not isinstance(heat, SaliencyMap):
+                raise _no_maps(name, sources[name])
+            counts[name] += heat is not None
+        if all(heat is not None for heat in group):
+            yield dict(zip(sources, group, strict=True))
+    _check_lengths(counts)
+    if not all(counts.values()):
+        raise _no_maps(*next(iter(sources.items())))
+
+
+def _check_lengths(lengths: Mapping[str, int]) -> None:
+    if len(set(lengths.values())) > 1:
         raise SaliencyError(
-            f"{name!r} names no maps but {reprlib.repr(value)}: give a SaliencyMap or a list of them."
+            f"these lists of maps differ in length, {dict(lengths)}: give the maps of the same texts."
         )
-    return listed
 
 
-def _averaged(results: Sequence[Agreement]) -> tuple[float, float, int]:
-    """Means over texts; a text in which no target has a correlation counts only for the overlap."""
-    ranks = [np.nanmean(r.spearman) for r in results if np.isfinite(r.spearman).any()]
-    overlaps = [np.nanmean(r.overlap) for r in results if np.isfinite(r.overlap).any()]
-    means = [float(np.mean(values)) if values else float("nan") for values in (ranks, overlaps)]
-    return means[0], means[1], len(ranks)
+def _no_maps(name: object, value: object) -> SaliencyError:
+    return SaliencyError(
+        f"{name!r} names no maps but {reprlib.repr(value)}: give a SaliencyMap or a list of them."
+    )
+
+
+def _known_mean(values: Sequence[float] | np.ndarray) -> float:
+    """The mean of what is a number; NaN where nothing is."""
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.frame import score_columns
@@ -84,16 +84,13 @@ def to_dataframe(maps: SaliencyMap | Iterable[SaliencyMap]) -> pd.DataFrame:
     >>> frame = hs.to_dataframe(explainer(["She drank tea.", "He ate."]))  # doctest: +SKIP
     >>> frame.groupby("label").normalized.mean()  # doctest: +SKIP
     """
-    return dataframe(score_columns(checked_maps(maps, "to_dataframe")))
+    return dataframe(score_columns(each_map(maps, "to_dataframe")))
 
 
-def checked_maps(maps: SaliencyMap | Iterable[SaliencyMap], call: str) -> list[SaliencyMap]:
-    """Maps as a list; anything else is refused."""
-    if isinstance(maps, SaliencyMap):
-        return [maps]
-    several = isinstance(maps, Iterable) and not isinstance(maps, (str, bytes))
-    listed: list[Any] = list(maps) if several else [maps]
-    for heat in listed:
+def each_map(maps: SaliencyMap | Iterable[SaliencyMap], call: str) -> Iterator[SaliencyMap]:
+    """Maps one after the other, as a corpus reads them; anything else is refused when its turn comes."""
+    several = isinstance(maps, Iterable) and not isinstance(maps, (SaliencyMap, str, bytes))
+    for heat in maps if several else [maps]:
         if not isinstance(heat, SaliencyMap):
             raise SaliencyError(f"{call}(maps) takes a SaliencyMap or several, not {type(heat).__name__}.")
-    return listed
+        yield heat

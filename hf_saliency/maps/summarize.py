@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,7 +13,7 @@ from hf_saliency.errors import SaliencyError, called, one_of, whole
 from hf_saliency.maps.frame import word_numbers
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
-from hf_saliency.maps.saliency_maps import checked_maps
+from hf_saliency.maps.saliency_maps import each_map
 from hf_saliency.maps.spans import Token, words
 from hf_saliency.maps.table import Table
 
@@ -88,17 +89,12 @@ def summarize(
     >>> int(table["n"][table["label"] == "drank"][0])
     2
     """
-    listed = checked_maps(maps, "summarize")
-    _check_comparable(listed)
-    keys = _keys(by, listed)
-    names = _group_names(groups, len(listed))
+    keys = _keys(by)
+    names = None if groups is None else [str(name) for name in _listed(groups, "groups")]
     if not 0 < confidence < 1:
         raise SaliencyError(f"confidence={confidence!r}: give a number between 0 and 1, such as 0.95.")
     count, start = whole(resamples, "resamples"), whole(seed, "seed", 0)
-    values: dict[Hashable, dict[str, list[float]]] = {}
-    for number, heat in enumerate(listed):
-        for key, (total, size) in _sums(heat, number, by, keys, normalize, columns).items():
-            values.setdefault(key, {}).setdefault(names[number], []).append(total / size)
+    values, first, n = _text_means(maps, by, keys, names, normalize, columns)
     rng = np.random.default_rng(start)
     rows = [
         {"key": key, "group": name, **_mean(np.array(means), confidence, count, rng)}
@@ -109,18 +105,17 @@ def summarize(
     rows = [rows[i] for i in order]
     label = "position" if by == "position" else "label"
     cells: dict[str, Any] = {label: [row["key"] if by == "position" else str(row["key"]) for row in rows]}
-    if groups is not None:
+    if names is not None:
         cells["group"] = [row["group"] for row in rows]
     cells |= {name: [row[name] for row in rows] for name in ("value", "low", "high", "n")}
-    distinct = list(dict.fromkeys(names))
-    if groups is not None and len(distinct) == 2:
+    distinct = list(dict.fromkeys(names or ()))
+    if len(distinct) == 2:
         cells |= _differences([row["key"] for row in rows], values, distinct, count, rng)
     if not rows:
         cells = {
             label: np.array([], int if by == "position" else str),
             **{k: [] for k in ("value", "low", "high", "n")},
         }
-    first = listed[0]
     facts = {
         "by": by if isinstance(by, str) else "function" if callable(by) else "column",
         "method": first.method,
@@ -128,7 +123,7 @@ def summarize(
         "unit": _unit(first),
         "normalization": normalize,
         "columns": columns,
-        "n": len(listed),
+        "n": n,
         "interval": ["percentile bootstrap over texts", float(confidence), count],
         "seed": start,
     }
@@ -147,56 +142,82 @@ def _unit(heat: SaliencyMap) -> str:
     return ", ".join(sorted({target.unit for target in heat.targets}))
 
 
-def _check_comparable(maps: Sequence[SaliencyMap]) -> None:
-    """Refuse maps whose scores have different meanings."""
-    if not maps:
-        raise SaliencyError("summarize(maps) needs at least one map.")
-    first = maps[0]
-    for heat in maps[1:]:
-        for noun, expected, value in (
-            ("methods", first.method, heat.method),
-            ("arguments of the method", dict(first.arguments), dict(heat.arguments)),
-            ("units", _unit(first), _unit(heat)),
-        ):
-            if expected != value:
-                raise SaliencyError(
-                    f"these maps have different {noun}, {expected!r} and {value!r}: their scores have no common mean. "
-                    "Summarize each kind alone."
-                )
+def _check_comparable(first: SaliencyMap, heat: SaliencyMap) -> None:
+    """Refuse a map whose scores have another meaning than those of the first."""
+    for noun, expected, value in (
+        ("methods", first.method, heat.method),
+        ("arguments of the method", dict(first.arguments), dict(heat.arguments)),
+        ("units", _unit(first), _unit(heat)),
+    ):
+        if expected != value:
+            raise SaliencyError(
+                f"these maps have different {noun}, {expected!r} and {value!r}: their scores have no common mean. "
+                "Summarize each kind alone."
+            )
 
 
-def _keys(by: Any, maps: Sequence[SaliencyMap]) -> list[Hashable] | None:
+def _keys(by: Any) -> list[Hashable] | None:
     """The key of each map, where ``by`` is a column."""
     if isinstance(by, str):
         one_of(by, get_args(By), "by")
         return None
-    if callable(by):
-        return None
-    return _one_a_map(by, len(maps), "by")
+    return None if callable(by) else _listed(by, "by")
 
 
-def _one_a_map(values: Any, count: int, name: str) -> list[Hashable]:
+def _listed(values: Any, name: str) -> list[Hashable]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise SaliencyError(f"{name}={values!r}: give a list with one value for each of the {count} maps.")
-    listed = list(values)
-    if len(listed) != count:
-        raise SaliencyError(f"{name} has {len(listed)} values for {count} maps: give one for each.")
-    return listed
+        raise SaliencyError(f"{name}={values!r}: give a list with one value for each map.")
+    return list(values)
 
 
-def _group_names(groups: Any, count: int) -> list[str]:
-    return [""] * count if groups is None else [str(value) for value in _one_a_map(groups, count, "groups")]
+_Values = dict[Hashable, dict[str, "array[float]"]]
+
+
+def _text_means(
+    maps: SaliencyMap | Iterable[SaliencyMap],
+    by: Any,
+    keys: Sequence[Hashable] | None,
+    names: Sequence[str] | None,
+    normalize: Normalization,
+    columns: Columns,
+) -> tuple[_Values, SaliencyMap, int]:
+    """The means of each text, by key and group; the first map, and how many there are.
+
+    Of each map only numbers are kept, since the maps of a corpus would not fit into memory.
+    """
+    lists = {name: each for name, each in (("by", keys), ("groups", names)) if each is not None}
+    if isinstance(maps, Sized):  # known before all are read
+        _check_lengths(lists, 1 if isinstance(maps, SaliencyMap) else len(maps))
+    values: _Values = {}
+    first, n = None, 0
+    for n, heat in enumerate(each_map(maps, "summarize"), start=1):
+        first = heat if first is None else first
+        _check_comparable(first, heat)
+        if any(len(each) < n for each in lists.values()):
+            continue
+        key, name = keys[n - 1] if keys is not None else None, names[n - 1] if names is not None else ""
+        for label, (total, size) in _sums(heat, by, key, normalize, columns).items():
+            values.setdefault(label, {}).setdefault(name, array("d")).append(total / size)
+    if first is None:
+        raise SaliencyError("summarize(maps) needs at least one map.")
+    _check_lengths(lists, n)
+    return values, first, n
+
+
+def _check_lengths(lists: Mapping[str, Sequence[Any]], count: int) -> None:
+    for name, each in lists.items():
+        if len(each) != count:
+            raise SaliencyError(f"{name} has {len(each)} values for {count} maps: give one for each.")
 
 
 def _sums(
     heat: SaliencyMap,
-    number: int,
     by: Any,
-    keys: Sequence[Hashable] | None,
+    of_map: Hashable,
     normalize: Normalization,
     columns: Columns,
 ) -> dict[Hashable, tuple[float, int]]:
-    """For each key in one text the sum of magnitudes and the number of terms."""
+    """For each key in one text the sum of magnitudes and the number of terms; ``of_map`` is the key of a column."""
     scores = np.abs(heat.normalized(normalize, columns=columns).astype(float))
     plain = [i for i, token in enumerate(heat.tokens) if not token.special]
     labels = _token_keys(heat, by, plain)
@@ -215,10 +236,10 @@ def _sums(
                 key, place = i - target.position, i
             elif by == "target":
                 key, place = target.label, i
-            elif keys is not None:
-                key, place = keys[number], i
-            else:
+            elif i in labels:
                 key, place = labels[i]
+            else:
+                key, place = of_map, i
             if key is not None:
                 term = (key, place)
                 terms[term] = terms.get(term, 0.0) + scores[row, i]
@@ -267,7 +288,7 @@ def _mean(means: np.ndarray, confidence: float, resamples: int, rng: np.random.G
 
 def _differences(
     keys: Sequence[Hashable],
-    values: dict[Hashable, dict[str, list[float]]],
+    values: _Values,
     groups: Sequence[str],
     resamples: int,
     rng: np.random.Generator,

@@ -278,9 +278,9 @@ def rule(
     _add(ax, drawn, gid=gid, zorder=2.6)
 
 
-def bar(ax: Axes, box: Box, *, color: Any) -> None:
+def bar(ax: Axes, box: Box, *, color: Any, gid: str = "bar") -> None:
     """A filled bar in one colour."""
-    _add(ax, _filled([np.asarray([box], dtype=float)], [to_rgba(color)]), gid="bar", zorder=2.0)
+    _add(ax, _filled([np.asarray([box], dtype=float)], [to_rgba(color)]), gid=gid, zorder=2.0)
 
 
 def line(ax: Axes, xs: Sequence[float], ys: Sequence[float], *, color: Any, dashes: Any = "-") -> None:

@@ -50,8 +50,8 @@ def test_tables_of_each_kind_give_the_same_corpus(tmp_path: Path) -> None:
     corpora = []
     for kind in ("jsonl", "csv", "parquet"):
         result = invoke("corpus", write(tmp_path, kind), *OPTIONS, str(tmp_path / kind))
-        assert (result.exit_code, result.stdout) == (0, "2 maps, 1 failures\n")
-        assert "warning: 1 texts could not be explained" in result.stderr
+        assert (result.exit_code, result.stdout) == (0, "2 maps, 1 failure\n")
+        assert "warning: 1 text could not be explained" in result.stderr
         corpora.append(hs.read_corpus(tmp_path / kind))
     explainer = hs.Explainer(*hs.load_demo())
     assert corpora[0]["b"] == explainer(ROWS[1]["sentence"], target=hs.MaskedToken("wrote"), top_k=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,16 +50,21 @@ def test_a_worker_that_dies_is_replaced_and_its_texts_are_not_lost(
         return output.logits[:, 0, 0]
 
     def interrupted() -> Iterator[str]:
-        yield from TEXTS[:2]
+        yield from TEXTS[:6]
         raise OSError("the disk is gone")
 
     explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
-    options: dict[str, Any] = {"target": hs.Output(first_logit), "window": 2}
+    options: dict[str, Any] = {
+        "target": hs.Output(first_logit),
+        "window": 1,
+    }  # alone, each text is equal to the bit
     alone = hs.write_corpus(explainer, TEXTS, tmp_path / "alone", **options)
+    cluster = functools.partial(hs.write_corpus, explainer, folder=tmp_path / "cluster", **options)
     with pytest.raises(OSError, match="the disk is gone"):
-        hs.write_corpus(explainer, interrupted(), tmp_path / "cluster", **options)
-    cluster = hs.write_corpus(explainer, TEXTS, tmp_path / "cluster", engine="ray", workers=2, **options)
+        cluster(interrupted(), engine="ray", workers=2)
     assert Path(mark).exists()
-    assert cluster.complete
-    assert list(cluster.items()) == list(alone.items())
-    assert cluster.failures.equals(alone.failures)
+    assert list(hs.read_corpus(tmp_path / "cluster").items()) == list(alone.items())[:5]
+    corpus = cluster(TEXTS)
+    assert corpus.complete
+    assert list(corpus.items()) == list(alone.items())
+    assert corpus.failures.equals(alone.failures)

@@ -146,6 +146,19 @@ def test_rows_have_keys_targets_and_columns(explainer: hs.Explainer, folder: Pat
     assert table.facts["n"] == 2
 
 
+def test_texts_with_places_of_their_own_share_batches(folder: Path) -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    explainer, passes = hs.Explainer(model, tokenizer, progress=False), []
+    hs.write_corpus(explainer, ROWS, folder / "warm")
+    with model.register_forward_hook(lambda *_: passes.append(1)):
+        corpus = hs.write_corpus(explainer, ROWS, folder / "own", target_column="word")
+    assert len(passes) == 1
+    assert [heat.targets[0].label for heat in corpus] == ["mat", "dog", "grammar", "ran", "age"]
+    rows = [{"text": "the cat sat on a mat", "words": ["mat", "cat"]}]
+    several = hs.write_corpus(explainer, rows, folder / "several", target_column="words")
+    assert [target.label for target in several[0].targets] == ["mat", "cat"]
+
+
 def test_tables_of_other_libraries(explainer: hs.Explainer, tmp_path: Path) -> None:
     pa, pandas = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
     frame = pandas.DataFrame(ROWS)
@@ -181,7 +194,7 @@ def test_failures_cost_themselves_only(explainer: hs.Explainer, folder: Path) ->
     assert [(each["key"], each["text"]) for each in failures] == [(1, ""), (2, "7"), (3, "\\ud800")]
     assert "half a character" in failures[2]["reason"]
     rows = [{"text": "the cat", "word": word} for word in ("cat", "dog", None)]
-    with pytest.warns(UserWarning, match="1 texts"):
+    with pytest.warns(UserWarning, match="1 text could"):
         corpus = hs.write_corpus(explainer, rows, folder.with_name("words"), target_column="word")
     assert [len(heat) for heat in corpus] == [1, 2]
     assert "dog" in corpus.failures["reason"][0].as_py()

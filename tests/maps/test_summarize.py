@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -115,7 +117,7 @@ def test_maps_of_different_kinds_are_refused(change: Any, noun: str) -> None:
     [
         ({"by": "words"}, "by='words': choose one of"),
         ({"by": ["x"]}, "by has 1 values for 3 maps"),
-        ({"groups": "ab"}, "one value for each of the 3 maps"),
+        ({"groups": "ab"}, "give a list with one value for each map"),
         ({"confidence": 95}, "between 0 and 1"),
         ({"resamples": 0}, "resamples=0"),
         ({"seed": -1}, "seed=-1"),
@@ -125,6 +127,26 @@ def test_maps_of_different_kinds_are_refused(change: Any, noun: str) -> None:
 def test_other_arguments_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(SaliencyError, match=message):
         hs.summarize(MAPS, **arguments)
+
+
+def test_maps_are_read_one_at_a_time() -> None:
+    alive: list[weakref.ref[hs.SaliencyMap]] = []
+
+    def read() -> Iterator[hs.SaliencyMap]:
+        for number in range(5):
+            each = heat("a b", [number + 1, 1])
+            alive.append(weakref.ref(each))
+            yield each
+            del each
+            assert (
+                sum(ref() is not None for ref in alive) <= 2
+            )  # the first, which others are compared with, and this
+
+    assert hs.summarize(read(), normalize="none", groups=list("xyxyx")).facts["n"] == 5
+    with pytest.raises(SaliencyError, match="groups has 4 values for 5 maps"):
+        hs.summarize(read(), groups=list("xyxy"))
+    with pytest.raises(SaliencyError, match="groups has 6 values for 5 maps"):
+        hs.summarize(read(), groups=list("xyxyxy"))
 
 
 def test_no_maps_are_refused() -> None:

@@ -27,7 +27,7 @@ def growth(count: int, folder: Path) -> tuple[float, float]:
                 sizes.append(process.memory_info().rss)
             yield f"the cat sat on a mat {'and the dog ran' if number % 3 else ''}"
 
-    explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
+    explainer = hs.Explainer(*tiny.model("sequence_classification", "bert"), progress=False)
     corpus = hs.write_corpus(explainer, texts(), folder, window=64, shard_texts=max(64, count // 20))
     writing = (max(sizes[3:]) - sizes[3]) / MIB
     before = largest = 0

@@ -221,6 +221,6 @@ class _Plot:
     @cached_property
     def _xs(self) -> NumberAxis:
         right = points.scaled(2 * GAP)
-        return NumberAxis(
-            np.asarray(self.table[self.column], float), self._left, self.width - self._left - right, count=6
-        )
+        xs = np.asarray(self.table[self.column], float)
+        whole = self.column == "position"
+        return NumberAxis(xs, self._left, self.width - self._left - right, count=6, whole=whole)

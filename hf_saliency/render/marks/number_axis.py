@@ -39,6 +39,8 @@ class NumberAxis:
         Whether 0 has to be inside.
     count
         About how many ticks.
+    whole
+        Whether only whole numbers are ticks: there is no half token.
     """
 
     values: np.ndarray
@@ -46,6 +48,7 @@ class NumberAxis:
     length: float
     zero: bool = False
     count: int = 5
+    whole: bool = False
 
     @cached_property
     def limits(self) -> tuple[float, float]:
@@ -65,7 +68,8 @@ class NumberAxis:
     def ticks(self) -> list[tuple[float, str]]:
         """Round numbers inside the limits, all with as many decimals."""
         low, high = self.limits
-        locator = MaxNLocator(nbins=self.count, steps=[1, 2, 2.5, 5, 10])
+        steps = [1, 2, 5, 10] if self.whole else [1, 2, 2.5, 5, 10]
+        locator = MaxNLocator(nbins=self.count, steps=steps, integer=self.whole)
         inside = [tick for tick in locator.tick_values(low, high) if low - 1e-12 <= tick <= high + 1e-12]
         places = next(
             p for p in range(13) if p == 12 or np.allclose(np.round(inside, p), inside, rtol=1e-6, atol=0)
@@ -174,7 +178,7 @@ def text(label: object) -> str:
 
 @dataclass(frozen=True)
 class Keys:
-    """The names of groups with their colours, one after another.
+    """The names of groups, each after a sample of its colour and sign, one after another.
 
     Parameters
     ----------
@@ -188,6 +192,8 @@ class Keys:
         Of the groups; by default the palette's, in order.
     dots
         Whether the lines have markers.
+    bars
+        Whether the groups are bars rather than lines.
     """
 
     names: Sequence[str]
@@ -195,6 +201,7 @@ class Keys:
     width: float
     colors: Sequence[str] = ()
     dots: bool = True
+    bars: bool = False
 
     @property
     def height(self) -> float:
@@ -202,20 +209,27 @@ class Keys:
         return (self._places[-1][1] + 1) * self.typeface.line if self._places else 0.0
 
     def draw(self, ax: Axes, y: float) -> None:
-        """Draw the names, each after a stroke in its colour."""
-        long = points.scaled(12.0)
+        """Draw the names, each after its sample."""
+        long, high = self._long, self.typeface.capital
         for i, (name, (x, line)) in enumerate(zip(self.names, self._places, strict=False)):
             baseline = y + line * self.typeface.line + self.typeface.ascent
             middle = baseline - self.typeface.capital / 2
             color = self.colors[i] if self.colors else hue(i)
-            points.line(ax, [x, x + long], [middle, middle], color=color, dashes=dashes(i))
-            if self.dots:
+            if self.bars:
+                points.bar(ax, (x, baseline - high, long, high), color=color, gid="key")
+            else:
+                points.line(ax, [x, x + long], [middle, middle], color=color, dashes=dashes(i))
+            if self.dots and not self.bars:
                 points.dot(ax, x + long / 2, middle, color=color, marker=marker(i))
             points.write(ax, x + long + points.scaled(GAP), baseline, text(name), self.typeface)
+
+    @property
+    def _long(self) -> float:
+        return self.typeface.capital if self.bars else points.scaled(12.0)
 
     @cached_property
     def _places(self) -> list[tuple[float, int]]:
         if len(self.names) < 2:
             return []
-        widths = [points.scaled(12.0 + GAP) + self.typeface.advance(text(name)) for name in self.names]
+        widths = [self._long + points.scaled(GAP) + self.typeface.advance(text(name)) for name in self.names]
         return points.flow(widths, self.width, points.scaled(3 * GAP))

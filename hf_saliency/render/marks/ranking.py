@@ -117,7 +117,7 @@ class _Ranking:
 
     @cached_property
     def keys(self) -> Keys:
-        return Keys(groups_of(self.whole_table), self.small, self.width)
+        return Keys(groups_of(self.whole_table), self.small, self.width, bars=True)
 
     @property
     def note(self) -> str:
