@@ -13,6 +13,8 @@ import argparse
 import csv
 from pathlib import Path
 
+import numpy as np
+
 import hf_saliency as hs
 
 DATA = Path(__file__).parent / "data" / "wordnet_senses.tsv"
@@ -37,12 +39,6 @@ def sentences(most: int | None = None) -> list[dict[str, str | int]]:
     if most is None:
         return unique
     return [row for part in PARTS.values() for row in [r for r in unique if r["part"] == part][: most // 2]]
-
-
-def context(token: hs.Token, heat: hs.SaliencyMap) -> str | None:
-    """The word of a token in lower case, without punctuation."""
-    word = heat.texts[token.text_index][token.start : token.end].lower()
-    return word if word.isalpha() else None
 
 
 def others(heat: hs.SaliencyMap) -> hs.SaliencyMap:
@@ -72,8 +68,8 @@ def main(folder: Path, most: int | None) -> None:
     print(*corpora.values(), sep="\n")
 
     share = {"normalize": "row_sum", "columns": "context", "groups": corpus.column("part")}
-    words = hs.summarize(corpus, by=context, **share)
-    frequent = words.select(words["n"] >= min(10, max(words["n"])))
+    words = hs.summarize(corpus, by="word", **share)
+    frequent = words.select((words["n"] >= min(10, max(words["n"]))) & np.char.isalpha(words["label"]))
     hs.figure(frequent, hs.Ranking(top=20), width=3.25).savefig(folder / "words.pdf")
     for row in zip(
         *(frequent.select(slice(8))[name] for name in ("group", "label", "value", "n")), strict=True

@@ -33,7 +33,8 @@ class Explaining:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         maps = self.explainer([str(text) for text in batch["text"]])
-        strongest = [heat.labels[heat.drop_special().scores.sum(axis=0).argmax() + 1] for heat in maps]
+        words = [heat.drop_special().words() for heat in maps]
+        strongest = [heat.labels[heat.scores.sum(axis=0).argmax()] for heat in words]
         return {"text": batch["text"], "strongest": strongest}
 
 

@@ -176,6 +176,10 @@ class _Plot:
         xs = np.array([self._xs.at(float(x)) for x in rows[self.column]])
         ys = np.array([self._ys.up(float(y)) for y in rows["value"]])
         lows, highs = (np.array([self._ys.up(float(y)) for y in ends]) for ends in (low, high))
+        if self.dots and not (rows[self.column] == 0).any():  # nothing is known of the target itself
+            gap = int(np.searchsorted(rows[self.column], 0))
+            xs = np.insert(xs, gap, self._xs.at(0.0))
+            ys, lows, highs = (np.insert(each, gap, np.nan) for each in (ys, lows, highs))
         points.band(ax, xs, lows, highs, color=color)
         points.line(ax, xs.tolist(), ys.tolist(), color=color, dashes=dashes(index))
         if self.dots:
@@ -223,4 +227,6 @@ class _Plot:
         right = points.scaled(2 * GAP)
         xs = np.asarray(self.table[self.column], float)
         whole = self.column == "position"
-        return NumberAxis(xs, self._left, self.width - self._left - right, count=6, whole=whole)
+        return NumberAxis(
+            xs, self._left, self.width - self._left - right, count=8 if whole else 6, whole=whole
+        )

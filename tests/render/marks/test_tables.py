@@ -114,6 +114,17 @@ def test_averages_of_maps_are_drawn_with_the_level_of_their_intervals() -> None:
     assert any("90 % interval" in text for text in strings(figure(averages, Ranking())))
 
 
+def test_a_profile_counts_whole_tokens_and_breaks_at_a_target_that_is_left_out() -> None:
+    places = [-3, -2, -1, 1, 2]
+    ax = drawing(
+        figure(Table({"position": places, "value": [0.1, 0.2, 0.3, 0.4, 0.1]}), Profile(), width=3.25)
+    )
+    (line,) = [line for line in ax.findobj(Line2D) if line.get_gid() == "line"]
+    assert np.isnan(line.get_ydata()).tolist() == [False, False, False, True, False, False]
+    assert not any(".5" in text and text.startswith(("−", "1", "2")) for text in strings(ax.figure))
+    assert "−3" in strings(ax.figure)
+
+
 def test_a_ranking_says_how_much_it_leaves_out() -> None:
     drawn = strings(figure(RANKED, Ranking(top=2), width=4.0))
     assert any(text.startswith("2 of 4 rows") for text in drawn)
