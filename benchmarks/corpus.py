@@ -33,6 +33,9 @@ WORDS = (
 ).split()
 
 
+WINDOW = 16  # texts that share batches where workers are compared, so that each has several windows
+
+
 def texts(count: int, shortest: int = 3, longest: int = 10) -> Iterator[str]:
     """Short texts of random words, the same in each run."""
     rng = random.Random(0)
@@ -112,54 +115,53 @@ def once(count: int) -> None:
         print(f"largest memory {sizes[0]:.0f} MiB after a twentieth, {sizes[-1]:.0f} MiB near the end")
 
 
-def independent(count: int, window: int, folder: Path) -> float:
-    """Texts a second of two processes, each of which writes half of the texts into a folder of its own."""
-    command = [sys.executable, __file__, "half", "--texts", str(count // 2), "--window", str(window)]
-    places = [folder / "left", folder / "right"]
-    processes = [subprocess.Popen([*command, "--output", str(place)]) for place in places]
-    if any(process.wait() for process in processes):
+def processes(number: int, count: int, folder: Path) -> None:
+    """So many processes, each of which writes its part of the texts into a folder of its own."""
+    command = [sys.executable, __file__, "part", "--texts", str(count // number), "--output"]
+    started = [subprocess.Popen([*command, str(folder / str(i))]) for i in range(number)]
+    if any(process.wait() for process in started):
         raise SystemExit("a process failed")
-    return sum(rate(place, window, workers=1) for place in places)
 
 
-def half(count: int, window: int, folder: Path) -> None:
-    """What each of the two processes does."""
-    hs.write_corpus(bundled(), texts(count), folder, window=window, shard_texts=window)
+def part(count: int, folder: Path) -> None:
+    """What each of these processes does."""
+    hs.write_corpus(bundled(), texts(count), folder, window=WINDOW, shard_texts=WINDOW)
 
 
-def rate(folder: Path, window: int, *, workers: int) -> float:
-    """Texts a second between files, of which each holds a window: without the start of processes and models."""
-    moments = sorted(path.stat().st_mtime for path in folder.glob("maps-*.parquet"))[workers - 1 :]
-    return window * (len(moments) - 1) / (moments[-1] - moments[0])
-
-
-def workers(count: int, window: int) -> None:
-    """One worker, two independent processes and two workers in turn."""
+def workers(count: int) -> None:
+    """One process, two processes and two workers in turn; the time of a start is that of few texts."""
     explainer = bundled()
-    rates: dict[str, list[float]] = {"one process": [], "two processes": [], "two workers": []}
-    for _ in range(3):
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            half(count // 2, window, folder / "alone")
-            rates["one process"].append(rate(folder / "alone", window, workers=1))
-            rates["two processes"].append(independent(count, window, folder))
-            start, cpu = time.perf_counter(), time.process_time()
-            hs.write_corpus(
-                explainer,
-                texts(count),
-                folder / "ray",
-                window=window,
-                shard_texts=window,
-                engine="ray",
-                workers=2,
-            )
-            whole, own = time.perf_counter() - start, time.process_time() - cpu
-            rates["two workers"].append(rate(folder / "ray", window, workers=2))
-        shown = ", ".join(f"{name} {taken[-1]:.1f}" for name, taken in rates.items())
-        print(f"texts a second: {shown}; with Ray's start {count / whole:.1f}")
-        print(f"  the process that writes takes {1000 * own / count:.2f} ms a text", flush=True)
-    medians = {name: statistics.median(taken) for name, taken in rates.items()}
-    print(f"two workers over two processes: {medians['two workers'] / medians['two processes']:.3f}")
+
+    def on_ray(count: int, folder: Path) -> None:
+        options = {"window": WINDOW, "shard_texts": WINDOW, "engine": "ray", "workers": 2}
+        hs.write_corpus(explainer, texts(count), folder / "ray", **options)
+
+    ways: dict[str, Callable[[int, Path], None]] = {
+        "two processes": lambda count, folder: processes(2, count, folder),
+        "two workers": on_ray,
+        "one process": lambda count, folder: processes(1, count, folder),
+    }
+    few = count // 4
+    seconds: dict[tuple[str, int], float] = {}
+    own: dict[tuple[str, int], float] = {}
+    for _ in range(2):  # what else the machine does only makes a run longer, so the shorter one counts
+        for number in (few, count):
+            for way, run in ways.items():
+                start, cpu = time.perf_counter(), time.process_time()
+                with tempfile.TemporaryDirectory() as folder:
+                    run(number, Path(folder))
+                taken = time.perf_counter() - start
+                seconds[way, number] = min(taken, seconds.get((way, number), taken))
+                own[way, number] = time.process_time() - cpu
+                print(f"{way}, {number} texts: {taken:.1f} s", flush=True)
+    rates = {way: (count - few) / (seconds[way, count] - seconds[way, few]) for way in ways}
+    for way, rate in rates.items():
+        start_seconds = seconds[way, few] - few / rate
+        whole = count / seconds[way, count]
+        print(f"{way}: {rate:.2f} texts a second after a start of {start_seconds:.0f} s; {whole:.2f} with it")
+    print(f"two workers over two processes: {rates['two workers'] / rates['two processes']:.3f}")
+    writing = 1000 * (own["two workers", count] - own["two workers", few]) / (count - few)
+    print(f"the process that writes takes {writing:.2f} ms of a processor a text")
 
 
 def main() -> None:
@@ -167,9 +169,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=["cost", "once", "workers", "half"], help="half: of workers")
+    parser.add_argument("part", choices=["cost", "once", "workers", "part"], help="part: of workers")
     parser.add_argument("--texts", type=int)
-    parser.add_argument("--window", type=int, default=16)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -179,9 +180,9 @@ def main() -> None:
     elif options.part == "once":
         once(options.texts or 1_000_000)
     elif options.part == "workers":
-        workers(options.texts or 960, options.window)
+        workers(options.texts or 960)
     else:
-        half(options.texts, options.window, options.output)
+        part(options.texts, options.output)
 
 
 if __name__ == "__main__":

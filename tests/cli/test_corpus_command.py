@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli.test_cli import failure, invoke
 
@@ -54,7 +55,13 @@ def test_tables_of_each_kind_give_the_same_corpus(tmp_path: Path) -> None:
         assert "warning: 1 text could not be explained" in result.stderr
         corpora.append(hs.read_corpus(tmp_path / kind))
     explainer = hs.Explainer(*hs.load_demo())
-    assert corpora[0]["b"] == explainer(ROWS[1]["sentence"], target=hs.MaskedToken("wrote"), top_k=2)
+    heat, alone = corpora[0]["b"], explainer(ROWS[1]["sentence"], target=hs.MaskedToken("wrote"), top_k=2)
+    assert (heat.tokens, heat.targets[0].label, len(heat.targets[0].predictions)) == (
+        alone.tokens,
+        "wrote",
+        2,
+    )
+    np.testing.assert_allclose(heat.scores, alone.scores, rtol=1e-4)  # it shared a batch with the others
     assert corpora[0].column("pos") == ["noun", "verb"]
     assert all(corpus.table().equals(corpora[0].table()) for corpus in corpora)
 
