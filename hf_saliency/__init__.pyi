@@ -64,7 +64,6 @@ from .maps.summarize import summarize as summarize
 from .maps.table import Table as Table
 from .metrics.faithfulness import faithfulness as faithfulness, masking_curves as masking_curves
 from .metrics.ground_truth import ground_truth as ground_truth
-from .metrics.leave_one_out import rank_agreement as rank_agreement
 from .metrics.metric import Metric as Metric
 from .metrics.normalized import (
     normalized_comprehensiveness as normalized_comprehensiveness,
@@ -77,6 +76,7 @@ from .metrics.perturbation import (
     insertion_area as insertion_area,
     log_odds as log_odds,
     masking_area as masking_area,
+    rank_agreement as rank_agreement,
     sufficiency as sufficiency,
 )
 from .metrics.randomization import randomization_check as randomization_check

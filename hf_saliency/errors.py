@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import importlib
 import inspect
 import math
 import operator
@@ -89,27 +90,9 @@ def _pointer(page: str) -> str:
 
 
 def called(function: Callable[..., Any], whose: str, advice: str, *arguments: Any) -> Any:
-    """What a user's function returns; what it raises becomes the cause of an error that says whose it was.
+    """What a user's function returns; an error in it becomes the cause of one that says ``whose`` it was.
 
-    Parameters
-    ----------
-    function
-        The function.
-    whose
-        What it is called in an error.
-    advice
-        How it is meant to be written.
-    *arguments
-        What it is called with.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    SaliencyError
-        For any error of the function's but a lack of memory, which a smaller batch may mend.
+    A lack of memory, which a smaller batch may mend, passes as it is.
     """
     try:
         return function(*arguments)
@@ -117,6 +100,16 @@ def called(function: Callable[..., Any], whose: str, advice: str, *arguments: An
         if isinstance(error, SaliencyError) or out_of_memory(error):
             raise
         raise SaliencyError(f"{whose} raised {described(error)} {advice}") from error
+
+
+def imported(module: str, need: str, extra: str) -> Any:
+    """A module of an optional package; where it is missing, the error names the extra that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SaliencyError(
+            f"{need}, which cannot be imported ({error}): pip install 'hf-saliency[{extra}]'."
+        ) from error
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -299,22 +292,7 @@ def id_list(value: Any) -> tuple[int, ...] | None:
 
 
 def listed(texts: Any) -> list[Any]:
-    """The texts of a sequence.
-
-    Parameters
-    ----------
-    texts
-        What was given in the place of one text.
-
-    Returns
-    -------
-    list
-
-    Raises
-    ------
-    SaliencyError
-        If it is no sequence, or one whose elements are not texts: a mapping's keys, a table's columns.
-    """
+    """The texts of a sequence; refuses what is none, or has elements that are no texts, such as a mapping's keys."""
     keyed = isinstance(texts, (Mapping, set, frozenset, bytes)) or getattr(texts, "ndim", 1) != 1
     if not keyed and isinstance(texts, Iterable):
         return list(texts)

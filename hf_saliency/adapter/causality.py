@@ -28,23 +28,11 @@ class Causality(NamedTuple):
 
 @torch.no_grad()
 def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...]) -> Causality | None:
-    """What later tokens are to a model, tried out at several places of a text.
+    """Whether a language model's logits depend on later tokens, tried out at several places of a text.
 
-    Parameters
-    ----------
-    model
-        A language model.
-    inputs
-        Its keyword arguments for one text.
-    names
-        Which of them hold one value a token of the text that is cut, its ids first.
-
-    Returns
-    -------
-    Causality or None
-        None where the text is too short to tell, or one token over and over, or the model has no logits for each
-        token. Positions that are
-        scaled by the text's length are not the same without later tokens.
+    ``names`` are the arguments that hold one value a token, the ids first. None where the text is too short to tell, or
+    one token over and over, or the model has no logits for each token. Positions that are scaled by the text's length
+    are not the same without later tokens.
     """
     length = min(inputs[names[0]].shape[1], _TOKENS)
     if length < 3:
@@ -70,16 +58,16 @@ def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...
 
 
 def _logits(model: nn.Module, inputs: Mapping[str, Any]) -> Float[Tensor, "tokens classes"] | None:
-    found = hooks.field(model(**inputs), "logits")
-    return found[0] if isinstance(found, Tensor) and found.dim() == 3 else None
+    logits = hooks.field(model(**inputs), "logits")
+    return logits[0] if isinstance(logits, Tensor) and logits.dim() == 3 else None
 
 
-def _same(one: Tensor, other: Tensor | None, rounding: float) -> bool:
-    if other is None:
+def _same(logits: Tensor, others: Tensor | None, rounding: float) -> bool:
+    if others is None:
         return False
-    one, other = one.double(), other[: len(one)].double()
-    spread = (one - one.mean(dim=-1, keepdim=True)).abs().amax(dim=-1)
-    return bool(((one - other).abs().amax(dim=-1) <= rounding * spread).all())
+    logits, others = logits.double(), others[: len(logits)].double()
+    spread = (logits - logits.mean(dim=-1, keepdim=True)).abs().amax(dim=-1)
+    return bool(((logits - others).abs().amax(dim=-1) <= rounding * spread).all())
 
 
 def _scales_positions(rope: object) -> bool:
@@ -87,4 +75,4 @@ def _scales_positions(rope: object) -> bool:
     if not isinstance(rope, Mapping):
         return False
     scaled = rope.get("rope_type") in ("dynamic", "longrope")
-    return scaled or any(_scales_positions(one) for one in rope.values())
+    return scaled or any(_scales_positions(layer) for layer in rope.values())

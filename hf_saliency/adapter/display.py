@@ -35,18 +35,9 @@ def _bytes() -> dict[str, int]:
 class Spelling:
     """How a tokenizer's vocabulary spells text.
 
-    Parameters
-    ----------
-    tokenizer
-        The tokenizer.
-    byte_level
-        Whether each character of a piece stands for a byte.
-    marked
-        Whether spaces are spelled as SentencePiece does.
-    prefix, suffix
-        What a piece has that continues a word, and one that ends it; empty for none.
-    added
-        The ids of added and special tokens, which are found in a text before it is split.
+    ``byte_level`` is whether each character of a piece stands for a byte, and ``marked`` whether spaces are spelled as
+    SentencePiece does. A piece that continues a word has the ``prefix``, one that ends it the ``suffix``; empty for
+    none. ``added`` holds the ids of added and special tokens, which are looked up in a text before it is split.
     """
 
     tokenizer: PreTrainedTokenizerBase

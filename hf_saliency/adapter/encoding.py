@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hf_saliency.adapter.display import Spelling
+from hf_saliency.adapter.guards import locked
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import spans
 from hf_saliency.maps.spans import Span, Token
@@ -19,28 +23,10 @@ if TYPE_CHECKING:
 
 
 def align(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> list[Span]:
-    """Where each token of a text stands in it: exact, or an error.
+    """Where each token of a text stands in it, for a tokenizer without offsets: exact, or an error.
 
-    The words between white space are tokenized one by one, which must give the tokens of the whole text. In a
-    word of several tokens the decoded beginnings (one token, two, ...) must spell the beginnings of the word.
-
-    Parameters
-    ----------
-    tokenizer
-        Without offsets.
-    text
-        The text.
-    ids
-        Its tokens, without special ones added.
-
-    Returns
-    -------
-    list of (start, end)
-
-    Raises
-    ------
-    SaliencyError
-        If the tokens cannot be placed exactly.
+    The words between white space are tokenized one by one, which must give the tokens of the whole text. In a word of
+    several tokens the decoded beginnings (one token, two, ...) must spell the beginnings of the word.
     """
     name = type(tokenizer).__name__
     refusal = SaliencyError(
@@ -79,12 +65,12 @@ def _ends(
 
 
 def _between_spaces(text: str) -> list[Span]:
-    found, start = [], 0
+    places, start = [], 0
     for part in text.split():
         start = text.index(part, start)
-        found.append((start, start + len(part)))
+        places.append((start, start + len(part)))
         start += len(part)
-    return found
+    return places
 
 
 def folded(text: str) -> list[str]:
@@ -174,32 +160,24 @@ class Encoding:
 
 
 def joined(encodings: Sequence[Encoding]) -> Encoding:
-    """Sequences that a model reads apart, as the columns of one map.
-
-    Parameters
-    ----------
-    encodings
-        One a sequence. An input that only some of them have is filled up with zeros.
-
-    Returns
-    -------
-    Encoding
-    """
-    names = dict.fromkeys(name for one in encodings for name in one.inputs)
+    """Sequences that a model reads apart, as the columns of one map; inputs that some of them lack are zero there."""
+    names = dict.fromkeys(name for encoding in encodings for name in encoding.inputs)
     texts: list[str] = []
     tokens: list[Token] = []
     starts: list[int] = []
-    for one in encodings:
+    for encoding in encodings:
         starts.append(len(tokens))
         tokens += [
-            dataclasses.replace(token, text_index=token.text_index + len(texts)) for token in one.tokens
+            dataclasses.replace(token, text_index=token.text_index + len(texts)) for token in encoding.tokens
         ]
-        texts += one.texts
+        texts += encoding.texts
     inputs = {
-        name: tuple(value for one in encodings for value in one.inputs.get(name, (0,) * len(one)))
+        name: tuple(
+            value for encoding in encodings for value in encoding.inputs.get(name, (0,) * len(encoding))
+        )
         for name in names
     }
-    ids = tuple(i for one in encodings for i in one.ids)
+    ids = tuple(i for encoding in encodings for i in encoding.ids)
     return Encoding(tuple(texts), ids, tuple(tokens), inputs, tuple(starts))
 
 
@@ -212,47 +190,28 @@ def encode(
     as_target: bool = False,
     length: int | None = None,
 ) -> Encoding:
-    """Tokenize a text, or two as one sequence; nothing is cut unless asked for.
+    """Tokenize a text, or two as one sequence; refuses what is empty, and tokens that cannot be placed exactly.
 
-    Parameters
-    ----------
-    tokenizer
-        With character offsets, as every fast tokenizer has them; another one works if its tokens, decoded,
-        spell the words of the text.
-    text
-        Not empty.
-    pair
-        The second text of a pair.
-    special
-        Whether special tokens are added.
-    as_target
-        Whether the text is what an encoder-decoder is to write, which some tokenizers read another way.
-    length
-        Cut a pair to so many tokens, the longer text first.
-
-    Returns
-    -------
-    Encoding
-
-    Raises
-    ------
-    SaliencyError
-        If a text is no string or is empty, or if the tokens cannot be placed in it exactly.
+    A tokenizer without character offsets works if its tokens, decoded, spell the words of the text. ``as_target`` is
+    for what an encoder-decoder is to write, which some tokenizers read another way. A pair is cut to ``length`` tokens,
+    the longer text first; nothing else is cut.
     """
     texts = (text,) if pair is None else (text, pair)
-    for one in texts:
-        _check_text(one)
+    for each in texts:
+        _check_text(each)
     fast = getattr(tokenizer, "is_fast", False)
-    batch = tokenizer(
-        **{"text_target" if as_target else "text": text},
-        **({} if pair is None else {"text_pair": pair}),
-        **({"truncation": False} if length is None else {"truncation": True, "max_length": length}),
-        add_special_tokens=special,
-        padding=False,
-        verbose=False,  # the length is checked against the model, with an error and not with a warning
-        return_special_tokens_mask=True,
-        return_offsets_mapping=fast,
-    )
+    plain_call = pair is None and special and not as_target and length is None
+    ahead = _ahead.get()
+    batch: Any = ahead.batches.get(text) if plain_call and ahead.tokenizer is tokenizer else None
+    if batch is None:
+        batch = tokenizer(
+            **{"text_target" if as_target else "text": text},
+            **({} if pair is None else {"text_pair": pair}),
+            **({"truncation": False} if length is None else {"truncation": True, "max_length": length}),
+            add_special_tokens=special,
+            return_offsets_mapping=fast,
+            **_OPTIONS,
+        )
     ids = tuple(int(i) for i in batch["input_ids"])
     added = [bool(flag) for flag in batch["special_tokens_mask"]]
     plain = [i for i, was_added in zip(ids, added, strict=True) if not was_added]
@@ -264,6 +223,59 @@ def encode(
         numbers, places = _placed(tokenizer, texts, plain, added)
     tokens = place_tokens(tokenizer, texts, ids, added, numbers, places)
     return Encoding(texts, ids, tokens, _further(batch, len(ids)))
+
+
+# The length is checked against the model, with an error and not with the tokenizer's warning.
+_OPTIONS: dict[str, Any] = {"padding": False, "verbose": False, "return_special_tokens_mask": True}
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What a tokenizer made of each of some texts, and its special tokens, which are slow to list."""
+
+    tokenizer: object = None
+    batches: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    special: frozenset[int] = frozenset()
+
+
+_ahead: ContextVar[_Ahead] = ContextVar("texts read ahead", default=_Ahead())  # noqa: B039
+
+
+@contextmanager
+def read_ahead(tokenizer: PreTrainedTokenizerBase, texts: Iterable[object]) -> Iterator[None]:
+    """Hand the tokenizer all plain strings at once, several times as fast; :func:`encode` finds them in here."""
+    from transformers import PreTrainedTokenizerBase
+
+    plain = list(
+        dict.fromkeys(text for text in texts if type(text) is str and text.strip() and _is_unicode(text))
+    )
+    usual = type(tokenizer).__call__ is PreTrainedTokenizerBase.__call__
+    if not plain or not (usual and tokenizer.is_fast):
+        yield
+        return
+    with locked(tokenizer):
+        batch = tokenizer(plain, truncation=False, return_offsets_mapping=True, **_OPTIONS)
+    names = [name for name, rows in batch.items() if len(rows) == len(plain)]
+    rows = zip(plain, zip(*(batch[name] for name in names), strict=True), strict=True)
+    batches = {text: dict(zip(names, row, strict=True)) for text, row in rows}
+    state = _ahead.set(_Ahead(tokenizer, batches, _special_ids(tokenizer)))
+    try:
+        yield
+    finally:
+        _ahead.reset(state)
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """A mask or unknown token in the text stands for a word; the other special tokens never do."""
+    return frozenset(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_text(text: object) -> None:
@@ -285,12 +297,12 @@ def _placed(
     if len(texts) > 1:
         first = len(tokenizer(texts[0], add_special_tokens=False, verbose=False)["input_ids"])
     parts = [plain[:first], plain[first:]][: len(texts)]
-    found = [
+    tokens = [
         (number, place)
         for number, (text, ids) in enumerate(zip(texts, parts, strict=True))
         for place in align(tokenizer, text, ids)
     ]
-    rest = iter(found)
+    rest = iter(tokens)
     pairs = [(0, (0, 0)) if was_added else next(rest) for was_added in added]
     return [number for number, _ in pairs], [place for _, place in pairs]
 
@@ -304,8 +316,8 @@ def place_tokens(
     places: Sequence[Span],
 ) -> tuple[Token, ...]:
     """The tokens of texts, given where each stands and which the tokenizer has added."""
-    # A mask or unknown token in the text stands for a word; the other special tokens never do.
-    special = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
+    ahead = _ahead.get()
+    special = ahead.special if ahead.tokenizer is tokenizer else _special_ids(tokenizer)
     spelling = Spelling.of(tokenizer)
     tokens: list[Token] = []
     end = number = 0

@@ -191,22 +191,7 @@ def register_family(cls: type[nn.Module], family: Family) -> None:
 
 
 def family(model: nn.Module) -> Family:
-    """What differs in a model, and in the models that it wraps; the general rules else.
-
-    Parameters
-    ----------
-    model
-        A model.
-
-    Returns
-    -------
-    Family
-
-    Raises
-    ------
-    SaliencyError
-        If the model cannot be explained.
-    """
+    """What differs in a model and in the models that it wraps; refuses a model that cannot be explained."""
     known = list(_entries(model))
     for module, entry in known:
         refused = entry.refused(module) if callable(entry.refused) else entry.refused

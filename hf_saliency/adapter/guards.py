@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
-
-from hf_saliency.adapter.wrappers import uncompiled
 
 Handler = Callable[[int, "FrameType | None"], Any]
 
@@ -161,7 +162,7 @@ def borrowed(model: nn.Module) -> Iterator[None]:
             # Weights made under inference mode take part in no graph, and refuse to be switched back.
             tuple(weight for weight in weights if weight.requires_grad and not weight.is_inference()),
         )
-        with uncompiled(modules):
+        with _uncompiled(modules):
             try:
                 _loans[model] = loan
                 loan.begin()
@@ -169,6 +170,15 @@ def borrowed(model: nn.Module) -> Iterator[None]:
             finally:
                 _loans.pop(model, None)
                 loan.end()
+
+
+def _uncompiled(modules: Iterable[nn.Module]) -> AbstractContextManager[Any]:
+    """Run compiled modules as they were written, if any is compiled."""
+    compiled = any(
+        "_orig_mod" in module._modules or module.__dict__.get("_compiled_call_impl") is not None
+        for module in modules
+    )
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def modules_of(model: nn.Module) -> tuple[nn.Module, ...]:
@@ -223,3 +233,36 @@ def _end_loans_of_lost_threads() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_end_loans_of_lost_threads)
+
+
+_lock = threading.Lock()  # the generators belong to the process
+
+
+@contextmanager
+def seeded(*seed: int) -> Iterator[None]:
+    """Torch, NumPy and Python draw from these seeds in here, and go on afterwards as if nothing had been drawn.
+
+    The seed is one or more whole numbers, 0 or more.
+    """
+    words = np.random.SeedSequence(seed).generate_state(4)
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    with HeldInterrupts(), _lock, torch.random.fork_rng(devices):
+        numpy_state, python_state = np.random.get_state(), random.getstate()
+        try:
+            torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+            np.random.seed(words)
+            random.seed(int(words[2]))
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+
+
+def _renew_lock() -> None:
+    """In a forked child, where the thread that held the lock is gone."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
 from hf_saliency.adapter.guards import hooked, modules_of, raise_interrupt
@@ -17,20 +16,9 @@ from hf_saliency.errors import SaliencyError
 
 
 def field(output: Any, name: str, place: int = 0) -> Any:
-    """One of the things that a model returned, or None.
+    """One of the things that a model returned, by its name, or by its place in a tuple; or None.
 
-    Parameters
-    ----------
-    output
-        What it returned.
-    name
-        The name in a mapping or dataclass; without it the first tensor counts, where ``place`` is 0.
-    place
-        The place in a tuple.
-
-    Returns
-    -------
-    object
+    A mapping or dataclass without the name gives its first tensor of floats, where the place is 0.
     """
     if isinstance(output, Tensor):
         return output if place == 0 else None
@@ -49,118 +37,31 @@ def field(output: Any, name: str, place: int = 0) -> Any:
 
 
 def tensor(output: Any, name: str, dims: int, shape: str, advice: str, place: int = 0) -> Tensor:
-    """The same, refused if it is no tensor of so many dimensions.
-
-    Parameters
-    ----------
-    output
-        What a model returned.
-    name
-        As for :func:`field`.
-    dims
-        How many dimensions it has to have.
-    shape
-        These in words, for the error.
-    advice
-        What to do about it.
-    place
-        As for :func:`field`.
-
-    Returns
-    -------
-    Tensor
-
-    Raises
-    ------
-    SaliencyError
-        If there is none.
-    """
-    found = field(output, name, place)
-    if isinstance(found, Tensor) and found.dim() == dims:
-        return found
-    given = tuple(found.shape) if isinstance(found, Tensor) else type(output).__name__
-    raise SaliencyError(f"the model gives {given} where this target reads {name} of shape {shape}: {advice}")
-
-
-def output_embeddings(model: nn.Module) -> nn.Module | None:
-    """What makes logits of hidden states, if the model names it, and no hook of a user's expects all of them."""
-    get = getattr(model, "get_output_embeddings", None)
-    head = get() if callable(get) else None
-    if not isinstance(head, nn.Module) or head._forward_hooks or head._forward_pre_hooks:
-        return None
-    return head
-
-
-@contextmanager
-def gathered(
-    head: nn.Module | None,
-    text: Int[Tensor, " rows"],
-    position: Int[Tensor, "rows reads"],
-    shape: torch.Size,
-) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Hand the head the hidden states that are read alone; yields all of them and these, each time it could.
-
-    Parameters
-    ----------
-    head
-        What makes logits of hidden states; None for none.
-    text
-        The row of the hidden states that each row reads.
-    position
-        At which tokens.
-    shape
-        (batch, tokens) of the hidden states.
-
-    Yields
-    ------
-    list[tuple[Tensor, Tensor]]
-    """
-    fired: list[tuple[Tensor, Tensor]] = []
-    if head is None:
-        yield fired
-        return
-
-    def gather(module: nn.Module, arguments: Any) -> Any:
-        hidden = arguments[0] if arguments else None
-        if not (isinstance(hidden, Tensor) and hidden.dim() == 3 and hidden.shape[:2] == shape):
-            return None
-        read = hidden[text.to(hidden.device)[:, None], position.to(hidden.device)]
-        fired.append((hidden, read))
-        return (read, *arguments[1:])
-
-    with hooked(head.register_forward_pre_hook, gather):
-        yield fired
+    """A field of an output, refused if it is no tensor of so many dimensions; ``advice`` says what to do then."""
+    value = field(output, name, place)
+    if isinstance(value, Tensor) and value.dim() == dims:
+        return value
+    shown = tuple(value.shape) if isinstance(value, Tensor) else type(output).__name__
+    raise SaliencyError(f"the model gives {shown} where this target reads {name} of shape {shape}: {advice}")
 
 
 def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) -> Any:
-    """What a classifier that scores each token gives at the last one that is no padding.
+    """What a classifier that scores each token gives at the last one that is no padding, (batch, labels).
 
     Such a classifier (GPT-2, Llama) looks for padding by its id, and if it knows none takes the last token of every
-    row, or refuses batches; its head has scored every token by then. One that goes on from there, to a mean over
-    tokens say, is left alone: it does not give what it scored last.
-
-    Parameters
-    ----------
-    model
-        A classifier whose configuration names no padding token.
-    inputs
-        Its keyword arguments.
-    labels
-        How many labels it has.
-
-    Returns
-    -------
-    Any
-        Logits (batch, labels); the model's own output for a classifier of another kind.
+    row, or refuses batches; its head has scored every token by then. One that goes on from there, to a mean over tokens
+    say, is left alone: its own output is returned.
     """
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
 
     def note(module: nn.Module, arguments: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.dim() == 3 and output.shape[-1] == labels:
-            found.append(output)
+            outputs.append(output)
 
     # PEFT trains a copy of the head, and puts both into one module.
-    heads = [one for one in model.children() if isinstance(getattr(one, "original_module", one), nn.Linear)]
+    heads = [
+        child for child in model.children() if isinstance(getattr(child, "original_module", child), nn.Linear)
+    ]
     output = None
     with ExitStack() as stack:
         for head in heads:
@@ -168,18 +69,18 @@ def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) 
         try:
             output = model(**inputs)
         except ValueError:
-            if len(found) != 1:
+            if len(outputs) != 1:
                 raise
-    if len(found) != 1:
+    if len(outputs) != 1:
         return output
-    (logits,) = found
+    (logits,) = outputs
     each = torch.arange(len(logits), device=logits.device)
     mask = inputs.get("attention_mask")
     last = torch.full_like(each, -1) if mask is None else mask.to(logits.device).sum(dim=1) - 1
     ends = logits[each, last]
     if output is not None:
-        given = tensor(output, "logits", 2, "(batch, labels)", "load a classifier.")
-        if not torch.equal(given, logits[:, -1]):
+        returned = tensor(output, "logits", 2, "(batch, labels)", "load a classifier.")
+        if not torch.equal(returned, logits[:, -1]):
             return output
     return ends
 
@@ -188,24 +89,10 @@ def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) 
 def embedded(
     model: nn.Module, streams: Sequence[Stream], embeds: Sequence[Tensor], inputs: Mapping[str, Any]
 ) -> Iterator[None]:
-    """Put each stream's embeddings in the place of its module's output; refuses a model that reads them oddly.
-
-    Parameters
-    ----------
-    model
-        The model.
-    streams
-        Where embeddings enter.
-    embeds
-        (batch, tokens, width), one a stream.
-    inputs
-        The model's keyword arguments.
-
-    Yields
-    ------
-    None
-    """
-    ids = [one for name, one in inputs.items() if name.endswith("input_ids") and isinstance(one, Tensor)]
+    """Put each stream's embeddings in place of its module's output; refuses a model that reads them oddly."""
+    ids = [
+        values for name, values in inputs.items() if name.endswith("input_ids") and isinstance(values, Tensor)
+    ]
     for stream in streams:
         stream.check_host()
     with ExitStack() as stack:
@@ -244,13 +131,13 @@ def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator
                 f"the embedding module gives {shape} where the text has embeddings {tuple(embeds.shape)}: this "
                 "model reads its tokens in a way that is not supported."
             )
-        given = embeds.to(output.dtype)
+        values = embeds.to(output.dtype)
         if _tokens_first(stream, arguments, output, embeds, ids):
-            return given.flatten(0, -3).transpose(0, 1).clone()
+            return values.flatten(0, -3).transpose(0, 1).clone()
         if output.numel() > embeds.numel():  # the model pads to whole windows itself (Longformer)
-            return torch.cat([given, output[:, embeds.shape[1] :]], dim=1)
+            return torch.cat([values, output[:, embeds.shape[1] :]], dim=1)
         # A clone, since some models scale or add to the embedding's output in place.
-        return given.reshape(output.shape).clone()
+        return values.reshape(output.shape).clone()
 
     with hooked(stream.module.register_forward_hook, replace):
         yield calls
@@ -264,11 +151,13 @@ def _tokens_first(
         return False
     looked, rows = arguments[0], embeds.flatten(0, -3)
     flat = looked.flatten()
-    own = any(_same(looked, one.flatten(0, -2)) for one in ids)
-    if len(rows) > 1 and not own and any(_same(looked, one.flatten(0, -2).T) for one in ids):
+    in_order = any(_same(looked, tensor.flatten(0, -2)) for tensor in ids)
+    if len(rows) > 1 and not in_order and any(_same(looked, tensor.flatten(0, -2).T) for tensor in ids):
         return True
-    other = len(rows) > 1 and output.shape[:2] == rows.shape[1::-1] != rows.shape[:2]
-    if other or (stream.explicit and not own and not any(_same(flat, one.flatten()) for one in ids)):
+    elsewhere = len(rows) > 1 and output.shape[:2] == rows.shape[1::-1] != rows.shape[:2]
+    if elsewhere or (
+        stream.explicit and not in_order and not any(_same(flat, tensor.flatten()) for tensor in ids)
+    ):
         raise SaliencyError(
             "the embedding module does not look up the token ids that the model is called with: name the one that "
             "does, Explainer(model, tokenizer, embedding=model.encoder.embed)."
@@ -292,30 +181,33 @@ def _counted(ids: Tensor) -> bool:
 @contextmanager
 def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence[Tensor]) -> Iterator[None]:
     """Refuse a model that looks the token ids up in another table as well."""
-    own = {module for stream in streams for module in (stream.module, stream.echo)}
+    known = {module for stream in streams for module in (stream.module, stream.echo)}
     owner = threading.get_ident()
-    found: list[nn.Module] = []
+    readers: list[nn.Module] = []
 
     def note(module: nn.Module, arguments: Any, named: Any) -> None:
         looked = arguments[0] if arguments else named.get("input")
         if threading.get_ident() == owner and isinstance(looked, Tensor):
             flat = looked.flatten()
             again = any(
-                looked.data_ptr() == one.data_ptr() or (_same(flat, one.flatten()) and not _counted(one))
-                for one in ids
+                looked.data_ptr() == tensor.data_ptr()
+                or (_same(flat, tensor.flatten()) and not _counted(tensor))
+                for tensor in ids
             )
-            found.extend([module] * again)
+            readers.extend([module] * again)
 
     # Tables with a forward function of their own may take ids for their shape alone.
     tables = [
-        one for one in modules_of(model) if type(one).forward is nn.Embedding.forward and one not in own
+        module
+        for module in modules_of(model)
+        if type(module).forward is nn.Embedding.forward and module not in known
     ]
     with ExitStack() as stack:
         for table in tables:
             stack.enter_context(hooked(table.register_forward_pre_hook, note, with_kwargs=True))
         yield
-    if found:
-        name = next(name for name, one in model.named_modules() if one is found[0])
+    if readers:
+        name = next(name for name, module in model.named_modules() if module is readers[0])
         raise SaliencyError(
             f"{type(model).__name__} looks the token ids up in a second table ({name}) as well, so that gradients of "
             "the first one show a part of what depends on a token only."

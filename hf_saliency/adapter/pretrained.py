@@ -29,44 +29,18 @@ def load(
     other: str = "--model",
     **options: Any,
 ) -> tuple[Any, Any]:
-    """A model of the user's and its tokenizer.
+    """A model and its tokenizer from a folder or the hub; refuses what cannot be loaded, and a head for something else.
 
-    The head is the one that the configuration names, by ``tasks.PRECEDENCE``. A configuration that names none gets
-    one that is asked for, if the weights of it are there.
-
-    Parameters
-    ----------
-    name
-        A folder, or a name on the hub.
-    heads
-        What the head has to be for, one of these; empty for whatever it is for. ``tasks.ENCODING`` is what every
-        model has under its head.
-    quiet
-        Hide the progress bars of transformers and of the hub while it loads; otherwise they are as the user set them.
-    debug
-        Show what the hub's client reports.
-    dtype
-        How the weights are loaded.
-    other
-        What an error calls the name, as the user gave it.
-    **options
-        For ``from_pretrained`` of the model; ``revision`` and ``trust_remote_code`` for the tokenizer as well.
-
-    Returns
-    -------
-    tuple
-        The model and the tokenizer.
-
-    Raises
-    ------
-    SaliencyError
-        If they cannot be loaded, or the head is for something else.
+    The head is the one that the configuration names, by ``tasks.PRECEDENCE``. A configuration that names none gets one
+    of ``heads``, if the weights of it are there; ``tasks.ENCODING`` is what every model has under its head. ``other``
+    is what errors call the name, as the user gave it. ``revision`` and ``trust_remote_code`` go to the tokenizer as
+    well.
     """
     import transformers
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    there = Path(name).is_dir()
-    if not there and (name.startswith((".", "~", os.sep)) or name.endswith(os.sep)):
+    is_folder = Path(name).is_dir()
+    if not is_folder and (name.startswith((".", "~", os.sep)) or name.endswith(os.sep)):
         raise SaliencyError(
             f"there is no folder {name!r}: give the folder of a model, or its name on the hub."
         )
@@ -94,7 +68,7 @@ def load(
             )
             page = "models#loading"
         folder = f"{other} ./folder" if other.startswith("--") else "such as './folder'"
-        hint = "" if there else f" Give the folder of a model, {folder}, or its name on the hub."
+        hint = "" if is_folder else f" Give the folder of a model, {folder}, or its name on the hub."
         raise SaliencyError(f"cannot load {name!r} as a text model: {reason}{hint}", page=page) from error
     missing = sorted(one for one in report["missing_keys"] if "pooler" not in one)
     if missing and not own:

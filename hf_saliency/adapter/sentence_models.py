@@ -45,44 +45,9 @@ def embeds_sentences(model: object) -> bool:
     return _kind(model) == _EXPLAINED
 
 
-def call(model: nn.Module, inputs: Mapping[str, Any]) -> Any:
-    """What a model makes of its inputs, which most take by name.
-
-    Parameters
-    ----------
-    model
-        Any model.
-    inputs
-        By name.
-
-    Returns
-    -------
-    object
-        Of a SentenceTransformer the features after its last layer, with the ``sentence_embedding`` that its
-        ``encode`` gives.
-    """
-    if not embeds_sentences(model):
-        return model(**inputs)
-    features: dict[str, Any] = model(dict(inputs))
-    embedding = features.get("sentence_embedding")
-    if isinstance(embedding, Tensor):
-        features["sentence_embedding"] = embedding[..., : model.truncate_dim]
-    return features
-
-
 @dataclass(frozen=True)
 class SentenceModel:
-    """How a SentenceTransformer reads a text.
-
-    Parameters
-    ----------
-    layers
-        The user's model.
-    prompt
-        What it puts before each text.
-    constants
-        Which features are the same for every text.
-    """
+    """How a SentenceTransformer reads a text: its ``prompt`` comes before each, ``constants`` are the same for all."""
 
     layers: Any
     prompt: str
@@ -90,22 +55,7 @@ class SentenceModel:
 
     @classmethod
     def of(cls, model: Any) -> SentenceModel | None:
-        """What there is to know of a model, None if it is no SentenceTransformer.
-
-        Parameters
-        ----------
-        model
-            Any model.
-
-        Returns
-        -------
-        SentenceModel or None
-
-        Raises
-        ------
-        SaliencyError
-            If sentence-transformers made it, but it embeds texts in a way that cannot be explained.
-        """
+        """How a model reads a text, None if it is no SentenceTransformer; refuses the package's other models."""
         kind = _kind(model)
         if kind is None:
             return None
@@ -113,9 +63,11 @@ class SentenceModel:
         if kind in _REFUSED_MODELS:
             raise SaliencyError(f"{name} cannot be explained as it is: {_REFUSED_MODELS[kind]}.")
         for layer in model.modules():
-            own = type(layer).__name__
-            if own in _REFUSED_LAYERS and _theirs(type(layer)):
-                raise SaliencyError(f"{name} ({own}) cannot be explained: {_REFUSED_LAYERS[own]}.")
+            kind_of_layer = type(layer).__name__
+            if kind_of_layer in _REFUSED_LAYERS and _theirs(type(layer)):
+                raise SaliencyError(
+                    f"{name} ({kind_of_layer}) cannot be explained: {_REFUSED_LAYERS[kind_of_layer]}."
+                )
         if not isinstance(getattr(model[0], "auto_model", None), nn.Module):
             raise SaliencyError(
                 f"{name} cannot be explained: its first layer is {type(model[0]).__name__}, and only a Transformer "
@@ -124,6 +76,14 @@ class SentenceModel:
         prompt = model.prompts.get(model.default_prompt_name) or ""
         features = _read(model, "a", prompt)
         return cls(model, prompt, {name: features[name] for name in _CONSTANT if name in features})
+
+    def call(self, inputs: Mapping[str, Any]) -> Any:
+        """The features after the last layer, with the ``sentence_embedding`` that the model's ``encode`` gives."""
+        features: dict[str, Any] = self.layers(dict(inputs))
+        embedding = features.get("sentence_embedding")
+        if isinstance(embedding, Tensor):
+            features["sentence_embedding"] = embedding[..., : self.layers.truncate_dim]
+        return features
 
     @property
     def transformer(self) -> nn.Module:
@@ -140,34 +100,20 @@ class SentenceModel:
     @property
     def pads(self) -> bool:
         """Whether every layer leaves the padding of a row alone."""
-        return all(_theirs(type(one)) and type(one).__name__ in _ROW_WISE for one in self.layers)
+        return all(_theirs(type(layer)) and type(layer).__name__ in _ROW_WISE for layer in self.layers)
 
     def prompted(self, text: str) -> str:
         """What is read of a text: the prompt and the text, unless there is none."""
         return self.prompt + text if isinstance(text, str) and text.strip() else text
 
     def check_ids(self, text: str, ids: Sequence[int], tokenizer: Any) -> None:
-        """Refuse ids of a text, without its prompt, that are not those that ``encode`` reads.
-
-        Parameters
-        ----------
-        text
-            A text.
-        ids
-            What is to be explained.
-        tokenizer
-            Whose ids they are.
-
-        Raises
-        ------
-        SaliencyError
-            If the model reads something else.
-        """
+        """Refuse ids of a text, without its prompt, that are not those that ``encode`` reads."""
         now = self.layers.prompts.get(self.layers.default_prompt_name) or ""
-        own = [int(i) for i in _read(self.layers, text, now)["input_ids"].flatten()]
-        if own != list(ids):
+        read = [int(i) for i in _read(self.layers, text, now)["input_ids"].flatten()]
+        if read != list(ids):
             shown = [
-                " ".join(map(str, tokenizer.convert_ids_to_tokens(one)))[:200] for one in (own, list(ids))
+                " ".join(map(str, tokenizer.convert_ids_to_tokens(tokens)))[:200]
+                for tokens in (read, list(ids))
             ]
             raise SaliencyError(
                 f"{type(self.layers).__name__}.encode reads {shown[0]!r}, but its tokenizer gives {shown[1]!r} for the "

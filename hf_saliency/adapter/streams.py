@@ -1,43 +1,32 @@
-"""Streams: through which embedding module, in which of its calls, a text enters a model."""
+"""Streams and layouts: through which embedding module a text enters a model, and how several sequences do."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hf_saliency.adapter.guards import hooked
+from hf_saliency.adapter.wrappers import unwrapped_table
 from hf_saliency.errors import SaliencyError
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One way into the model: the embedding module, which call of it in a forward pass, and of which text.
+    """One way into the model: the embedding module, and which call of it in a forward pass, from 0.
 
-    Parameters
-    ----------
-    module
-        The embedding.
-    call
-        Which call of it, counted from 0.
-    extra_lookups
-        Whether later calls of it may look up something else.
-    echo
-        The embedding of a decoder that reads the text again, shifted right by one, where no text of its own is given.
-    wrap_pad_id
-        The padding id by which an echo finds the text's last token, which it reads first; None for an echo that starts
-        with a token of its own.
-    explicit
-        Whether the user passed the module.
-    host
-        The layer of PEFT around the embedding.
+    ``extra_lookups`` is whether later calls may look up something else, ``explicit`` whether the user passed the
+    module, and ``host`` the layer of PEFT around it. ``echo`` is the embedding of a decoder that reads the text again,
+    shifted right by one, where no text of its own is given; one that reads the text's last token first finds it by
+    ``wrap_pad_id``.
     """
 
     module: nn.Module
@@ -64,7 +53,7 @@ class Stream:
 
     def check_host(self) -> None:
         """Refuse an embedding to which PEFT adds something since the stream was made, or that it no longer calls."""
-        if self.host is not None and _table(self.host) is not self.module:
+        if self.host is not None and unwrapped_table(self.host) is not self.module:
             raise SaliencyError(
                 "the adapter of the text embedding was merged, unmerged, switched or disabled after the Explainer was "
                 "made: make another one, hs.Explainer(model, tokenizer)."
@@ -92,25 +81,9 @@ def streams(
 ) -> tuple[Stream, ...]:
     """The streams of a model by the general rule: its input embedding; of an encoder-decoder one each.
 
-    Parameters
-    ----------
-    model
-        A model of transformers, or a module around one.
-    embedding
-        The embedding, where the rule does not find it.
-    extra_lookups
-        As for :class:`Stream`.
-    rotates
-        Whether the decoder's echo of the text starts with the text's last token.
-
-    Returns
-    -------
-    tuple of Stream
-
-    Raises
-    ------
-    SaliencyError
-        If the model has no embedding of token ids.
+    ``embedding`` is for a model in which the rule does not find it, ``extra_lookups`` as for a stream, and ``rotates``
+    says whether the decoder's echo starts with the text's last token. Refuses a model without an embedding of token
+    ids.
     """
     if embedding is not None:
         return (dataclasses.replace(_stream(embedding, model), extra_lookups=extra_lookups, explicit=True),)
@@ -132,10 +105,9 @@ def _inner(model: nn.Module) -> Any:
     """The outermost module that names its input embedding: the model itself, or the encoder within it."""
     if hasattr(model, "get_input_embeddings"):
         return model
-    found = [module for module in model.modules() if hasattr(module, "get_input_embeddings")]
-    outer = [
-        one for one in found if not any(one is not other and one in set(other.modules()) for other in found)
-    ]
+    holders = [module for module in model.modules() if hasattr(module, "get_input_embeddings")]
+    inner = {part for holder in holders for part in holder.modules() if part is not holder}
+    outer = [holder for holder in holders if holder not in inner]
     if len(outer) == 1:
         return outer[0]
     tables = {name: module for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
@@ -169,7 +141,7 @@ def _embedding_of(model: Any, outer: nn.Module) -> Any:
 
 
 def _stream(module: Any, model: nn.Module) -> Stream:
-    table = _table(module)
+    table = unwrapped_table(module)
     if type(table).__module__.startswith("peft."):
         raise SaliencyError(
             f"the text embedding of {type(model).__name__} is adapted itself ({type(table).__name__} of PEFT), and no "
@@ -182,19 +154,6 @@ def _stream(module: Any, model: nn.Module) -> Stream:
             "one-hot gradients exist for an nn.Embedding over token ids only."
         )
     return Stream(table, host=None if table is module else module)
-
-
-def _table(module: Any) -> Any:
-    """The one embedding that a layer of PEFT looks ids up in; the layer itself where an adapter adds to it."""
-    if hasattr(module, "modules_to_save"):
-        active = module.active_adapter
-        names = [active] if isinstance(active, str) else list(active)
-        if module.disable_adapters or not any(name in module.modules_to_save for name in names):
-            return module.original_module
-        return module.modules_to_save[names[0]] if len(names) == 1 else module
-    if type(module).__module__.startswith("peft.") and (module.merged or module.disable_adapters):
-        return module.base_layer
-    return module
 
 
 def check_ids(stream: Stream, ids: Sequence[int], pieces: Sequence[str]) -> None:
@@ -211,20 +170,9 @@ def check_ids(stream: Stream, ids: Sequence[int], pieces: Sequence[str]) -> None
 
 @contextmanager
 def echoed(stream: Stream, embeds: Tensor) -> Iterator[None]:
-    """Put a stream's embeddings, shifted right by one, in the place of what its echo looks up.
+    """Put a stream's embeddings, shifted right by one, in place of what its echo looks up.
 
     A token's embedding then counts for both of its places, as its one-hot vector does.
-
-    Parameters
-    ----------
-    stream
-        With an echo, whose table is the stream's own.
-    embeds
-        (batch, tokens, width).
-
-    Yields
-    ------
-    None
     """
     owner = threading.get_ident()
     texts: list[Tensor] = []
@@ -257,14 +205,14 @@ def _moved(stream: Stream, text: Tensor, ids: Tensor, embeds: Tensor, output: Te
             "encoder and decoder of this model both read the text, with tables of their own, so that there is no one "
             "embedding a token: load it with config.tie_word_embeddings=True if that is what it was trained with."
         )
-    given = embeds.to(output.dtype)
+    values = embeds.to(output.dtype)
     start = output[:, :1]
     if (
         stream.wrap_pad_id is not None
     ):  # shift_tokens_right of transformers counts, also where a text holds padding
         last = (text != stream.wrap_pad_id).sum(dim=1) - 1
-        start = given[torch.arange(len(given), device=given.device), last.to(given.device)][:, None]
-    return torch.cat([start, given[:, :-1]], dim=1)
+        start = values[torch.arange(len(values), device=values.device), last.to(values.device)][:, None]
+    return torch.cat([start, values[:, :-1]], dim=1)
 
 
 def _one_table(stream: Stream) -> bool:
@@ -273,3 +221,131 @@ def _one_table(stream: Stream) -> bool:
     other: Any = stream.echo
     scales = [getattr(module, "embed_scale", 1.0) for module in (own, other)]
     return own is other or (own.weight is other.weight and bool(scales[0] == scales[1]))
+
+
+# From streams, embeds and the model's keyword arguments to its output.
+Forward = Callable[[Sequence[Stream], Sequence[Tensor], Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class Layout(ABC):
+    """How many sequences a row has, what their tensors are called, and how the model is called with them."""
+
+    one_length: ClassVar[bool] = False  # whether all sequences are padded to the longest
+
+    @property
+    @abstractmethod
+    def parts(self) -> int:
+        """How many sequences, one a stream."""
+
+    @abstractmethod
+    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
+        """One a sequence, from the model's own."""
+
+    @abstractmethod
+    def name(self, part: int, base: str) -> str:
+        """What a sequence's ``input_ids``, ``attention_mask``, ... are called among the row tensors."""
+
+    @abstractmethod
+    def run(
+        self,
+        forward: Forward,
+        streams: Sequence[Stream],
+        embeds: Sequence[Tensor],
+        inputs: Mapping[str, Tensor],
+    ) -> Any:
+        """The model's output for a batch."""
+
+
+@dataclass(frozen=True)
+class OneSequence(Layout):
+    """One sequence, one call: encoders, decoders, classifiers of pairs."""
+
+    parts = 1
+
+    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
+        return tuple(own[:1])
+
+    def name(self, part: int, base: str) -> str:
+        return base
+
+    def run(
+        self,
+        forward: Forward,
+        streams: Sequence[Stream],
+        embeds: Sequence[Tensor],
+        inputs: Mapping[str, Tensor],
+    ) -> Any:
+        return forward(streams, embeds, inputs)
+
+
+ONE_SEQUENCE = OneSequence()
+
+
+@dataclass(frozen=True)
+class EncoderDecoder(OneSequence):
+    """A source and a target, which enter an encoder and a decoder in one call."""
+
+    parts = 2
+
+    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
+        return tuple(stream.without_echo() for stream in own[:2])
+
+    def name(self, part: int, base: str) -> str:
+        return f"decoder_{base}" if part else base
+
+
+@dataclass(frozen=True)
+class _Apart(Layout):
+    """Sequences of one kind, which the same embedding embeds."""
+
+    count: int
+
+    @property
+    def parts(self) -> int:
+        """How many sequences, one a stream."""
+        return self.count
+
+    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
+        return tuple(own[:1]) * self.count
+
+    def name(self, part: int, base: str) -> str:
+        return f"{base}.{part}"
+
+    def _inputs(self, part: int, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        bases = {name.rpartition(".")[0]: name for name in inputs if name.endswith(f".{part}")}
+        return {base: inputs[name] for base, name in bases.items()}
+
+
+@dataclass(frozen=True)
+class InTurn(_Apart):
+    """One call for each sequence; the output is a tuple of theirs (two texts that are compared)."""
+
+    def run(
+        self,
+        forward: Forward,
+        streams: Sequence[Stream],
+        embeds: Sequence[Tensor],
+        inputs: Mapping[str, Tensor],
+    ) -> Any:
+        return tuple(
+            forward([streams[part]], [embeds[part]], self._inputs(part, inputs)) for part in range(self.count)
+        )
+
+
+@dataclass(frozen=True)
+class Stacked(_Apart):
+    """One call with all sequences as (batch, sequences, tokens): the choices of multiple choice."""
+
+    one_length = True
+
+    def run(
+        self,
+        forward: Forward,
+        streams: Sequence[Stream],
+        embeds: Sequence[Tensor],
+        inputs: Mapping[str, Tensor],
+    ) -> Any:
+        each = [self._inputs(part, inputs) for part in range(self.count)]
+        stacked = {base: torch.stack([tensors[base] for tensors in each], dim=1) for base in each[0]}
+        return forward(streams[:1], [torch.stack(list(embeds), dim=1)], stacked)

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 from hf_saliency.errors import SaliencyError
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a head can be asked.
-
-    Parameters
-    ----------
-    name
-        In words.
-    auto_class
-        The class of transformers that loads such a model.
-    mapping
-        Which of transformers' mappings lists the classes that have such a head.
-    target
-        What is explained of it.
-    """
+    """What a head is for, in words; the class that loads it, the mapping that lists it, and what is explained of it."""
 
     name: str
     auto_class: str
@@ -121,17 +110,9 @@ def _classes(task: Task) -> frozenset[str]:
 
 
 def tasks_of(model: object) -> tuple[Task, ...]:
-    """The tasks of a model's class, or of the nearest class of transformers that it inherits from, by precedence.
+    """The tasks of a model or the name of a class, by precedence; empty for a class that transformers does not list.
 
-    Parameters
-    ----------
-    model
-        A model, or the name of a class.
-
-    Returns
-    -------
-    tuple of Task
-        Empty for a class that transformers does not list.
+    A class of the user's has those of the nearest class of transformers that it inherits from.
     """
     if isinstance(model, str):
         names = [model]
@@ -142,9 +123,9 @@ def tasks_of(model: object) -> tuple[Task, ...]:
             return (ENCODING,)
         names = [cls.__name__ for cls in type(model).__mro__]
     for name in names:
-        found = tuple(task for task in PRECEDENCE if name in _classes(task))
-        if found:
-            return found
+        listed = tuple(task for task in PRECEDENCE if name in _classes(task))
+        if listed:
+            return listed
     return ()
 
 
@@ -157,9 +138,10 @@ def is_listed(task: Task, model_type: str) -> bool:
 
 def loading_advice(model: object) -> str:
     """Which class to load where a class of transformers has several heads, or one that no target explains."""
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
-    own = any(cls.__module__.startswith("transformers.models.") for cls in type(model).__mro__)
-    heads = [task for task in (MASKED, CAUSAL, SEQ2SEQ) if own and model_type and is_listed(task, model_type)]
+    model_type: Any = getattr(getattr(model, "config", None), "model_type", None)
+    of_transformers = any(cls.__module__.startswith("transformers.models.") for cls in type(model).__mro__)
+    language = (MASKED, CAUSAL, SEQ2SEQ) if of_transformers and model_type else ()
+    heads = [task for task in language if is_listed(task, model_type)]
     if not heads:
         return ""
     calls = " or ".join(f"{task.auto_class}.from_pretrained(name)" for task in heads)
@@ -167,25 +149,10 @@ def loading_advice(model: object) -> str:
 
 
 def check(model: object, wanted: Task, target: str) -> None:
-    """Refuse a target that a model's head is not made for; a class that transformers does not list may have it.
-
-    Parameters
-    ----------
-    model
-        A model.
-    wanted
-        What the head has to do.
-    target
-        The name of the target.
-
-    Raises
-    ------
-    SaliencyError
-        If its head does something else.
-    """
-    there = tasks_of(model)
-    if there and all(task.target != wanted.target for task in there):
+    """Refuse a target that a model's head is not made for; a class that transformers does not list may have it."""
+    known = tasks_of(model)
+    if known and all(task.target != wanted.target for task in known):
         raise SaliencyError(
-            f"{target} explains a model that {wanted.name}, but {type(model).__name__} {there[0].name}: explain "
-            f"that with target=hs.{there[0].target}(), or load a model with {wanted.auto_class}.from_pretrained(name)."
+            f"{target} explains a model that {wanted.name}, but {type(model).__name__} {known[0].name}: explain "
+            f"that with target=hs.{known[0].target}(), or load a model with {wanted.auto_class}.from_pretrained(name)."
         )

@@ -20,10 +20,9 @@ from hf_saliency.adapter.encoding import Encoding, encode
 from hf_saliency.adapter.exact_ids import TextWithIds, encode_with_ids
 from hf_saliency.adapter.families import family
 from hf_saliency.adapter.guards import borrowed, locked
-from hf_saliency.adapter.layouts import EncoderDecoder, Layout, OneSequence
 from hf_saliency.adapter.limits import token_limits
-from hf_saliency.adapter.sentence_models import SentenceModel, call
-from hf_saliency.adapter.streams import Stream, check_ids, streams
+from hf_saliency.adapter.sentence_models import SentenceModel
+from hf_saliency.adapter.streams import EncoderDecoder, Layout, OneSequence, Stream, check_ids, streams
 from hf_saliency.adapter.weights import warn_of_vocabulary
 from hf_saliency.adapter.wrappers import unwrapped
 from hf_saliency.errors import SaliencyError, called, described, warn
@@ -38,43 +37,30 @@ _MADE = {"input_ids", "attention_mask"}
 
 
 def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, Any]:
-    """The arguments of a model's forward function that do not follow from the text.
+    """The arguments of a model's forward function that do not follow from the text, from the Explainer's ``inputs``.
 
-    Parameters
-    ----------
-    model
-        The model.
-    tokenizer
-        Whose inputs need not be given.
-    inputs
-        As for :class:`hf_saliency.Explainer`.
-
-    Returns
-    -------
-    dict
-        A function among them says whose it is where it fails.
-
-    Raises
-    ------
-    SaliencyError
-        If the model does not take one of them, or needs another.
+    Refuses one that the model does not take, and a model that needs another. An error in a function says whose it is.
     """
     if inputs is not None and not isinstance(inputs, Mapping):
         raise SaliencyError(f"inputs={inputs!r}: give what the model needs by name, {{'position_ids': ...}}.")
-    given: dict[str, Any] = dict(inputs or {})
+    further: dict[str, Any] = dict(inputs or {})
     parameters = inspect.signature(model.forward).parameters.values()
-    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-    own = _of_transformers(model)
-    taken = {one.name for one in named} | (_passed_on() if own else set())
-    takes_any = not own and any(one.kind is one.VAR_KEYWORD for one in parameters)
-    for name in given:
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = [parameter for parameter in parameters if parameter.kind not in variable]
+    of_transformers = _of_transformers(model)
+    taken = {parameter.name for parameter in named} | (_passed_on() if of_transformers else set())
+    takes_any = not of_transformers and any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters
+    )
+    for name in further:
         if name in _MADE or not (name in taken or takes_any):
             raise SaliencyError(
                 f"inputs={{{name!r}: ...}}: {type(model).__name__}.forward takes {', '.join(sorted(taken - _MADE))}, "
                 "and the tokenizer gives the rest."
             )
     filled = {*_MADE, *(f"decoder_{name}" for name in _MADE), *getattr(tokenizer, "model_input_names", ())}
-    missing = [one.name for one in named if one.default is one.empty and one.name not in {*filled, *given}]
+    needed = [parameter.name for parameter in named if parameter.default is parameter.empty]
+    missing = [name for name in needed if name not in {*filled, *further}]
     if missing:
         example = ", ".join(f"{name!r}: ..." for name in missing)
         raise SaliencyError(
@@ -83,31 +69,18 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
         )
     # A cache of keys and values is of no use to a single pass.
     cache = {"use_cache": False} if "use_cache" in taken else {}
-    return {**cache, **{name: _computed(name, one) if callable(one) else one for name, one in given.items()}}
+    values = {name: _computed(name, value) if callable(value) else value for name, value in further.items()}
+    return {**cache, **values}
 
 
 def batch_inputs(given: Mapping[str, Any], inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
-    """Further inputs for a batch.
-
-    Parameters
-    ----------
-    given
-        What :func:`further_inputs` returns.
-    inputs
-        The model's other inputs.
-    count
-        The rows of the batch, for which a tensor of one row is repeated.
-
-    Returns
-    -------
-    dict
-    """
-    found = {}
+    """Further inputs for a batch of ``count`` rows: a tensor of one row is repeated, a function is called."""
+    values = {}
     for name, value in given.items():
-        one = value(inputs) if callable(value) else value
-        repeated = isinstance(one, Tensor) and one.dim() and len(one) == 1 != count
-        found[name] = one.expand(count, *one.shape[1:]) if repeated else one
-    return found
+        tensor = value(inputs) if callable(value) else value
+        repeated = isinstance(tensor, Tensor) and tensor.dim() and len(tensor) == 1 != count
+        values[name] = tensor.expand(count, *tensor.shape[1:]) if repeated else tensor
+    return values
 
 
 def _of_transformers(model: nn.Module) -> bool:
@@ -127,10 +100,10 @@ def _computed(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]
     whose = f"the function of inputs={{{name!r}: ...}}"
 
     def value(rows: Any) -> Any:
-        found = called(function, whose, advice, rows)
-        if found is None:
+        result = called(function, whose, advice, rows)
+        if result is None:
             raise SaliencyError(f"{whose} returned None. {advice}")
-        return found
+        return result
 
     return value
 
@@ -151,16 +124,7 @@ _TRUSTED = {"torch", "transformers"}  # packages whose modules need no trial of 
 class TextModel:
     """A model with its tokenizer: where text enters, how long it may be, what its classes are called.
 
-    Parameters
-    ----------
-    model
-        The user's model; what a compiler or PEFT put around it is taken off.
-    tokenizer
-        The tokenizer that belongs to it; None for the one that the model holds itself.
-    embedding
-        The module that embeds the token ids, where ``model.get_input_embeddings()`` does not say.
-    inputs
-        What the model needs beside the text, as in :class:`hf_saliency.Explainer`.
+    What a compiler or PEFT put around the model is taken off. Arguments are those of :class:`hf_saliency.Explainer`.
     """
 
     def __init__(
@@ -326,6 +290,12 @@ class TextModel:
         limit = self.limits[-1]
         return wanted if limit is None else min(wanted, limit - taken)
 
+    @functools.cached_property
+    def size(self) -> int:
+        """How many weights it has beside its tables of tokens."""
+        tables = {id(weight) for stream in self.streams for weight in stream.module.parameters()}
+        return sum(weight.numel() for weight in self.model.parameters() if id(weight) not in tables)
+
     @property
     def layout(self) -> Layout:
         """How one text, or a source and a target, enter the model."""
@@ -365,7 +335,7 @@ class TextModel:
         """How many tokens end a sequence: encoder-decoders read labels at the last, and ask rows for equal numbers."""
         ends = getattr(self.config, "eos_token_id", None) if self.encoder_decoder else None
         known = ends if isinstance(ends, list) else [ends]
-        return sum(one in known for one in encoding.ids)
+        return sum(token_id in known for token_id in encoding.ids)
 
     def names(self, inputs: Iterable[str], part: int = 0, layout: Layout | None = None) -> tuple[str, ...]:
         """Which of the tokenizer's inputs this model takes for a sequence, in the order of its rows."""
@@ -391,20 +361,24 @@ class TextModel:
 
     def arguments(self, encoding: Encoding, layout: Layout) -> dict[str, Any]:
         """The model's keyword arguments for one text, constants included."""
-        found: dict[str, Any] = {}
+        tensors: dict[str, Any] = {}
         for part, columns in enumerate(encoding.parts):
-            one = encoding.columns(columns)
-            values = {"input_ids": one.ids, "attention_mask": (1,) * len(one), **one.inputs}
+            sequence = encoding.columns(columns)
+            values = {"input_ids": sequence.ids, "attention_mask": (1,) * len(sequence), **sequence.inputs}
             for base, value in values.items():
                 name = layout.name(part, base)
-                if name in self.names(one.inputs, part, layout):
-                    found[name] = torch.tensor([value], device=self.streams[0].device)
-        return {**found, **batch_inputs(self.inputs, found, 1)}
+                if name in self.names(sequence.inputs, part, layout):
+                    tensors[name] = torch.tensor([value], device=self.streams[0].device)
+        return {**tensors, **batch_inputs(self.inputs, tensors, 1)}
 
     def run(self, encoding: Encoding, layout: Layout | None = None) -> Any:
         """The model's output for one text as it is, without gradients."""
         with torch.inference_mode(False), torch.no_grad(), borrowed(self.model):
-            return self._called(call, self.model, self.arguments(encoding, layout or OneSequence()))
+            return self._called(self.call, self.arguments(encoding, layout or OneSequence()))
+
+    def call(self, inputs: Mapping[str, Any]) -> Any:
+        """The model's output for its keyword arguments."""
+        return self.model(**inputs) if self.sentences is None else self.sentences.call(inputs)
 
     def _called(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What a function that calls the model returns; an error of the model's own says whose it is."""
@@ -427,16 +401,16 @@ class TextModel:
         A class of transformers is tried once, a module of one's own with each text, which it may read in its own
         way. Warns of a model that predicts tokens which it has seen.
         """
-        own = not type(self.model).__module__.startswith("transformers.")
-        if self._trims is None or own:
+        of_user = not type(self.model).__module__.startswith("transformers.")
+        if self._trims is None or of_user:
             part = len(encoding.parts) - 1
             names = self.names(encoding.columns(encoding.parts[part]).inputs, part, layout)
             with torch.inference_mode(False):
-                found = self._called(causality, self.model, self.arguments(encoding, layout), names)
-            if found is None:
+                trial = self._called(causality, self.model, self.arguments(encoding, layout), names)
+            if trial is None:
                 return False
-            self._trims = found.trims
-            if not found.ignores_later:
+            self._trims = trial.trims
+            if not trial.ignores_later:
                 warn(
                     f"{type(self.model).__name__} does not read from left to right alone: what it says of the next "
                     "token depends on that token and those after it. Load a model with is_decoder=True, or one made "

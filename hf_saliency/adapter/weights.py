@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from hf_saliency.adapter.guards import locked
+from hf_saliency.adapter.guards import locked, modules_of
 from hf_saliency.errors import warn
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ def fingerprint(model: nn.Module) -> str:
 
 def versions(model: nn.Module) -> tuple[tuple[int, int, int], ...]:
     """What changes when a parameter is replaced or changed in place, as a training step does; reads no weights."""
-    return tuple((id(weight), weight.data_ptr(), _version(weight)) for weight in model.parameters())
+    weights = (weight for module in modules_of(model) for weight in module._parameters.values())
+    return tuple(
+        (id(weight), weight.data_ptr(), _version(weight)) for weight in weights if weight is not None
+    )
 
 
 def _version(parameter: Tensor) -> int:

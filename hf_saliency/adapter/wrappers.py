@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import torch
 from torch import nn
 
 from hf_saliency.errors import SaliencyError
@@ -15,21 +12,8 @@ from hf_saliency.errors import SaliencyError
 def unwrapped(model: Any) -> Any:
     """The model that a compiler, a parallel copy or PEFT stands around, which runs in the same way without it.
 
-    Parameters
-    ----------
-    model
-        A model, or what a user takes for one.
-
-    Returns
-    -------
-    Any
-        A compiled model's module, since compiled code ignores hooks that come later; the model that adapters such
-        as LoRA's were put into, which has the signature and the class that PEFT's own lacks.
-
-    Raises
-    ------
-    SaliencyError
-        If PEFT adds to the model's input, so that the model alone is another one.
+    Compiled code ignores hooks that come later. A PEFT model lacks the signature and the class of the one inside it,
+    which keeps its adapters. Adapters that put vectors of their own before the text are refused.
     """
     while True:
         if hasattr(model, "_orig_mod"):
@@ -53,10 +37,14 @@ def unwrapped(model: Any) -> Any:
             return model
 
 
-def uncompiled(modules: Iterable[nn.Module]) -> AbstractContextManager[Any]:
-    """Run compiled modules as they were written, if any is compiled."""
-    compiled = any(
-        "_orig_mod" in module._modules or module.__dict__.get("_compiled_call_impl") is not None
-        for module in modules
-    )
-    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
+def unwrapped_table(module: Any) -> Any:
+    """The one embedding that a layer of PEFT looks ids up in; the layer itself where an adapter adds to it."""
+    if hasattr(module, "modules_to_save"):
+        active = module.active_adapter
+        names = [active] if isinstance(active, str) else list(active)
+        if module.disable_adapters or not any(name in module.modules_to_save for name in names):
+            return module.original_module
+        return module.modules_to_save[names[0]] if len(names) == 1 else module
+    if type(module).__module__.startswith("peft.") and (module.merged or module.disable_adapters):
+        return module.base_layer
+    return module

@@ -27,15 +27,7 @@ from hf_saliency.errors import real, warn, whole
 
 @dataclass(frozen=True)
 class StraightPath:
-    """The straight lines from baselines to inputs, and the gradients on them, flat: (rows, elements).
-
-    Parameters
-    ----------
-    score
-        What is integrated.
-    streams, starts
-        Inputs and baselines, of the same shapes.
-    """
+    """The straight lines from baselines to inputs, and the gradients on them, flat: (rows, elements)."""
 
     score: RowScores
     streams: tuple[Tensor, ...]

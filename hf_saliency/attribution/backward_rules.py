@@ -20,14 +20,9 @@ from hf_saliency.errors import SaliencyError
 class BackwardRules:
     """What replaces the derivative of each kind of operation; everything else keeps its own.
 
-    Parameters
-    ----------
-    softmax
-        Of attention: its derivative, none (attention weights are constants), or that at temperature 2.
-    products
-        Whether each factor of a product of two values that depend on the input gets half of the gradient.
-    activations
-        Whether an elementwise function passes the gradient on times f(x) / x.
+    ``softmax`` of attention has its derivative, none (weights are constants), or that at temperature 2. With
+    ``products`` each factor of a product of two values that depend on the input gets half of the gradient. With
+    ``activations`` an elementwise function passes the gradient on times f(x) / x.
     """
 
     softmax: Literal["derivative", "constant", "tempered"] = "derivative"
@@ -315,18 +310,8 @@ def applied(
 ) -> Iterator[None]:
     """Apply rules to what this thread computes in here.
 
-    Parameters
-    ----------
-    rules
-        The rules.
-    attention
-        The modules that hold a softmax of attention; without any, a softmax of four dimensions is one.
-    activations
-        Modules of one elementwise function each, which may be composed of several operations.
-
-    Yields
-    ------
-    None
+    ``attention`` are the modules that hold a softmax of attention; without any, a softmax of four dimensions is one.
+    ``activations`` are modules of one elementwise function each, which may be composed of several operations.
     """
     mode = RuleMode(rules, attention)
 

@@ -22,13 +22,7 @@ _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 
 
 class AttentionMode(TorchFunctionMode):
-    """Notes the weights of attention, and takes tokens out of it.
-
-    Parameters
-    ----------
-    absent
-        For each row of the batch the token whose value is zero, -1 for none; None to note weights instead.
-    """
+    """Notes weights of attention; or makes one token's value zero in each row, that of ``absent`` (-1: none)."""
 
     def __init__(self, absent: Int[Tensor, " rows"] | None = None) -> None:
         super().__init__()
@@ -98,12 +92,10 @@ _SHAPE = (
 
 
 class ContextMixing(Attribution):  # type: ignore[misc]
-    """What the token at a row's position holds of each token after all layers: a row of weights that adds up to 1.
+    """What the token at a row's position holds of each token after all layers: weights that add up to 1.
 
-    Parameters
-    ----------
-    forward_func
-        The score of an explainer: it names its modules of attention and its layers, and says which token a row reads.
+    ``forward_func`` is an explainer's score: it names its modules of attention and its layers, and which token a row
+    reads.
     """
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
@@ -119,28 +111,10 @@ class ContextMixing(Attribution):  # type: ignore[misc]
         additional_forward_args: Any = None,
         internal_batch_size: int = 32,
     ) -> Float[Tensor, "batch tokens"]:
-        """Attribute to tokens, whatever the score is: only the position that it is read at counts.
+        """Weights from 0 to 1, whatever the score is: only the position that it is read at counts.
 
-        Parameters
-        ----------
-        inputs
-            Embeddings (batch, tokens, width) of one stream.
-        target
-            Not used.
-        additional_forward_args
-            What the score takes after the embeddings.
-        internal_batch_size
-            The most rows of one call of the score.
-
-        Returns
-        -------
-        Float[Tensor, "batch tokens"]
-            From 0 to 1.
-
-        Raises
-        ------
-        SaliencyError
-            If the architecture does not allow it, or the score is not read at a token.
+        Takes embeddings of one stream, and the score's additional arguments; refuses an architecture that does not
+        allow it.
         """
         streams = embeds_of(inputs)
         if len(streams) > 1 or not self.attention or not self.layers:
@@ -187,11 +161,6 @@ class AttentionRollout(ContextMixing):
     .. math:: R_l = \tfrac12 (\bar A_l + I) R_{l-1}
 
     :math:`\bar A_l` is the mean of layer :math:`l`'s attention weights over heads.
-
-    Parameters
-    ----------
-    forward_func
-        As for :class:`ContextMixing`.
     """
 
     def _mixing(
@@ -223,11 +192,6 @@ class ValueZeroing(ContextMixing):
 
     :math:`x^{l, \lnot j}` is the output of layer :math:`l` for the same input, but with the value vectors of token
     :math:`j` at zero in all heads; rows of :math:`C` add up to 1.
-
-    Parameters
-    ----------
-    forward_func
-        As for :class:`ContextMixing`.
     """
 
     def _mixing(

@@ -42,32 +42,12 @@ def word_paths(
     strategy: Strategy,
     n_neighbors: int,
 ) -> Float[Tensor, "n points width"]:
-    """The interpolation points of discretized integrated gradients (Sanyal and Ren, 2021, section 3.2).
+    """The points of discretized integrated gradients (Sanyal and Ren, 2021, section 3.2), from baselines to inputs.
 
-    From the input on, each step goes to one of the nearest words of the word before: the one that is closest to
-    monotonic between that word and the baseline, or monotonic in the most dimensions. What is not monotonic in it
-    is then put a fraction of the way to the baseline. Words do not occur twice; where none is left, the path goes
-    to the baseline.
-
-    Parameters
-    ----------
-    table
-        The vocabulary's embeddings.
-    inputs
-        What the paths end at.
-    baselines
-        What they start from. A path from a baseline equal to its input stays there.
-    n_steps
-        Words on a path.
-    strategy
-        How the next word is chosen.
-    n_neighbors
-        Among how many of the nearest.
-
-    Returns
-    -------
-    Float[Tensor, "n points width"]
-        ``n_steps + 2`` points, from the baseline to the input, in the dtype of the inputs.
+    From the input on, each step goes to one of the ``n_neighbors`` nearest words of the word before: the one that is
+    closest to monotonic between that word and the baseline, or monotonic in the most dimensions. What is not monotonic
+    in it is then put a fraction of the way to the baseline. Words do not occur twice; where none is left, the path goes
+    to the baseline. A path has ``n_steps + 2`` points; from a baseline equal to its input it stays there.
     """
     step = _Step(table, n_steps, strategy, n_neighbors)
     words, ids, ends = inputs, _ids(table, inputs), _ids(table, baselines)

@@ -17,8 +17,7 @@ from captum.log import log_usage
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from hf_saliency.attribution.float16 import RowScale, gradients_in_range
-from hf_saliency.attribution.inputs import embeds_of, ids_of, usable
+from hf_saliency.attribution.inputs import RowScale, embeds_of, gradients_in_range, ids_of, usable
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 
@@ -40,24 +39,7 @@ _ADVICE = {
 
 
 class TokenNorm(GradientAttribution):  # type: ignore[misc]
-    """The norm of each token's gradient, and what Captum may ask of any attribution.
-
-    Parameters
-    ----------
-    forward_func
-        From tensors to scores (batch, ...).
-    space
-        As in ``GradientNorm``.
-    order
-        As in ``GradientNorm``.
-    keepdim
-        As in ``GradientNorm``.
-
-    Raises
-    ------
-    SaliencyError
-        If there is no such space or order.
-    """
+    """The norm of each token's gradient, and what Captum may ask of any attribution."""
 
     def __init__(
         self, forward_func: Callable[..., Tensor], space: str, order: int | float, keepdim: bool
@@ -68,20 +50,7 @@ class TokenNorm(GradientAttribution):  # type: ignore[misc]
 
     @staticmethod
     def check(space: str, order: int | float) -> None:
-        """Refuse a space or an order that does not exist.
-
-        Parameters
-        ----------
-        space
-            "one_hot" or "embedding".
-        order
-            1, 2 or infinity.
-
-        Raises
-        ------
-        SaliencyError
-            If they are anything else.
-        """
+        """Refuse a space or an order that does not exist."""
         if space not in ("one_hot", "embedding"):
             raise SaliencyError(
                 f"space={space!r}: give 'one_hot', gradients in the token's one-hot vector, or 'embedding'."
@@ -133,13 +102,7 @@ def in_float16(tensor: Shaped[Tensor, "*shape"]) -> bool:
 
 
 class LayerCalls:
-    """Counts the calls of each layer; of one called twice, Captum would keep the last call and say nothing.
-
-    Parameters
-    ----------
-    layers
-        The layers to watch.
-    """
+    """Counts the calls of each layer; of one called twice, Captum would keep the last call and say nothing."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         self.layers = layers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec
@@ -204,10 +205,12 @@ def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters,
     """A function that makes a method, whose methods pickle and whose unknown keywords are refused by name."""
 
     construct: Callable[..., Method] = function
+    known = frozenset(inspect.signature(function).parameters)
 
     @functools.wraps(function)
     def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Method:
-        check_keywords(function, kwargs, function.__name__, METHOD_ARGUMENTS)
+        if not known.issuperset(kwargs):
+            check_keywords(function, kwargs, function.__name__, METHOD_ARGUMENTS)
         values = tuple(map(plain, args))
         named = {name: plain(value) for name, value in kwargs.items()}
         method = construct(*values, **named)

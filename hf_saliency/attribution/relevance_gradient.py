@@ -12,9 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hf_saliency.attribution.backward_rules import RULES, RuleName, applied
-from hf_saliency.attribution.float16 import RowScale, gradients_in_range
 from hf_saliency.attribution.gradient_norm import autograd, in_float16
-from hf_saliency.attribution.inputs import embeds_of, usable
+from hf_saliency.attribution.inputs import RowScale, embeds_of, gradients_in_range, usable
 from hf_saliency.errors import one_of
 
 

@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -145,29 +145,10 @@ class Vocabulary:
     def norm(
         self, gradient: Float[Tensor, "*tokens width"], order: int | float = 2
     ) -> Float[Tensor, "*tokens"]:
-        """The norm of each token's one-hot gradient.
-
-        Parameters
-        ----------
-        gradient
-            Gradient in the embedding of each token, (..., width), in float32 or float64.
-        order
-            1, 2 or ``math.inf``.
-
-        Returns
-        -------
-        Float[Tensor, "*tokens"]
-            One norm a token, in the dtype of ``gradient``.
-
-        Raises
-        ------
-        SaliencyError
-            If there is no table (vocabulary, width) as wide as the gradient, or if it holds NaN or infinity.
-        """
+        """The norm of each token's one-hot gradient, of order 1, 2 or infinity, in the dtype of ``gradient``."""
         table, width = self.check(), self.width(gradient)
         if order == 2:
-            # The dtype comes before the device: MPS cannot even hold float64.
-            factor = self._factor.to(gradient.dtype).to(gradient.device)
+            factor = self._prepared.factor_like(gradient)
             return torch.linalg.vector_norm(gradient @ factor, dim=-1)  # type: ignore[no-any-return]
         return _streamed_norm(table, gradient.reshape(-1, width), order).reshape(gradient.shape[:-1])
 
@@ -182,8 +163,8 @@ class Vocabulary:
         return width
 
     @functools.cached_property
-    def _factor(self) -> Float[Tensor, "width rank"]:
-        return _current_factor(self.check())
+    def _prepared(self) -> _Prepared:
+        return _prepared(self.check())
 
 
 def _streamed_norm(
@@ -204,9 +185,21 @@ class _Prepared:
     state: Hashable
     fingerprint: Float[Tensor, " vocabulary"]
     factor: Float[Tensor, "width rank"]
+    copies: dict[tuple[torch.dtype, torch.device], Tensor] = field(default_factory=dict)
+
+    # Outside inference mode: its tensors would be kept, and autograd cannot save them.
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def factor_like(self, gradient: Tensor) -> Float[Tensor, "width rank"]:
+        """The factor in the dtype of a gradient and on its device."""
+        key = (gradient.dtype, gradient.device)
+        if key not in self.copies:
+            # The dtype comes before the device: MPS cannot even hold float64.
+            self.copies[key] = self.factor.to(gradient.dtype).to(gradient.device)
+        return self.copies[key]
 
 
-_prepared: MutableMapping[nn.Module | Tensor, _Prepared] = WeakIdKeyDictionary()
+_known: MutableMapping[nn.Module | Tensor, _Prepared] = WeakIdKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -220,21 +213,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-# Outside inference mode: its tensors would be cached, and autograd cannot save them.
 @torch.inference_mode(False)
 @torch.no_grad()
-def _current_factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
+def _prepared(table: nn.Embedding | Tensor) -> _Prepared:
     """The factor of the table as it is now, computed again only if the table has changed."""
     fingerprint = _fingerprint(table)
     state = (_state(table), fingerprint.dtype, fingerprint.device)
     with _lock:
-        known = _prepared.get(table)
-    if known is not None and known.state == state and torch.equal(known.fingerprint, fingerprint):
-        return known.factor
-    factor = _factor(table)
-    with _lock:
-        _prepared[table] = _Prepared(state, fingerprint, factor)
-    return factor
+        prepared = _known.get(table)
+    if prepared is None or prepared.state != state or not torch.equal(prepared.fingerprint, fingerprint):
+        prepared = _Prepared(state, fingerprint, _factor(table))
+        with _lock:
+            _known[table] = prepared
+    return prepared
 
 
 def _state(table: nn.Embedding | Tensor) -> Hashable:

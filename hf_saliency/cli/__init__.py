@@ -17,16 +17,16 @@ import typer
 from typer.core import TyperGroup
 
 import hf_saliency as hs
+from hf_saliency.cli.arguments import UsageError, explainer_of
 from hf_saliency.cli.corpus import corpus
 from hf_saliency.cli.demo import SENTENCE, demo_files, demo_log
 from hf_saliency.cli.doctor import doctor, models
 from hf_saliency.cli.explain import explain
-from hf_saliency.cli.inputs import UsageError, explainer_of
 from hf_saliency.cli.options import Debug, Quiet
 from hf_saliency.cli.outputs import reported, say, writable
 from hf_saliency.cli.redraw import info, redraw, show
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.typeset.invisible import printable
+from hf_saliency.render.typeset.characters import printable
 
 
 class _Commands(TyperGroup):

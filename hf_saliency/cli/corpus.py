@@ -9,7 +9,7 @@ import typer
 
 import hf_saliency as hs
 from hf_saliency.cli import options
-from hf_saliency.cli.inputs import explainer_of, method_of
+from hf_saliency.cli.arguments import explainer_of, method_of
 from hf_saliency.cli.outputs import reported, say
 from hf_saliency.cli.targets import default_kind, kind_of, target_of, where_of
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hf_saliency as hs
-from hf_saliency.cli.tables import predictions_table
+from hf_saliency.cli.outputs import predictions_table
 
 SENTENCE = (
     "context the formal study of grammar is an important part of education from a young age through advanced "

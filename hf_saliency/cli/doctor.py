@@ -11,9 +11,9 @@ import typer
 
 import hf_saliency as hs
 from hf_saliency.cli import options
-from hf_saliency.cli.inputs import explainer_of
+from hf_saliency.cli.arguments import explainer_of
 from hf_saliency.cli.outputs import reported
-from hf_saliency.render.typeset.invisible import printable
+from hf_saliency.render.typeset.characters import printable
 
 _PACKAGES = ("torch", "transformers", "captum", "matplotlib", "numpy")
 _NOT_FOR_USERS = {"dev", "docs", "release"}

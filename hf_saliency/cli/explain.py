@@ -9,7 +9,7 @@ import typer
 
 import hf_saliency as hs
 from hf_saliency.cli import options
-from hf_saliency.cli.inputs import explainer_of, method_of, texts_of, together
+from hf_saliency.cli.arguments import explainer_of, method_of, texts_of, together
 from hf_saliency.cli.outputs import reported, writable, write
 from hf_saliency.cli.redraw import mark_of, width_of
 from hf_saliency.cli.targets import default_kind, kind_of, target_of, where_of

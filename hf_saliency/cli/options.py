@@ -1,4 +1,4 @@
-"""The options of ``hf-saliency``, with their help."""
+"""The options of ``hf-saliency``, with their help and what a shell completes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,29 @@ from typing import Annotated, Literal
 
 import typer
 
-from hf_saliency.cli.completion import marks, methods, targets
 from hf_saliency.errors import Scale
+
+
+def complete_method(incomplete: str) -> list[str]:
+    """The methods whose names begin so."""
+    from hf_saliency.attribution.registry import METHODS
+
+    return [name for name in METHODS if name.startswith(incomplete)]
+
+
+def complete_mark(incomplete: str) -> list[str]:
+    """The marks whose names begin so."""
+    from hf_saliency.render.drawing import known
+
+    return [name.lower() for name in known() if name.lower().startswith(incomplete.lower())]
+
+
+def complete_target(incomplete: str) -> list[str]:
+    """The kinds of targets whose names begin so."""
+    from hf_saliency.cli.targets import kinds
+
+    return [name for name in kinds() if name.startswith(incomplete)]
+
 
 # The library's own lists, written out since its modules take seconds to import; a test compares them.
 Overflow = Literal["error", "truncate", "windows"]
@@ -46,7 +67,7 @@ Method = Annotated[
         "--method",
         metavar="NAME",
         help="Attribution method; an unknown name prints the list.",
-        autocompletion=methods,
+        autocompletion=complete_method,
     ),
 ]
 Arguments = Annotated[
@@ -64,7 +85,7 @@ Kind = Annotated[
         "--target",
         metavar="KIND|WORD",
         help="What to explain; see above.",
-        autocompletion=targets,
+        autocompletion=complete_target,
     ),
 ]
 Label = Annotated[str | None, typer.Option("--label", metavar="NAME", help="The label to explain.")]
@@ -127,7 +148,7 @@ MarkAs = Annotated[
         metavar="NAME",
         help="How to draw: highlight, matrix, ...; an unknown name prints the list. Default: highlight for a few "
         "targets, otherwise matrix.",
-        autocompletion=marks,
+        autocompletion=complete_mark,
     ),
 ]
 MarkOptions = Annotated[

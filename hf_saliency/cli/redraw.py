@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_saliency.cli import options
-from hf_saliency.cli.inputs import assignments, value_of
+from hf_saliency.cli.arguments import assignments, value_of
 from hf_saliency.cli.outputs import reported, writable, write
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.typeset.invisible import printable
+from hf_saliency.render.typeset.characters import printable
 
 if TYPE_CHECKING:
     from hf_saliency.maps.attachment import Attachment
@@ -32,12 +32,12 @@ def info(
     signature.
     """
     with reported(debug):
-        from hf_saliency.maps import attachment, document
+        from hf_saliency.maps import attachment, storage
         from hf_saliency.render import terminal
 
         record = attachment.read(file)
         if as_json:
-            content = [document.document(heat) for heat in record.maps] or list(map(dict, record.recipes))
+            content = [storage.document(heat) for heat in record.maps] or list(map(dict, record.recipes))
             typer.echo(json.dumps(content, ensure_ascii=True, indent=1))
             return
         count = len(record.recipes)
@@ -108,7 +108,7 @@ def width_of(text: str | None) -> float | str | None:
     """Inches, or the name of a venue; refused before a model is loaded."""
     if text is None:
         return None
-    from hf_saliency.render.venues import inches
+    from hf_saliency.render.settings import inches
 
     width: float | str = value_of(text)
     try:

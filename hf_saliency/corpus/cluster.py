@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_saliency.corpus.chunk import Chunk, Layout, chunks
-from hf_saliency.corpus.packages import ray_data
 from hf_saliency.corpus.records import Record, blocks
-from hf_saliency.corpus.task import Task
-from hf_saliency.errors import real, whole
+from hf_saliency.corpus.task import Chunk, ColumnTypes, CorpusTask, chunks
+from hf_saliency.errors import imported, real, whole
 
 _BLOCKS = 4  # for each worker at least, so that none waits long for the last one
+
+
+def _ray_data() -> Any:
+    return imported("ray.data", 'engine="ray" needs Ray', "cluster")
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Workers:
         whole(self.count, "workers")
         if self.gpus is not None:
             real(self.gpus, "worker_gpus", "0.5", zero=True)
-        ray_data()
+        _ray_data()
 
-    def __call__(self, task: Task, layout: Layout, source: Iterator[Record], window: int) -> Iterator[Chunk]:
+    def __call__(
+        self, task: CorpusTask, types: ColumnTypes, source: Iterator[Record], window: int
+    ) -> Iterator[Chunk]:
         """The results of all records, in their order; Ray restarts a worker that dies."""
-        ray_data()
+        _ray_data()
         import ray
 
         waiting: list[Record] = []
@@ -50,16 +54,18 @@ class Workers:
                 _start(ray, self.count)
             try:
                 size = min(window, math.ceil(len(waiting) / (_BLOCKS * self.count)))
-                yield from self._results(task, layout, list(blocks(iter(waiting), size)))
+                yield from self._results(task, types, list(blocks(iter(waiting), size)))
             finally:
                 if started:
                     ray.shutdown()
         if broken is not None:
             raise broken
 
-    def _results(self, task: Task, layout: Layout, work: Sequence[Sequence[Record]]) -> Iterator[Chunk]:
+    def _results(
+        self, task: CorpusTask, types: ColumnTypes, work: Sequence[Sequence[Record]]
+    ) -> Iterator[Chunk]:
         """The results of each block, in the order of the blocks."""
-        data = ray_data()
+        data = _ray_data()
         import ray
 
         context = data.DataContext.get_current()
@@ -69,7 +75,7 @@ class Workers:
             rows = [{"block": pickle.dumps(block)} for block in work]
             results = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
                 Worker,
-                fn_constructor_args=(ray.put(task), layout),
+                fn_constructor_args=(ray.put(task), types),
                 compute=data.ActorPoolStrategy(size=self.count),
                 num_cpus=1,
                 num_gpus=self._gpus(task),
@@ -81,21 +87,21 @@ class Workers:
         finally:
             context.execution_options.preserve_order, context.enable_progress_bars = ordered, shown
 
-    def _gpus(self, task: Task) -> float:
+    def _gpus(self, task: CorpusTask) -> float:
         return float(task.on_gpu) if self.gpus is None else self.gpus
 
 
 class Worker:
     """A process of Ray with a model, which is loaded once."""
 
-    def __init__(self, task: Any, layout: Layout) -> None:
+    def __init__(self, task: Any, types: ColumnTypes) -> None:
         import ray
 
-        self.task: Task = ray.get(task) if isinstance(task, ray.ObjectRef) else task
-        self.layout = layout
+        self.task: CorpusTask = ray.get(task) if isinstance(task, ray.ObjectRef) else task
+        self.types = types
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        done = [list(chunks(self.task, self.layout, pickle.loads(block))) for block in batch["block"]]
+        done = [list(chunks(self.task, self.types, pickle.loads(block))) for block in batch["block"]]
         return {"chunks": [pickle.dumps(each) for each in done]}
 
 

@@ -9,9 +9,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from hf_saliency.corpus.packages import arrow
 from hf_saliency.corpus.records import Record
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, imported
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
@@ -21,6 +20,11 @@ ScoreType = Literal["float16", "float32", "float64"]
 SCORE_TYPES: tuple[ScoreType, ...] = get_args(ScoreType)
 
 _NUMBERS = {"float16": np.float16, "float32": np.float32, "float64": np.float64}
+
+
+def arrow(module: str = "pyarrow") -> Any:
+    """pyarrow, or a module of it."""
+    return imported(module, "a corpus is a folder of Parquet files, which need pyarrow", "corpus")
 
 
 def map_batch(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hf_saliency.corpus.packages import arrow
+from hf_saliency.corpus.columns import arrow
 from hf_saliency.corpus.records import Key
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import storage

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from hf_saliency.corpus.columns import maps_of
+from hf_saliency.corpus.columns import arrow, maps_of
 from hf_saliency.corpus.folder import Kind, Shard, description, shards
-from hf_saliency.corpus.packages import arrow
 from hf_saliency.corpus.records import Key
 from hf_saliency.errors import SaliencyError, one_of
 from hf_saliency.maps import storage

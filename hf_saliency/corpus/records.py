@@ -38,15 +38,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table are what.
-
-    Parameters
-    ----------
-    text, pair, key, target
-        Names of columns; None for one that there is not. Keys are then numbers from 0.
-    carried
-        The columns that the corpus keeps beside the maps.
-    """
+    """Which columns of a table are what; without a column of keys these are numbers. ``carried`` ones are kept."""
 
     text: str
     pair: str | None

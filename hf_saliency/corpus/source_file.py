@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_saliency.corpus.packages import arrow
+from hf_saliency.corpus.columns import arrow
 from hf_saliency.errors import SaliencyError
 
 _SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")

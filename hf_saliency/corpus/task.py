@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hf_saliency.corpus.columns import ScoreType, common_of, failure_batch, head_of, map_batch
 from hf_saliency.corpus.records import Record
 from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.explainer import Explainer
@@ -23,18 +25,8 @@ _FILLED = ("where", "answer", "choice", "label")
 
 
 @dataclass(frozen=True)
-class Task:
-    """An explainer and the arguments of its calls.
-
-    Parameters
-    ----------
-    explainer
-        It runs the model.
-    target, method, top_k, overflow
-        As in a call.
-    target_column
-        The column that says what is explained in each text, where there is one.
-    """
+class CorpusTask:
+    """An explainer and the arguments of its calls; ``target_column`` is the column that says what is explained."""
 
     explainer: Explainer
     target: Any
@@ -143,3 +135,47 @@ def _described(value: Any) -> Any:
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+@dataclass(frozen=True)
+class ColumnTypes:
+    """The types of scores (None: that of the maps) and of keys, and the fields of the carried columns."""
+
+    scores: ScoreType | None
+    key: str
+    carried: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Maps as record batches, each with what its maps have in common; failures as another; how many texts these are."""
+
+    maps: tuple[tuple[str, Any], ...]
+    failures: Any
+    count: int
+
+
+def chunks(task: CorpusTask, types: ColumnTypes, block: Sequence[Record]) -> Iterator[Chunk]:
+    """Explain a block of records; what is done comes before the next batches begin."""
+    for results in task.run(block):
+        yield _chunk(types, results)
+
+
+def _chunk(types: ColumnTypes, results: Sequence[tuple[Record, SaliencyMap | SaliencyError]]) -> Chunk:
+    """Maps as record batches, failures as another."""
+    made = [(record, heat) for record, heat in results if isinstance(heat, SaliencyMap)]
+    failed = [(record, str(error)) for record, error in results if not isinstance(error, SaliencyMap)]
+    batches = []
+    # Maps of one request differ in nothing that a file says once, but for a precision that was measured.
+    for _, group in itertools.groupby(made, key=lambda pair: common_of(pair[1])):
+        members = list(group)
+        maps = [heat for _, heat in members]
+        dtype: Any = types.scores or maps[0].scores.dtype.name
+        batch = map_batch([record for record, _ in members], maps, dtype, types.carried, types.key)
+        batches.append((head_of(maps[0]), batch))
+    failures = None
+    if failed:
+        failures = failure_batch(
+            [record for record, _ in failed], [reason for _, reason in failed], types.carried, types.key
+        )
+    return Chunk(tuple(batches), failures, len(results))

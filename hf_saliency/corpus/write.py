@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hf_saliency.corpus import cluster
-from hf_saliency.corpus.chunk import Chunk, Layout, chunks
-from hf_saliency.corpus.columns import SCORE_TYPES, ScoreType, carried_fields
+from hf_saliency.corpus.columns import SCORE_TYPES, ScoreType, arrow, carried_fields
 from hf_saliency.corpus.folder import Folder
-from hf_saliency.corpus.packages import arrow
 from hf_saliency.corpus.read import Corpus, read_corpus
 from hf_saliency.corpus.records import Columns, Key, Record, blocks, records, size_of
-from hf_saliency.corpus.task import Task
+from hf_saliency.corpus.task import Chunk, ColumnTypes, CorpusTask, chunks
 from hf_saliency.errors import SaliencyError, one_of, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.maps import storage
@@ -141,15 +139,17 @@ def write_corpus(
             "workers= and worker_gpus= are for engine='ray'; the local engine is one process."
         )
     roles = Columns(text, pair, key, target_column, tuple(columns))
-    task = Task(explainer, target, method, top_k, overflow, target_column)
+    task = CorpusTask(explainer, target, method, top_k, overflow, target_column)
     source = records(texts, roles, keyed=keyed)
     first = list(itertools.islice(source, window))
     fields = carried_fields(roles.carried, first)
-    layout = Layout(scores, "string" if first and isinstance(first[0].key, str) else "int64", tuple(fields))
+    types = ColumnTypes(
+        scores, "string" if first and isinstance(first[0].key, str) else "int64", tuple(fields)
+    )
     content = {
         "task": task.description,
         "columns": {each.name: str(each.type) for each in fields},
-        "key": layout.key,
+        "key": types.key,
         "scores": scores,
         "target_column": target_column,
         "provenance": task.provenance,
@@ -162,7 +162,7 @@ def write_corpus(
         )
         unfinished = _unfinished(itertools.chain(first, source), finished, place.path)
         with contextlib.closing(bar), _Writer(place, shard_texts) as writer:
-            for part in run(task, layout, unfinished, window):
+            for part in run(task, types, unfinished, window):
                 writer.add(part)
                 bar.update(part.count)
         place.describe(complete=True)
@@ -177,9 +177,9 @@ def write_corpus(
     return read_corpus(folder)
 
 
-def _local(task: Task, layout: Layout, source: Iterator[Record], window: int) -> Iterator[Chunk]:
+def _local(task: CorpusTask, types: ColumnTypes, source: Iterator[Record], window: int) -> Iterator[Chunk]:
     """The results of all records, computed in this process."""
-    return itertools.chain.from_iterable(chunks(task, layout, block) for block in blocks(source, window))
+    return itertools.chain.from_iterable(chunks(task, types, block) for block in blocks(source, window))
 
 
 def _unfinished(source: Iterable[Record], finished: Mapping[Key, int], folder: Path) -> Iterator[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import itertools
 import traceback
@@ -12,19 +13,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from captum.attr import GradientAttribution, LayerAttribution
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hf_saliency.adapter.guards import borrowed
+from hf_saliency.adapter.guards import borrowed, seeded
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.attribution.method import REDUCE, Call, Method
+from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import Feature, SaliencyError, out_of_memory
-from hf_saliency.explain.random_state import seeded
-from hf_saliency.explain.sharing import shared
 from hf_saliency.score.baselines import Baseline, EncodeLike
 from hf_saliency.score.batch import Batch, kept
 from hf_saliency.score.features import feature_mask
-from hf_saliency.score.score import PassResult, Score
+from hf_saliency.score.passes import PassResult
+from hf_saliency.score.score import Score
+from hf_saliency.score.sharing import SharedGradients
+from hf_saliency.targets.target import Row, Target
 
 
 @dataclass(frozen=True)
@@ -54,69 +58,96 @@ class RowResult:
         return bool(np.isfinite(self.score) and np.isfinite(self.values).all())
 
 
-def attribute_batch(
-    attribution: Any,
-    method: Method,
-    score: Score,
-    model: TextModel,
-    batch: Batch,
-    batch_tokens: int,
-    encode_like: EncodeLike,
-    *,
-    share: bool,
-) -> list[RowResult]:
-    """The results of a batch's rows; with ``share``, rows of one text may take one forward pass together."""
-    sink: list[PassResult] = []
-    tensors = batch.tensors
-    if not method.at_input:  # the score is evaluated elsewhere too, so the class must be known before
-        tensors, outcome = score.with_classes(batch.embeds, tensors)
-        sink.append(outcome)
-    # Leaves that require a gradient, since Captum warns about others.
-    embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
-    arguments = dict(method.call(_call(attribution, model, batch, batch_tokens, encode_like)))
-    complete = attribution.has_convergence_delta()
-    if complete:
-        arguments["return_convergence_delta"] = True
-    with contextlib.ExitStack() as stack:
-        # Over the backward pass as well, in which checkpointed layers are run again.
-        stack.enter_context(borrowed(model.model))
-        if method.draws(attribution):
-            stack.enter_context(seeded(method.seed or 0, batch.rows[0].position or 0))
-        if share and score.batched_derivatives:
-            stack.enter_context(shared(attribution, score, batch))
-        try:
-            result = attribution.attribute(
-                embeds if len(embeds) > 1 else embeds[0],
-                additional_forward_args=(*tensors, sink) if method.at_input else tensors,
-                **arguments,
-            )
-        except Exception as error:
-            refusal = _refusal(error, method, model)
-            if refusal is None:
-                raise
-            raise refusal from error
-    result, delta = result if complete else (result, None)
-    attributions = _streams(result, method, batch)
-    deltas = [None] * len(attributions[0]) if delta is None else _deltas(attributions, delta)
-    return _row_results(batch, [_reduced(values, method) for values in attributions], sink[-1], deltas)
+@dataclass(frozen=True)
+class BuiltMethod:
+    """A method, built for one score: from batches of rows to their results."""
+
+    method: Method
+    attribution: Any
+    score: Score
+    model: TextModel
+    encode_like: EncodeLike
+    shares: bool  # whether rows of one text may take one forward pass together
+
+    @classmethod
+    def of(
+        cls, method: Method, score: Score, model: TextModel, target: Target, rows: Sequence[Row]
+    ) -> BuiltMethod:
+        """The method for a score and the rows that it is to explain."""
+        attribution = method.build(score, [Vocabulary(stream.module) for stream in score.streams])
+        encode_like = functools.partial(target.encode_like, model=model)
+        shares = _shares(attribution, method, score, rows)
+        return cls(method, attribution, score, model, encode_like, shares)
+
+    def results(self, batch: Batch, batch_tokens: int) -> list[RowResult]:
+        """The result of each row of a batch."""
+        method, score, attribution = self.method, self.score, self.attribution
+        sink: list[PassResult] = []
+        tensors = batch.tensors
+        if not method.at_input:  # the score is evaluated elsewhere too, so the class must be known before
+            tensors, passed = score.with_classes(batch.embeds, tensors)
+            sink.append(passed)
+        # Leaves that require a gradient, since Captum warns about others.
+        embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
+        arguments = dict(method.call(self._call(batch, batch_tokens)))
+        complete = attribution.has_convergence_delta()
+        if complete:
+            arguments["return_convergence_delta"] = True
+        if self.shares and score.batched_derivatives:
+            gradients = SharedGradients.of(score, batch, attribution.gradient_func)
+            if gradients is not None:
+                # Captum's gradient methods call their own `gradient_func`. The method may be the user's: change a copy.
+                attribution = copy.copy(attribution)
+                attribution.gradient_func = gradients
+        with contextlib.ExitStack() as stack:
+            # Over the backward pass as well, in which checkpointed layers are run again.
+            stack.enter_context(borrowed(self.model.model))
+            if method.draws(attribution):
+                stack.enter_context(seeded(method.seed or 0, batch.rows[0].position or 0))
+            try:
+                result = attribution.attribute(
+                    embeds if len(embeds) > 1 else embeds[0],
+                    additional_forward_args=(*tensors, sink) if method.at_input else tensors,
+                    **arguments,
+                )
+            except Exception as error:
+                refusal = _refusal(error, method, self.model)
+                if refusal is None:
+                    raise
+                raise refusal from error
+        result, delta = result if complete else (result, None)
+        attributions = _streams(result, method, batch)
+        deltas = [None] * len(attributions[0]) if delta is None else _deltas(attributions, delta)
+        return _row_results(batch, [_reduced(values, method) for values in attributions], sink[-1], deltas)
+
+    def _call(self, batch: Batch, batch_tokens: int) -> Call:
+        """What a method may ask of the batch: baselines, a feature mask, how many rows share a pass."""
+        fixed = functools.cache(lambda: kept(self.model, batch))
+
+        def baselines(baseline: Any) -> Any:
+            embeds = Baseline.of(baseline, self.model).embeds(self.model, batch, fixed(), self.encode_like)
+            return embeds if len(embeds) > 1 else embeds[0]
+
+        def features(feature: Feature) -> Any:
+            numbers = feature_mask(batch, fixed(), feature)
+            return numbers if len(numbers) > 1 else numbers[0]
+
+        rows_at_once = max(len(batch.rows), batch_tokens // batch.tokens)
+        return Call(self.attribution, batch.embeds, rows_at_once, baselines, features)
 
 
-def _call(
-    attribution: Any, model: TextModel, batch: Batch, batch_tokens: int, encode_like: EncodeLike
-) -> Call:
-    """What a method may ask of the batch: baselines, a feature mask, how many rows share a pass."""
-    fixed = functools.cache(lambda: kept(model, batch))
-
-    def baselines(baseline: Any) -> Any:
-        embeds = Baseline.of(baseline, model).embeds(model, batch, fixed(), encode_like)
-        return embeds if len(embeds) > 1 else embeds[0]
-
-    def features(feature: Feature) -> Any:
-        numbers = feature_mask(batch, fixed(), feature)
-        return numbers if len(numbers) > 1 else numbers[0]
-
-    rows_at_once = max(len(batch.rows), batch_tokens // batch.tokens)
-    return Call(attribution, batch.embeds, rows_at_once, baselines, features)
+def _shares(attribution: Any, method: Method, score: Score, rows: Sequence[Row]) -> bool:
+    """Whether rows of one text can share its forward pass: no masks, and a method of gradients at the text itself."""
+    gradient = isinstance(attribution, GradientAttribution) and not isinstance(attribution, LayerAttribution)
+    if not (method.at_input and gradient) or score.readout.mask_id is not None:
+        return False
+    # In half precision each row is scaled and may be repeated on its own.
+    dtype = next(score.streams[0].module.parameters()).dtype
+    autocast = torch.is_autocast_enabled(score.streams[0].device.type)
+    if dtype not in (torch.float32, torch.float64) or autocast:
+        return False
+    several = len({id(row.encoding) for row in rows}) < len(rows)
+    return several and not any(row.masked for row in rows)
 
 
 def _streams(result: Any, method: Method, batch: Batch) -> list[Tensor]:
@@ -154,16 +185,16 @@ def _deltas(attributions: Sequence[Tensor], delta: Tensor) -> list[tuple[float, 
 
 
 def _row_results(
-    batch: Batch, values: Sequence[Tensor], outcome: PassResult, deltas: Sequence[tuple[float, float] | None]
+    batch: Batch, values: Sequence[Tensor], passed: PassResult, deltas: Sequence[tuple[float, float] | None]
 ) -> list[RowResult]:
     """The result of each row, the columns of its streams one after the other."""
     arrays = [
         (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().cpu().numpy()
         for tensor in values
     ]
-    classes, chances = outcome.classes.tolist(), outcome.probabilities.tolist()
-    scores, class_ids = outcome.scores.tolist(), outcome.class_ids.tolist()
-    of_class, of_against = outcome.class_probabilities.tolist(), outcome.against_probabilities.tolist()
+    classes, chances = passed.classes.tolist(), passed.probabilities.tolist()
+    scores, class_ids = passed.scores.tolist(), passed.class_ids.tolist()
+    of_class, of_against = passed.class_probabilities.tolist(), passed.against_probabilities.tolist()
     results = []
     for i, (row, parts) in enumerate(zip(batch.rows, batch.columns, strict=True)):
         single = len(row.refs) == 1

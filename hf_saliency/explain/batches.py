@@ -17,6 +17,9 @@ _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+# Rows of a batch share each weight matrix that is read; past this many tokens more of them bring no more speed.
+BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
+
 # Up to so many rows of one text share its forward pass, whatever the budget of a backward pass.
 SHARING = 32
 
@@ -28,10 +31,8 @@ _PYTHON = {"cpu": 5e7, "cuda": 1.7e11}
 
 def batch_overhead(model: TextModel) -> int:
     """The cost of another batch, in tokens of padding that cost as much."""
-    tables = {id(weight) for stream in model.streams for weight in stream.module.parameters()}
-    weights = sum(weight.numel() for weight in model.model.parameters() if id(weight) not in tables)
     device = model.streams[0].device.type
-    return _READING + int(_PYTHON.get(device, _PYTHON["cuda"]) / max(weights, 1))
+    return _READING + int(_PYTHON.get(device, _PYTHON["cuda"]) / max(model.size, 1))
 
 
 def sweep(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 import torch
@@ -14,82 +14,30 @@ from jaxtyping import Float
 from torch import nn
 
 from hf_saliency.adapter.encoding import Encoding
-from hf_saliency.adapter.exact_ids import with_ids
 from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.pretrained import from_pretrained
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
-from hf_saliency.adapter.weights import fingerprint
-from hf_saliency.attribution.registry import METHODS, as_method
-from hf_saliency.errors import SaliencyError, check_keywords, is_one, listed, one_of, whole
-from hf_saliency.explain.masking import checked_keep, masked_scores
+from hf_saliency.attribution.method import Method
+from hf_saliency.attribution.registry import as_method
+from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
+from hf_saliency.explain.batches import BATCH_TOKENS
+from hf_saliency.explain.masking import Variants
 from hf_saliency.explain.precision import Precision, check_precision
-from hf_saliency.explain.request import Request, check_contrast
-from hf_saliency.explain.result import provenance
-from hf_saliency.explain.run import score_of
+from hf_saliency.explain.request import CallOptions, Request, check_contrast, encoded, keywords_checked
+from hf_saliency.explain.result import Origin
 from hf_saliency.explain.stream import ON_ERROR, OnError, check_source, stream
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.saliency_maps import SaliencyMaps
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import collate, kept
-from hf_saliency.score.products import Products, switch
+from hf_saliency.score.products import switch
 from hf_saliency.score.score import Score
 from hf_saliency.synonyms import EXPLAINER, unknown
-from hf_saliency.targets.default import default_target, example, target_at, target_with
+from hf_saliency.targets.default import as_target, default_target
 from hf_saliency.targets.target import Target
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-# Rows of a batch share each weight matrix that is read; past this many tokens more of them bring no more speed.
-BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
-
-
-def _calls_with(keywords: Mapping[str, Any], model: TextModel) -> dict[str, str]:
-    """The calls that take keywords of methods and targets, which a call of the explainer does not take itself."""
-    calls = {}
-    for keyword, value in keywords.items():
-        target = target_with(keyword, model)
-        methods = [name for name, make in METHODS.items() if keyword in inspect.signature(make).parameters]
-        if methods:
-            first = "integrated_gradients" if "integrated_gradients" in methods else methods[0]
-            calls[keyword] = f"method=hs.{first}({keyword}={value!r:.40})"
-        elif target:
-            calls[keyword] = f"target=hs.{target}({keyword}={value!r:.40})"
-    return calls
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _keywords_checked(function: Callable[P, R]) -> Callable[P, R]:
-    """A method that names the nearest keyword where one does not exist."""
-    parameters = inspect.signature(function).parameters
-    names = frozenset(parameters)
-    most = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values())
-    method: Callable[..., Any] = function
-
-    @functools.wraps(function)
-    def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
-        name = function.__qualname__.replace(".__init__", "").replace("Explainer.__call__", "explainer")
-        if not names.issuperset(keywords):
-            explainer: Any = arguments[0] if arguments else None
-            further = _calls_with(keywords, explainer.text_model) if "method" in names else None
-            check_keywords(method, keywords, name.replace("Explainer.", "explainer."), further)
-        if len(arguments) > most:
-            if name == "Explainer":
-                raise SaliencyError(
-                    f"Explainer takes {', '.join([*parameters][most:])} by name; the target and the method belong to "
-                    "the call, explainer(text, target=..., method=...)."
-                )
-            raise SaliencyError(
-                f"{name} takes {', '.join([*parameters][most:])} by name. Texts that belong together are a tuple, "
-                "explainer((prompt, continuation)); several texts are a list, explainer([text, another])."
-            )
-        return function(*arguments, **keywords)
-
-    return checked
 
 
 class Explainer:
@@ -102,8 +50,8 @@ class Explainer:
     Parameters
     ----------
     model
-        A text model of transformers, or any module around one: masked, causal and encoder-decoder language
-        models, classifiers of texts and tokens, and heads that you wrote; or a ``SentenceTransformer``.
+        A text model of transformers, or any module around one: masked, causal and encoder-decoder language models,
+        classifiers of texts and tokens, and heads that you wrote; or a ``SentenceTransformer``.
     tokenizer
         The tokenizer that belongs to it. A ``SentenceTransformer`` has its own.
     embedding
@@ -116,15 +64,13 @@ class Explainer:
         How many tokens, padding included, share one forward and backward pass: memory follows it. By default
         1,024 on a CPU and 32,768 on a GPU. A batch that does not fit into memory is halved.
     fast_products
-        Whether float32 matrix products on a CPU go to oneDNN, which is up to twice as fast on some processors; scores
-        differ by less than 1e-6 of the largest. None measures a few products once a process and takes what is
-        faster, unless the environment variable ``HF_SALIENCY_FAST_PRODUCTS`` says 0 or 1. The provenance of a map
-        says where it was on.
+        Whether float32 matrix products on a CPU go to oneDNN, up to twice as fast on some processors; scores differ by
+        less than 1e-6 of the largest. None measures which is faster, once a process, unless the environment variable
+        ``HF_SALIENCY_FAST_PRODUCTS`` says 0 or 1. The provenance of a map says where it was on.
     precision
-        ``"bfloat16"`` for matrix products in bfloat16 (autocast) in calls and streams, with weights and gradients in
-        float32: for processors and GPUs that have such products. One row in 16 is repeated in float32; the map's
-        provenance and its summary say how far these are apart, and a warning comes where the error exceeds a tenth of
-        a row's largest score, or the rank correlation falls below 0.9. None for the model's own precision.
+        ``"bfloat16"`` for matrix products in bfloat16 (autocast), with weights and gradients in float32, on processors
+        and GPUs that have them. One row in 16 is repeated in float32: the provenance says how far these are apart, and
+        a warning comes where the error exceeds a tenth of a row's largest score, or the rank correlation is below 0.9.
     progress
         Whether to show a progress bar, on standard error, for work of more than two seconds.
 
@@ -144,7 +90,7 @@ class Explainer:
     ('grammar', 'education')
     """
 
-    @_keywords_checked
+    @keywords_checked("Explainer")
     def __init__(
         self,
         model: nn.Module,
@@ -166,6 +112,7 @@ class Explainer:
         check_precision(precision, self.text_model)
         self.precision = precision
         self.progress = progress
+        self._known: Origin | None = None
 
     @classmethod
     def from_pretrained(
@@ -182,7 +129,7 @@ class Explainer:
         Parameters
         ----------
         name_or_path
-            The folder of a model, which needs no network, or its name on the Hugging Face hub.
+            The folder of a model, or its name on the Hugging Face hub.
         task
             What to load it for, as ``transformers.pipeline`` calls it, such as ``"fill-mask"``; by default the head
             that its configuration names.
@@ -214,54 +161,26 @@ class Explainer:
         'tea'
         """
         names = [*inspect.signature(cls.__init__).parameters][3:]  # all but self, the model and the tokenizer
-        own = {name: options.pop(name) for name in names if name in options}
-        quiet = not own.get("progress", True)
+        arguments = {name: options.pop(name) for name in names if name in options}
+        quiet = not arguments.get("progress", True)
         model, tokenizer = from_pretrained(
             name_or_path, task, device, dtype, revision, quiet=quiet, **options
         )
-        return cls(model, tokenizer, **own)
+        return cls(model, tokenizer, **arguments)
 
     @overload  # a string is a sequence of strings, too: the first that fits counts
     def __call__(  # type: ignore[overload-overlap]
-        self,
-        texts: str | tuple[str, ...],
-        *,
-        target: Target | str | None = ...,
-        method: Any = ...,
-        top_k: int = ...,
-        overflow: Overflow = ...,
+        self, texts: str | tuple[str, ...], **options: Unpack[CallOptions]
     ) -> SaliencyMap: ...
     @overload
     def __call__(
-        self,
-        texts: Sequence[str | tuple[str, ...]],
-        *,
-        target: Target | str | None = ...,
-        method: Any = ...,
-        top_k: int = ...,
-        overflow: Overflow = ...,
+        self, texts: Sequence[str | tuple[str, ...]], **options: Unpack[CallOptions]
     ) -> SaliencyMaps: ...
     @overload
-    def __call__(
-        self,
-        texts: list[dict[str, str]],
-        *,
-        target: Target | str | None = ...,
-        method: Any = ...,
-        top_k: int = ...,
-        overflow: Overflow = ...,
-    ) -> SaliencyMap: ...
+    def __call__(self, texts: list[dict[str, str]], **options: Unpack[CallOptions]) -> SaliencyMap: ...
     @overload
-    def __call__(
-        self,
-        texts: Sequence[Any],
-        *,
-        target: Target | str | None = ...,
-        method: Any = ...,
-        top_k: int = ...,
-        overflow: Overflow = ...,
-    ) -> Any: ...
-    @_keywords_checked
+    def __call__(self, texts: Sequence[Any], **options: Unpack[CallOptions]) -> Any: ...
+    @keywords_checked("explainer")
     def __call__(
         self,
         texts: Any,
@@ -277,23 +196,22 @@ class Explainer:
         ----------
         texts
             A string; a tuple of strings that belong together, such as ``(premise, hypothesis)`` or ``(prompt,
-            continuation)``; a conversation, which is a list of ``{"role": ..., "content": ...}`` and may be the
-            prompt of such a tuple; or a sequence of any of these. ``(text, ids)``, or what the tokenizer returns for a
-            text, may replace a string: the model then reads these token ids and no others.
+            continuation)``; a conversation, a list of ``{"role": ..., "content": ...}``, which may be such a prompt; or
+            a sequence of these. ``(text, ids)``, or what the tokenizer returns for a text, may replace a string: the
+            model then reads these token ids.
         target
-            What to explain; of a model that explains places of a text, a word of it in short for the target at this
-            word. By default what the model is for: each position of a masked language model masked in
-            turn; each next token of a causal one; the label that a classifier predicts, for the text or for each
-            token; what an encoder-decoder writes; how similar two texts are to a model that embeds texts.
+            What to explain, or a word of the text, short for the default target at this word. The default is what the
+            model is for: each position of a masked language model masked in turn; each next token of a causal one; the
+            label that a classifier predicts, for the text or for each token; what an encoder-decoder writes; how
+            similar two texts are to a model that embeds texts.
         method
             How: a method such as ``hs.gradient_norm()`` (the default), a Captum class, or a function from the
             score to a Captum attribution.
         top_k
             How many of the model's predictions to keep for each target.
         overflow
-            What to do with a text longer than the model's limit: ``"error"``; ``"truncate"`` explains its
-            beginning; ``"windows"`` explains each target within as many tokens around it as the model reads
-            (tokens outside have the score zero, since the prediction cannot depend on them).
+            What to do with a text longer than the model's limit: ``"error"``; ``"truncate"`` explains its beginning;
+            ``"windows"`` explains each target within as many tokens around it as the model reads (others score zero).
 
         Returns
         -------
@@ -308,19 +226,12 @@ class Explainer:
         single = is_one(texts)
         with HeldInterrupts():
             request = self.request(target, method, top_k, overflow)
-            jobs = []
-            for number, text in enumerate([texts] if single else listed(texts)):
-                try:
-                    jobs.append(request.job(text))
-                except SaliencyError as error:
-                    if single:
-                        raise
-                    raise SaliencyError(f"texts[{number}]: {error}") from error
+            jobs = [request.job(texts)] if single else request.jobs(listed(texts))
             check_contrast(jobs)
             maps = request.maps(jobs, progress=self.progress)
         return maps[0] if single else SaliencyMaps(maps)
 
-    @_keywords_checked
+    @keywords_checked("explainer.stream")
     def stream(
         self,
         texts: Iterable[Any],
@@ -336,8 +247,7 @@ class Explainer:
         """Explain texts one after the other as they come, in bounded memory: a corpus, a file, a column of a table.
 
         The maps equal those of single calls and come in the order of the texts. A window of texts is read ahead, so
-        that texts of similar length share a batch; the first map comes when the first window is done. To stop early,
-        leave the loop, or close the iterator.
+        that similar lengths share a batch; the first map comes after the first window. Leave the loop to stop early.
 
         Parameters
         ----------
@@ -358,9 +268,8 @@ class Explainer:
         window
             How many texts are read ahead, at most; less where the texts are long.
         on_error
-            What happens with a text that cannot be explained (empty, too long, without the word that is explained):
-            ``"raise"`` raises its error when its turn comes, after the maps of the texts before it; ``"skip"`` leaves
-            it out; ``"collect"`` yields a :class:`Failure` in place of its map.
+            What happens with a text that cannot be explained: ``"raise"`` raises its error when its turn comes, after
+            the maps before it; ``"skip"`` leaves it out; ``"collect"`` yields a :class:`Failure` in place of its map.
 
         Returns
         -------
@@ -409,17 +318,15 @@ class Explainer:
         """
         if isinstance(text, str) and target is None:
             return self.text_model.encode(text, overflow)
-        return self._target(target).encode(
-            with_ids(text, self.text_model.tokenizer), self.text_model, overflow
-        )
+        return encoded(text, self._target(target), self.text_model, overflow)
 
     def captum(
         self, text: Any, *, target: Target | str | None = None, baseline: Any = None
     ) -> tuple[Score, dict[str, Any]]:
         """What plain Captum needs: the explained score as a module, and the arguments of ``attribute``.
 
-        The targets are the rows of one batch. Captum may repeat them as it likes: a call of the score with more
-        than ``batch_tokens`` tokens is done in pieces, so that memory stays bounded.
+        The targets are the rows of one batch. Captum may repeat them: more than ``batch_tokens`` tokens are done in
+        pieces, so that memory stays bounded.
 
         Parameters
         ----------
@@ -428,8 +335,8 @@ class Explainer:
         target
             As in a call.
         baseline
-            What stands for an absent token, as in :func:`hf_saliency.integrated_gradients`; then the arguments
-            hold ``baselines``, which not every method of Captum takes.
+            What stands for an absent token, as in :func:`hf_saliency.integrated_gradients`; not every method of Captum
+            takes one.
 
         Returns
         -------
@@ -438,8 +345,7 @@ class Explainer:
             to the layer methods of Captum.
         dict
             ``inputs`` and ``additional_forward_args``, and ``baselines`` if one is given. Where several sequences enter
-            the model (source and target, two texts that are compared, choices), ``inputs`` is a tuple with one tensor
-            each, and ``score.sites`` has as many.
+            the model, ``inputs`` is a tuple with one tensor each, and ``score.sites`` has as many.
 
         Raises
         ------
@@ -456,22 +362,23 @@ class Explainer:
         torch.Size([1, 9, 384])
         """
         chosen, model = self._target(target), self.text_model
-        encoding = chosen.encode(with_ids(text, model.tokenizer), model, "error")
+        encoding = encoded(text, chosen, model, "error")
         rows = chosen.rows(encoding, model)
         readout = chosen.readout(model, len(encoding.parts))
         with torch.inference_mode(False):
-            score = score_of(model, rows, readout, self.batch_tokens)
-            score.products = self._products()
+            score = Score.of(model, rows, readout, self.batch_tokens)
+            score.products = self._origin.products
             batch = collate(model, rows, readout, score.names, trim=False)
             extra, _ = score.with_classes(batch.embeds, batch.tensors)
             embeds = tuple(stream.requires_grad_() for stream in batch.embeds)
-            arguments: dict[str, Any] = {"inputs": embeds, "additional_forward_args": extra}
+            arguments: dict[str, Any] = {"inputs": embeds}
             if baseline is not None:
                 encode_like = functools.partial(chosen.encode_like, model=model)
                 baselines = Baseline.of(baseline, model)
                 arguments["baselines"] = baselines.embeds(model, batch, kept(model, batch), encode_like)
-        single = {key: value[0] for key, value in arguments.items() if key != "additional_forward_args"}
-        return score, arguments if len(embeds) > 1 else {**arguments, **single}
+        if len(embeds) == 1:
+            arguments = {key: value[0] for key, value in arguments.items()}
+        return score, {**arguments, "additional_forward_args": extra}
 
     def score_masked(
         self,
@@ -485,8 +392,8 @@ class Explainer:
         """The target's scores for variants of a text in which some tokens are masked: what faithfulness is made of.
 
         A masked token keeps its place: its embedding alone is replaced by the baseline's, as
-        :func:`hf_saliency.leave_one_out` does it. Special tokens and the masks of the text or the target always stay.
-        Where the target is the most probable class, the class is that of the whole text for all variants.
+        :func:`hf_saliency.leave_one_out` does it. Special tokens and the masks of the text or the target always stay. A
+        target that is the most probable class takes that of the whole text for all variants.
 
         Parameters
         ----------
@@ -495,9 +402,8 @@ class Explainer:
         target
             As in a call.
         keep
-            A boolean array (NumPy, PyTorch or nested lists) that is True where a token stays: (variants, tokens) with
-            the tokens of :meth:`encode` and of a map, special ones included; or (targets, variants, tokens), with
-            variants of its own for each target. None is the text as it is.
+            A boolean array (NumPy, PyTorch or nested lists), True where a token stays, special ones included:
+            (variants, tokens) or (targets, variants, tokens). None is the text as it is.
         baseline
             What replaces a masked token, as in :func:`hf_saliency.integrated_gradients`: by default the embedding of
             the mask token, or the mean embedding for a model without one.
@@ -532,16 +438,22 @@ class Explainer:
                 f"target= is a {type(target).__name__}: the tokens that stay are given by name, "
                 "explainer.score_masked(text, keep=array)."
             )
+        variants = self.variants(text, target, baseline=baseline, overflow=overflow)
+        scores = variants.scores(keep)
+        return scores[0] if len(scores) == 1 and np.ndim(keep) < 3 else scores
+
+    def variants(
+        self,
+        text: Any,
+        target: Target | str | None = None,
+        *,
+        baseline: Any = None,
+        overflow: Overflow = "error",
+    ) -> Variants:
+        """The rows of a target in one text, for many evaluations with some tokens masked; as in ``score_masked``."""
         chosen, model = self._target(target), self.text_model
-        encoding = chosen.encode(with_ids(text, model.tokenizer), model, overflow)
-        rows = chosen.rows(encoding, model)
-        stays = checked_keep(np.ones((1, len(encoding)), bool) if keep is None else keep, encoding, len(rows))
-        with HeldInterrupts(), torch.inference_mode(False), self._products().entered():
-            numbers = np.repeat(np.arange(len(rows)), stays.shape[1]).tolist()
-            flat = stays.reshape(-1, len(encoding))
-            values, _ = masked_scores(model, chosen, rows, numbers, flat, baseline, self.batch_tokens)
-        scores = values.reshape(stays.shape[:2])
-        return scores[0] if len(rows) == 1 and np.ndim(keep) < 3 else scores
+        encoding = encoded(text, chosen, model, overflow)
+        return Variants(model, chosen, encoding, baseline, self.batch_tokens, self._origin.products)
 
     def request(
         self,
@@ -550,45 +462,18 @@ class Explainer:
         top_k: int = 3,
         overflow: Overflow = "error",
     ) -> Request:
-        """The arguments of a call, checked, and where its numbers come from: what calls, streams and corpora run.
-
-        Parameters
-        ----------
-        target
-            As in a call.
-        method
-            As in a call.
-        top_k
-            As in a call.
-        overflow
-            As in a call.
-
-        Returns
-        -------
-        Request
-            With the attributes ``target``, ``method`` and ``provenance``.
-
-        Raises
-        ------
-        SaliencyError
-            If an argument does not fit the model.
-        """
-        top_k = whole(top_k, "top_k", 0)
+        """The arguments of a call, checked, and where its numbers come from: what calls, streams and corpora run."""
         one_of(overflow, OVERFLOWS, "overflow")
-        chosen = self._target(target)
-        products = self._products()
-        origin = {**self._provenance, "weights": fingerprint(self.text_model.model)}
-        if products:
-            origin["products"] = "oneDNN"
+        origin = self._origin
         return Request(
             self.text_model,
-            chosen,
-            as_method(method),
-            top_k,
+            self._target(target),
+            self._default_method if method is None else as_method(method),
+            whole(top_k, "top_k", 0),
             overflow,
             self.batch_tokens,
-            origin,
-            products,
+            origin.provenance,
+            origin.products,
             self.precision,
         )
 
@@ -600,20 +485,17 @@ class Explainer:
             raise unknown("an Explainer", name, EXPLAINER, dir(type(self)))
 
     def _target(self, target: Target | str | None) -> Target:
-        if target is None:
-            return default_target(self.text_model)
-        if isinstance(target, str):
-            return target_at(target, self.text_model)
-        if not isinstance(target, Target):
-            raise SaliencyError(
-                f"target={target!r}: give a target such as {example(self.text_model, target)}."
-            )
-        target.check(self.text_model)
-        return target
-
-    def _products(self) -> Products:
-        return Products.of(self.text_model.model, self.fast_products)
+        return self._default_target if target is None else as_target(target, self.text_model)
 
     @functools.cached_property
-    def _provenance(self) -> dict[str, str]:
-        return provenance(self.text_model)
+    def _default_target(self) -> Target:
+        return default_target(self.text_model)
+
+    @functools.cached_property
+    def _default_method(self) -> Method:
+        return as_method(None)
+
+    @property
+    def _origin(self) -> Origin:
+        self._known = Origin.of(self.text_model, self.fast_products, self._known)
+        return self._known

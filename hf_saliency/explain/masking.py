@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -13,97 +14,131 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.batches import sweep
-from hf_saliency.explain.run import score_of
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import Batch, collate, kept, seen, shape
-from hf_saliency.score.score import PassResult, Score
-from hf_saliency.targets.readout import Readout
+from hf_saliency.score.passes import PassResult
+from hf_saliency.score.products import Products
+from hf_saliency.score.score import Score
 from hf_saliency.targets.target import Row, Target
 
 
-def checked_keep(keep: Any, encoding: Encoding, targets: int) -> Bool[np.ndarray, "targets variants tokens"]:
-    """The tokens that stay, for each target and variant; refuses another type or shape."""
-    array = keep.detach().cpu().numpy() if isinstance(keep, Tensor) else np.asarray(keep)
-    tokens = len(encoding)
-    shapes = f"(variants, {tokens}) or ({targets}, variants, {tokens})"
-    if array.dtype != np.bool_:
-        raise SaliencyError(
-            f"keep= holds {array.dtype}: give a boolean array of shape {shapes}, True where a token stays."
-        )
-    fits = array.ndim == 2 or (array.ndim == 3 and len(array) == targets)
-    if not fits or array.shape[-1] != tokens:
-        raise SaliencyError(
-            f"keep= has the shape {array.shape}: the text has {tokens} tokens, special ones included, and the target "
-            f"{targets} rows, so give a boolean array of shape {shapes}."
-        )
-    return np.broadcast_to(array, (targets, *array.shape[-2:]))
+class Variants:
+    """The rows of a target in one text, and their scores where some of its tokens are masked.
 
-
-def removable(model: TextModel, rows: Sequence[Row]) -> Bool[np.ndarray, "targets tokens"]:
-    """The tokens of one text that a mask can remove: seen by the row, not special, and not a mask already."""
-    encoding = rows[0].encoding
-    plain = [not token.special for token in encoding.tokens]
-    mask = model.tokenizer.mask_token_id
-    tokens = np.zeros((len(rows), len(encoding)), bool)
-    for number, row in enumerate(rows):
-        columns = [column for part in seen(row, model) for column in part if column not in row.masked]
-        tokens[number, [i for i in columns if plain[i] and (mask is None or encoding.ids[i] != mask)]] = True
-    return tokens
-
-
-def masked_scores(
-    model: TextModel,
-    target: Target,
-    rows: Sequence[Row],
-    numbers: Sequence[int],
-    keep: Bool[np.ndarray, "variants tokens"],
-    baseline: Any,
-    batch_tokens: int,
-) -> tuple[Float[np.ndarray, " variants"], Int[np.ndarray, "variants refs"]]:
-    """The score of each variant, which is of the row of its number, and the classes that the model answers.
-
-    The class is -1 at a place that a row does not read, and at each place of a target without classes.
+    A masked token keeps its place: its embedding alone is replaced by the baseline's.
     """
-    readout = target.readout(model, len(rows[0].encoding.parts))
-    score = score_of(model, rows, readout, batch_tokens)
-    if any(ref.class_id < 0 for row in rows for ref in row.refs):
-        rows = _frozen_classes(model, rows, readout, score, batch_tokens)
-    replacement = Baseline.of(baseline, model)
-    encode_like = functools.partial(target.encode_like, model=model)
-    wide = next(score.streams[0].module.parameters()).dtype == torch.float64
-    scores = np.zeros(len(keep), np.float64 if wide else np.float32)
-    answers = np.full((len(keep), max(len(row.refs) for row in rows)), -1)
 
-    def step(chosen: Sequence[int], budget: int) -> None:
-        score.batch_tokens = budget
-        which = [numbers[variant] for variant in chosen]
-        distinct = list(dict.fromkeys(which))  # each row is laid out once
-        batch = collate(model, [rows[i] for i in distinct], readout, score.names)
-        nothing = [torch.zeros_like(stays) for stays in kept(model, batch)]
-        replaced = replacement.embeds(model, batch, nothing, encode_like)
-        each = torch.tensor([distinct.index(i) for i in which], device=batch.ids[0].device)
-        stays = _stays(model, batch, each, keep[list(chosen)])
-        embeds = [
-            torch.where(stay[..., None], own[each], other[each])
-            for stay, own, other in zip(stays, batch.embeds, replaced, strict=True)
-        ]
-        sink: list[PassResult] = []
-        values = score(*embeds, *(tensor[each] for tensor in batch.tensors), sink)
-        scores[list(chosen)] = values.tolist()
-        for variant, number, classes in zip(chosen, which, sink[0].classes.tolist(), strict=True):
-            for place, best in zip(range(len(rows[number].refs)), classes, strict=False):
-                answers[variant, place] = best[0] if best else -1
-        for variant in _spoiled(chosen, shapes, scores[list(chosen)]):
-            step([variant], budget)
+    def __init__(
+        self,
+        model: TextModel,
+        target: Target,
+        encoding: Encoding,
+        baseline: Any,
+        batch_tokens: int,
+        products: Products | None,
+    ) -> None:
+        self._model, self._target, self._products = model, target, products
+        self._baseline, self._batch_tokens = Baseline.of(baseline, model), batch_tokens
+        self._readout = target.readout(model, len(encoding.parts))
+        self.encoding = encoding
+        self.rows = target.rows(encoding, model)
+        self.unit = str(self._readout.unit)
 
-    shapes = [shape(rows[i], model, readout.layout) for i in numbers]
-    with torch.no_grad():
-        for _ in sweep(shapes, batch_tokens, bool(model.pads), step):
+    @functools.cached_property
+    def removable(self) -> Bool[np.ndarray, "targets tokens"]:
+        """The tokens that a mask can remove: seen by the row, not special, and not a mask already."""
+        plain = [not token.special for token in self.encoding.tokens]
+        mask = self._model.tokenizer.mask_token_id
+        tokens = np.zeros((len(self.rows), len(self.encoding)), bool)
+        for number, row in enumerate(self.rows):
+            columns = [i for part in seen(row, self._model) for i in part if i not in row.masked]
+            free = [i for i in columns if plain[i] and (mask is None or self.encoding.ids[i] != mask)]
+            tokens[number, free] = True
+        return tokens
+
+    def scores(self, keep: Any) -> Float[np.ndarray, "targets variants"]:
+        """The score of each row in each variant; ``keep`` as in :meth:`hf_saliency.Explainer.score_masked`."""
+        tokens, targets = len(self.encoding), len(self.rows)
+        stays = _checked(np.ones((1, tokens), bool) if keep is None else keep, tokens, targets)
+        numbers = np.repeat(np.arange(targets), stays.shape[1]).tolist()
+        scores, _ = self.evaluate(numbers, stays.reshape(-1, tokens))
+        return scores.reshape(stays.shape[:2])
+
+    def evaluate(
+        self, numbers: Sequence[int], keep: Bool[np.ndarray, "variants tokens"]
+    ) -> tuple[Float[np.ndarray, " variants"], Int[np.ndarray, "variants refs"]]:
+        """The scores of variants of the rows of these numbers, and the classes that the model answers there.
+
+        The class is -1 at a place that a row does not read, and at each place of a target without classes.
+        """
+        fast = contextlib.nullcontext() if self._products is None else self._products.entered()
+        with HeldInterrupts(), torch.inference_mode(False), fast, torch.no_grad():
+            return self._scores(numbers, keep)
+
+    def _scores(
+        self, numbers: Sequence[int], keep: Bool[np.ndarray, "variants tokens"]
+    ) -> tuple[Float[np.ndarray, " variants"], Int[np.ndarray, "variants refs"]]:
+        model, readout = self._model, self._readout
+        score = Score.of(model, self.rows, readout, self._batch_tokens)
+        rows = self._frozen_rows(score)
+        encode_like = functools.partial(self._target.encode_like, model=model)
+        wide = next(score.streams[0].module.parameters()).dtype == torch.float64
+        scores = np.zeros(len(keep), np.float64 if wide else np.float32)
+        answers = np.full((len(keep), max(len(row.refs) for row in rows)), -1)
+
+        def step(chosen: Sequence[int], budget: int) -> None:
+            score.batch_tokens = budget
+            which = [numbers[variant] for variant in chosen]
+            distinct = list(dict.fromkeys(which))  # each row is laid out once
+            batch = collate(model, [rows[i] for i in distinct], readout, score.names)
+            nothing = [torch.zeros_like(stays) for stays in kept(model, batch)]
+            replaced = self._baseline.embeds(model, batch, nothing, encode_like)
+            each = torch.tensor([distinct.index(i) for i in which], device=batch.ids[0].device)
+            stays = _stays(model, batch, each, keep[list(chosen)])
+            embeds = [
+                torch.where(stay[..., None], own[each], other[each])
+                for stay, own, other in zip(stays, batch.embeds, replaced, strict=True)
+            ]
+            sink: list[PassResult] = []
+            values = score(*embeds, *(tensor[each] for tensor in batch.tensors), sink)
+            scores[list(chosen)] = values.tolist()
+            for variant, number, classes in zip(chosen, which, sink[0].classes.tolist(), strict=True):
+                for place, best in zip(range(len(rows[number].refs)), classes, strict=False):
+                    answers[variant, place] = best[0] if best else -1
+            for variant in _spoiled(chosen, shapes, scores[list(chosen)]):
+                step([variant], budget)
+
+        shapes = [shape(rows[i], model, readout.layout) for i in numbers]
+        for _ in sweep(shapes, self._batch_tokens, bool(model.pads), step):
             pass
-    return scores, answers
+        return scores, answers
+
+    def _frozen_rows(self, score: Score) -> list[Row]:
+        """The rows, with the number of the class that the model predicts for the whole text, for all variants."""
+        rows, model, readout = self.rows, self._model, self._readout
+        frozen = list(rows)
+        if all(ref.class_id >= 0 for row in rows for ref in row.refs):
+            return frozen
+
+        def step(chosen: Sequence[int], budget: int) -> None:
+            score.batch_tokens = budget
+            batch = collate(model, [rows[i] for i in chosen], readout, score.names)
+            _, result = score.with_classes(batch.embeds, batch.tensors)
+            for i, ids in zip(chosen, result.class_ids.tolist(), strict=True):
+                pairs = zip(rows[i].refs, ids, strict=False)
+                refs = tuple(dataclasses.replace(ref, class_id=class_id) for ref, class_id in pairs)
+                frozen[i] = dataclasses.replace(rows[i], refs=refs)
+            for i in _spoiled(chosen, shapes, result.scores.cpu().numpy()):
+                step([i], budget)
+
+        shapes = [shape(row, model, readout.layout) for row in rows]
+        for _ in sweep(shapes, self._batch_tokens, bool(model.pads), step):
+            pass
+        return frozen
 
 
 def _stays(
@@ -119,31 +154,25 @@ def _stays(
     return chosen
 
 
-def _frozen_classes(
-    model: TextModel, rows: Sequence[Row], readout: Readout, score: Score, batch_tokens: int
-) -> list[Row]:
-    """Rows in which the class that the model predicts for the whole text has its number, for all variants."""
-    frozen = list(rows)
-
-    def step(chosen: Sequence[int], budget: int) -> None:
-        score.batch_tokens = budget
-        batch = collate(model, [rows[i] for i in chosen], readout, score.names)
-        _, result = score.with_classes(batch.embeds, batch.tensors)
-        for i, ids in zip(chosen, result.class_ids.tolist(), strict=True):
-            pairs = zip(rows[i].refs, ids, strict=False)
-            refs = tuple(dataclasses.replace(ref, class_id=class_id) for ref, class_id in pairs)
-            frozen[i] = dataclasses.replace(rows[i], refs=refs)
-        for i in _spoiled(chosen, shapes, result.scores.cpu().numpy()):
-            step([i], budget)
-
-    shapes = [shape(row, model, readout.layout) for row in rows]
-    for _ in sweep(shapes, batch_tokens, bool(model.pads), step):
-        pass
-    return frozen
-
-
 def _spoiled(chosen: Sequence[int], shapes: Sequence[Any], scores: np.ndarray) -> list[int]:
     """Rows that are not finite beside longer ones, where a window of attention may hold padding alone."""
     if len({shapes[i] for i in chosen}) == 1:
         return []
     return [i for i, score in zip(chosen, scores, strict=True) if not np.isfinite(score)]
+
+
+def _checked(keep: Any, tokens: int, targets: int) -> Bool[np.ndarray, "targets variants tokens"]:
+    """The tokens that stay, for each target and variant; refuses another type or shape."""
+    array = keep.detach().cpu().numpy() if isinstance(keep, Tensor) else np.asarray(keep)
+    shapes = f"(variants, {tokens}) or ({targets}, variants, {tokens})"
+    if array.dtype != np.bool_:
+        raise SaliencyError(
+            f"keep= holds {array.dtype}: give a boolean array of shape {shapes}, True where a token stays."
+        )
+    fits = array.ndim == 2 or (array.ndim == 3 and len(array) == targets)
+    if not fits or array.shape[-1] != tokens:
+        raise SaliencyError(
+            f"keep= has the shape {array.shape}: the text has {tokens} tokens, special ones included, and the target "
+            f"{targets} rows, so give a boolean array of shape {shapes}."
+        )
+    return np.broadcast_to(array, (targets, *array.shape[-2:]))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.errors import SaliencyError, one_of
+from hf_saliency.errors import SaliencyError, one_of, warn
 from hf_saliency.explain.attribute import RowResult
+from hf_saliency.targets.target import Row
 
 Precision = Literal["bfloat16"]
 
@@ -35,11 +33,18 @@ def check_precision(precision: Precision | None, model: TextModel) -> None:
         )
 
 
-def lowered(precision: Precision | None, model: TextModel) -> AbstractContextManager[Any]:
-    """Matrix products in this precision, on the model's device; weights and gradients stay in float32."""
-    if precision is None:
-        return contextlib.nullcontext()
-    return torch.autocast(model.streams[0].device.type, torch.bfloat16)
+def lowered(
+    evaluate: Callable[[Sequence[Row]], list[RowResult]], rows: Sequence[Row], model: TextModel
+) -> tuple[list[RowResult], Deviation]:
+    """Results with matrix products in bfloat16, and their deviation, of which a user is warned if it is large.
+
+    Weights and gradients stay in float32.
+    """
+    with torch.autocast(model.streams[0].device.type, torch.bfloat16):
+        results = evaluate(rows)
+    deviation = Deviation.between(results[::EVERY], evaluate(rows[::EVERY]), len(rows))
+    deviation.warn()
+    return results, deviation
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,13 @@ class Deviation:
     def between(cls, low: Sequence[RowResult], exact: Sequence[RowResult], of: int) -> Deviation:
         """Of rows in lower precision from the same rows in float32; ``of`` is how many rows there are in all."""
         errors, ranks = [0.0], [1.0]
-        for one, other in zip(low, exact, strict=True):
-            largest = np.abs(other.values).max(initial=0.0)
+        for half, full in zip(low, exact, strict=True):
+            largest = np.abs(full.values).max(initial=0.0)
             if largest > 0:
-                errors.append(float(np.abs(one.values - other.values).max() / largest))
-            if len(other.values) > 2 and np.ptp(other.values) > 0:
+                errors.append(float(np.abs(half.values - full.values).max() / largest))
+            if len(full.values) > 2 and np.ptp(full.values) > 0:
                 order = [
-                    np.argsort(np.argsort(values, kind="stable")) for values in (one.values, other.values)
+                    np.argsort(np.argsort(values, kind="stable")) for values in (half.values, full.values)
                 ]
                 ranks.append(float(np.corrcoef(order[0], order[1])[0, 1]))
         # The maximum of NaN and a number is NaN, which is no error to be silent about.
@@ -75,10 +80,8 @@ class Deviation:
         """Warn where the numbers are too far apart."""
         if self.error <= LARGEST_ERROR and self.rank >= SMALLEST_RANK:
             return
-        warnings.warn(
+        warn(
             f"in bfloat16 the scores are off by up to {self.error:.1%} of the largest score of a row, and rank tokens "
             f"with a correlation of {self.rank:.2f} to float32 ({self.rows} of {self.of} rows were repeated in "
             "float32). Omit precision= for exact scores.",
-            RuntimeWarning,
-            stacklevel=4,
         )

@@ -1,27 +1,99 @@
-"""A request: what is asked of a model, the same for any number of texts."""
+"""A request: what is asked of a model, and the rows of any number of texts through one method."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypedDict, TypeVar
 
 import torch
 
-from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.encoding import Encoding, read_ahead
 from hf_saliency.adapter.exact_ids import with_ids
-from hf_saliency.adapter.guards import HeldInterrupts
+from hf_saliency.adapter.guards import HeldInterrupts, seeded
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
-from hf_saliency.errors import SaliencyError
-from hf_saliency.explain.attribute import RowResult
-from hf_saliency.explain.precision import EVERY, Deviation, Precision, lowered
+from hf_saliency.attribution.registry import METHODS
+from hf_saliency.errors import SaliencyError, check_keywords
+from hf_saliency.explain.attribute import BuiltMethod, RowResult
+from hf_saliency.explain.batches import batch_overhead, sweep
+from hf_saliency.explain.precision import Precision, lowered
 from hf_saliency.explain.result import saliency_map
-from hf_saliency.explain.run import explain_rows
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.progress import tqdm
+from hf_saliency.score.batch import collate, shape
+from hf_saliency.score.padding import ignores_padding
 from hf_saliency.score.products import Products
+from hf_saliency.score.score import Score
+from hf_saliency.targets.default import target_with
 from hf_saliency.targets.target import Row, Target
+
+_log = logging.getLogger(__name__)
+
+
+class CallOptions(TypedDict, total=False):
+    """What a call takes by name; ``Explainer.__call__`` says what it means."""
+
+    target: Target | str | None
+    method: Any
+    top_k: int
+    overflow: Overflow
+
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def keywords_checked(name: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """A decorator for a method of the Explainer, called ``name`` in errors, that refuses what it does not take.
+
+    ``name`` in capitals is the class, to which no texts are given.
+    """
+
+    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        parameters = inspect.signature(function).parameters
+        known = frozenset(parameters)
+        most = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values())
+
+        @functools.wraps(function)
+        def checked(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+            if not known.issuperset(keywords):
+                explainer: Any = arguments[0] if arguments else None
+                calls = _calls_with(keywords, explainer.text_model) if "method" in known else None
+                check_keywords(function, keywords, name, calls)
+            if len(arguments) > most and not name.islower():
+                raise SaliencyError(
+                    f"{name} takes {', '.join([*parameters][most:])} by name; the target and the method belong to the "
+                    "call, explainer(text, target=..., method=...)."
+                )
+            if len(arguments) > most:
+                raise SaliencyError(
+                    f"{name} takes {', '.join([*parameters][most:])} by name. Texts that belong together are a tuple, "
+                    "explainer((prompt, continuation)); several texts are a list, explainer([text, another])."
+                )
+            return function(*arguments, **keywords)
+
+        return checked
+
+    return decorate
+
+
+def _calls_with(keywords: Mapping[str, Any], model: TextModel) -> dict[str, str]:
+    """The calls that take keywords of methods and targets, which a call of the explainer does not take itself."""
+    calls = {}
+    for keyword, value in keywords.items():
+        target = target_with(keyword, model)
+        methods = [name for name, make in METHODS.items() if keyword in inspect.signature(make).parameters]
+        if methods:
+            first = "integrated_gradients" if "integrated_gradients" in methods else methods[0]
+            calls[keyword] = f"method=hs.{first}({keyword}={value!r:.40})"
+        elif target:
+            calls[keyword] = f"target=hs.{target}({keyword}={value!r:.40})"
+    return calls
 
 
 @dataclass(frozen=True)
@@ -47,6 +119,12 @@ def check_contrast(jobs: Sequence[Job]) -> None:
         )
 
 
+def encoded(text: Any, target: Target, model: TextModel, overflow: Overflow) -> Encoding:
+    """A text, which may come with its ids, as a target reads it."""
+    given = text if isinstance(text, str) else with_ids(text, model.tokenizer)
+    return target.encode(given, model, overflow)
+
+
 @dataclass(frozen=True)
 class Request:
     """A target, a method and their options, checked."""
@@ -58,7 +136,7 @@ class Request:
     overflow: Overflow
     batch_tokens: int
     provenance: Mapping[str, str]
-    products: Products
+    products: Products | None
     precision: Precision | None = None
 
     def job(self, text: Any, target: Target | None = None) -> Job:
@@ -67,25 +145,37 @@ class Request:
         ``target`` may be another one with the same readout, such as one at another word.
         """
         target = target or self.target
-        encoding = target.encode(with_ids(text, self.model.tokenizer), self.model, self.overflow)
+        encoding = encoded(text, target, self.model, self.overflow)
         return Job(encoding, tuple(target.rows(encoding, self.model)), target)
+
+    def jobs(self, texts: Sequence[Any]) -> list[Job]:
+        """Each text of a list as a job; an error says which of them it is about."""
+        jobs = []
+        with read_ahead(self.model.tokenizer, texts):
+            for number, text in enumerate(texts):
+                try:
+                    jobs.append(self.job(text))
+                except SaliencyError as error:
+                    raise SaliencyError(f"texts[{number}]: {error}") from error
+        return jobs
 
     def maps(self, jobs: Sequence[Job], *, progress: bool) -> list[SaliencyMap]:
         """The map of each text, in order; rows of similar length share a batch, whatever text they are of."""
         rows = [row for job in jobs for row in job.rows]
-        # Autograd cannot save tensors of inference mode.
         provenance = dict(self.provenance)
-        with HeldInterrupts(), torch.inference_mode(False), self.products.entered():
-            with lowered(self.precision, self.model):
+        # Autograd cannot save tensors of inference mode.
+        fast = contextlib.nullcontext() if self.products is None else self.products.entered()
+        with HeldInterrupts(), torch.inference_mode(False), fast:
+            if self.precision is None:
                 results = self._results(rows, progress)
-            if self.precision is not None:
-                exact = self._results(rows[::EVERY], progress=False)
-                deviation = Deviation.between(results[::EVERY], exact, len(rows))
+            else:
+                results, deviation = lowered(
+                    functools.partial(self._results, progress=progress), rows, self.model
+                )
                 provenance["precision"] = str(deviation)
-                deviation.warn()
         unit_of = functools.cache(lambda parts: self.target.readout(self.model, parts).unit)
         maps, start = [], 0
-        for job in jobs:  # a loop, for warnings that name the caller
+        for job in jobs:
             end = start + len(job.rows)
             unit = unit_of(len(job.encoding.parts))
             pairs = list(zip(job.rows, results[start:end], strict=True))
@@ -96,13 +186,58 @@ class Request:
         return maps
 
     def _results(self, rows: Sequence[Row], progress: bool) -> list[RowResult]:
-        """The result of each row."""
-        return explain_rows(
-            self.model,
-            self.target,
-            self.method,
-            rows,
-            top_k=self.top_k,
-            batch_tokens=self.batch_tokens,
-            progress=progress,
+        """The result of each row, in the order of ``rows``."""
+        results: dict[int, RowResult] = {}
+        # Rows with equally many sequences share a score; only multiple choice has several such groups.
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, row in enumerate(rows):
+            groups.setdefault((len(row.encoding.parts), self.model.ends(row.encoding)), []).append(i)
+        with tqdm(total=len(rows), unit="target", delay=2, leave=False, disable=not progress) as bar:
+            for (parts, _), numbers in groups.items():
+                for batch, members in self._batches([rows[i] for i in numbers], parts):
+                    results.update(zip((numbers[i] for i in batch), members, strict=True))
+                    bar.update(len(batch))
+        return [results[i] for i in range(len(rows))]
+
+    def _batches(self, rows: Sequence[Row], parts: int) -> Iterator[tuple[list[int], list[RowResult]]]:
+        """Batches of row numbers and their results, for rows of as many sequences as each other."""
+        model, readout = self.model, self.target.readout(self.model, parts)
+        score = Score.of(model, rows, readout, self.batch_tokens, self.top_k)
+        built = BuiltMethod.of(self.method, score, model, self.target, rows)
+        shared = ", rows of one text share its forward pass" if built.shares else ""
+        _log.debug(
+            "%d targets by %s, up to %d tokens a batch%s",
+            len(rows),
+            self.method.name,
+            self.batch_tokens,
+            shared,
         )
+
+        def step(batch: Sequence[int], budget: int) -> list[RowResult]:
+            score.batch_tokens = budget
+            _log.debug(
+                "a batch of %d targets, %d tokens each", len(batch), max(sum(shapes[i]) for i in batch)
+            )
+            results = built.results(collate(model, [rows[i] for i in batch], readout, score.names), budget)
+            if len({shapes[i] for i in batch}) > 1:
+                # Beside longer rows a finite row may become NaN: where a window of attention holds padding alone.
+                for number, i in enumerate(batch):
+                    if not results[number].is_finite:
+                        _log.debug("a row is not finite beside longer rows and is explained alone")
+                        results[number] = step([i], budget)[0]
+            return results
+
+        shapes = [shape(row, model, readout.layout) for row in rows]
+        texts = [id(row.encoding) for row in rows] if built.shares else None
+        alone, overhead = self.method.draws(built.attribution), batch_overhead(model)
+        pads = _pads(score, model, rows, shapes)
+        return sweep(shapes, self.batch_tokens, pads, step, alone=alone, texts=texts, overhead=overhead)
+
+
+def _pads(score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether rows of different shape may share a batch: known of the model's class, or tried out."""
+    if model.pads is not None or len(set(shapes)) == 1:
+        return bool(model.pads)
+    order = sorted(range(len(rows)), key=lambda i: sum(shapes[i]))
+    with seeded(0):
+        return ignores_padding(score, model, rows[order[0]], rows[order[-1]])

@@ -5,25 +5,49 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
+import torch
 
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.adapter.weights import fingerprint, versions
 from hf_saliency.attribution.method import Method
 from hf_saliency.errors import Unit, warn
 from hf_saliency.explain.attribute import RowResult
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.score.baselines import Baseline
+from hf_saliency.score.products import Products
 from hf_saliency.targets.target import Row, Target
 
 # Where tokens cancel to a smaller part of their magnitudes, a delta is relative to this part of them.
 _CANCELLED = 0.01
 
 
-def provenance(text_model: TextModel) -> dict[str, str]:
+@dataclass(frozen=True)
+class Origin:
+    """Where numbers come from, and which products pay; found again only after a training step."""
+
+    key: object
+    products: Products | None
+    provenance: Mapping[str, str]
+
+    @classmethod
+    def of(cls, text_model: TextModel, fast_products: bool | None, known: Origin | None) -> Origin:
+        """The origin that is known, if weights and threads are still the same; otherwise another one."""
+        model = text_model.model
+        key = (versions(model), torch.get_num_threads())
+        if known is not None and known.key == key:
+            return known
+        products = Products.of(model, fast_products) or None
+        details = {**_provenance(text_model), "weights": fingerprint(model)}
+        return cls(key, products, {**details, "products": "oneDNN"} if products else details)
+
+
+def _provenance(text_model: TextModel) -> dict[str, str]:
     """Which model, tokenizer and libraries the numbers of a map come from."""
     model = text_model.model
     config = getattr(model, "config", None)

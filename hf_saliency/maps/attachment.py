@@ -21,7 +21,7 @@ from typing import Any, Literal, cast, get_args
 from xml.parsers import expat
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import document, storage
+from hf_saliency.maps import storage
 from hf_saliency.maps.saliency_map import SaliencyMap
 
 FORMAT = "hf_saliency.Record"
@@ -80,7 +80,7 @@ def recipe(saliency_map: SaliencyMap) -> dict[str, Any]:
         ``shape`` (targets, tokens) and ``provenance``. A string in the arguments that could be a text, such as
         a baseline, is left out.
     """
-    whole = document.document(saliency_map)
+    whole = storage.document(saliency_map)
     content = whole["map"]
     return {
         "sha256": whole["sha256"],
@@ -136,7 +136,7 @@ def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
         {
             "format": FORMAT,
             "version": VERSION,
-            "maps": [document.document(heat) for heat in attachment.maps],
+            "maps": [storage.document(heat) for heat in attachment.maps],
             "recipes": list(attachment.recipes),
             "drawing": dict(attachment.drawing),
         },
@@ -183,7 +183,7 @@ def loads(line: str, source: str) -> Attachment:
         raise SaliencyError(f"what {source} carries is damaged: it lacks maps, recipes or drawing.")
     if maps:  # recipes follow from maps, so that one cannot contradict the other
         return Attachment(
-            tuple(document.from_document(panel, SaliencyMap, f"a map in {source}") for panel in maps), drawing
+            tuple(storage.from_document(panel, SaliencyMap, f"a map in {source}") for panel in maps), drawing
         )
     if not recipes or not all(isinstance(panel, dict) for panel in recipes):
         raise SaliencyError(f"what {source} carries is damaged: it names no map.")
@@ -268,7 +268,7 @@ def read(path: str | Path) -> Attachment:
     data = storage.read_file(path, _LARGEST_FILE)
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
-        return Attachment((document.load(path, SaliencyMap),))
+        return Attachment((storage.load(path, SaliencyMap),))
     for mark, kind, carried in _KINDS:
         if mark.match(start):
             line = carried(data, name)

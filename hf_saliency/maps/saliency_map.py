@@ -13,14 +13,13 @@ import numpy as np
 from jaxtyping import Float
 
 from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction
-from hf_saliency.maps import document, fields, interop, spans
+from hf_saliency.maps import fields, interop, spans, storage
 from hf_saliency.maps.fields import TargetRow
-from hf_saliency.maps.frame import score_columns
 from hf_saliency.maps.reduction import Columns, Normalization, counted_columns, merged, normalized, reduced
 from hf_saliency.maps.selection import merged_target, rows_of, target_groups
 from hf_saliency.maps.spans import Token, word_groups
 from hf_saliency.maps.static_html import static_html
-from hf_saliency.maps.table import dataframe
+from hf_saliency.maps.table import dataframe, score_columns
 from hf_saliency.maps.wording import summary
 from hf_saliency.synonyms import MAP, unknown
 
@@ -285,7 +284,7 @@ class SaliencyMap:
         path
             Where; an existing file is replaced once the new one is complete.
         """
-        document.save(self, path)
+        storage.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SaliencyMap:
@@ -300,7 +299,7 @@ class SaliencyMap:
         -------
         SaliencyMap
         """
-        return document.load(path, cls)
+        return storage.load(path, cls)
 
     @classmethod
     def from_attributions(
@@ -472,7 +471,7 @@ class SaliencyMap:
         if not isinstance(other, SaliencyMap):
             return NotImplemented
         return (
-            document.head(self) == document.head(other)
+            storage.head(self) == storage.head(other)
             and fields.same_array(self.scores, other.scores)
             and fields.same_array(self.convergence_delta, other.convergence_delta)
             and fields.same_array(self.missed_sums, other.missed_sums)

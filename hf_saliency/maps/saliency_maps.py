@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.frame import score_columns
 from hf_saliency.maps.saliency_map import SaliencyMap
-from hf_saliency.maps.table import dataframe
+from hf_saliency.maps.table import dataframe, score_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -79,12 +79,12 @@ class Token:
     def __post_init__(self) -> None:
         if not isinstance(self.piece, str):
             raise SaliencyError(f"piece must be a string, not {type(self.piece).__name__}.")
-        for name in (
-            "start",
-            "end",
-            "text_index",
-        ):  # offsets often come as NumPy integers, which JSON has not
-            object.__setattr__(self, name, operator.index(getattr(self, name)))
+        numbers = (self.start, self.end, self.text_index)
+        if all(type(number) is int for number in numbers) and type(self.special) is bool:
+            return
+        # Offsets often come as NumPy integers, which JSON has not.
+        for name, number in zip(("start", "end", "text_index"), numbers, strict=True):
+            object.__setattr__(self, name, operator.index(number))
         object.__setattr__(self, "special", bool(self.special))
 
 

@@ -10,12 +10,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from hf_saliency.errors import SaliencyError, called, one_of, whole
-from hf_saliency.maps.frame import word_numbers
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.saliency_maps import each_map
 from hf_saliency.maps.spans import Token, words
-from hf_saliency.maps.table import Table
+from hf_saliency.maps.table import Table, word_numbers
 
 By = Literal["word", "token", "position", "target"]
 

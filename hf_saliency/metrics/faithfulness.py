@@ -10,12 +10,13 @@ from jaxtyping import Float
 
 from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
 from hf_saliency.explain.explainer import Explainer
-from hf_saliency.explain.variants import Variants
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
-from hf_saliency.metrics.intervals import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, bands, summary
-from hf_saliency.metrics.leave_one_out import rank_agreement
 from hf_saliency.metrics.metric import (
+    BAND,
+    INTERVAL,
+    RANDOM,
+    RANDOM_SEEDS,
     RANKED_UNITS,
     RANKINGS,
     MaskedText,
@@ -23,9 +24,11 @@ from hf_saliency.metrics.metric import (
     RankedUnit,
     RankedUnits,
     Ranking,
+    bands,
     ranked_units,
+    summary,
 )
-from hf_saliency.metrics.perturbation import comprehensiveness, masking_area, sufficiency
+from hf_saliency.metrics.perturbation import comprehensiveness, masking_area, rank_agreement, sufficiency
 
 
 def faithfulness(
@@ -245,7 +248,7 @@ def _ranked(
         raise SaliencyError("texts is empty: give one text or more.")
     maps = explained(explainer, several, target, methods)
     for number, text in enumerate(several):
-        masked = MaskedText(Variants(explainer, text, target, baseline=baseline), unit)
+        masked = MaskedText(explainer.variants(text, target, baseline=baseline), unit)
         rankings = {label: ranked_units(masked, heats[number], ranking) for label, heats in maps.items()}
         for band in range(RANDOM_SEEDS):
             rng = np.random.default_rng((seed, band, number))

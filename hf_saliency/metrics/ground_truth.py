@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float
 from hf_saliency.errors import SaliencyError, one_of, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
-from hf_saliency.metrics.intervals import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, bands, summary
-from hf_saliency.metrics.metric import RANKINGS, Ranking
+from hf_saliency.metrics.metric import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, RANKINGS, Ranking, bands, summary
 
 Values = Float[np.ndarray, " tokens"]
 Truth = Bool[np.ndarray, " tokens"]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.explain.variants import Variants
+from hf_saliency.explain.masking import Variants
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import word_groups
 
@@ -249,7 +249,7 @@ class Metric:
         SaliencyError
             If the map is not of this text and target.
         """
-        masked = MaskedText(Variants(explainer, text, target), unit)
+        masked = MaskedText(explainer.variants(text, target), unit)
         rows = ranked_units(masked, heat, ranking)
         masked.prepare([(row.number, self.variants(row)) for row in rows if len(row)])
         pairs = [self.measure(row) if len(row) else (math.nan, 1.0) for row in rows]
@@ -263,3 +263,45 @@ def ranked_units(masked: MaskedText, heat: SaliencyMap, ranking: Ranking) -> lis
         RankedUnits(masked, number, np.abs(values) if magnitude else values, magnitude)
         for number, values in enumerate(masked.values(heat))
     ]
+
+
+RANDOM = "random"
+RANDOM_SEEDS = 5
+INTERVAL = "95 % percentile bootstrap over texts"
+BAND = f"lowest and highest of {RANDOM_SEEDS} seeds"
+_RESAMPLES = 1000
+
+
+def bands(labels: Any) -> dict[str, list[str]]:
+    """The names of the values behind each row: one, or the seeds of the random order."""
+    names: dict[str, list[str]] = {}
+    for label in labels:
+        names.setdefault(RANDOM if label.startswith(f"{RANDOM} ") else label, []).append(label)
+    return names
+
+
+def summary(of_texts: Sequence[Float[np.ndarray, "texts 2"]], seed: int) -> dict[str, float]:
+    """The value and its interval: over texts for one method, over seeds for the random order."""
+    known = [pairs[np.isfinite(pairs).all(axis=1)] for pairs in of_texts]
+    n = min(len(pairs) for pairs in known)
+    if n == 0:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    values = [_ratio(pairs.sum(axis=0)) for pairs in known]
+    low = high = np.nan
+    if len(known) > 1:
+        low, high = min(values), max(values)
+    elif n > 1:
+        drawn = _ratio(known[0][_resamples(n, seed)].sum(axis=1))
+        low, high = np.nanquantile(drawn, [0.025, 0.975]).tolist()
+    return {"value": float(np.mean(values)), "low": float(low), "high": float(high), "n": n}
+
+
+@functools.lru_cache(maxsize=4)
+def _resamples(n: int, seed: int) -> np.ndarray:
+    """The same draws for every method, so that their intervals compare."""
+    return np.random.default_rng((seed, n)).integers(n, size=(_RESAMPLES, n))
+
+
+def _ratio(sums: np.ndarray) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sums[..., 1] != 0, sums[..., 0] / sums[..., 1], np.nan)[()]

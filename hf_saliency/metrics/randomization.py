@@ -9,11 +9,10 @@ import numpy as np
 from hf_saliency.errors import SaliencyError, is_one, listed, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.explain.randomized import randomized
-from hf_saliency.explain.variants import Variants
 from hf_saliency.maps.compare import rank_correlation
 from hf_saliency.maps.table import Table
 from hf_saliency.metrics.faithfulness import explained
-from hf_saliency.metrics.intervals import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, bands, summary
+from hf_saliency.metrics.metric import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, bands, summary
 
 
 def randomization_check(
@@ -71,7 +70,7 @@ def randomization_check(
     if not several:
         raise SaliencyError("texts is empty: give one text or more.")
     maps = explained(explainer, several, target, methods)
-    removable = [Variants(explainer, text, target).removable for text in several]
+    removable = [explainer.variants(text, target).removable for text in several]
     trained = {label: [heat.scores.astype(float) for heat in heats] for label, heats in maps.items()}
     for band in range(RANDOM_SEEDS):
         trained[f"{RANDOM} {band}"] = _random(removable, (seed, band, 0))

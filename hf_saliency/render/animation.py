@@ -20,9 +20,8 @@ from hf_saliency.render.files import SETTINGS
 from hf_saliency.render.layout import PanelGrid
 from hf_saliency.render.marks import Highlight, Mark
 from hf_saliency.render.panels import Scales, Which, panels_of, selected
-from hf_saliency.render.settings import settings
+from hf_saliency.render.settings import inches, settings, type_size
 from hf_saliency.render.typeset.fonts import share_fonts
-from hf_saliency.render.venues import inches, type_size
 
 
 @share_fonts

@@ -12,7 +12,7 @@ from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.render import marks
 from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Mark
-from hf_saliency.render.venues import VENUES
+from hf_saliency.render.settings import VENUES
 
 
 def drawing(

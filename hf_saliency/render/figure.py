@@ -20,19 +20,26 @@ from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
-from hf_saliency.render.description import describe_map, describe_table, joined
 from hf_saliency.render.drawing import drawing
 from hf_saliency.render.files import SaliencyFigure
 from hf_saliency.render.layout import AnyPanel, Panel, PanelGrid, Position
 from hf_saliency.render.marks import Bars, Mark
-from hf_saliency.render.panels import Limit, Scale, Scales, Which, panels_of, selected
+from hf_saliency.render.panels import (
+    Limit,
+    Scale,
+    Scales,
+    TableMark,
+    Which,
+    as_tables,
+    description,
+    panels_of,
+    selected,
+    table_panels,
+)
 from hf_saliency.render.points import Box
-from hf_saliency.render.settings import settings
-from hf_saliency.render.tables import TableMark, TablePanel, as_tables, table_panels
+from hf_saliency.render.settings import height_of, inches, settings, type_size
 from hf_saliency.render.typeset.fonts import share_fonts
-from hf_saliency.render.typeset.typeface import SMALLEST
-from hf_saliency.render.typeset.wrap import TooNarrow
-from hf_saliency.render.venues import height_of, inches, type_size
+from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow
 
 Maps = SaliencyMap | Table | Sequence[SaliencyMap] | Sequence[Table]
 Marks = Mark | TableMark | Sequence[Mark] | Sequence[TableMark] | None
@@ -221,11 +228,7 @@ def figure(
             return _into(ax, plan, width, align, shrink)
         wide = inches(width, mpl.rcParams["figure.figsize"][0])
         new = _new(plan, wide)
-    new.description = joined(
-        [describe_map(panel.mark.shown(panel.saliency_map), type(panel.mark).__name__) for panel in panels]
-        if tables is None
-        else [describe_table(p.table, type(p.mark).__name__) for p in drawn if isinstance(p, TablePanel)]
-    )
+    new.description = description(drawn)
     _warn_if_tall(new, width)
     if tables is not None:
         return new

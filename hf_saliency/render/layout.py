@@ -16,8 +16,7 @@ from hf_saliency.render.colors import Colors, number
 from hf_saliency.render.marks.mark import Mark
 from hf_saliency.render.passage import visible
 from hf_saliency.render.points import Box
-from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
-from hf_saliency.render.typeset.wrap import TooNarrow, wrap
+from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface, wrap
 
 _BAR = 42.0  # points, for 10-point type, as all lengths here
 _STEPS = 64
@@ -98,7 +97,7 @@ class Legend:
         missing = [", ".join(self.colors.missing)] if self.colors.missing else []
         return [*missing, *([CLIPPED] if self.colors.clipped else []), *self.frames]
 
-    def _plan(self, width: float) -> _Plan:
+    def _plan(self, width: float) -> _LegendPlan:
         """Where everything stands, in the largest type in which each word has room."""
         label = self.colors.label.replace(" = ", "\u00a0=\u00a0")
         largest = Typeface(self.fontsize)
@@ -121,7 +120,7 @@ class Legend:
         least = f"{'≤' * colors.clipped}{number(-colors.limit)}" if colors.signed else "0"
         return least, beyond + number(colors.limit)
 
-    def _level(self, width: float, face: Typeface, lines: Sequence[str]) -> _Plan:
+    def _level(self, width: float, face: Typeface, lines: Sequence[str]) -> _LegendPlan:
         """Scale, label and keys on one line if they have room, and otherwise the label below the others."""
         gap, high = points.scaled(_GAP), face.capital
         top = (face.line - high) / 2
@@ -165,9 +164,9 @@ class Legend:
         if below:
             written = [(0.0, y + (i + 1) * face.line, line) for i, line in enumerate(lines)]
         height = y + face.line + (len(lines) * face.line if below else 0.0) + max(0.0, face.descent - top)
-        return _Plan(face, height, numbers, ramps, written, keys)
+        return _LegendPlan(face, height, numbers, ramps, written, keys)
 
-    def _upright(self, width: float, face: Typeface, lines: Sequence[str]) -> _Plan:
+    def _upright(self, width: float, face: Typeface, lines: Sequence[str]) -> _LegendPlan:
         gap, bar, wide = points.scaled(_GAP), points.scaled(_BAR), face.capital
         low = -self.colors.limit if self.colors.signed else 0.0
         least, most = self._ends()
@@ -184,11 +183,11 @@ class Legend:
         for text in self._keys:
             keys.append((0.0, y, text))
             y += face.line
-        return _Plan(face, y + max(0.0, face.descent - top), [], ramps, written, keys)
+        return _LegendPlan(face, y + max(0.0, face.descent - top), [], ramps, written, keys)
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _LegendPlan:
     """Where the parts of a legend stand."""
 
     typeface: Typeface

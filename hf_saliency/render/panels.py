@@ -1,26 +1,31 @@
-"""Panels: from the maps, the marks and the scales that a user gives to what stands in each panel of a figure."""
+"""Panels: from the maps or tables, the marks and the scales that a user gives to what stands in each panel."""
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from functools import cached_property
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
 from hf_saliency.errors import SaliencyError, integer, one_of
 from hf_saliency.maps import compare
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.table import Table
 from hf_saliency.maps.wording import incomplete_note, method_name
-from hf_saliency.render.colormaps import palette_for
-from hf_saliency.render.colors import Colors
-from hf_saliency.render.layout import Panel
-from hf_saliency.render.marks import Highlight, Mark, Matrix
-from hf_saliency.render.passage import excerpt
-from hf_saliency.render.venues import length
+from hf_saliency.render import points
+from hf_saliency.render.colors import Colors, decimals, palette_for
+from hf_saliency.render.layout import AnyPanel, Panel, Place
+from hf_saliency.render.marks import Agreements, Curves, Dots, Highlight, Mark, Matrix, Profile, Ranking
+from hf_saliency.render.passage import excerpt, visible
+from hf_saliency.render.points import Box
+from hf_saliency.render.settings import length
+from hf_saliency.render.typeset.typeface import Typeface, wrap
 
 Which = int | slice | str | Sequence[int | slice | str]
 Scale = Literal["shared", "separate"]
@@ -206,3 +211,171 @@ def _compared(maps: Sequence[SaliencyMap], titles: Sequence[str], notes: Sequenc
 
 def _joined(first: str, second: str) -> str:
     return "\n".join(filter(None, (first, second)))
+
+
+_TITLE_GAP = 2.0  # points, for 10-point type
+
+
+@runtime_checkable
+class TableMark(Protocol):
+    """A frozen dataclass of options that draws a Table; anyone may write one."""
+
+    def height(self, table: Table, width: float) -> float:
+        """Height in points that drawing the table takes at a width in points."""
+
+    def draw(self, ax: Axes, table: Table) -> None:
+        """Draw the table into the whole of an Axes."""
+
+
+@dataclass(frozen=True)
+class TablePanel:
+    """One table, drawn by a mark, with a title above it.
+
+    Parameters
+    ----------
+    table
+        What is drawn.
+    mark
+        Draws it.
+    title
+        Stands above it, if there is one.
+    """
+
+    table: Table
+    mark: TableMark
+    title: str = ""
+    legend: bool = True  # a table explains itself: the panels share no legend
+
+    def head(self, width: float) -> float:
+        """Height of the title."""
+        lines = len(self._lines(width))
+        return lines * self._bold.line + (points.scaled(_TITLE_GAP) if lines else 0.0)
+
+    def body(self, width: float) -> float:
+        """Height of the table itself."""
+        return self.mark.height(self.table, width)
+
+    def foot(self, width: float) -> float:
+        """Height of what stands below: nothing."""
+        return 0.0
+
+    def draw(self, place: Place, box: Box, head: float) -> Axes:
+        """Draw everything into a box, the table at a distance ``head`` from its upper edge, into Axes of its own."""
+        x, y, width, _ = box
+        ax = place((x, y + head, width, self.body(width)))
+        self.mark.draw(ax, self.table)
+        for i, line in enumerate(self._lines(width)):
+            baseline = i * self._bold.line + self._bold.ascent - self.head(width)
+            points.write(ax, 0.0, baseline, line, self._bold)
+        return ax
+
+    @cached_property
+    def _bold(self) -> Typeface:
+        return Typeface("small", weight="bold")
+
+    def _lines(self, width: float) -> list[str]:
+        shown = "\n".join(visible(line) for line in self.title.split("\n")) if self.title else ""
+        return [shown[a:b] for a, b in wrap(shown, width, self._bold)] if shown else []
+
+
+def as_tables(maps: Any) -> list[Table] | None:
+    """One table or several as a list; None for anything else."""
+    listed = [maps] if isinstance(maps, Table) else maps
+    several = isinstance(listed, (list, tuple)) and bool(listed)
+    return list(listed) if several and all(isinstance(each, Table) for each in listed) else None
+
+
+def table_panels(tables: Sequence[Table], mark: Any, title: Any) -> list[TablePanel]:
+    """The panels of some tables; a mark that is not named follows from the columns."""
+    marks = list(mark) if isinstance(mark, (list, tuple)) else [mark] * len(tables)
+    titles = [""] * len(tables) if title is None else [title] if isinstance(title, str) else list(title)
+    if len(marks) != len(tables) or len(titles) != len(tables):
+        raise SaliencyError(
+            f"{len(tables)} tables need as many marks and titles: there are {len(marks)} and {len(titles)}."
+        )
+    chosen = [_default(table) if each is None else each for each, table in zip(marks, tables, strict=True)]
+    for each in chosen:
+        if isinstance(each, type) or not isinstance(each, TableMark) or hasattr(each, "shown"):
+            raise SaliencyError(
+                f"mark={each!r} draws no table: choose Ranking(), Profile(), Agreements(), Curves() or Dots()."
+            )
+    return [TablePanel(*parts) for parts in zip(tables, chosen, titles, strict=True)]
+
+
+def _default(table: Table) -> TableMark:
+    kinds: list[tuple[str, TableMark]] = [
+        ("first", Agreements()),
+        ("position", Profile()),
+        ("x", Curves()),
+        ("label", Dots() if "group" in table else Ranking()),
+    ]
+    for column, mark in kinds:
+        if column in table:
+            return mark
+    raise SaliencyError(
+        f"no mark draws a table of the columns {', '.join(map(repr, table.columns))}: "
+        "the docstring of hf_saliency.Table lists the columns for each mark."
+    )
+
+
+# Of a description: targets, and tokens of each, that are named.
+_TARGETS = 3
+_STRONGEST = 3
+_KINDS = {
+    "Highlight": "Text in colour",
+    "Matrix": "Heat map",
+    "Bars": "Bar chart",
+    "Arcs": "Arrows between tokens",
+}
+
+
+def _described_map(saliency_map: SaliencyMap, mark: str) -> str:
+    """A map as it is drawn: what kind of figure, which method, and the strongest tokens of the first targets."""
+    kind = _KINDS.get(mark, mark)
+    count = len(saliency_map.targets)
+    plural = "s" * (count != 1)
+    head = (
+        f"{kind}: {method_name(saliency_map.method)} for {count} target{plural} over "
+        f"{len(saliency_map.tokens)} tokens."
+    )
+    rows = [_strongest(saliency_map, row) for row in range(min(count, _TARGETS))]
+    more = f" {count - _TARGETS} more targets are not listed." if count > _TARGETS else ""
+    return " ".join([head, *rows]) + more
+
+
+def _strongest(saliency_map: SaliencyMap, row: int) -> str:
+    scores = np.nan_to_num(saliency_map.normalized()[row], posinf=0, neginf=0)
+    order = np.argsort(-np.abs(scores), kind="stable")[:_STRONGEST]
+    named = [f"“{_plain(saliency_map.labels[i])}” {decimals(float(scores[i]))}" for i in order if scores[i]]
+    label = _plain(saliency_map.targets[row].label)
+    return f"“{label}” depends most on {', '.join(named)}." if named else f"All scores for “{label}” are 0."
+
+
+def _plain(label: str) -> str:
+    """A label in one line, with signs for characters that cannot be seen."""
+    return visible(label.strip() or label)
+
+
+def _described_table(table: Table, mark: str) -> str:
+    """A table as it is drawn: what was measured, and for how many rows."""
+    measure = visible(table.measure) or "values"
+    groups = len(set(table["group"].tolist())) if "group" in table else 0
+    by = f" in {groups} groups" if groups > 1 else ""
+    finite = table["value"][np.isfinite(table["value"])]
+    span = f", from {decimals(float(finite.min()))} to {decimals(float(finite.max()))}" if finite.size else ""
+    return f"{mark} of {measure}: {len(table)} values{by}{span}."
+
+
+def description(panels: Sequence[AnyPanel]) -> str:
+    """What a figure shows, in a sentence a panel for those who do not see it."""
+    parts = [_described(panel) for panel in panels]
+    if len(parts) == 1:
+        return parts[0]
+    return " ".join(f"Panel {i}: {part}" for i, part in enumerate(parts, start=1))
+
+
+def _described(panel: AnyPanel) -> str:
+    if isinstance(panel, TablePanel):
+        return _described_table(panel.table, type(panel.mark).__name__)
+    assert isinstance(panel, Panel)
+    return _described_map(panel.mark.shown(panel.saliency_map), type(panel.mark).__name__)

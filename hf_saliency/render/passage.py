@@ -13,8 +13,7 @@ from hf_saliency.maps import spans
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Span, Token
 from hf_saliency.render.typeset import bidi
-from hf_saliency.render.typeset.graphemes import whole_graphemes
-from hf_saliency.render.typeset.invisible import signs
+from hf_saliency.render.typeset.characters import signs, whole_graphemes
 
 _TAB = "    "
 # White space that a token covers, and so must be seen; where no token covers it, it acts and is not seen.

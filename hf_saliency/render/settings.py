@@ -1,11 +1,13 @@
-"""Settings: Matplotlib's rcParams while a figure is drawn or saved, by one thread at a time."""
+"""Settings: the sizes of printed pages, and Matplotlib's rcParams while a figure is drawn, by one thread at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import numbers
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import matplotlib as mpl
@@ -61,3 +63,112 @@ def styled(style: str | None) -> Iterator[None]:
                 f"{style!r} is no style of Matplotlib, such as {names}, and no file."
             ) from error
         yield
+
+
+_CENTIMETRE = 1 / 2.54
+
+
+@dataclass(frozen=True)
+class Venue:
+    """The room for a figure on a page.
+
+    Parameters
+    ----------
+    width, height
+        Of a column, or of the text, in inches.
+    fontsize
+        The base size of type in points; it takes the place of ``rcParams["font.size"]``. Text is set in ``"small"``,
+        five sixths of it.
+    source
+        Where these numbers stand.
+    """
+
+    width: float
+    height: float
+    fontsize: float
+    source: str
+
+
+_ACL = "acl.sty: A4, margin=2.5cm, columnsep 0.6cm"
+_ICML = "icml2025.sty: textwidth 6.75in, columnsep 0.25in, textheight 9in"
+_NEURIPS = "neurips_2026.sty: textwidth=5.5in, textheight=9in"
+_ICLR = "iclr2025_conference.sty: textwidth 5.5in, textheight 9in"
+_COLM = "colm2025_conference.sty: textwidth 5.5in, textheight 9in"
+_AAAI = "aaai25.sty: textwidth 7in, columnsep 0.375in, textheight 9in"
+_SLIDE = "PowerPoint's widescreen slide, 13.333 x 7.5in, less the margins of its content placeholder"
+
+_TYPE = 9.0  # so that text has 7.5 points, a size below a caption's
+
+_ACL_COLUMN = Venue((16 - 0.6) / 2 * _CENTIMETRE, 24.7 * _CENTIMETRE, _TYPE, _ACL)
+_ACL_PAGE = Venue(16 * _CENTIMETRE, 24.7 * _CENTIMETRE, _TYPE, _ACL)
+_SAME_STYLE = (
+    "acl",
+    "eacl",
+    "emnlp",
+    "naacl",
+    "tacl",
+)  # conferences and a journal that print in acl.sty's columns
+
+_VENUES = {
+    "aaai": Venue((7 - 0.375) / 2, 9.0, _TYPE, _AAAI),
+    "aaai-2col": Venue(7.0, 9.0, _TYPE, _AAAI),
+    **dict.fromkeys(_SAME_STYLE, _ACL_COLUMN),
+    **{f"{name}-2col": _ACL_PAGE for name in _SAME_STYLE},
+    "colm": Venue(5.5, 9.0, _TYPE, _COLM),
+    "iclr": Venue(5.5, 9.0, _TYPE, _ICLR),
+    "icml": Venue((6.75 - 0.25) / 2, 9.0, _TYPE, _ICML),
+    "icml-2col": Venue(6.75, 9.0, _TYPE, _ICML),
+    "neurips": Venue(5.5, 9.0, _TYPE, _NEURIPS),
+    "slide": Venue(11.5, 4.76, 20.0, _SLIDE),
+}
+VENUES = dict(sorted(_VENUES.items()))
+
+
+def inches(width: float | str | None, default: float) -> float:
+    """A width in inches from what the user gave: a number, the name of a venue, or nothing."""
+    if width is None:
+        return float(default)
+    if isinstance(width, str):
+        return _venue(width).width
+    return length(width, "width")
+
+
+def height_of(width: float | str | None, height: float | None) -> float:
+    """The height of a page in inches, from what the user gave for both."""
+    if height is not None:
+        return length(height, "height")
+    return _venue(width).height if isinstance(width, str) else float(mpl.rcParams["figure.figsize"][1])
+
+
+def length(value: Any, name: str) -> float:
+    """A positive number of inches, NumPy's included."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 < float(value) < float("inf"):
+        also = f", or a venue: {_names()}" if name == "width" else ""
+        unit = "a number" if name == "limit" else "inches"
+        raise SaliencyError(f"{name}={value!r}: give {unit} above 0, such as figure(..., {name}=3.25){also}.")
+    return float(value)
+
+
+@contextlib.contextmanager
+def type_size(width: float | str | None) -> Iterator[None]:
+    """Within it, the base size of all type is the venue's; rcParams are as before afterwards."""
+    if not isinstance(width, str):
+        with settings():
+            yield
+        return
+    with settings({"font.size": _venue(width).fontsize}):
+        yield
+
+
+def _venue(name: str) -> Venue:
+    if name not in VENUES:
+        raise SaliencyError(
+            f"width={name!r} is no venue that is known: give inches, such as figure(..., width=3.25), or one "
+            f"of {_names()}."
+        )
+    return VENUES[name]
+
+
+def _names() -> str:
+    return ", ".join(map(repr, VENUES))

@@ -29,10 +29,9 @@ from hf_saliency.render.marks import Divisible, Highlight, Mark, Matrix, Strip
 from hf_saliency.render.marks.mark import draw_strips
 from hf_saliency.render.panels import Scales, Which, default_marks, panels_of, selected
 from hf_saliency.render.points import scaled
-from hf_saliency.render.settings import settings
+from hf_saliency.render.settings import height_of, inches, settings, type_size
 from hf_saliency.render.typeset.fonts import share_fonts
-from hf_saliency.render.typeset.wrap import TooNarrow
-from hf_saliency.render.venues import height_of, inches, type_size
+from hf_saliency.render.typeset.typeface import TooNarrow
 
 _PANEL_GAP = 9.0  # points
 

@@ -90,7 +90,7 @@ def _in_notebook() -> bool:
 def print_text(maps: Sequence[SaliencyMap], titles: Sequence[str], option: str) -> None:
     """Print maps as coloured text; ``option`` is what chooses their targets."""
     from hf_saliency.render import terminal
-    from hf_saliency.render.typeset.invisible import printable
+    from hf_saliency.render.typeset.characters import printable
 
     console = terminal.console()
     for heat, name in zip(maps, titles, strict=True):

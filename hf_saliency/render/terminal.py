@@ -24,8 +24,7 @@ from rich.text import Text
 
 from hf_saliency.maps.wording import PERCENT_OF_LARGEST, incomplete_note, target_facts, target_name
 from hf_saliency.palette import DARK, LIGHT
-from hf_saliency.render.typeset.graphemes import whole_graphemes
-from hf_saliency.render.typeset.invisible import printable
+from hf_saliency.render.typeset.characters import printable, whole_graphemes
 
 if TYPE_CHECKING:
     from hf_saliency.maps.fields import TargetRow

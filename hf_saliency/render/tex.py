@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Affine2D
 
-from hf_saliency.render.typeset.invisible import BIDI_CONTROLS
+from hf_saliency.render.typeset.characters import BIDI_CONTROLS
 from hf_saliency.render.typeset.typeface import Typeface
 
 # Characters with a meaning for TeX, for babel's shorthands, or without a place in its oldest text encoding.

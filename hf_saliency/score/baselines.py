@@ -188,15 +188,10 @@ EncodeLike = Callable[[Any], Encoding]
 
 @dataclass(frozen=True)
 class Baseline:
-    """What takes the place of a token, resolved for a model.
+    """What takes the place of a token, resolved for a model, and what a result calls it.
 
-    Parameters
-    ----------
-    given
-        A function such as :func:`mask_embedding`; a text of as many tokens, or a tuple of texts where what is
-        explained is one; a tensor that can be broadcast to the whole text's (tokens, width); a number.
-    name
-        What to note of it in a result.
+    A function such as :func:`mask_embedding`; a text of as many tokens, or a tuple of texts where a tuple is explained;
+    a tensor that can be broadcast to the whole text's (tokens, width); a number.
     """
 
     given: Vectors | str | tuple[str, ...] | Tensor | float
@@ -204,24 +199,7 @@ class Baseline:
 
     @classmethod
     def of(cls, given: Any, model: TextModel) -> Baseline:
-        """The baseline that a user gave; None is the default of the model.
-
-        Parameters
-        ----------
-        given
-            As above, or None.
-        model
-            What it is for.
-
-        Returns
-        -------
-        Baseline
-
-        Raises
-        ------
-        SaliencyError
-            For anything else.
-        """
+        """The baseline that a user gave, None for the model's default; refuses anything else."""
         if given is None:
             given = mean_embedding if model.tokenizer.mask_token_id is None else mask_embedding
         if isinstance(given, Tensor) and given.is_floating_point():
@@ -249,27 +227,9 @@ class Baseline:
     def embeds(
         self, model: TextModel, batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]], encode_like: EncodeLike
     ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
-        """The baseline of each row, one tensor a stream; tokens that are kept are their own.
+        """The baseline of each row, (batch, tokens, width) a stream; ``kept`` tokens are their own.
 
-        Parameters
-        ----------
-        model
-            The model.
-        batch
-            The rows.
-        kept
-            Which tokens of each stream stay: special ones, masks and padding.
-        encode_like
-            How the target encodes the texts of a baseline.
-
-        Returns
-        -------
-        tuple of Float[Tensor, "batch tokens width"]
-
-        Raises
-        ------
-        SaliencyError
-            If the baseline does not have the shape of the text, or is not finite.
+        Refuses a baseline that does not have the shape of the text, or is not finite.
         """
         words = self._words(batch, encode_like) if isinstance(self.given, (str, tuple)) else None
         found = []

@@ -11,8 +11,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from hf_saliency.adapter.layouts import Layout
-from hf_saliency.adapter.streams import Stream
+from hf_saliency.adapter.streams import Layout, Stream
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.targets.readout import Readout
 from hf_saliency.targets.target import Row
@@ -22,21 +21,9 @@ from hf_saliency.targets.target import Row
 class Batch:
     """The arguments of one call of a :class:`Score`, and which tokens of its text each row shows.
 
-    Parameters
-    ----------
-    streams
-        Where each sequence enters the model.
-    embeds
-        (batch, tokens, width), one a stream.
-    tensors
-        Batch-first tensors in the order of the score's names.
-    ids
-        (batch, tokens) of each stream, what the model reads: masks in place, padded.
-    rows
-        Whose these are.
-    columns
-        For each row and stream, the tokens of its text that the model sees, in order; the rest of the row is
-        padding.
+    ``embeds`` and ``ids`` have one tensor a stream, (batch, tokens, ...), with masks in place and padding. ``tensors``
+    are in the order of the score's names. ``columns`` holds, for each row and stream, the tokens of its text that the
+    model sees.
     """
 
     streams: tuple[Stream, ...]
@@ -49,20 +36,10 @@ class Batch:
     @property
     def tokens(self) -> int:
         """How many tokens a row has, padding included."""
-        return sum(one.shape[1] for one in self.ids)
+        return sum(ids.shape[1] for ids in self.ids)
 
     def texts(self) -> tuple[Int[Tensor, " rows"], Int[Tensor, " texts"], Int[Tensor, " rows"]]:
-        """Rows that read the same text in one forward pass.
-
-        Returns
-        -------
-        text
-            Which text each row reads.
-        first
-            For each text, the row that shows most of it.
-        place
-            The row's number among those of its text.
-        """
+        """Which text each row reads; for each text, the row that shows most of it; each row's number in its text."""
         longest: dict[int, int] = {}
         for i, row in enumerate(self.rows):
             best = longest.setdefault(id(row.encoding), i)
@@ -83,58 +60,40 @@ def names(model: TextModel, rows: Sequence[Row], readout: Readout) -> tuple[str,
     """The names of the row tensors: what the model reads, then what the target reads."""
     further = rows[0].encoding.inputs
     layout = readout.layout
-    found = [name for part in range(layout.parts) for name in model.names(further, part, layout)]
-    found += ["position", "class_id"]
+    row_names = [name for part in range(layout.parts) for name in model.names(further, part, layout)]
+    row_names += ["position", "class_id"]
     if any(ref.against_id is not None for row in rows for ref in row.refs):
-        found.append("against_id")
+        row_names.append("against_id")
     if readout.mask_id is not None or any(len(row.refs) > 1 for row in rows):
-        found.append("weight")
-    return tuple(found)
+        row_names.append("weight")
+    return tuple(row_names)
 
 
 def seen(row: Row, model: TextModel, *, trim: bool = True) -> tuple[Sequence[int], ...]:
     """Which tokens of each sequence the model sees for a row: all, a beginning, or the window of a long text."""
     encoding = row.encoding
-    found: list[Sequence[int]] = list(encoding.parts)
+    parts: list[Sequence[int]] = list(encoding.parts)
     if trim and row.length is not None:
-        found[-1] = found[-1][: row.length]
+        parts[-1] = parts[-1][: row.length]
     limit = model.max_tokens
-    if len(found) == 1 and limit is not None and len(found[0]) > limit:
+    if len(parts) == 1 and limit is not None and len(parts[0]) > limit:
         if row.length is not None:
-            found[0] = encoding.window_before(row.length, limit)
+            parts[0] = encoding.window_before(row.length, limit)
         elif row.position is not None:
-            found[0] = encoding.window(row.position, limit)
-    return tuple(found)
+            parts[0] = encoding.window(row.position, limit)
+    return tuple(parts)
 
 
 def shape(row: Row, model: TextModel, layout: Layout) -> tuple[int, ...]:
     """How many tokens each sequence of a row has, where it is alone."""
-    own = tuple(len(one) for one in seen(row, model))
-    return (max(own),) * len(own) if layout.one_length else own
+    lengths = tuple(len(columns) for columns in seen(row, model))
+    return (max(lengths),) * len(lengths) if layout.one_length else lengths
 
 
 def collate(
     model: TextModel, rows: Sequence[Row], readout: Readout, names: Sequence[str], *, trim: bool = True
 ) -> Batch:
-    """Lay rows out as tensors: masks in place, cut to what the model sees of the text, padded.
-
-    Parameters
-    ----------
-    model
-        The model.
-    rows
-        The rows.
-    readout
-        What is read of them.
-    names
-        Which tensors are made.
-    trim
-        Whether tokens that a score cannot depend on are left out.
-
-    Returns
-    -------
-    Batch
-    """
+    """Lay rows out as tensors: masks in place, padded, and with ``trim`` without tokens that the model does not see."""
     columns = [seen(row, model, trim=trim) for row in rows]
     streams = readout.layout.streams(model.streams)
     tensors: dict[str, Tensor] = {}
@@ -196,13 +155,13 @@ def _ref_tensors(
 
 def kept(model: TextModel, batch: Batch) -> tuple[Bool[Tensor, "batch _"], ...]:
     """Tokens of each stream that are not explained away: special ones, masks and padding."""
-    found = []
+    tokens = []
     mask = model.tokenizer.mask_token_id
     for part, ids in enumerate(batch.ids):
         special = torch.ones(ids.shape, dtype=torch.bool)
-        for i, (row, own) in enumerate(zip(batch.rows, batch.columns, strict=True)):
-            columns = own[part]
+        for i, (row, parts) in enumerate(zip(batch.rows, batch.columns, strict=True)):
+            columns = parts[part]
             special[i, : len(columns)] = torch.tensor([row.encoding.tokens[j].special for j in columns])
         special = special.to(ids.device)
-        found.append(special if mask is None else special | (ids == mask))
-    return tuple(found)
+        tokens.append(special if mask is None else special | (ids == mask))
+    return tuple(tokens)

@@ -23,24 +23,7 @@ def feature_mask(
 ) -> tuple[Int[Tensor, "batch _"], ...]:
     """For each token the number of its feature, from 0 in each row; -1 for tokens that are kept or in no span.
 
-    Parameters
-    ----------
-    batch
-        The rows.
-    kept
-        Which tokens of each stream belong to no feature.
-    feature
-        What a feature is.
-
-    Returns
-    -------
-    tuple of Int[Tensor, "batch tokens"]
-        One a stream; the streams of a row share the count.
-
-    Raises
-    ------
-    SaliencyError
-        If there is no such feature, or spans do not fit the text.
+    One tensor (batch, tokens) a stream; the streams of a row share the count. Refuses spans that do not fit the text.
     """
     numbers = [torch.full(ids.shape, -1) for ids in batch.ids]
     stays = [tokens.cpu() for tokens in kept]

@@ -40,30 +40,15 @@ _addmm = torch.ops.aten.addmm.default
 class Products:
     """Which products go to oneDNN.
 
-    Parameters
-    ----------
-    least
-        For a second matrix that is stored as it is (False) or transposed (True), how many multiplications a product
-        has at least; no entry for none.
+    ``least`` says how many multiplications a product has at least, for a second matrix that is stored as it is (False)
+    or transposed (True); no entry for none.
     """
 
     least: Mapping[bool, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, choice: bool | None = None) -> Products:
-        """What pays for a model in this process.
-
-        Parameters
-        ----------
-        model
-            The model.
-        choice
-            True for every product that oneDNN can take; False for none; None for what a calibration finds faster.
-
-        Returns
-        -------
-        Products
-        """
+        """What pays for a model in this process; True is every product that oneDNN can take, False none."""
         if choice is False or not _available():
             return cls()
         if choice:
@@ -159,22 +144,7 @@ def _linear(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def switch(choice: bool | None) -> bool | None:
-    """The choice, or what the environment says in the place of None.
-
-    Parameters
-    ----------
-    choice
-        As for :meth:`Products.of`.
-
-    Returns
-    -------
-    bool or None
-
-    Raises
-    ------
-    SaliencyError
-        If the choice or the variable ``HF_SALIENCY_FAST_PRODUCTS`` is something else.
-    """
+    """The choice, or in place of None what ``HF_SALIENCY_FAST_PRODUCTS`` says; refuses anything else."""
     if choice is not None and not isinstance(choice, bool):
         raise SaliencyError(
             f"fast_products={choice!r}: give True, False, or None for what is faster on this processor."
@@ -188,13 +158,7 @@ def switch(choice: bool | None) -> bool | None:
 
 
 def described() -> str:
-    """Whether products go to oneDNN by default on this processor, and why not.
-
-    Returns
-    -------
-    str
-        A phrase for ``hf-saliency doctor``.
-    """
+    """Whether products go to oneDNN by default on this processor, and why not: for ``hf-saliency doctor``."""
     choice = switch(None)
     if choice is False:
         return f"off, as {VARIABLE} says"
@@ -228,16 +192,7 @@ _clock = time.thread_time if _fine else time.perf_counter
 def calibration(threads: int) -> Mapping[tuple[int, bool], float]:
     """How many times faster oneDNN is, measured once a process for each number of threads.
 
-    Parameters
-    ----------
-    threads
-        How many threads a product has.
-
-    Returns
-    -------
-    Mapping
-        From (multiplications, whether the second matrix is stored transposed) to the time of PyTorch's default
-        product over that of oneDNN; 0 where oneDNN's result is another one.
+    By (multiplications, whether the second matrix is stored transposed); 0 where oneDNN's result is another one.
     """
     with _calibrating:
         return _calibration(threads)

@@ -10,7 +10,7 @@ import torch
 
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding, joined
-from hf_saliency.adapter.layouts import Stacked
+from hf_saliency.adapter.streams import Stacked
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, integer, one_of
 from hf_saliency.maps import spans

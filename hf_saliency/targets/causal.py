@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
-from hf_saliency.adapter.layouts import Layout, OneSequence
+from hf_saliency.adapter.streams import Layout, OneSequence
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, id_list, integer
 from hf_saliency.targets.generation import (

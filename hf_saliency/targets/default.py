@@ -22,22 +22,7 @@ _DEFAULTS: dict[str, type[Target]] = {
 
 
 def default_target(model: TextModel) -> Target:
-    """What is explained if nothing else is asked for; ``tasks.PRECEDENCE`` says which task of a model counts.
-
-    Parameters
-    ----------
-    model
-        A model.
-
-    Returns
-    -------
-    Target
-
-    Raises
-    ------
-    SaliencyError
-        If the model's class is none that transformers lists for a task.
-    """
+    """What is explained if nothing else is asked for; ``tasks.PRECEDENCE`` says which task of a model counts."""
     for task in tasks.tasks_of(model.model):
         return _DEFAULTS[task.target]()
     raise SaliencyError(
@@ -49,25 +34,27 @@ def default_target(model: TextModel) -> Target:
     )
 
 
-def target_at(word: str, model: TextModel) -> Target:
-    """The default target at a word of the text, for models whose default target takes a place."""
-    target: Any = default_target(model)
-    if not hasattr(target, "where"):
-        raise SaliencyError(f"target={word!r}: give a target such as {example(model, word)}.")
-    at_word: Target = dataclasses.replace(target, where=word)
-    return at_word
+def as_target(target: Any, model: TextModel) -> Target:
+    """The target itself, or the default one at a word; refuses what is neither, or does not fit the model."""
+    if isinstance(target, Target):
+        target.check(model)
+        return target
+    at_word: Any = default_target(model) if isinstance(target, str) else None
+    if not hasattr(at_word, "where"):
+        raise SaliencyError(f"target={target!r}: give a target such as {_example(model, target)}.")
+    return dataclasses.replace(at_word, where=target)  # type: ignore[no-any-return]
 
 
 def target_with(keyword: str, model: TextModel) -> str:
     """The name of a target that takes a keyword: the model's default target, if it does; empty if none does."""
-    own = [_DEFAULTS[task.target] for task in tasks.tasks_of(model.model)]
-    for cls in (*own, *_DEFAULTS.values()):
+    defaults = [_DEFAULTS[task.target] for task in tasks.tasks_of(model.model)]
+    for cls in (*defaults, *_DEFAULTS.values()):
         if keyword in {field.name for field in dataclasses.fields(cls)}:  # type: ignore[arg-type]
             return cls.__name__
     return ""
 
 
-def example(model: TextModel, given: object) -> str:
+def _example(model: TextModel, given: object) -> str:
     """How a target of this model is written, with the word or number that a user gave in its place."""
     name = next((task.target for task in tasks.tasks_of(model.model)), "Label")
     number = integer(given)

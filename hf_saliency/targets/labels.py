@@ -171,7 +171,8 @@ class Label(Target):
         return PAIR if len(encoding.texts) == 2 else ()
 
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
-        return names(model).get(index, str(index))
+        labels = getattr(getattr(model.model, "config", None), "id2label", None) or {}
+        return str(labels[index]) if index in labels else names(model).get(index, str(index))
 
 
 def names(model: TextModel) -> dict[int, str]:

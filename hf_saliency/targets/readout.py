@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hf_saliency.adapter import hooks
-from hf_saliency.adapter.layouts import ONE_SEQUENCE, Layout
+from hf_saliency.adapter.streams import ONE_SEQUENCE, Layout
 from hf_saliency.errors import SaliencyError, Unit
 
 Activation = Literal["softmax", "sigmoid", "none"]

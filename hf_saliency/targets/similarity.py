@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hf_saliency.adapter import hooks, tasks
 from hf_saliency.adapter.encoding import Encoding, joined
-from hf_saliency.adapter.layouts import InTurn
+from hf_saliency.adapter.streams import InTurn
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SaliencyError, called, one_of, warn
 from hf_saliency.targets.readout import Readout, RowTensors

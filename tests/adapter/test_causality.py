@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import hf_saliency as hs
-from hf_saliency.adapter.layouts import OneSequence
+from hf_saliency.adapter.streams import OneSequence
 
 TEXT = "the cat sat on a mat and dog ran to formal study of grammar"
 BOTH_WAYS = "does not read from left to right alone"

@@ -117,6 +117,26 @@ def test_a_slow_tokenizer_that_cannot_be_placed_exactly_is_refused(
         encode(slow, "the learning")
 
 
+def test_a_list_of_texts_is_tokenized_at_once_and_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = hs.Explainer(*tiny.masked_lm("bert"))
+    texts = ["the cat sat", "the dog ran to it", "the cat sat", "a mat"]
+    singles = [on(text) for text in texts]
+    tokenizer, asked = on.text_model.tokenizer, []
+    plain = type(tokenizer)._encode_plus
+
+    def noted(self: PreTrainedTokenizerFast, text: object, *arguments: object, **options: object) -> object:
+        asked.append(text)
+        return plain(self, text, *arguments, **options)
+
+    monkeypatch.setattr(type(tokenizer), "_encode_plus", noted)
+    heats = on(texts)
+    assert asked == [["the cat sat", "the dog ran to it", "a mat"]]
+    for heat, single in zip(heats, singles, strict=True):
+        assert (heat.texts, heat.tokens) == (single.texts, single.tokens)
+    with pytest.raises(hs.SaliencyError, match=r"texts\[1\]: the text is empty"):
+        on(["the cat", " ", "a mat"])
+
+
 def test_offsets_out_of_the_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = tiny.tokenizer()
 

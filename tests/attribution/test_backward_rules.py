@@ -17,8 +17,7 @@ from transformers.activations import ACT2FN
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
 import hf_saliency as hs
-from hf_saliency.adapter.activations import activation_modules
-from hf_saliency.adapter.attention import attention_modules
+from hf_saliency.adapter.architecture import activation_modules, attention_modules
 
 RULES = ["ln_freeze", "cp_lrp", "attn_lrp", "gim"]
 TEXT = "the cat learned it !"

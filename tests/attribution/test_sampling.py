@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_saliency.explain.random_state import seeded
+from hf_saliency.adapter.guards import seeded
 
 
 def draw() -> tuple[float, float, float]:

@@ -183,9 +183,9 @@ def test_a_changed_table_is_seen(change: str) -> None:
 
 def test_a_change_below_the_fingerprint_is_seen_by_its_version() -> None:
     module = embedding()
-    before = vocabulary._current_factor(module)
+    before = vocabulary._prepared(module)
     tiny_step(module)
-    assert vocabulary._current_factor(module) is not before
+    assert vocabulary._prepared(module) is not before
 
 
 def test_a_changed_buffer_is_seen() -> None:
@@ -209,7 +209,7 @@ def test_a_module_moved_to_another_dtype_is_seen() -> None:
 @pytest.mark.parametrize("kind", ["embedding", "tensor", "scaled subclass"])
 def test_an_unchanged_table_is_factored_once(kind: str) -> None:
     table = TABLES[kind]()
-    assert vocabulary._current_factor(table) is vocabulary._current_factor(table)
+    assert vocabulary._prepared(table) is vocabulary._prepared(table)
 
 
 def test_a_vocabulary_reads_its_table_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,11 +227,11 @@ def test_the_cache_keeps_no_table_alive() -> None:
     module = embedding()
     Vocabulary(module).norm(torch.randn(2, 5, dtype=torch.float64))
     gc.collect()
-    entries = len(vocabulary._prepared)
-    assert module in vocabulary._prepared
+    entries = len(vocabulary._known)
+    assert module in vocabulary._known
     del module
     gc.collect()
-    assert len(vocabulary._prepared) == entries - 1
+    assert len(vocabulary._known) == entries - 1
 
 
 def test_threads_share_the_cache() -> None:

@@ -18,7 +18,7 @@ import hf_saliency as hs
 from hf_saliency import cli
 from hf_saliency.adapter.text_model import Overflow
 from hf_saliency.attribution.registry import METHODS
-from hf_saliency.cli import completion, inputs as reading, options
+from hf_saliency.cli import arguments as reading, options
 from hf_saliency.cli.explain import explain as explain_command
 from hf_saliency.cli.targets import kinds
 from hf_saliency.maps.attachment import Provenance
@@ -157,7 +157,11 @@ def test_choices_are_the_librarys() -> None:
 
 @pytest.mark.parametrize(
     ("names", "expected"),
-    [(completion.methods, METHODS), (completion.marks, ["highlight", "arcs"]), (completion.targets, kinds())],
+    [
+        (options.complete_method, METHODS),
+        (options.complete_mark, ["highlight", "arcs"]),
+        (options.complete_target, kinds()),
+    ],
 )
 def test_completion_offers_the_librarys_names(names: Any, expected: Any) -> None:
     assert set(expected) <= set(names(""))

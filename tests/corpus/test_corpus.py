@@ -243,7 +243,7 @@ def test_finished_texts_are_not_explained_again(
 ) -> None:
     hs.write_corpus(explainer, TEXTS, folder)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
-    monkeypatch.setattr("hf_saliency.corpus.task.Task.run", None)
+    monkeypatch.setattr("hf_saliency.corpus.task.CorpusTask.run", None)
     corpus = hs.write_corpus(explainer, TEXTS, folder)
     assert corpus.keys() == [0, 1, 2, 3, 4]
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.parquet")} == before

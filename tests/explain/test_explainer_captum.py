@@ -16,7 +16,7 @@ from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
 import hf_saliency as hs
-from hf_saliency.explain.random_state import seeded
+from hf_saliency.adapter.guards import seeded
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Setting forward, backward hooks:UserWarning"),  # DeepLift's, always

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import hf_saliency as hs
-from hf_saliency.explain.random_state import seeded
+from hf_saliency.adapter.guards import seeded
 
 # Few steps and samples are enough to compare with a replica.
 pytestmark = pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning")

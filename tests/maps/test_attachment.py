@@ -13,7 +13,7 @@ import sample_maps as maps
 from hypothesis import given, settings
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import attachment, document as storage
+from hf_saliency.maps import attachment, storage
 from hf_saliency.maps.attachment import Attachment
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.storage import digest

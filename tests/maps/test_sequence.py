@@ -11,7 +11,7 @@ from sample_maps import sweep
 
 import hf_saliency as hs
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import document, wording
+from hf_saliency.maps import storage, wording
 from hf_saliency.maps.saliency_map import SaliencyMap
 
 
@@ -158,11 +158,11 @@ def test_a_failed_check_is_said_everywhere() -> None:
 
 def test_a_failed_check_survives_files_and_selection() -> None:
     heat = failed()
-    assert document.loads(document.dumps(heat), SaliencyMap) == heat
+    assert storage.loads(storage.dumps(heat), SaliencyMap) == heat
     assert heat[2].incomplete == (0,)
     assert heat[0].missed_sums is None
     assert heat != sweep(convergence_delta=heat.convergence_delta)
-    assert '"missed_sums"' not in document.dumps(sweep())
+    assert '"missed_sums"' not in storage.dumps(sweep())
 
 
 def test_the_tidy_table_has_a_row_for_each_score() -> None:

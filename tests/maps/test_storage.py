@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from sample_maps import maps, sweep, target
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import document as storage
+from hf_saliency.maps import storage
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.maps.storage import digest

@@ -16,7 +16,7 @@ import pytest
 from sample_maps import sweep
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps import document, storage
+from hf_saliency.maps import storage
 from hf_saliency.maps.attachment import read_maps
 from hf_saliency.maps.saliency_map import SaliencyMap
 
@@ -118,7 +118,7 @@ def test_what_is_no_regular_file_is_written_and_not_replaced(tmp_path: Path) -> 
     end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     sweep().save(pipe)
     with os.fdopen(end, "rb") as file:
-        assert document.loads(file.read().decode(), SaliencyMap) == sweep()
+        assert storage.loads(file.read().decode(), SaliencyMap) == sweep()
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert list(tmp_path.iterdir()) == [pipe]
 
@@ -197,7 +197,7 @@ print(heat == heat, {"torch", "captum", "transformers", "matplotlib"} & set(sys.
 
 
 def test_dumps_and_loads_need_no_file() -> None:
-    assert document.loads(document.dumps(sweep()), SaliencyMap) == sweep()
+    assert storage.loads(storage.dumps(sweep()), SaliencyMap) == sweep()
 
 
 @pytest.mark.parametrize("path", [None, b"map.json", 3, object()])

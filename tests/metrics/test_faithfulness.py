@@ -11,7 +11,6 @@ import tiny
 import torch
 
 import hf_saliency as hs
-from hf_saliency.explain.variants import Variants
 
 TEXTS = ["the cat sat on a mat", "it ran", "she was learning music and not the formal grammar"]
 TARGET = hs.MaskedToken(unit="log_prob")
@@ -112,10 +111,10 @@ def test_curves_begin_with_the_whole_text_and_end_with_the_empty_one(explainer: 
 
 def test_only_what_can_be_removed_counts() -> None:
     masked = hs.Explainer(*tiny.masked_lm("bert"))
-    removable = Variants(masked, "the [MASK] sat on", hs.MaskedToken([1, 3])).removable
+    removable = masked.variants("the [MASK] sat on", hs.MaskedToken([1, 3])).removable
     assert removable.astype(int).tolist() == [[0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 0]]
     causal = hs.Explainer(tiny.of_class("GPT2LMHeadModel"), tiny.tokenizer())
-    removable = Variants(causal, "the cat sat", hs.NextToken()).removable
+    removable = causal.variants("the cat sat", hs.NextToken()).removable
     assert removable[:3].astype(int).tolist() == [[0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 1, 0, 0]]
     table = hs.faithfulness(
         causal,

@@ -22,8 +22,8 @@ from hf_saliency.render.colors import Colors, luminance
 from hf_saliency.render.figure import figure, measure
 from hf_saliency.render.marks import Bars, Highlight, Mark, Matrix
 from hf_saliency.render.points import Letters
+from hf_saliency.render.settings import VENUES
 from hf_saliency.render.sheets import sheets
-from hf_saliency.render.venues import VENUES
 
 ONE = saliency_map("formal study of grammar", targets=[0])
 SIGNED = replace(with_scores(ONE, -ONE.scores), signed=True)
@@ -46,7 +46,7 @@ def test_text_on_a_dark_colour_is_white() -> None:
 
 
 def figure_palette(cmap: str) -> Any:
-    from hf_saliency.render.colormaps import palette_for
+    from hf_saliency.render.colors import palette_for
 
     return palette_for("white", cmap)
 

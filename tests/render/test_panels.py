@@ -27,7 +27,7 @@ import hf_saliency as hs
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Bars, Highlight, Matrix
-from hf_saliency.render.venues import VENUES
+from hf_saliency.render.settings import VENUES
 
 ONE = saliency_map(targets=[5])
 OTHER = saliency_map(targets=[5], signed=True, method="input_x_gradient", seed=1)

@@ -13,8 +13,8 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Arcs, Bars, Highlight, Matrix
+from hf_saliency.render.settings import VENUES
 from hf_saliency.render.sheets import Sheets, sheets
-from hf_saliency.render.venues import VENUES
 
 LONG = saliency_map(" ".join([SENTENCE] * 9), targets=[30, 200])
 

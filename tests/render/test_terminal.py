@@ -21,7 +21,7 @@ from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.palette import DARK, LIGHT
 from hf_saliency.render import terminal
-from hf_saliency.render.typeset.invisible import printable
+from hf_saliency.render.typeset.characters import printable
 
 TEXT = "the tea the cat drank"
 WORDS = [(0, 3), (4, 7), (8, 11), (12, 15), (16, 21)]

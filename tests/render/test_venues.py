@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hf_saliency.render.venues import VENUES
+from hf_saliency.render.settings import VENUES
 
 PAGE = Path(__file__).parents[2] / "docs" / "figures.md"
 

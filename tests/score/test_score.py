@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 import hf_saliency as hs
-from hf_saliency.adapter.layouts import OneSequence
-from hf_saliency.adapter.streams import Stream
+from hf_saliency.adapter.streams import OneSequence, Stream
 from hf_saliency.score.batch import Batch, collate, names
-from hf_saliency.score.score import PassResult, Score
+from hf_saliency.score.passes import PassResult
+from hf_saliency.score.score import Score
 from hf_saliency.targets.masked import MaskedToken
 from hf_saliency.targets.readout import Readout, token_logits
 

@@ -11,7 +11,7 @@ import tiny
 import torch
 
 import hf_saliency as hs
-from hf_saliency.score import score as shared_pass
+from hf_saliency.score import sharing
 
 TEXT = "the cat sat on a mat and it learned music"
 CAUSAL = ["GPT2LMHeadModel", "LlamaForCausalLM", "BertLMHeadModel"]
@@ -65,7 +65,7 @@ def test_shared_and_trimmed_passes_change_nothing(
     shared = explainer(name)(texts, method=method)
     passes = explainer(name)
     small = hs.Explainer(passes.text_model.model, tiny.tokenizer(), batch_tokens=16)(texts, method=method)
-    monkeypatch.setattr("hf_saliency.explain.run.shares", lambda *_: False)
+    monkeypatch.setattr("hf_saliency.explain.attribute._shares", lambda *_: False)
     whole = explainer(name)
     whole.text_model._trims = False
     plain = whole(texts, method=method)
@@ -99,10 +99,10 @@ def test_a_model_without_batched_derivatives_does_without(monkeypatch: pytest.Mo
 
     def refused(*arguments: Any, **options: Any) -> Any:
         if options.get("is_grads_batched"):
-            raise RuntimeError("vmap: no batching rule")
+            raise RuntimeError("this operation is not implemented for several gradients at once")
         return grad(*arguments, **options)
 
-    monkeypatch.setattr(shared_pass.torch.autograd, "grad", refused)
+    monkeypatch.setattr(sharing.torch.autograd, "grad", refused)
     heat = on(TEXT)
     np.testing.assert_allclose(heat.scores, expected.scores, rtol=1e-10)
     assert heat.targets[0].predictions == expected.targets[0].predictions

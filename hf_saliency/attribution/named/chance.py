@@ -17,13 +17,7 @@ from hf_saliency.errors import whole
 
 
 class RandomAttribution(Attribution):  # type: ignore[misc]
-    """Independent numbers from 0 to 1, one a token: the score is never looked at.
-
-    Parameters
-    ----------
-    forward_func
-        Not called.
-    """
+    """Independent numbers from 0 to 1, one a token: the score is never called."""
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
         Attribution.__init__(self, forward_func)
@@ -35,21 +29,7 @@ class RandomAttribution(Attribution):  # type: ignore[misc]
         target: Any = None,
         additional_forward_args: Any = None,
     ) -> Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]:
-        """Attribute at random, by torch's generator.
-
-        Parameters
-        ----------
-        inputs
-            Embeddings (batch, tokens, width), or a tuple of them.
-        target
-            Not used.
-        additional_forward_args
-            Not used.
-
-        Returns
-        -------
-        Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]
-        """
+        """Numbers for embeddings (batch, tokens, width), or a tuple of them, by torch's generator."""
         # Drawn on the CPU, so that a seed gives the same numbers on every device.
         values = tuple(
             torch.rand(stream.shape[:2], dtype=torch.float64).to(stream) for stream in embeds_of(inputs)

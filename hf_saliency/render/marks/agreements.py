@@ -10,12 +10,10 @@ from matplotlib.axes import Axes
 
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
-from hf_saliency.render.colormaps import palette_for
-from hf_saliency.render.colors import Colors, decimals
+from hf_saliency.render.colors import Colors, decimals, palette_for
 from hf_saliency.render.marks.matrix import Grid, fit, write_labels
 from hf_saliency.render.marks.number_axis import columns_of, note_of, text
-from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
-from hf_saliency.render.typeset.wrap import TooNarrow
+from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
 _NOTE = 2.0  # points between cells and the note, for 10-point type
 

@@ -13,8 +13,7 @@ from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.marks.mark import breaks, name, runs_backwards, shown, text_headings
 from hf_saliency.render.marks.token_axis import TokenAxis
-from hf_saliency.render.typeset.typeface import Typeface
-from hf_saliency.render.typeset.wrap import TooNarrow
+from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _GAP = 3.0  # points between arcs and labels
 _NARROWEST = 3.0  # points that a token must have

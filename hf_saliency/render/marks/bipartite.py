@@ -15,8 +15,7 @@ from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.marks.mark import breaks, name, runs_backwards, shown, target_name, text_headings
 from hf_saliency.render.marks.token_axis import TokenAxis
-from hf_saliency.render.typeset.typeface import Typeface
-from hf_saliency.render.typeset.wrap import TooNarrow
+from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _GAP = 3.0  # points between labels and curves, for 10-point type
 _NARROWEST = 3.0  # points that a label must have

@@ -22,8 +22,7 @@ from hf_saliency.render.marks.number_axis import (
     rows_of,
     text,
 )
-from hf_saliency.render.typeset.typeface import Typeface
-from hf_saliency.render.typeset.wrap import TooNarrow
+from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _LABELS = 0.35  # of the width, at most
 _FIELD = 30.0  # points that a field must have, for 10-point type

@@ -29,10 +29,9 @@ from hf_saliency.render.marks.mark import (
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset import bidi
-from hf_saliency.render.typeset.invisible import BIDI_CONTROLS
+from hf_saliency.render.typeset.characters import BIDI_CONTROLS
 from hf_saliency.render.typeset.line import Line, line
-from hf_saliency.render.typeset.typeface import Typeface
-from hf_saliency.render.typeset.wrap import wrap
+from hf_saliency.render.typeset.typeface import Typeface, wrap
 
 PAD = 0.8  # points by which a box reaches beyond the word that it ends with
 Run = tuple[

@@ -17,7 +17,7 @@ from hf_saliency.render.marks.mark import (
     target_name,
     write_heading,
 )
-from hf_saliency.render.typeset.wrap import TooNarrow
+from hf_saliency.render.typeset.typeface import TooNarrow
 
 _THICK = 0.74  # of the height of a line
 _SHARE = 0.4  # of the width, for the longest label

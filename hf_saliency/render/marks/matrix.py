@@ -27,8 +27,7 @@ from hf_saliency.render.marks.mark import (
     write_heading,
 )
 from hf_saliency.render.passage import token_labels, visible
-from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
-from hf_saliency.render.typeset.wrap import TooNarrow
+from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
 GAP = 2.0  # points between cells and labels
 _LABEL = 9.0  # longest label, in sizes of its font

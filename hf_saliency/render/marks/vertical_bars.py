@@ -19,8 +19,7 @@ from hf_saliency.render.marks.mark import (
 )
 from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.points import Box
-from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
-from hf_saliency.render.typeset.wrap import TooNarrow
+from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
 _HIGH = 4.5  # lines of text that a bar of full length is high
 _THICK = 0.72  # of the room that a bar has

@@ -23,8 +23,7 @@ from matplotlib.ft2font import FT2Font, LoadFlags
 from hf_saliency.errors import check_keywords
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
-from hf_saliency.render.typeset.graphemes import graphemes
-from hf_saliency.render.typeset.invisible import BIDI_CONTROLS, signs
+from hf_saliency.render.typeset.characters import BIDI_CONTROLS, graphemes, signs
 
 _WEIGHT = {"normal": 400, "bold": 700}
 _GENERIC = frozenset(("serif", "sans-serif", "cursive", "fantasy", "monospace"))

@@ -19,9 +19,8 @@ from matplotlib.textpath import text_to_path
 from hf_saliency.maps.spans import Span
 from hf_saliency.render.typeset import bidi
 from hf_saliency.render.typeset.bidi import mirrored
+from hf_saliency.render.typeset.characters import BIDI_CONTROLS, graphemes
 from hf_saliency.render.typeset.fonts import MISSING, Face, Fonts, fonts, ignorable
-from hf_saliency.render.typeset.graphemes import graphemes
-from hf_saliency.render.typeset.invisible import BIDI_CONTROLS
 
 SHAPES = hasattr(FT2Font, "_layout")
 _SIZE = 100.0

@@ -15,8 +15,7 @@ from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.render.marks import Highlight
 from hf_saliency.render.passage import passage, visible
-from hf_saliency.render.typeset.typeface import Typeface
-from hf_saliency.render.typeset.wrap import wrap
+from hf_saliency.render.typeset.typeface import Typeface, wrap
 
 BODY = Typeface("small")
 WIDTH = 3.25 * 72

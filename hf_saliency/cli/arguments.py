@@ -1,4 +1,4 @@
-"""From the command line to texts, and to methods with their arguments."""
+"""From the arguments of the command line to an explainer, texts, and methods with their own arguments."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hf_saliency.attribution.float16 import RowScale, gradients_in_range
 from hf_saliency.attribution.gradient_norm import GradientNorm, LayerGradientNorm
+from hf_saliency.attribution.inputs import RowScale, gradients_in_range
 from hf_saliency.errors import SaliencyError
 
 VOCABULARY, TOKENS, WIDTH = 9, 5, 4

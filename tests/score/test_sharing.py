@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import captum.attr
 import numpy as np
 import pytest
 import tiny
 import torch
+from captum._utils.gradient import compute_gradients
 from torch import Tensor
 
 import hf_saliency as hs
-from hf_saliency.score.score import SharedPass, _through
+from hf_saliency.score.sharing import SharedPass, _through
 
 TEXT = "the cat sat on a mat and it learned music"
 
@@ -64,3 +68,24 @@ def test_rows_of_a_long_text_share_a_forward_pass_beyond_the_budget(name: str) -
     assert {shape[0] for shape in shapes} == {1}
     assert len(shapes) < len(found.targets)
     np.testing.assert_allclose(found.scores, plain.scores, rtol=1e-5 if name.startswith("Llama") else 1e-10)
+
+
+def test_sharing_leaves_the_attribution_as_it_is() -> None:
+    shared: list[bool] = []
+
+    class Watched(captum.attr.Saliency):
+        def attribute(self, *arguments: Any, **options: Any) -> Any:
+            shared.append(self.gradient_func is not compute_gradients)
+            return super().attribute(*arguments, **options)
+
+    built: list[Watched] = []
+
+    def build(score: Any, tables: Any) -> Watched:
+        built.append(Watched(score))
+        return built[-1]
+
+    on = hs.Explainer(tiny.of_class("GPT2LMHeadModel"), tiny.tokenizer())
+    heat = on(TEXT, method=hs.Method("watched", build, reduction="norm", at_input=True))
+    assert shared == [True]
+    assert built[0].gradient_func is compute_gradients
+    np.testing.assert_array_equal(heat.scores, on(TEXT, method=hs.saliency()).scores)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_saliency.score.score import in_pieces
+from hf_saliency.score.passes import in_pieces
 
 
 class Recorder:

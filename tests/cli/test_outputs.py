@@ -9,7 +9,7 @@ import io
 from render.test_terminal import scored
 
 import hf_saliency as hs
-from hf_saliency.cli.tables import predictions_table, scores_table
+from hf_saliency.cli.outputs import predictions_table, scores_table
 
 
 def test_predictions() -> None:

@@ -1,0 +1,172 @@
+"""Sharing: the rows of a text that see the same tokens take their gradients from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hf_saliency.errors import SaliencyError, out_of_memory
+from hf_saliency.score.batch import Batch
+from hf_saliency.score.head import Cut
+from hf_saliency.score.score import Score
+
+
+@dataclass(frozen=True)
+class SharedPass:
+    """What one forward pass of some texts gives for the rows that read them.
+
+    ``scores`` has one number a row, and ``leaves`` are what to differentiate them in: (texts, tokens, width), one a
+    stream. ``text`` and ``position`` say what each row reads. ``cut`` holds the hidden states of the texts and those
+    that the head was handed; None where the head was not cut.
+    """
+
+    scores: Float[Tensor, " rows"]
+    leaves: tuple[Tensor, ...]
+    text: Int[Tensor, " rows"]
+    position: Int[Tensor, "rows refs"]
+    cut: Cut | None
+
+    @classmethod
+    def of(
+        cls, score: Score, text: Int[Tensor, " rows"], first: Int[Tensor, " texts"], *arguments: Any
+    ) -> SharedPass:
+        """The pass for the arguments of a score's call; ``first`` is a row that holds the whole of each text.
+
+        Only for rows whose inputs are those of the text that they share, or its beginning in a model that reads from
+        left to right.
+        """
+        embeds, tensors, sinks = score.split(arguments)
+        leaves = tuple(values[first].detach().requires_grad_() for values in embeds)
+        rows = dict(zip(score.names, tensors, strict=True))
+        shared = {name: rows[name][first] for name in score.model_inputs}
+        scores, cut = score.one_pass(leaves, {**rows, **shared, "text": text}, sinks)
+        return cls(scores, leaves, text, rows["position"], cut)
+
+    def gradients(self, place: Int[Tensor, " rows"], at_once: int) -> tuple[Tensor, ...]:
+        """The gradient of each row's score in its text, (rows, tokens, width) a stream, as batched products.
+
+        ``place`` is the row's number among those of its text: rows of different texts take one product together.
+        ``at_once`` is how many products share a backward pass.
+        """
+        outputs, where, seeds = self._outputs()
+        device = outputs.device
+        place, text = place.to(device), self.text.to(device)
+        gradients = tuple(leaf.new_empty(len(place), *leaf.shape[1:]) for leaf in self.leaves)
+        count = int(place.max()) + 1
+        for start in range(0, count, at_once):
+            size = min(at_once, count - start)
+            rows = ((start <= place) & (place < start + size)).nonzero()[:, 0]
+            product = place[rows] - start
+            outer = outputs.new_zeros(size, *outputs.shape)
+            lined = product.view(-1, *[1] * (where[0].dim() - 1))
+            outer.index_put_((lined, *(index[rows] for index in where)), seeds[rows], accumulate=True)
+            parts = torch.autograd.grad(
+                outputs, self.leaves, outer, is_grads_batched=True, retain_graph=start + size < count
+            )
+            for whole, part in zip(gradients, parts, strict=True):
+                whole[rows.to(part.device)] = part[product.to(part.device), text[rows].to(part.device)]
+        return gradients
+
+    def _outputs(self) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        """Where the backward passes start, at which of its elements each row, and with which gradient.
+
+        A head has the logits of each row from the row's own hidden states, so one backward pass through it gives the
+        gradients of all rows in these.
+        """
+        if self.cut is not None and _through(self.cut[1], self.scores):
+            hidden, read = self.cut
+            (seeds,) = torch.autograd.grad(self.scores.sum(), read)
+            return hidden, (self.text[:, None].to(hidden.device), self.position.to(hidden.device)), seeds
+        each = torch.arange(len(self.scores), device=self.scores.device)
+        return self.scores, (each,), torch.ones_like(self.scores)
+
+
+def _through(read: Tensor, scores: Tensor) -> bool:
+    """Whether scores depend on the embeddings through these hidden states alone."""
+    if read.grad_fn is None or scores.grad_fn is None:
+        return False
+    known, waiting = {read.grad_fn}, [scores.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node in known:
+            continue
+        if hasattr(node, "variable"):  # a leaf, reached another way
+            return False
+        known.add(node)
+        waiting += [following for following, _ in node.next_functions if following is not None]
+    return True
+
+
+@dataclass(frozen=True)
+class SharedGradients:
+    """A gradient function, as Captum's methods call it, that evaluates each text of a batch once.
+
+    ``alone`` is the function that evaluates each row, for models that turn out to have no batched derivatives.
+    """
+
+    score: Score
+    batch: Batch
+    alone: Callable[..., Any]
+    text: Int[Tensor, " rows"]
+    first: Int[Tensor, " texts"]
+    place: Int[Tensor, " rows"]
+
+    @classmethod
+    def of(cls, score: Score, batch: Batch, alone: Callable[..., Any]) -> SharedGradients | None:
+        """None where no text has several rows, or some rows see other tokens than the beginning of their text."""
+        text, first, place = batch.texts()
+        if len(first) == len(text) or not _nested(batch, text.tolist(), first.tolist()):
+            return None
+        return cls(score, batch, alone, text, first, place)
+
+    def __call__(
+        self, forward: Any, inputs: tuple[Tensor, ...], target: Any = None, arguments: Any = None
+    ) -> tuple[Tensor, ...]:
+        sinks = [argument for argument in arguments if isinstance(argument, list)]
+        counts = [len(sink) for sink in sinks]
+        with torch.enable_grad():
+            passed = SharedPass.of(self.score, self.text, self.first, *inputs, *arguments)
+            tokens = sum(leaf.shape[0] * leaf.shape[1] for leaf in passed.leaves)
+            budget = self.score.batch_tokens
+            at_once = len(self.text) if budget is None else max(1, budget // tokens)
+            try:
+                gradients = passed.gradients(self.place, at_once)
+            except RuntimeError as error:
+                if out_of_memory(error):
+                    raise
+                # An operation of this model may have no batched derivative. Any other error comes again, row by row.
+                self.score.batched_derivatives = False
+                for sink, count in zip(sinks, counts, strict=True):
+                    del sink[count:]
+                return tuple(self.alone(forward, inputs, target, arguments))
+        _check_causal(gradients, self.batch)
+        return gradients
+
+
+def _nested(batch: Batch, text: Sequence[int], first: Sequence[int]) -> bool:
+    """Whether each row sees the beginning of what the longest row of its text sees."""
+    for columns, number in zip(batch.columns, text, strict=True):
+        longest = batch.columns[first[number]]
+        if any(list(part) != list(whole[: len(part)]) for part, whole in zip(columns, longest, strict=True)):
+            return False
+    return True
+
+
+def _check_causal(gradients: Sequence[Tensor], batch: Batch) -> None:
+    """Refuse to leave out tokens that a score depends on, which a model may do for one text and not for another."""
+    for part, gradient in enumerate(gradients):
+        size = gradient.detach().abs().amax(dim=-1)
+        pairs = zip(batch.rows, batch.columns, strict=True)
+        seen = [size.shape[1] if row.length is None else len(columns[part]) for row, columns in pairs]
+        lengths = torch.tensor(seen, device=size.device)
+        after = torch.arange(size.shape[1], device=size.device) >= lengths[:, None]
+        if bool((size.masked_fill(~after, 0.0).amax(dim=1) > 1e-6 * size.amax(dim=1)).any()):
+            raise SaliencyError(
+                "this model reads some texts from left to right and others, such as this one, both ways: explain this "
+                "text first, with an Explainer of its own."
+            )
