@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hf_saliency.adapter.display import Spelling
@@ -234,7 +233,7 @@ class _Ahead:
     """What a tokenizer made of each of some texts, and its special tokens, which are slow to list."""
 
     tokenizer: object = None
-    batches: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    batches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     special: frozenset[int] = frozenset()
 
 
