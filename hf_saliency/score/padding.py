@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from hf_saliency.adapter.guards import borrowed
+from hf_saliency.adapter.guards import borrowed, hooked, modules_of
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.adapter.weights import versions
 from hf_saliency.errors import out_of_memory
@@ -69,28 +71,67 @@ def ignores_padding(score: Score, model: TextModel, row: Row, longer: Row) -> bo
 def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
     """Whether the score of a row and its gradient stay the same where it is padded to a longer row.
 
-    The padding has the embeddings of other tokens, which a model that masks it never reads: so a maximum over
-    tokens that padding happens to lose on this row counts as reading it.
+    Tried with the padding as it is and with the embeddings of other tokens in its place; and the states that encoders
+    of transformers give for it are made the largest of all, then the smallest, so that no maximum overlooks them.
     """
     alone = collate(model, [row], score.readout, score.names)
     both = collate(model, [row, longer], score.readout, score.names)
     lengths = [embeds.shape[1] for embeds in alone.embeds]
-    padded = [_refilled(wide[:1], length) for wide, length in zip(both.embeds, lengths, strict=True)]
+    as_it_is = [wide[:1] for wide in both.embeds]
+    refilled = [_refilled(wide, length) for wide, length in zip(as_it_is, lengths, strict=True)]
     with borrowed(model.model):  # over the backward pass as well, in which checkpointed layers are run again
-        value, gradients = _differentiated(score, alone.embeds, alone.tensors)
-        try:
-            other, wide = _differentiated(score, padded, [rows[:1] for rows in both.tensors])
-        except (RuntimeError, ValueError, IndexError) as error:
-            if out_of_memory(error):
-                raise
-            return False  # it reads texts of one length only
-    rounding = _ROUNDING.get(padded[0].dtype, _HALF)
-    parts = [(e * g).abs().sum() for e, g in zip(alone.embeds, gradients, strict=True)]
+        expected = _differentiated(score, alone.embeds, alone.tensors)
+        for sign, padded in ((10.0, refilled), (-10.0, as_it_is)):
+            try:
+                with _extreme_states(model.model, sign):
+                    found = _differentiated(score, padded, [rows[:1] for rows in both.tensors])
+            except (RuntimeError, ValueError, IndexError) as error:
+                if out_of_memory(error):
+                    raise
+                return False  # it reads texts of one length only
+            if not _same(alone.embeds, expected, found):
+                return False
+    return True
+
+
+Derivative = tuple[Tensor, tuple[Tensor, ...]]  # the score, and its gradient in each stream
+
+
+def _same(embeds: Sequence[Tensor], expected: Derivative, found: Derivative) -> bool:
+    """Whether two scores agree, and their gradients, with none in what is there only in the second."""
+    (value, gradients), (other, wide) = expected, found
+    rounding = _ROUNDING.get(embeds[0].dtype, _HALF)
+    parts = [(e * g).abs().sum() for e, g in zip(embeds, gradients, strict=True)]
     same = [(value - other).abs() <= rounding * torch.stack([value.abs(), *parts]).sum()]
     for narrow, gradient in zip(gradients, wide, strict=True):
         missing = functional.pad(narrow, (0, 0, 0, gradient.shape[1] - narrow.shape[1]))
         same.append((missing - gradient).abs().amax() <= rounding * narrow.abs().amax())
     return all(map(bool, same))  # a comparison with NaN is false
+
+
+@contextmanager
+def _extreme_states(model: nn.Module, factor: float) -> Iterator[None]:
+    """Encoders of transformers within a model give a multiple of their largest state for each token of padding."""
+
+    def replace(module: nn.Module, arguments: Any, inputs: Any, output: Any) -> Any:
+        mask = inputs.get("attention_mask", arguments[1] if len(arguments) > 1 else None)
+        states = getattr(output, "last_hidden_state", None)
+        if isinstance(states, Tensor) and isinstance(mask, Tensor) and mask.shape == states.shape[:2]:
+            extreme = factor * states.detach().abs().max()
+            output.last_hidden_state = torch.where(mask[..., None].bool(), states, extreme)
+        return output
+
+    encoders = [
+        module
+        for module in modules_of(model)
+        if module is not model
+        and type(module).__module__.startswith("transformers.")
+        and hasattr(module, "get_input_embeddings")
+    ]
+    with ExitStack() as stack:
+        for encoder in encoders:
+            stack.enter_context(hooked(encoder.register_forward_hook, replace, with_kwargs=True))
+        yield
 
 
 def _refilled(embeds: Tensor, length: int) -> Tensor:
@@ -99,9 +140,7 @@ def _refilled(embeds: Tensor, length: int) -> Tensor:
     return torch.cat([embeds[:, :length], 2 * embeds[:, places]], dim=1)
 
 
-def _differentiated(
-    score: Score, embeds: Sequence[Tensor], tensors: Sequence[Tensor]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _differentiated(score: Score, embeds: Sequence[Tensor], tensors: Sequence[Tensor]) -> Derivative:
     """The score of one row and its gradients; zeros for a score without any, which removal methods explain."""
     leaves = tuple(stream.detach().clone().requires_grad_() for stream in embeds)
     with torch.enable_grad():

@@ -164,7 +164,7 @@ def test_a_regression_head_has_a_value() -> None:
         (
             None,
             "the cat " * 40,
-            r"the model reads at most 36. Pass overflow='truncate' to explain its beginning\.$",
+            r"the model reads at most 36. Pass overflow='truncate' to explain its beginning\. See docs",
         ),
     ],
 )
