@@ -27,7 +27,7 @@ COMMANDS = set(
     "begingroup endgroup setlength fboxsep fboxrule parindent parskip def colorbox fcolorbox color strut par "
     "medskip footnotesize quad rule allowbreak ensuremath textsuperscript phantom textbackslash textasciicircum "
     "textasciitilde textless textgreater textbar textasciigrave char rightarrow times infty hookleftarrow mapsto "
-    "langle rangle raggedright textvisiblespace rho hsBox hsFrame hsMissing hsBar".split()
+    "geq langle leq rangle raggedright textvisiblespace rho hsBox hsFrame hsMissing hsBar".split()
 )
 TOKEN = re.compile(r"\\([A-Za-z]+)[ \n]*|\\([{}$&#%_])|([{}])|%[^\n]*\n|([^\\{}$&#%_^~]+)|(~)|(#[12])", re.S)
 
