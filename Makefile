@@ -72,6 +72,7 @@ bench: .venv
 	$(BIN)/python benchmarks/methods.py
 	$(BIN)/python benchmarks/figures.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/corpus.py cost
 	$(BIN)/python benchmarks/files_opened.py
 
 gallery: .venv

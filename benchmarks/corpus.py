@@ -11,6 +11,8 @@ the other one is the bundled model, of which every word is masked in turn. It ne
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import os
 import random
 import resource
@@ -18,10 +20,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -128,8 +132,35 @@ def part(count: int, folder: Path) -> None:
     hs.write_corpus(bundled(), texts(count), folder, window=WINDOW, shard_texts=WINDOW)
 
 
-def workers(count: int) -> None:
-    """One process, two processes and two workers in turn; the time of a start is that of few texts."""
+class Meter(threading.Thread):
+    """Processor seconds of all processes that this one starts, also of those that end."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seconds: dict[int, float] = {}
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        """Look at them twice a second."""
+        while not self.ended.wait(0.5):
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    times = child.cpu_times()
+                    self.seconds[child.pid] = times.user + times.system
+
+    def total(self, run: Callable[[], object]) -> float:
+        """Those of a call, with this process's own."""
+        self.start()
+        start = time.process_time()
+        run()
+        own = time.process_time() - start
+        self.ended.set()
+        self.join()
+        return own + sum(self.seconds.values())
+
+
+def workers(count: int, rounds: int) -> None:
+    """Two workers and two processes in turn, with few texts and with many: the difference is without their start."""
     explainer = bundled()
 
     def on_ray(count: int, folder: Path) -> None:
@@ -137,31 +168,29 @@ def workers(count: int) -> None:
         hs.write_corpus(explainer, texts(count), folder / "ray", **options)
 
     ways: dict[str, Callable[[int, Path], None]] = {
+        "one process": lambda count, folder: processes(1, count, folder),
         "two processes": lambda count, folder: processes(2, count, folder),
         "two workers": on_ray,
-        "one process": lambda count, folder: processes(1, count, folder),
     }
     few = count // 4
-    seconds: dict[tuple[str, int], float] = {}
-    own: dict[tuple[str, int], float] = {}
-    for _ in range(2):  # what else the machine does only makes a run longer, so the shorter one counts
+    clock: dict[tuple[str, int], float] = {}
+    cpu: dict[tuple[str, int], float] = {}
+    for _ in range(rounds):  # what else the machine does only makes a run longer, so the shortest one counts
         for number in (few, count):
             for way, run in ways.items():
-                start, cpu = time.perf_counter(), time.process_time()
+                start = time.perf_counter()
                 with tempfile.TemporaryDirectory() as folder:
-                    run(number, Path(folder))
+                    used = Meter().total(functools.partial(run, number, Path(folder)))
                 taken = time.perf_counter() - start
-                seconds[way, number] = min(taken, seconds.get((way, number), taken))
-                own[way, number] = time.process_time() - cpu
-                print(f"{way}, {number} texts: {taken:.1f} s", flush=True)
-    rates = {way: (count - few) / (seconds[way, count] - seconds[way, few]) for way in ways}
-    for way, rate in rates.items():
-        start_seconds = seconds[way, few] - few / rate
-        whole = count / seconds[way, count]
-        print(f"{way}: {rate:.2f} texts a second after a start of {start_seconds:.0f} s; {whole:.2f} with it")
-    print(f"two workers over two processes: {rates['two workers'] / rates['two processes']:.3f}")
-    writing = 1000 * (own["two workers", count] - own["two workers", few]) / (count - few)
-    print(f"the process that writes takes {writing:.2f} ms of a processor a text")
+                clock[way, number] = min(taken, clock.get((way, number), taken))
+                cpu[way, number] = min(used, cpu.get((way, number), used))
+                print(f"{way}, {number} texts: {taken:.1f} s, {used:.1f} s of processors", flush=True)
+    more = count - few
+    for way in ways:
+        rate = more / (clock[way, count] - clock[way, few])
+        used = 1000 * (cpu[way, count] - cpu[way, few]) / more
+        print(f"{way}: {rate:.2f} texts a second, {used:.1f} ms of processors a text", end="; ")
+        print(f"the first {few} texts took {clock[way, few]:.0f} s, {cpu[way, few]:.0f} s of processors")
 
 
 def main() -> None:
@@ -171,16 +200,18 @@ def main() -> None:
     )
     parser.add_argument("part", choices=["cost", "once", "workers", "part"], help="part: of workers")
     parser.add_argument("--texts", type=int)
+    parser.add_argument("--rounds", type=int, default=2, help="of workers")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["HF_SALIENCY_FAST_PRODUCTS"] = "0"  # a calibration may end differently in each process
     torch.set_num_threads(1)
     if options.part == "cost":
         cost(options.texts or 1500)
     elif options.part == "once":
         once(options.texts or 1_000_000)
     elif options.part == "workers":
-        workers(options.texts or 960)
+        workers(options.texts or 960, options.rounds)
     else:
         part(options.texts, options.output)
 
