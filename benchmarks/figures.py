@@ -1,17 +1,21 @@
-"""How long does a figure take, from a map to the bytes of its file?
+"""How long does a figure take, from a map to the bytes of its file? And a page, and a map's own file?
 
     python benchmarks/figures.py
+    python benchmarks/figures.py large      # of 512 targets and more, once each
 
-Prints a Markdown table. The first column is a process's first figure of that kind, fonts read and nothing cached;
-the second the median of five more.
+Prints a Markdown table of CPU seconds. For figures of a paper's size the first column is a process's first one of
+that kind, fonts read and nothing cached; the second the median of five more.
 """
 
 from __future__ import annotations
 
 import io
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -29,29 +33,63 @@ def sweep(tokens: int, targets: int, seed: int = 0) -> hs.SaliencyMap:
     ends = np.cumsum(lengths + 1) - 1
     columns = [hs.Token(word, int(end) - len(word), int(end)) for word, end in zip(words, ends, strict=True)]
     rows = [hs.TargetRow(columns[i].piece, i, 1.0, masked=True) for i in range(targets)]
-    return hs.SaliencyMap((text,), tuple(columns), tuple(rows), generator.random((targets, tokens)), "random")
+    scores = generator.random((targets, tokens)).astype(np.float32)
+    return hs.SaliencyMap((text,), tuple(columns), tuple(rows), scores, "random")
 
 
 def seconds(draw: Callable[[], object]) -> float:
-    """For one call."""
-    start = time.perf_counter()
+    """For one call, of the CPU."""
+    start = time.process_time()
     draw()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def saved(
-    heat: hs.SaliencyMap, mark: hs.Highlight | hs.Matrix | hs.Bars | hs.Arcs, kind: str
-) -> Callable[[], None]:
-    """What draws a map and writes it as a file of some kind."""
+    heat: hs.SaliencyMap, mark: hs.Highlight | hs.Matrix | hs.Bars | hs.Arcs, kind: str, width: float = 6.75
+) -> Callable[[], int]:
+    """What draws a map, writes it as a file of some kind and says how many bytes that are."""
 
-    def draw() -> None:
-        hs.figure(heat, mark, width=6.75).savefig(io.BytesIO(), format=kind)
+    def draw() -> int:
+        buffer = io.BytesIO()
+        hs.figure(heat, mark, width=width).savefig(buffer, format=kind)
+        return buffer.tell()
 
     return draw
 
 
+def large() -> None:
+    """Time what is drawn and stored of long texts, in a process that has drawn before."""
+    square, half, text, file = sweep(512, 512), sweep(300, 300), sweep(1200, 1), sweep(1000, 1000)
+    saved(sweep(5, 5), hs.Matrix(), "pdf")()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "map.json"
+
+        def save() -> int:
+            file.save(path)
+            return path.stat().st_size
+
+        cases: dict[str, Callable[[], int]] = {
+            "page, 512 x 512": lambda: len(hs.page(square).html),
+            "Matrix, 512 x 512, pdf": saved(square, hs.Matrix(), "pdf", 9),
+            "Matrix, 512 x 512, png": saved(square, hs.Matrix(), "png", 9),
+            "Matrix, 300 x 300, pdf": saved(half, hs.Matrix(), "pdf"),
+            "Matrix, 300 x 300, svg": saved(half, hs.Matrix(), "svg"),
+            "Highlight, 1,200 tokens, pdf": saved(text, hs.Highlight(), "pdf"),
+            "map, 1,000 x 1,000, save": save,
+            "map, 1,000 x 1,000, load": lambda: hs.SaliencyMap.load(path).scores.nbytes,
+        }
+        print("| what | CPU, s | bytes |\n|---|---|---|")
+        for name, case in cases.items():
+            start = time.process_time()
+            size = case()
+            print(f"| {name} | {time.process_time() - start:.2f} | {size:,} |", flush=True)
+
+
 def main() -> None:
     """Time each kind of figure."""
+    if sys.argv[1:] == ["large"]:
+        large()
+        return
     square, text = sweep(128, 128), sweep(300, 1)
     cases = {
         "Matrix, 128 x 128": (square, hs.Matrix()),

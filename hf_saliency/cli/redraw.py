@@ -32,12 +32,12 @@ def info(
     signature.
     """
     with reported(debug):
-        from hf_saliency.maps import attachment, storage
+        from hf_saliency.maps import attachment
         from hf_saliency.render import terminal
 
         record = attachment.read(file)
         if as_json:
-            content = [storage.document(heat) for heat in record.maps] or list(map(dict, record.recipes))
+            content = record.documents or record.recipes
             typer.echo(json.dumps(content, ensure_ascii=True, indent=1))
             return
         count = len(record.recipes)

@@ -57,7 +57,12 @@ class Attachment:
     @functools.cached_property
     def recipes(self) -> tuple[Mapping[str, Any], ...]:
         """For each panel how its map was made, as :func:`recipe` says."""
-        return self.instead or tuple(recipe(heat) for heat in self.maps)
+        return self.instead or tuple(recipe(whole) for whole in self.documents)
+
+    @functools.cached_property
+    def documents(self) -> tuple[dict[str, Any], ...]:
+        """The maps as JSON values."""
+        return tuple(storage.document(heat) for heat in self.maps)
 
     def bare(self) -> Attachment:
         """The attachment without texts and scores, and without titles, which may quote the text."""
@@ -65,13 +70,13 @@ class Attachment:
         return Attachment((), drawing, self.recipes)
 
 
-def recipe(saliency_map: SaliencyMap) -> dict[str, Any]:
+def recipe(whole: Mapping[str, Any]) -> dict[str, Any]:
     """How a map was made, and a digest to recognise it by, without any part of its text and scores.
 
     Parameters
     ----------
-    saliency_map
-        The map.
+    whole
+        The map's document, as JSON values.
 
     Returns
     -------
@@ -80,7 +85,6 @@ def recipe(saliency_map: SaliencyMap) -> dict[str, Any]:
         ``shape`` (targets, tokens) and ``provenance``. A string in the arguments that could be a text, such as
         a baseline, is left out.
     """
-    whole = storage.document(saliency_map)
     content = whole["map"]
     return {
         "sha256": whole["sha256"],
@@ -89,7 +93,7 @@ def recipe(saliency_map: SaliencyMap) -> dict[str, Any]:
         "signed": content["signed"],
         "dtype": content["dtype"],
         "units": sorted({target["unit"] for target in content["targets"]}),
-        "shape": list(saliency_map.scores.shape),
+        "shape": [len(content["targets"]), len(content["tokens"])],
         "provenance": content["provenance"],
     }
 
@@ -136,7 +140,7 @@ def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
         {
             "format": FORMAT,
             "version": VERSION,
-            "maps": [storage.document(heat) for heat in attachment.maps],
+            "maps": attachment.documents,
             "recipes": list(attachment.recipes),
             "drawing": dict(attachment.drawing),
         },
@@ -145,7 +149,7 @@ def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
     )
     if len(text) > _LARGEST and attachment.maps:
         return dumps(attachment, "recipe")
-    return _PREFIX + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    return _PREFIX + base64.b64encode(zlib.compress(text.encode())).decode()
 
 
 def loads(line: str, source: str) -> Attachment:

@@ -7,6 +7,7 @@ pickle.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -219,7 +220,9 @@ Map = TypeVar("Map")
 """`make` in this module is the constructor `SaliencyMap`, handed in so that the map may import this module."""
 
 FORMAT = "hf_saliency.SaliencyMap"
-VERSION = 1
+VERSION = 2
+_DECIMAL, _PACKED = 1, 2  # versions: of scores as decimals, and as the bytes of their numbers
+_MOST_DECIMALS = 10_000  # scores that are written for a reader's eyes; of more, the file has the bytes
 
 _PICTURES = (".png", ".pdf", ".svg", ".svgz", ".eps", ".ps", ".pgf", ".jpg", ".tif", ".webp")
 _PAGES = (".html", ".htm")
@@ -237,16 +240,17 @@ def dumps(saliency_map: SaliencyMap) -> str:
 
 def document(saliency_map: SaliencyMap) -> dict[str, Any]:
     """The same, as JSON values."""
-    delta = saliency_map.convergence_delta
+    delta, scores = saliency_map.convergence_delta, saliency_map.scores
+    packed = scores.size > _MOST_DECIMALS
     content = {
         **head(saliency_map),
-        "dtype": saliency_map.scores.dtype.name,
-        "scores": [json_safe(row) for row in _numbers(saliency_map.scores)],
+        "dtype": scores.dtype.name,
+        "scores": _packed(scores) if packed else [json_safe(row) for row in _numbers(scores)],
         "convergence_delta": None if delta is None else json_safe(_numbers(delta)),
     }
     if saliency_map.missed_sums is not None:
         content["missed_sums"] = json_safe(_numbers(saliency_map.missed_sums))
-    return envelope(FORMAT, VERSION, "map", content)
+    return envelope(FORMAT, _PACKED if packed else _DECIMAL, "map", content)
 
 
 def head(saliency_map: SaliencyMap) -> dict[str, Any]:
@@ -342,7 +346,9 @@ def _from_content(content: dict[str, Any], make: Callable[..., Map]) -> Map:
     targets = tuple(_read_target(target) for target in content["targets"])
     if content["dtype"] not in ("float32", "float64"):
         raise ValueError(f"{content['dtype']!r} is no dtype of scores")
-    scores = np.array(content["scores"], dtype=np.dtype(content["dtype"]))
+    dtype = np.dtype(content["dtype"])
+    scores = content["scores"]
+    scores = _unpacked(scores, dtype) if isinstance(scores, str) else np.array(scores, dtype=dtype)
     return make(
         texts=content["texts"],
         tokens=tokens,
@@ -361,6 +367,17 @@ def _from_content(content: dict[str, Any], make: Callable[..., Map]) -> Map:
 def _read_target(fields: dict[str, Any]) -> TargetRow:
     predictions = tuple(Prediction(**_renamed(each, _ATTRIBUTES)) for each in fields["predictions"])
     return TargetRow(**_renamed({**fields, "predictions": predictions}, _ATTRIBUTES))
+
+
+def _packed(values: np.ndarray) -> str:
+    """The numbers row by row, each with its lowest byte first, in base64."""
+    return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def _unpacked(text: str, dtype: np.dtype[Any]) -> np.ndarray:
+    """Read :func:`_packed` back; ValueError if it is damaged."""
+    stored = np.frombuffer(base64.b64decode(text, validate=True), dtype=dtype.newbyteorder("<"))
+    return stored.astype(dtype)
 
 
 def _numbers(values: np.ndarray) -> Any:

@@ -10,7 +10,7 @@ import numbers
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +31,7 @@ from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.storage import write_file
 from hf_saliency.render.points import Box, Cells, in_points
+from hf_saliency.render.raster import CellImage
 from hf_saliency.render.settings import settings
 from hf_saliency.render.typeset.fonts import is_truetype
 
@@ -100,12 +101,10 @@ class SaliencyFigure(Figure):
         if not 0 <= whole(panel, "panel", 0) < len(self.panels):
             raise SaliencyError(f"panel={panel}: this figure has {len(self.panels)} panels, counted from 0.")
         ax, drawn = self.panels[panel]
-        places: dict[tuple[int, int], list[Box]] = {}
-        for cells in ax.findobj(Cells):
-            places |= cells.tokens
         row = whole(target, "target", 0)
         columns = [token] if isinstance(token, int) else _columns_of(drawn, token)
-        boxes = [box for column in columns for box in places.get((row, column), [])]
+        cells = ax.findobj(lambda artist: isinstance(artist, (Cells, CellImage)))
+        boxes = [box for column in columns for box in _boxes_at(cells, row, column)]
         if not boxes:
             raise SaliencyError(
                 f"no box for the token {token!r} of target {row} in panel {panel}: the panel has "
@@ -278,6 +277,11 @@ def _columns_of(drawn: SaliencyMap, word: str) -> list[int]:
         for start, end in spans.occurrences(text, word):
             return spans.overlapping(own, start, end)
     return [i for i, label in enumerate(drawn.labels) if label.strip() == word.strip()][:1]
+
+
+def _boxes_at(cells: Sequence[Any], row: int, column: int) -> list[Box]:
+    """The boxes of a token where it was drawn last."""
+    return next((boxes for each in reversed(cells) if (boxes := each.at(row, column))), [])
 
 
 def _check_dpi(dpi: Any) -> None:

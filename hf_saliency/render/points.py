@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -25,14 +26,24 @@ from hf_saliency.render.typeset.typeface import Typeface
 
 Box = tuple[float, float, float, float]  # x, y, width, height
 
+_DASHES = (0, (3, 2))
 _HATCH = "0.6"
 _HATCH_STEP = 3.0
 _SPREAD = 0.5  # points
 _READABLE = 4.5  # contrast that text must have (WCAG AA)
 
 
+_in_points: weakref.WeakKeyDictionary[Axes, Transform] = weakref.WeakKeyDictionary()
+
+
 def in_points(ax: Axes) -> Transform:
     """From points to the display; the data limits of the Axes play no part."""
+    if ax not in _in_points:  # one for all that is drawn there
+        _in_points[ax] = _transform(ax)
+    return _in_points[ax]
+
+
+def _transform(ax: Axes) -> Transform:
     corner = ScaledTranslation(0, 1, cast(Affine2DBase, ax.transAxes))
     return cast(Transform, Affine2D().scale(1 / 72, -1 / 72) + _figure(ax).dpi_scale_trans + corner)
 
@@ -78,10 +89,45 @@ class Letters(Text):
     def draw(self, renderer: RendererBase) -> None:
         """Draw the text without hinting."""
         if mpl.rcParams["text.hinting"] == "none":  # as in every file that savefig writes
-            super().draw(renderer)
+            self._draw(renderer)
             return
         with settings({"text.hinting": "none"}):
+            self._draw(renderer)
+
+    def _draw(self, renderer: RendererBase) -> None:
+        if not self._begins_at_its_point:
             super().draw(renderer)
+            return
+        # Matplotlib would measure the text twice to find that it begins where it begins.
+        if not self.get_visible() or not self.get_text():
+            return
+        x, y = self.get_transform().transform(self.get_unitless_position())
+        if renderer.flipy():
+            y = renderer.get_canvas_width_height()[1] - y
+        renderer.open_group("text", self.get_gid())
+        gc = renderer.new_gc()
+        gc.set_foreground(to_rgba(self.get_color()), isRGBA=True)
+        gc.set_alpha(self.get_alpha())
+        gc.set_url(self.get_url())
+        gc.set_antialiased(self.get_antialiased())
+        angle = self.get_rotation()
+        renderer.draw_text(
+            gc, x, y, self.get_text(), self.get_fontproperties(), angle, ismath=False, mtext=self
+        )
+        gc.restore()
+        renderer.close_group("text")
+        self.stale = False
+
+    @property
+    def _begins_at_its_point(self) -> bool:
+        """Whether it is as :func:`write` made it: one line of plain text from a point of its baseline."""
+        return (
+            self.get_horizontalalignment() == "left"
+            and self.get_verticalalignment() == "baseline"
+            and self.get_rotation_mode() == "anchor"
+            and not (self.get_clip_on() or self.get_usetex() or self.get_parse_math() or self.get_wrap())
+            and not (self.get_bbox_patch() or self.get_path_effects() or "\n" in self.get_text())
+        )
 
 
 def write(
@@ -130,6 +176,10 @@ class Cells(PathCollection):
 
     tokens: dict[tuple[int, int], list[Box]]
 
+    def at(self, row: int, column: int) -> list[Box]:
+        """The boxes of a token; none if it is not here."""
+        return self.tokens.get((row, column), [])
+
 
 def cells(
     ax: Axes,
@@ -148,36 +198,74 @@ def cells(
     """
     if not len(boxes):
         return
-    finite = np.isfinite(values)
     array = np.asarray(boxes, dtype=float).reshape(-1, 4)
-    known = array[finite]
-    fill = colors.fill(values[finite])
     if tokens and apart:
-        names = [token for token, each in zip(tokens, finite, strict=True) if each]
-        for box, shade, (row, column) in zip(known, fill, names, strict=True):
-            x, y, width, height = box
-            gid = f"target-{row}-token-{column}"
-            chip = Rectangle((x, y), width, height, facecolor=shade, edgecolor="none", linewidth=0, gid=gid)
-            _place(ax, chip, zorder=2.0)
-        shades, groups = fill[:0], []
+        _chips(ax, array, values, colors, tokens)
+        places = _filled([], [])
+        drawn = [(places, "cells", 2.0)]
     else:
-        # All boxes of one colour are one path: a file of 128 x 128 cells is written in a tenth of the time.
-        shades, shade = np.unique(fill, axis=0, return_inverse=True)
-        groups = [np.flatnonzero(shade.ravel() == i) for i in range(len(shades))]
-    if joined:
-        _add(ax, _filled([_spread(known)[group] for group in groups], shades), gid="underlay", zorder=1.5)
-    drawn = _filled([known[group] for group in groups], shades)
+        drawn = _layers(array, values, colors, joined=joined)
+        places = drawn[-1][0]
     for token, box in zip(tokens, boxes, strict=False):
-        drawn.tokens.setdefault(token, []).append(box)
-    _add(ax, drawn, gid="cells", zorder=2.0)
+        places.tokens.setdefault(token, []).append(box)
+    for layer, gid, zorder in drawn:
+        _add(ax, layer, gid=gid, zorder=zorder)
+    overlay(ax, array, values, colors)
+
+
+def _chips(
+    ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors, tokens: Sequence[tuple[int, int]]
+) -> None:
+    """Each box as an artist with an id."""
+    finite = np.isfinite(values)
+    names = [token for token, known in zip(tokens, finite, strict=True) if known]
+    for box, shade, (row, column) in zip(boxes[finite], colors.fill(values[finite]), names, strict=True):
+        x, y, width, height = box
+        gid = f"target-{row}-token-{column}"
+        chip = Rectangle((x, y), width, height, facecolor=shade, edgecolor="none", linewidth=0, gid=gid)
+        place(ax, chip, zorder=2.0)
+
+
+def _layers(
+    boxes: np.ndarray, values: np.ndarray, colors: Colors, *, joined: bool
+) -> list[tuple[Cells, str, float]]:
+    """Boxes by their colours, from bottom to top, each layer with its id and its order."""
+    finite = np.isfinite(values)
+    known = boxes[finite]
+    # All boxes of one colour are one path: a file of 128 x 128 cells is written in a tenth of the time.
+    shades, shade, counts = np.unique(
+        colors.fill(values[finite]), axis=0, return_inverse=True, return_counts=True
+    )
+    groups = np.split(np.argsort(shade.ravel(), kind="stable"), np.cumsum(counts)[:-1]) if len(known) else []
+    drawn = _filled([known[group] for group in groups], shades)
+    if not joined:
+        return [(drawn, "cells", 2.0)]
+    wide = _spread(known)
+    return [(_filled([wide[group] for group in groups], shades), "underlay", 1.5), (drawn, "cells", 2.0)]
+
+
+def filled_cells(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> list[Cells]:
+    """The boxes of a grid, from bottom to top, that are in no Axes."""
+    layers = [layer for layer, _, _ in _layers(boxes, values, colors, joined=True)]
+    for layer in layers:
+        layer.set_figure(_figure(ax))
+        layer.set_transform(in_points(ax))
+        layer.set_clip_on(False)
+    return layers
+
+
+def overlay(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> None:
+    """What stands on filled boxes: hatching where a value is not finite, strokes and triangles."""
+    finite = np.isfinite(values)
     if not finite.all():
-        _add(ax, _filled([array[~finite]], colors.palette.ground), gid="not-finite", zorder=2.0)
-        lines = [line for box in array[~finite] for line in _diagonals(*box)]
+        _add(ax, _filled([boxes[~finite]], colors.palette.ground), gid="not-finite", zorder=2.0)
+        lines = [line for box in boxes[~finite] for line in _diagonals(*box)]
         _add(ax, LineCollection(lines, colors=_HATCH, linewidths=0.4), gid="hatch", zorder=2.5)
     if colors.underline:
-        _underline_negative(ax, known, values[finite], colors)
+        _underline_negative(ax, boxes[finite], values[finite], colors)
     if colors.clipped:
-        _mark_clipped(ax, known[np.abs(values[finite]) > colors.limit * (1 + 1e-9)], colors)
+        beyond = np.abs(values[finite]) > colors.limit * (1 + 1e-9)
+        _mark_clipped(ax, boxes[finite][beyond], colors)
 
 
 def _underline_negative(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> None:
@@ -254,7 +342,7 @@ def outline(
     frame.set_edgecolor(text_color() if color is None else color)
     frame.set_joinstyle("miter")
     if dashed:
-        frame.set_linestyle((0, (3, 2)))
+        frame.set_linestyle(_DASHES)
     frame.set_transform(in_points(ax))
     frame.set_clip_on(False)
     frame.set_zorder(3)
@@ -262,11 +350,22 @@ def outline(
     return frame
 
 
-def edges(ax: Axes, boxes: Sequence[Box], *, color: Any, linewidth: float) -> None:
+def edges(
+    ax: Axes,
+    boxes: Sequence[Box],
+    *,
+    color: Any,
+    linewidth: float,
+    dashed: bool = False,
+    gid: str = "edges",
+    zorder: float = 2.6,
+) -> None:
     """Thin frames of many boxes at once."""
     paths = [_path(np.asarray(boxes, dtype=float).reshape(-1, 4))] if len(boxes) else []
     frames = PathCollection(paths, facecolors="none", edgecolors=color, linewidths=scaled(linewidth))
-    _add(ax, frames, gid="edges", zorder=2.6)
+    if dashed:
+        frames.set_linestyle([_DASHES])
+    _add(ax, frames, gid=gid, zorder=zorder)
 
 
 def rule(
@@ -287,7 +386,7 @@ def line(ax: Axes, xs: Sequence[float], ys: Sequence[float], *, color: Any, dash
     """A broken line through some points; it has a gap where one is NaN."""
     drawn = Line2D(xs, ys, color=color, linestyle=dashes, linewidth=scaled(1.1), solid_joinstyle="round")
     drawn.set_gid("line")
-    _place(ax, drawn, zorder=2.5)
+    place(ax, drawn, zorder=2.5)
 
 
 def dot(ax: Axes, x: float, y: float, *, color: Any, marker: str = "o") -> None:
@@ -296,7 +395,7 @@ def dot(ax: Axes, x: float, y: float, *, color: Any, marker: str = "o") -> None:
         [x], [y], color=color, marker=marker, markersize=scaled(3.6), markeredgewidth=0, linestyle=""
     )
     drawn.set_gid("dot")
-    _place(ax, drawn, zorder=2.7)
+    place(ax, drawn, zorder=2.7)
 
 
 def band(ax: Axes, xs: np.ndarray, lows: np.ndarray, highs: np.ndarray, *, color: Any) -> None:
@@ -311,7 +410,7 @@ def band(ax: Axes, xs: np.ndarray, lows: np.ndarray, highs: np.ndarray, *, color
             drawn = Polygon(
                 outline, closed=True, facecolor=to_rgba(color, 0.18), edgecolor="none", gid="band"
             )
-            _place(ax, drawn, zorder=2.0)
+            place(ax, drawn, zorder=2.0)
 
 
 def link(
@@ -321,7 +420,7 @@ def link(
     middle = (start[1] + end[1]) / 2
     curve = Path([start, (start[0], middle), (end[0], middle), end], [Path.MOVETO] + [Path.CURVE4] * 3)
     drawn = PathPatch(curve, fill=False, edgecolor=color, linewidth=linewidth, capstyle="butt", gid="link")
-    _place(ax, drawn, zorder=2.5)
+    place(ax, drawn, zorder=2.5)
 
 
 def whisker(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -338,7 +437,8 @@ def whisker(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> N
     )
 
 
-def _place(ax: Axes, artist: Artist, *, zorder: float) -> None:
+def place(ax: Axes, artist: Artist, *, zorder: float) -> None:
+    """Add an artist that is drawn in points."""
     artist.set_transform(in_points(ax))
     artist.set_clip_on(False)
     artist.set_zorder(zorder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import unicodedata
-from typing import Any, cast
+from typing import Any
 
 from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.backends.backend_pgf import FigureCanvasPgf, RendererPgf
@@ -108,6 +108,8 @@ _FOOTER = r"""\end{pgfpicture}%
 class _Renderer(RendererPgf):
     """Matplotlib's, except for text."""
 
+    draws_images = False  # PGF could only name files of them
+
     def __init__(self, figure: Any, fh: Any, *, outlines: bool) -> None:
         super().__init__(figure, fh)  # type: ignore[no-untyped-call]
         self._outlines = outlines
@@ -134,9 +136,11 @@ class _Renderer(RendererPgf):
             self._draw_outlines(gc, x, y, s, prop, angle)
             return
         size = prop.get_size_in_points()
-        width = Typeface(size, weight=cast(str, prop.get_weight())).advance(s)
+        heavy = prop.get_weight()  # a fallback face has its number
+        bold = heavy == "bold" or (isinstance(heavy, int) and heavy > 500)
+        width = Typeface(size, weight="bold" if bold else "normal").advance(s)
         family = _FAMILIES.get(prop.get_family()[0], "")
-        weight = r"\bfseries" if prop.get_weight() == "bold" else ""
+        weight = r"\bfseries" if bold else ""
         red, green, blue = gc.get_rgb()[:3]
         text = (
             rf"\color[rgb]{{{red:f},{green:f},{blue:f}}}{family}{weight}"

@@ -21,6 +21,10 @@ from hf_saliency.maps.storage import digest
 SECRET = "un-\nbelievable"  # of maps.TEXT
 
 
+def recipe(heat: SaliencyMap) -> Any:
+    return Attachment((heat,)).recipes[0]
+
+
 def packed(value: Any) -> str:
     text = value if isinstance(value, bytes) else json.dumps(value).encode()
     return "zlib,base64," + base64.b64encode(zlib.compress(text)).decode()
@@ -73,16 +77,14 @@ def test_a_recipe_has_neither_text_nor_scores() -> None:
 
 def test_the_digest_is_that_of_the_maps_own_file() -> None:
     heat = maps.sweep()
-    assert attachment.recipe(heat)["sha256"] == json.loads(storage.dumps(heat))["sha256"]
-    assert attachment.recipe(heat) != attachment.recipe(dataclasses.replace(heat, scores=heat.scores + 1))
+    assert recipe(heat)["sha256"] == json.loads(storage.dumps(heat))["sha256"]
+    assert recipe(heat) != recipe(dataclasses.replace(heat, scores=heat.scores + 1))
 
 
 def test_a_baseline_that_is_a_function_keeps_its_name() -> None:
-    kept = attachment.recipe(maps.sweep(arguments={"baseline": "mask_embedding"}))["arguments"]
+    kept = recipe(maps.sweep(arguments={"baseline": "mask_embedding"}))["arguments"]
     assert kept == {"baseline": "mask_embedding"}
-    assert attachment.recipe(maps.sweep(arguments={"baseline": "paris"}))["arguments"] == {
-        "baseline": "(left out)"
-    }
+    assert recipe(maps.sweep(arguments={"baseline": "paris"}))["arguments"] == {"baseline": "(left out)"}
 
 
 def test_none_is_nothing_and_other_words_are_refused() -> None:

@@ -46,7 +46,7 @@ def test_less_is_carried_where_less_is_wanted(kind: str, tmp_path: Path) -> None
     heat = maps.sweep(provenance={"model": "a/b"})
     path = tmp_path / f"a.{kind}"
     drawn(heat).savefig(path, provenance="recipe")
-    assert attachment.read(path).recipes == (attachment.recipe(heat),)
+    assert attachment.read(path).recipes == attachment.Attachment((heat,)).recipes
     with pytest.raises(SaliencyError, match=r"provenance='recipe' and carries no text and no scores"):
         attachment.read_maps(path)
     bare = path.stat().st_size

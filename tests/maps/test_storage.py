@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Callable
@@ -59,6 +60,26 @@ def test_scores_come_back_to_the_last_bit(dtype: Any) -> None:
     assert again.scores.dtype == dtype
     assert again.scores.tobytes() == scores.tobytes()
     assert again.convergence_delta.tobytes() == heat.convergence_delta.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_scores_are_bytes_in_base64(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.array([0.1, -0.0, np.nan, -np.inf, *range(44)], dtype).reshape(6, 8)
+    monkeypatch.setattr(storage, "_MOST_DECIMALS", 47)
+    document = storage.dumps(sweep(scores=scores))
+    data = json.loads(document)
+    stored = base64.b64decode(data["map"]["scores"])
+    assert data["version"] == 2
+    assert stored == scores.astype(scores.dtype.newbyteorder("<")).tobytes()
+    again = storage.loads(document, SaliencyMap)
+    assert again == sweep(scores=scores)
+    assert again.scores.dtype == dtype
+    monkeypatch.setattr(storage, "_MOST_DECIMALS", 48)
+    assert json.loads(storage.dumps(sweep(scores=scores)))["version"] == 1
+    with pytest.raises(SaliencyError, match="is damaged"):
+        storage.loads(resealed(document, lambda content: content.update(dtype="no type")), SaliencyMap)
+    with pytest.raises(SaliencyError, match="is damaged"):
+        storage.loads(resealed(document, lambda content: content["targets"].pop()), SaliencyMap)
 
 
 def test_float32_is_written_with_few_digits_unless_they_miss_it() -> None:
@@ -140,7 +161,7 @@ def test_a_byte_order_mark_and_white_space_do_no_harm(tmp_path: Path) -> None:
         (MARK + ', "version": true}', "damaged: True is no version"),
         (MARK + ', "version": 0}', "damaged: 0 is no version"),
         (MARK + ', "version": "1"}', "damaged: '1' is no version"),
-        (MARK + ', "version": 2}', "has version 2 .*newer than the 1 .*: upgrade"),
+        (MARK + ', "version": 3}', "has version 3 .*newer than the 2 .*: upgrade"),
         (MARK + ', "version": 1}', "damaged: its content does not match its SHA-256"),
         (MARK + ', "format": 1}', r"it is not JSON \(a key occurs twice\)"),
     ],
@@ -200,6 +221,8 @@ def test_every_truncation_and_every_changed_character_is_found() -> None:
         lambda content: content["scores"][0].pop(),
         lambda content: content["scores"][0].append("x"),
         lambda content: content["scores"].append(None),
+        lambda content: content.update(scores="AAAA"),
+        lambda content: content.update(scores="A" * 8 * 6 * 8 + "é"),
     ],
 )
 def test_content_that_is_no_map_is_damage_though_its_digest_fits(change: Change) -> None:

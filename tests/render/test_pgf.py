@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 
+import matplotlib as mpl
 import pytest
 from handmade import PIECES, filled, panels, saliency_map, strings
 from matplotlib.figure import Figure
@@ -40,6 +41,11 @@ def test_every_text_is_set_by_tex_at_its_place_and_in_its_width() -> None:
         assert float(inner[2]) == pytest.approx(Typeface(float(inner[1])).advance(texts[-1]), abs=0.01)
         assert 0 <= float(match[1]) < 6.0
     assert texts == strings(fig)
+
+
+def test_letters_of_another_font_are_set_too() -> None:
+    with mpl.rc_context({"font.family": "STIXGeneral"}):  # no Georgian: another face, its weight a number
+        assert "ბუ" in saved(figure(saliency_map("ბუ a", targets=[0]), Highlight(), width=3.25))
 
 
 def test_cells_have_their_colours_at_their_places() -> None:

@@ -17,6 +17,8 @@ from hf_saliency.render.colors import number
 from hf_saliency.render.html.facets import LEVELS, Facet, settings, shade
 from hf_saliency.render.html.parts import assets, clean, data, escaped
 
+_HEADING = "Saliency map"
+_FOOTER = "<footer>Made by hf-saliency, drawn with TextualHeatmap.</footer>\n"
 _STATIC = 6  # targets that are shown without a script
 _LEGEND = 24  # steps of either arm in the legend
 
@@ -30,28 +32,48 @@ class Part:
 
 
 def document(
-    parts: Sequence[Part], heading: str | None, kept: Attachment, level: Provenance, *, embedded: bool = False
-) -> str:
-    """The whole page.
+    parts: Sequence[Part], heading: str | None, kept: Attachment, level: Provenance
+) -> tuple[str, str]:
+    """The whole page, and the page as it stands in a frame of another one, where it carries nothing.
 
     Parameters
     ----------
     parts
         One for each text.
     heading
-        Of the page; None for no heading.
+        Of the page; None for the default, and for none in a frame.
     kept
         What the file carries.
     level
         How much of it.
-    embedded
-        Whether the page stands in a frame of another one.
 
     Returns
     -------
-    str
+    tuple of (str, str)
         HTML, the same for the same maps.
     """
+    facets = [facet for part in parts for facet in part.facets]
+    body = "".join(_part(part, i) for i, part in enumerate(parts))
+    body += f"{_legend(facets[0])}\n{_notes(parts)}{''.join(_table(facet) for facet in facets)}"
+    content = data({"levels": LEVELS, "groups": [_group(part, i) for i, part in enumerate(parts)]})
+    wide = ["wide"] * any(len(part.facets) > 1 for part in parts)
+    carried = attachment.dumps(kept, level)
+    line = f'<script type="application/json" id="{KEY}">{carried}</script>\n' if carried else ""
+    about = _about(kept) if carried else ""
+    whole = _page(heading or _HEADING, heading or _HEADING, wide, body + about, _FOOTER, line, content)
+    framed = _page(heading or _HEADING, heading, ["embedded", *wide], body, "", "", content)
+    return whole, framed
+
+
+def _page(
+    title: str,
+    heading: str | None,
+    classes: Sequence[str],
+    body: str,
+    footer: str,
+    carried: str,
+    content: str,
+) -> str:
     own = assets()
     style = f"{own.heatmap_style}\n{own.style}\n{_shades()}"
     scripts = [own.heatmap_script, own.script]
@@ -59,17 +81,7 @@ def document(
         f"default-src 'none'; script-src {' '.join(_hash(one) for one in scripts)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    body = "".join(_part(part, i) for i, part in enumerate(parts))
-    carried = attachment.dumps(kept, level)
-    line = f'<script type="application/json" id="{KEY}">{carried}</script>\n' if carried else ""
-    title = escaped(clean(heading or "Saliency map"))
-    tables = "".join(_table(facet) for part in parts for facet in part.facets) + (
-        _about(kept) if carried else ""
-    )
-    names = ["embedded"] * embedded + ["wide"] * any(len(part.facets) > 1 for part in parts)
-    classes = f' class="{" ".join(names)}"' if names else ""
-    footer = "" if embedded else "<footer>Made by hf-saliency, drawn with TextualHeatmap.</footer>\n"
-    content = {"levels": LEVELS, "groups": [_group(part, i) for i, part in enumerate(parts)]}
+    names = f' class="{" ".join(classes)}"' if classes else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -77,20 +89,19 @@ def document(
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{title}</title>
+<title>{escaped(clean(title))}</title>
 <!-- {_comment(own.notice)} -->
 <style>{style}</style>
 </head>
-<body{classes}>
+<body{names}>
 <main>
-{f"<h1><bdi>{title}</bdi></h1>" if heading else ""}
+{f"<h1><bdi>{escaped(clean(heading))}</bdi></h1>" if heading else ""}
 <p class="hint with-script" hidden>Point at a word, tap it, or go to it with the arrow keys: the colours show what
 the model’s answer there depends on. A click or Enter keeps it, Escape lets it go.</p>
 <noscript><p class="hint">Without JavaScript the page shows the first targets, and all of them in the table
 below.</p></noscript>
-{body}{_legend(parts[0].facets[0])}
-{_notes(parts)}{tables}</main>
-{footer}{line}<script type="application/json" id="hf_saliency_page">{data(content)}</script>
+{body}</main>
+{footer}{carried}<script type="application/json" id="hf_saliency_page">{content}</script>
 {"".join(f"<script>{script}</script>" for script in scripts)}
 </body>
 </html>

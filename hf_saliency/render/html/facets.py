@@ -100,25 +100,39 @@ class Facet:
         return [text for text, unit in self.pieces if unit is not None]
 
     @cached_property
+    def _shares(self) -> np.ndarray:
+        """For each target the scores of the units, as parts of the scale's limit; NaN where one is not finite."""
+        values = self.colors.values(self.saliency_map)[:, self._columns]
+        return np.round(values.astype(float) / self.colors.limit, _DIGITS)
+
+    @cached_property
     def heat(self) -> list[list[float | str]]:
-        """For each target the scores of the units, as parts of the colour scale's limit."""
-        values = self.colors.values(self.saliency_map)[:, self._columns] / self.colors.limit
-        raw = self.saliency_map.scores[:, self._columns]
-        return [
-            [_short(v) if np.isfinite(v) else number(float(r)) for v, r in zip(*pair, strict=True)]
-            for pair in zip(values.tolist(), raw.tolist(), strict=True)
-        ]
+        """The same in as few characters of JSON as it takes; a number that is not finite is named."""
+        heat: list[list[float | str]] = self._shares.tolist()
+        for row, unit in np.argwhere(self._shares == np.rint(self._shares)).tolist():
+            heat[row][unit] = int(heat[row][unit])
+        for row, unit in np.argwhere(~np.isfinite(self._shares)).tolist():
+            heat[row][unit] = number(float(self.saliency_map.scores[row, self._columns[unit]]))
+        return heat
+
+    @cached_property
+    def _unit_of(self) -> dict[int, int]:
+        """The unit of each column."""
+        return {column: unit for unit, column in enumerate(self._columns)}
 
     @cached_property
     def units(self) -> list[int | None]:
         """The unit that each target is read at."""
-        of = {column: unit for unit, column in enumerate(self._columns)}
-        return [None if t.position is None else of[t.position] for t in self.saliency_map.targets]
+        return [None if t.position is None else self._unit_of[t.position] for t in self.saliency_map.targets]
+
+    @cached_property
+    def _first_rows(self) -> dict[int | None, int]:
+        """The first target at each unit."""
+        return {unit: row for row, unit in reversed(list(enumerate(self.units)))}
 
     def own(self, row: int) -> list[int]:
         """All units that a target stands at."""
-        columns = self.saliency_map.targets[row].positions
-        return [unit for unit, column in enumerate(self._columns) if column in columns]
+        return sorted(self._unit_of[column] for column in set(self.saliency_map.targets[row].positions))
 
     def selection(self, row: int) -> dict[str, int | None]:
         """A target by its unit, or by its number among those at none."""
@@ -127,13 +141,12 @@ class Facet:
 
     def data(self) -> list[dict[str, Any]]:
         """TextualHeatmap's data: of each unit the heat of its first target, and the predictions there."""
-        first = {unit: row for row, unit in reversed(list(enumerate(self.units)))}
         found: list[dict[str, Any]] = []
         for text, unit in self.pieces:
             if unit is None:
                 found.append({"token": text, "format": True})
                 continue
-            row = first.get(unit)
+            row = self._first_rows.get(unit)
             meta = [] if row is None else [label for label, _, _ in self.predictions(row)]
             found.append({"token": text, "meta": meta, "heat": [] if row is None else self.heat[row]})
         return found
@@ -148,7 +161,7 @@ class Facet:
                 "about": self.about(row),
                 "predictions": self.predictions(row),
             }
-            if chosen["unit"] is None or chosen["unit"] in self.units[:row]:
+            if chosen["unit"] is None or self._first_rows[self.units[row]] != row:
                 more["heat"] = self.heat[row]
             if len(self.own(row)) > 1:
                 more["own"] = self.own(row)
@@ -176,19 +189,12 @@ class Facet:
 
     def strongest(self, row: int, count: int = 3) -> list[tuple[str, str]]:
         """The units of largest magnitude but the target's own, with their numbers."""
-        heat = self.heat[row]
-        known = [(abs(v), -i, i) for i, v in enumerate(heat) if not isinstance(v, str) and v]
-        own = set(self.own(row))
-        order = [i for _, _, i in sorted(known, reverse=True) if i not in own]
+        sizes = np.abs(np.nan_to_num(self._shares[row], nan=0.0))
+        sizes[self.own(row)] = 0.0
         limit = self.colors.limit
         written = decimals if limit < 10 else number
-        return [(self.labels[i], written(float(heat[i]) * limit)) for i in order[:count]]
-
-
-def _short(value: float) -> float | int:
-    """A number that takes few characters in JSON."""
-    short = round(value, _DIGITS)
-    return int(short) if short == int(short) else short
+        largest = np.argsort(-sizes, kind="stable")[:count].tolist()
+        return [(self.labels[i], written(float(self.heat[row][i]) * limit)) for i in largest if sizes[i]]
 
 
 def _prediction(target: TargetRow, rank: int) -> tuple[str, str, bool]:

@@ -181,11 +181,8 @@ def page(
     visible = [shown(one, special=special, words=words) for one in chosen]
     parts = _parts(visible, titles, normalize, top_k, select)
     kept = Attachment(tuple(chosen), {"titles": titles, "normalize": normalize})
-    made = Page(
-        document(parts, heading or "Saliency map", kept, level),
-        document(parts, heading, kept, "none", embedded=True),
-        _height(parts),
-    )
+    whole, embedded = document(parts, heading, kept, level)
+    made = Page(whole, embedded, _height(parts))
     return made if path is None else made.save(path)
 
 

@@ -30,6 +30,7 @@ from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset import bidi
 from hf_saliency.render.typeset.characters import BIDI_CONTROLS
+from hf_saliency.render.typeset.fonts import once
 from hf_saliency.render.typeset.line import Line, line
 from hf_saliency.render.typeset.typeface import Typeface, wrap
 
@@ -94,17 +95,21 @@ class TextLayout:
 
     @property
     def height(self) -> float:
-        return self._top(len(self._lines) - 1) + self.typeface.line
+        return self._top(len(self._lines) - 1) + self._box_height
 
     @property
     def count(self) -> int:
         """How many lines there are."""
         return len(self._lines)
 
-    @property
+    @cached_property
     def pitch(self) -> float:
         """Distance of two baselines."""
-        return self.typeface.line * _LEADING
+        return self._box_height * _LEADING
+
+    @cached_property
+    def _box_height(self) -> float:
+        return self.typeface.line
 
     def line_of(self, top: float) -> int:
         """The line whose boxes have this upper edge."""
@@ -159,11 +164,12 @@ class TextLayout:
         Each is drawn as one piece if it is in one font and runs one way, so that its kerning and its joined
         letters hold. The columns are None where not all of it stands on colours.
         """
+        ascent = self.typeface.ascent
         for i, (line_, left) in enumerate(self._set):
             for piece in line_.pieces:
                 under = [self._columns.get(c) for c in range(piece.start, piece.end)]
                 columns = None if None in under else tuple({i for each in under for i in each or ()})
-                baseline = self._top(i) + self.typeface.ascent
+                baseline = self._top(i) + ascent
                 if self._passage.white_space.isdisjoint(range(piece.start, piece.end)):
                     yield left + self.typeface.scale * piece.x, baseline, piece.source, columns, False
                     continue
@@ -186,22 +192,20 @@ class TextLayout:
     @cached_property
     def boxes(self) -> list[tuple[Box, int]]:
         """The box of each token on each line that it stands on, with the token's column."""
+        firsts = [first for first, _ in self._lines]
+        ends = [last + self._hanging(line) for line, (_, last) in enumerate(self._lines)]
         return [
             box
             for start, end, columns in self._segments()
-            for line, (first, last) in enumerate(self._lines)
-            if max(start, first) < min(end, last + self._hanging(line))
-            for box in self._shared(line, max(start, first), min(end, last + self._hanging(line)), columns)
+            for line in range(bisect.bisect_right(ends, start), bisect.bisect_left(firsts, end))
+            if firsts[line] < ends[line]
+            for box in self._shared(line, max(start, firsts[line]), min(end, ends[line]), columns)
         ]
 
     def _shared(self, number: int, start: int, end: int, columns: list[int]) -> Iterator[tuple[Box, int]]:
         """Boxes of some characters of a line: one, or more where the direction changes between them."""
         (one, shift), (first, _) = self._set[number], self._lines[number]
-        inside = [start <= first + i < end for i in one.order]
-        borders = [
-            i for i in range(len(inside) + 1) if (i and inside[i - 1]) != (i < len(inside) and inside[i])
-        ]
-        for a, b in zip(borders[::2], borders[1::2], strict=True):
+        for a, b in self._stretches(number, start - first, end - first):
             if all(self._passage.text[first + i] in BIDI_CONTROLS for i in one.order[a:b]):
                 continue  # a control may stand apart from its sign, and takes no room
             edges = [one.edges[i] for i in one.order[a:b]]
@@ -212,7 +216,18 @@ class TextLayout:
             backwards = one.order[a] > one.order[b - 1]
             share = (right - left) / len(columns)
             for k, column in enumerate(columns[::-1] if backwards else columns):
-                yield (left + k * share, self._top(number), share, self.typeface.line), column
+                yield (left + k * share, self._top(number), share, self._box_height), column
+
+    def _stretches(self, number: int, start: int, end: int) -> list[tuple[int, int]]:
+        """Where some characters of a line stand in its order from left to right."""
+        order = self._set[number][0].order
+        if order[start:end] == tuple(range(start, end)):  # as nearly everywhere
+            return [(start, end)]
+        inside = [start <= i < end for i in order]
+        borders = [
+            i for i in range(len(inside) + 1) if (i and inside[i - 1]) != (i < len(inside) and inside[i])
+        ]
+        return list(zip(borders[::2], borders[1::2], strict=True))
 
     def _open(self, number: int, place: int) -> bool:
         """Whether there is neither a letter nor a box at a place from the left of a line."""
@@ -224,12 +239,10 @@ class TextLayout:
 
     def _segments(self) -> Iterator[tuple[int, int, list[int]]]:
         """Stretches of characters that the same tokens cover."""
-        spans = self._passage.spans
-        borders = sorted({border for span in spans.values() for border in span})
+        borders = sorted({border for span in self._passage.spans.values() for border in span})
         for start, end in pairwise(borders):
-            columns = sorted(c for c, (a, b) in spans.items() if a <= start and end <= b)
-            if columns:
-                yield start, end, columns
+            if start in self._columns:
+                yield start, end, sorted(self._columns[start])
 
     def frames(self, columns: Sequence[int]) -> list[Box]:
         """The boxes of some tokens, made one where they touch on a line or only a space lies between them."""
@@ -337,8 +350,12 @@ class Highlight:
 
     def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
         """The lines, each with what hangs on it, at a width in points; a caption stays with its last line."""
-        part = self.shown(saliency_map)
-        lines = _lines(TextLayout(part, Typeface(self.fontsize), width))
+        typeface = Typeface(self.fontsize)
+        # Laid out for the height, and drawn from the same lines; the key's map is kept, so that its id stays its own.
+        _, part, lines = once(
+            (self, id(saliency_map), typeface.points, width),
+            lambda: (saliency_map, *self._lay_out(saliency_map, typeface, width)),
+        )
         values = colors.values(part)
         found: list[Strip] = []
         for row, target in enumerate(part.targets):
@@ -346,6 +363,12 @@ class Highlight:
                 found.append(Strip(points.scaled(_GAP), None))
             found += self._block(lines, row, target, values[row], colors)
         return found
+
+    def _lay_out(
+        self, saliency_map: SaliencyMap, typeface: Typeface, width: float
+    ) -> tuple[SaliencyMap, list[_Line]]:
+        part = self.shown(saliency_map)
+        return part, _lines(TextLayout(part, typeface, width))
 
     def _block(
         self, lines: list[_Line], row: int, target: TargetRow, values: np.ndarray, colors: Colors
@@ -415,8 +438,9 @@ def _lines(text: TextLayout) -> list[_Line]:
     runs: list[list[Run]] = [[] for _ in range(text.count)]
     for box, column in text.boxes:
         boxes[text.line_of(box[1])].append((box, column))
+    ascent = text.typeface.ascent
     for run in text.runs():
-        runs[text.line_of(run[1] - text.typeface.ascent)].append(run)
+        runs[text.line_of(run[1] - ascent)].append(run)
     names = {first: text_heading(text.saliency_map, i) for i, first in enumerate(text.first_lines)}
     return [
         _Line(text, i * text.pitch, boxes[i], runs[i], names.get(i, ""), text.runs_backwards(i), apart)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from hf_saliency.maps import spans
 from hf_saliency.maps.saliency_map import SaliencyMap
-from hf_saliency.render import points
+from hf_saliency.render import points, raster
 from hf_saliency.render.colors import Colors, ordinal
 from hf_saliency.render.marks.mark import (
     PART,
@@ -196,6 +196,14 @@ class Grid:
         width, height = self.cell_width, self.cell_height
         return self._x(column), self.top + row * height, width, height
 
+    def boxes(self, part: range) -> np.ndarray:
+        """All cells of a text: rows x columns x (x, y, width, height)."""
+        found = np.empty((len(self.rows), len(part), 4))
+        found[..., 0] = [self._x(column) for column in part]
+        found[..., 1] = self.top + np.arange(len(self.rows))[:, None] * self.cell_height
+        found[..., 2:] = self.cell_width, self.cell_height
+        return found
+
     def _x(self, column: int) -> float:
         return (
             self.left
@@ -333,15 +341,9 @@ class Matrix:
         values = colors.values(part)
         thin = min(0.7, 0.1 * min(grid.cell_width, grid.cell_height))
         for text in grid.parts:
-            boxes = [grid.box(i, j) for i in range(len(grid.rows)) for j in text]
-            names = [(i, j) for i in range(len(grid.rows)) for j in text]
-            points.cells(ax, boxes, values[:, text].ravel(), colors, joined=True, tokens=names)
+            raster.grid(ax, grid.boxes(text), values[:, text], colors, text.start)
             points.outline(ax, grid.frame(text), linewidth=0.3, gid="frame")
-        for row, target in enumerate(part.targets):
-            for column in target.positions:
-                points.outline(
-                    ax, grid.box(row, column), color=colors.ink, linewidth=thin, dashed=not target.masked
-                )
+        _frames(ax, grid, part, colors, thin)
         write_labels(ax, grid)
         if self.values:
             self._values(ax, grid, values, colors.printed(part), colors)
@@ -393,6 +395,22 @@ class Matrix:
             baseline = y + (height + typeface.capital) / 2
             ink = colors.ink_on(values[row, [column]])
             points.write(ax, x + (width - typeface.advance(text)) / 2, baseline, text, typeface, color=ink)
+
+
+def _frames(ax: Axes, grid: Grid, part: SaliencyMap, colors: Colors, thin: float) -> None:
+    """Frames at the targets' own tokens: of a large matrix as two artists, one of them dashed."""
+    frames = [
+        (grid.box(row, column), not target.masked)
+        for row, target in enumerate(part.targets)
+        for column in target.positions
+    ]
+    if not raster.is_large(part.scores):
+        for box, dashed in frames:
+            points.outline(ax, box, color=colors.ink, linewidth=thin, dashed=dashed)
+        return
+    for dashed in (False, True):
+        boxes = [box for box, each in frames if each == dashed]
+        points.edges(ax, boxes, color=colors.ink, linewidth=thin, dashed=dashed, gid="target", zorder=3.0)
 
 
 def write_labels(ax: Axes, grid: Grid) -> None:

@@ -284,11 +284,12 @@ class Fonts:
 
 @dataclass
 class FigureFonts:
-    """What one figure is about to draw, and what it could not."""
+    """What one figure is about to draw, what it could not, and what was laid out for it."""
 
     wanted: frozenset[str] = frozenset()
     clusters: frozenset[str] = frozenset()
     missing: set[str] = field(default_factory=set)
+    layouts: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
 
 _current: ContextVar[FigureFonts | None] = ContextVar("figure_fonts", default=None)
@@ -299,8 +300,19 @@ def fonts(text: str, weight: str) -> Fonts:
     base = base_faces(weight)
     figure = _current.get()
     wanted = frozenset() if figure is None else figure.wanted
-    beyond = frozenset(c for c in text if c not in wanted and not c.isascii())
+    beyond = frozenset() if text.isascii() else _unusual(text) - wanted
     return _fonts(wanted | beyond if beyond else wanted, weight, base)
+
+
+def once(key: tuple[Any, ...], lay_out: Callable[[], _R]) -> _R:
+    """A layout, made once for each key in the figure that is being drawn: text is measured once."""
+    figure = _current.get()
+    if figure is None:
+        return lay_out()
+    if key not in figure.layouts:
+        figure.layouts[key] = lay_out()
+    layout: _R = figure.layouts[key]
+    return layout
 
 
 def drawn_clusters() -> frozenset[str]:
@@ -373,6 +385,11 @@ def _strings(values: Iterable[Any]) -> Iterator[str]:
                 yield target.label
                 yield target.against or ""
                 yield from (each.label for each in target.predictions)
+
+
+@functools.lru_cache(maxsize=256)
+def _unusual(text: str) -> frozenset[str]:
+    return frozenset(c for c in text if not c.isascii())
 
 
 @functools.lru_cache(maxsize=256)

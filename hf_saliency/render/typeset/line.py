@@ -20,7 +20,7 @@ from hf_saliency.maps.spans import Span
 from hf_saliency.render.typeset import bidi
 from hf_saliency.render.typeset.bidi import mirrored
 from hf_saliency.render.typeset.characters import BIDI_CONTROLS, graphemes
-from hf_saliency.render.typeset.fonts import MISSING, Face, Fonts, fonts, ignorable
+from hf_saliency.render.typeset.fonts import MISSING, Face, Fonts, fonts, ignorable, once
 
 SHAPES = hasattr(FT2Font, "_layout")
 _SIZE = 100.0
@@ -218,7 +218,7 @@ class Line:
 
 def label(text: str, weight: str) -> Line:
     """A text by itself, which runs from the right if its first letter does."""
-    return _label(text, fonts(text, weight))
+    return once((text, weight), lambda: _label(text, fonts(text, weight)))
 
 
 @functools.lru_cache(maxsize=1 << 14)
