@@ -44,6 +44,7 @@ def sweep(
     alone: bool = False,
     texts: Sequence[int] | None = None,
     overhead: int = _READING,
+    shortage: Callable[[Sequence[int], int], str] = lambda batch, budget: "",
 ) -> Iterator[tuple[list[int], Result]]:
     """Run rows in batches of similar length; yields the row numbers of each batch and the result of ``step``.
 
@@ -51,7 +52,8 @@ def sweep(
     or a single row; where it does not fit into memory, the budget is halved and the work goes on. Rows of different
     shapes share a batch only where the model ``pads``; with ``alone`` each row is a batch. ``texts`` says which text
     each row reads, where rows of one text share a forward pass and must stay together. A batch ends early where its
-    padding would cost more than the ``overhead`` of another batch.
+    padding would cost more than the ``overhead`` of another batch. ``shortage`` says of row numbers and a budget why
+    they would not fit, before they are tried.
     """
     lengths = [sum(shape) for shape in shapes]
     waiting = sorted(range(len(lengths)), key=lambda i: (-lengths[i], shapes[i]))
@@ -64,19 +66,20 @@ def sweep(
     while waiting:
         first = lengths[waiting[0]]
         batch = waiting[:1] if alone else _batch(waiting, lengths, budget, kinds, texts, overhead)
-        results = _unless_out_of_memory(functools.partial(step, batch, budget))
+        reason = shortage(batch, budget)
+        results = [] if reason else _unless_out_of_memory(functools.partial(step, batch, budget))
         if results:
             del waiting[: len(batch)]
             yield batch, results[0]
         elif budget < 2 * first:
             raise SaliencyError(
-                f"a single row of {first} tokens does not fit into memory: load the model in a smaller dtype "
+                f"a single row of {first} tokens does not fit into memory{reason}: load the model in a smaller dtype "
                 "(dtype=torch.bfloat16) or on a larger device, or shorten the text.",
                 page="how_to/big_models#not-enough-memory",
             )
         else:
             budget //= 2
-            _log.info("out of memory: batches of %d tokens from here on", budget)
+            _log.info("memory is short%s: batches of %d tokens from here on", reason, budget)
 
 
 def _batch(

@@ -21,6 +21,7 @@ from hf_saliency.attribution.registry import METHODS
 from hf_saliency.errors import SaliencyError, check_keywords
 from hf_saliency.explain.attribute import BuiltMethod, RowResult
 from hf_saliency.explain.batches import batch_overhead, sweep
+from hf_saliency.explain.memory import shortage_of
 from hf_saliency.explain.precision import Precision, lowered
 from hf_saliency.explain.result import saliency_map
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -231,7 +232,17 @@ class Request:
         texts = [id(row.encoding) for row in rows] if built.shares else None
         alone, overhead = self.method.draws(built.attribution), batch_overhead(model)
         pads = _pads(score, model, rows, shapes)
-        return sweep(shapes, self.batch_tokens, pads, step, alone=alone, texts=texts, overhead=overhead)
+        shortage = shortage_of(score, model, rows, [sum(each) for each in shapes], texts, self.batch_tokens)
+        return sweep(
+            shapes,
+            self.batch_tokens,
+            pads,
+            step,
+            alone=alone,
+            texts=texts,
+            overhead=overhead,
+            shortage=shortage,
+        )
 
 
 def _pads(score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]]) -> bool:

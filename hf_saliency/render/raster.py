@@ -100,8 +100,10 @@ def averaged(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
     ----------
     image
         Rows x columns x 4, opaque, in 8 bits.
-    rows, columns
-        The borders of its pixels in units of the others, rising from 0 or more: one more than there are pixels.
+    rows
+        The borders of its rows in units of the other pixels, rising from 0 or more: one more than there are rows.
+    columns
+        The same of its columns.
 
     Returns
     -------

@@ -353,7 +353,7 @@ class Highlight:
         typeface = Typeface(self.fontsize)
         # Laid out for the height, and drawn from the same lines; the key's map is kept, so that its id stays its own.
         _, part, lines = once(
-            (self, id(saliency_map), typeface.points, width),
+            (self, id(saliency_map), typeface.points, round(width, 6)),
             lambda: (saliency_map, *self._lay_out(saliency_map, typeface, width)),
         )
         values = colors.values(part)
