@@ -107,7 +107,7 @@ class Letters(Text):
         renderer.open_group("text", self.get_gid())
         gc = renderer.new_gc()
         gc.set_foreground(to_rgba(self.get_color()), isRGBA=True)
-        gc.set_alpha(self.get_alpha())
+        gc.set_alpha(self.get_alpha())  # type: ignore[arg-type]  # None is its default
         gc.set_url(self.get_url())
         gc.set_antialiased(self.get_antialiased())
         angle = self.get_rotation()
@@ -183,7 +183,7 @@ class Cells(PathCollection):
 
 def cells(
     ax: Axes,
-    boxes: Sequence[Box],
+    boxes: Sequence[Box] | np.ndarray,
     values: np.ndarray,
     colors: Colors,
     *,

@@ -62,7 +62,7 @@ class CellImage(Artist):
             more = max(1, min(4, _SIDE // max(self._values.shape)))
             image = self._pixels.repeat(more, axis=0).repeat(more, axis=1)
             place = Affine2D().scale(right - left, high - low)
-            renderer.draw_image(gc, left, low, image, place)  # type: ignore[arg-type]
+            renderer.draw_image(gc, left, low, image, place)
         else:
             x, y = int(np.floor(left)), int(np.floor(low))
             image = averaged(
@@ -90,7 +90,7 @@ class CellImage(Artist):
     def _pixels(self) -> np.ndarray:
         """One pixel a cell, the lowest row first, as renderers expect it."""
         fill = self._colors.fill(np.nan_to_num(self._values))
-        return np.rint(fill[::-1] * 255).astype(np.uint8)
+        return np.asarray(np.rint(fill[::-1] * 255), dtype=np.uint8)
 
 
 def averaged(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
