@@ -101,7 +101,7 @@ def _saved(score: Score, model: TextModel, batch: Batch, tokens: int) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # its graph must not hold itself
 
     embeds = batch.embeds[0][:1, :tokens].detach().requires_grad_()
     rows = [

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny
+import torch
 
 import hf_saliency as hs
 from hf_saliency.explain import memory
 
 TEXT = "The formal study of grammar is an important part of the study of grammar."
+
+
+def with_graph() -> int:
+    """How many tensors hold a graph."""
+    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sum(isinstance(each, torch.Tensor) and each.grad_fn is not None for each in gc.get_objects())
 
 
 @pytest.fixture
@@ -40,7 +51,9 @@ def test_a_long_row_keeps_what_was_measured_on_a_short_one(
     model, tokenizer = tiny.model(head, family, attn_implementation=attention)
     hs.Explainer(model, tokenizer)(TEXT)
     ((score, text_model, batch), need), *_ = measured
+    graphs = with_graph()
     saved = memory._saved(score, text_model, batch, batch.tokens)
+    assert with_graph() == graphs  # none outlives its measurement
     assert need.bytes(1, batch.tokens) == pytest.approx(saved, rel=0.05)
     assert batch.tokens > 12
 
