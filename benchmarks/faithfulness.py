@@ -1,9 +1,11 @@
-"""Which method ranks tokens as the model does? A table for each task.
+"""Which method ranks tokens as the model does? A table for each task, and two figures.
 
-Every method in its default arguments, on sentences of Newton's Opticks by the bundled masked language model (one masked
-word a sentence, nats) and on reviews by a classifier trained within seconds (the predicted label, nats).
+Every method in its default arguments, on parts of sentences of Newton's Opticks by the bundled masked language model
+(one masked word a text), on stories by a small GPT-2 (the last name), and on reviews by a classifier (the predicted
+label), in nats. The two small models are trained within a minute. Maps are kept in a folder, so that a run that was
+interrupted goes on where it was.
 
-    python benchmarks/faithfulness.py [--texts 12] [--slow] [--write PAGE.md]
+    python benchmarks/faithfulness.py [TASK ...] [--texts 50] [--slow] [--folder maps] [--write docs/which_method.md]
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
+
+import torch
 
 import hf_saliency as hs
 from hf_saliency.attribution.registry import METHODS
@@ -26,17 +31,30 @@ sys.path.append(str(ROOT / "examples"))
 SLOW = ("sequential_integrated_gradients", "discretized_integrated_gradients")
 LEFT_OUT = ("random_baseline",)  # five seeds of random orders are in every table
 COLUMN = 6  # of the masked token
-TOKENS = 15  # what the passes of a method are counted for
+LAST_NAME = 17  # of the tokens of a story
 BEGIN, END = "<!-- table {}: begin -->", "<!-- table {}: end -->"
+FIGURES = ROOT / "docs" / "figures" / "which_method"
+DRAWN = ("gradient_norm", "input_x_gradient", "attn_lrp", "integrated_gradients", "leave_one_out")
 
 
-def sentences(explainer: hs.Explainer, count: int) -> list[str]:
-    """Sentences of 10 to 24 tokens whose sixth token is a whole word of four letters or more."""
+@dataclass(frozen=True)
+class Task:
+    """A model, texts, and what of them is explained."""
+
+    explainer: hs.Explainer
+    texts: list[str]
+    target: Any
+    baseline: Any = None
+
+
+def masked(count: int) -> Task:
+    """Parts of sentences, of 10 to 20 tokens, whose sixth token is a whole word of four letters or more."""
+    explainer = hs.Explainer(*hs.load_demo(), progress=False)
     text = re.sub(r"\s+", " ", (ROOT / "examples" / "data" / "opticks.txt").read_text(encoding="utf-8"))
     chosen = []
-    for sentence in re.findall(r"[A-Z][^.?!;:]{30,120}[.]", text):
+    for sentence in re.findall(r"\b[A-Za-z][^.?!;:,]{30,100}[.?!;:,]", text):
         tokens = explainer.encode(sentence).tokens
-        if not 12 <= len(tokens) <= 26:
+        if not 12 <= len(tokens) <= 22:
             continue
         token, following = tokens[COLUMN], tokens[COLUMN + 1]
         word = sentence[token.start : token.end]
@@ -44,30 +62,77 @@ def sentences(explainer: hs.Explainer, count: int) -> list[str]:
             chosen.append(sentence)
     Random(0).shuffle(chosen)
     if len(chosen) < count:
-        raise SystemExit(f"there are only {len(chosen)} such sentences")
-    return chosen[:count]
+        raise SystemExit(f"there are only {len(chosen)} such parts of sentences")
+    return Task(explainer, chosen[:count], hs.MaskedToken([COLUMN], unit="log_prob"))
 
 
-def tables(count: int, names: list[str]) -> Iterator[tuple[str, hs.Table]]:
-    """The table of each task, by its name."""
-    explainer = hs.Explainer(*hs.load_demo(), progress=False)
-    target: Any = hs.MaskedToken([COLUMN], unit="log_prob")
-    yield "masked", hs.faithfulness(explainer, sentences(explainer, count), target=target, methods=names)
+def causal(count: int) -> Task:
+    """Stories whose last name is that of who gave the thing at first."""
+    import task_models
+    import task_texts
+
+    explainer = hs.Explainer(*task_models.storyteller(), progress=False)
+    random = Random(2)
+    texts = [task_texts.story(random) for _ in range(count)]
+    return Task(explainer, texts, hs.NextToken([LAST_NAME], unit="log_prob"))
+
+
+def classification(count: int, baseline: Any = None) -> Task:
+    """Reviews, which say whether a dish was liked."""
     import task_models
     import task_texts
 
     explainer = hs.Explainer(*task_models.classifier(), progress=False)
     random = Random(1)
-    reviews = [task_texts.review(random)[0] for _ in range(count)]
-    target = hs.Label(unit="log_prob")
-    for name, baseline in (("classification, mask", None), ("classification, mean", hs.mean_embedding)):
-        yield (
-            name,
-            hs.faithfulness(explainer, reviews, target=target, methods=names, baseline=baseline),
+    texts = [task_texts.review(random)[0] for _ in range(count)]
+    return Task(explainer, texts, hs.Label(unit="log_prob"), baseline)
+
+
+TASKS: dict[str, Callable[[int], Task]] = {
+    "masked": masked,
+    "causal": causal,
+    "classification, mask": classification,
+    "classification, mean": lambda count: classification(count, hs.mean_embedding),
+}
+
+
+def explained(task: Task, names: list[str], folder: Path) -> dict[str, hs.Corpus]:
+    """The maps of each method that the model allows, from the folder where they are there."""
+    maps = {}
+    for name in names:
+        try:
+            task.explainer(task.texts[0], target=task.target, method=name, top_k=0)
+        except hs.SaliencyError as error:
+            print(f"without {name}: {error}", flush=True)
+            continue
+        maps[name] = hs.write_corpus(
+            task.explainer, task.texts, folder / name, target=task.target, method=name, top_k=0
         )
+    return maps
 
 
-def markdown(table: hs.Table) -> str:
+def cost(task: Task, name: str) -> str:
+    """Forward and backward passes of a method for the first text, counted where the scores come from."""
+    rows = {"forward": 0, "backward": 0}
+
+    def backward(gradient: torch.Tensor) -> None:
+        rows["backward"] += len(gradient)
+
+    def forward(module: Any, arguments: Any, output: Any) -> None:
+        logits = output.logits
+        rows["forward"] += len(logits)
+        if logits.requires_grad:
+            logits.register_hook(backward)
+
+    handle = task.explainer.text_model.model.register_forward_hook(forward)
+    try:
+        task.explainer(task.texts[0], target=task.target, method=name, top_k=0)
+    finally:
+        handle.remove()
+    return f"{rows['forward']} + {rows['backward']}"
+
+
+def markdown(table: hs.Table, costs: dict[str, str]) -> str:
     """A row a method, a column a metric: the mean with its interval."""
     groups = list(dict.fromkeys(table["group"].tolist()))
     better = dict(zip(table["group"].tolist(), table["better"].tolist(), strict=True))
@@ -79,31 +144,57 @@ def markdown(table: hs.Table) -> str:
             row = table.select((table["label"] == label) & (table["group"] == name))
             low, high = row["low"][0], row["high"][0]
             cells.append(f"{row['value'][0]:.2f} [{low:.2f}, {high:.2f}]")
-        passes = METHODS[label]().passes if label in METHODS else None
-        cost = "{} + {}".format(*passes(TOKENS)) if passes else ""
-        lines.append(f"| `{label}` | {cost} | {' | '.join(cells)} |")
+        head = f"`{label}`" if label in METHODS else label
+        lines.append(f"| {head} | {costs.get(label, '')} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def write(page: Path, name: str, text: str) -> None:
+    """Put a table between its two lines of a page."""
+    head, rest = page.read_text(encoding="utf-8").split(BEGIN.format(name))
+    tail = rest.split(END.format(name))[1]
+    page.write_text(f"{head}{BEGIN.format(name)}\n\n{text}\n\n{END.format(name)}{tail}", encoding="utf-8")
+
+
+def draw(task: Task, table: hs.Table, maps: dict[str, Any]) -> None:
+    """The table as dots, and the curves behind some of its rows."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    hs.figure(table, hs.Dots(), width=7.2).savefig(FIGURES / "dots.png", dpi=150)
+    some = {name: maps[name] for name in DRAWN}
+    curves = hs.masking_curves(task.explainer, task.texts, target=task.target, methods=some)
+    hs.figure(curves, hs.Curves(), width=4.5).savefig(FIGURES / "curves.png", dpi=150)
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--texts", type=int, default=12)
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"by default all: {', '.join(TASKS)}")
+    parser.add_argument("--texts", type=int, default=50)
     parser.add_argument("--slow", action="store_true", help=f"{' and '.join(SLOW)} as well")
-    parser.add_argument("--write", type=Path, help="the page whose tables are replaced")
+    parser.add_argument("--folder", type=Path, default=Path("maps"), help="where maps are kept")
+    parser.add_argument(
+        "--write", type=Path, help="the page whose tables are replaced; draws the figures too"
+    )
     arguments = parser.parse_args()
     names = [name for name in METHODS if name not in LEFT_OUT and (arguments.slow or name not in SLOW)]
     warnings.filterwarnings("ignore", ".*do not add up.*")
-    start = time.perf_counter()
-    for name, table in tables(arguments.texts, names):
-        text = f"{arguments.texts} texts.\n\n{markdown(table)}"
-        print(f"{name}, {time.perf_counter() - start:.0f} s\n{text}\n", flush=True)
+    for name in arguments.tasks or TASKS:
+        task = TASKS[name](arguments.texts)
+        start = time.process_time()
+        folder = arguments.folder / f"{name.split(',')[0]} {arguments.texts}"
+        maps: dict[str, Any] = dict(explained(task, names, folder))
+        middle = time.process_time()
+        table = hs.faithfulness(
+            task.explainer, task.texts, target=task.target, methods=maps, baseline=task.baseline
+        )
+        end = time.process_time()
+        print(f"{name}: {middle - start:.0f} CPU seconds of methods, {end - middle:.0f} of masking")
+        text = f"{arguments.texts} texts:\n\n" + markdown(table, {label: cost(task, label) for label in maps})
+        print(f"{text}\n", flush=True)
         if arguments.write:
-            page = arguments.write.read_text(encoding="utf-8")
-            head, rest = page.split(BEGIN.format(name))
-            tail = rest.split(END.format(name))[1]
-            page = f"{head}{BEGIN.format(name)}\n{text}\n{END.format(name)}{tail}"
-            arguments.write.write_text(page, encoding="utf-8")
+            write(arguments.write, name, text)
+            if name == "masked":
+                draw(task, table, maps)
 
 
 if __name__ == "__main__":

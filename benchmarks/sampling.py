@@ -1,85 +1,93 @@
 """How far do coarse and sampled methods miss what they add up to, and what does noise do to a smoothed map?
 
-Prints two tables, on eight sentences with one word masked and the bundled model: the convergence deltas of
-discretized integrated gradients and gradient SHAP; and for each level of noise how alike SmoothGrad,
-SmoothGrad-squared and VarGrad are to plain saliency, and to themselves with another seed.
+Prints two tables, for sentences with one masked word by the bundled model and for reviews by a classifier that is
+trained at first: the convergence deltas of discretized integrated gradients and gradient SHAP; and for each level of
+noise how faithful SmoothGrad, SmoothGrad-squared and VarGrad are, and how alike to plain saliency and to themselves
+with another seed.
 
-    python benchmarks/sampling.py [--threads 1]
+    python benchmarks/sampling.py [deltas noise] [--texts 12] [--threads 1]
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import time
 import warnings
+from collections.abc import Sequence
 
+import faithfulness
 import numpy as np
 import torch
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 import hf_saliency as hs
 
-SENTENCES = {
-    "She drank hot tea.": "tea",
-    "The cat sat on the mat.": "mat",
-    "Paris is the capital of France.": "capital",
-    "He plays the piano every evening.": "piano",
-    "the formal study of grammar is an important part of education": "grammar",
-    "The old bridge fell into the river.": "river",
-    "Our train was late because of snow.": "snow",
-    "They planted two trees behind the house.": "trees",
-}
+LEVELS = (0.2, 0.5, 1.0)
 
 
-def maps(explainer: hs.Explainer, method: hs.Method) -> list[hs.SaliencyMap]:
-    """A map of each sentence."""
-    return [explainer(text, target=hs.MaskedToken(word), method=method) for text, word in SENTENCES.items()]
+def maps(task: faithfulness.Task, method: hs.Method) -> list[hs.SaliencyMap]:
+    """A map of each text."""
+    return list(task.explainer(task.texts, target=task.target, method=method, top_k=0))
 
 
-def deltas(explainer: hs.Explainer) -> None:
-    """The first table: the convergence delta as a part of the difference of scores."""
+def deltas(name: str, task: faithfulness.Task) -> None:
+    """Rows of the first table: the convergence delta as a part of the difference of logits."""
+    task = dataclasses.replace(task, target=dataclasses.replace(task.target, unit="logit"))
     methods = {
-        "discretized_integrated_gradients()": hs.discretized_integrated_gradients(),
+        'discretized_integrated_gradients(factor=0, quadrature="riemann_left")': (
+            hs.discretized_integrated_gradients(factor=0, quadrature="riemann_left")
+        ),
         **{
             f"discretized_integrated_gradients(factor={factor})": hs.discretized_integrated_gradients(
                 factor=factor
             )
-            for factor in (0, 2, 3, 4)
+            for factor in (0, 1, 2, 3)
         },
-        "gradient_shap()": hs.gradient_shap(),
-        "gradient_shap(200)": hs.gradient_shap(200),
+        **{f"gradient_shap({count})": hs.gradient_shap(count) for count in (50, 100)},
+        "integrated_gradients()": hs.integrated_gradients(),
     }
-    print("| method | median | largest | seconds a target |")
-    print("|---|---:|---:|---:|")
-    for name, method in methods.items():
-        start = time.perf_counter()
+    for label, method in methods.items():
+        start = time.process_time()
         parts = []
-        for heat in maps(explainer, method):
+        for heat in maps(task, method):
             assert heat.convergence_delta is not None
             delta = heat.convergence_delta[0]
             parts.append(abs(delta / (heat.scores[0].sum() - delta)))
-        seconds = (time.perf_counter() - start) / len(SENTENCES)
-        print(f"| `{name}` | {statistics.median(parts):.2g} | {max(parts):.2g} | {seconds:.2f} |", flush=True)
+        seconds = (time.process_time() - start) / len(task.texts)
+        numbers = f"{statistics.median(parts):.2g} | {max(parts):.2g} | {seconds:.2f}"
+        print(f"| {name} | `{label}` | {numbers} |", flush=True)
 
 
-def noise(explainer: hs.Explainer) -> None:
-    """The second table: median rank correlations."""
-    plain = maps(explainer, hs.saliency())
+def alike(first: Sequence[hs.SaliencyMap], second: Sequence[hs.SaliencyMap]) -> float:
+    """The median rank correlation."""
+    pairs = zip(first, second, strict=True)
+    return float(np.median([spearmanr(a.scores[0], b.scores[0]).statistic for a, b in pairs]))
 
-    def alike(first: list[hs.SaliencyMap], second: list[hs.SaliencyMap]) -> float:
-        pairs = zip(first, second, strict=True)
-        return float(np.median([spearmanr(a.scores[0], b.scores[0]).statistic for a, b in pairs]))
 
-    print("\n| method | noise_level | with plain saliency | with another seed |")
-    print("|---|---:|---:|---:|")
+def noise(name: str, task: faithfulness.Task) -> None:
+    """Rows of the second table."""
+    plain = maps(task, hs.saliency())
+    metrics = [hs.comprehensiveness(), hs.sufficiency()]
+    rows = {("saliency", 0.0): plain}
     for make in (hs.smooth_grad, hs.smooth_grad_squared, hs.var_grad):
-        for level in (0.1, 0.2, 0.5, 1.0):
-            first, second = (maps(explainer, make(noise_level=level, seed=seed)) for seed in (0, 1))
-            print(
-                f"| `{make.__name__}` | {level} | {alike(first, plain):.2f} | {alike(first, second):.2f} |",
-                flush=True,
-            )
+        rows |= {(make.__name__, level): maps(task, make(noise_level=level)) for level in LEVELS}
+    table = hs.faithfulness(
+        task.explainer,
+        task.texts,
+        target=task.target,
+        methods={f"{label} {level}": heats for (label, level), heats in rows.items()},
+        metrics=metrics,
+        baseline=task.baseline,
+    )
+    for (label, level), heats in rows.items():
+        values = table["value"][table["label"] == f"{label} {level}"]
+        numbers = " | ".join(f"{value:.2f}" for value in (*values, alike(heats, plain)))
+        print(f"| {name} | `{label}` | {level} | {numbers} |", flush=True)
+    for label, level in (("smooth_grad", max(LEVELS)),):
+        other = maps(task, hs.smooth_grad(noise_level=level, seed=1))
+        print(f"{name}: {label} at {level} with another seed: {alike(rows[label, level], other):.2f}")
 
 
 def main() -> None:
@@ -87,13 +95,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help="deltas, noise; by default both")
+    parser.add_argument("--texts", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore", message=".*do not add up", category=RuntimeWarning)
-    explainer = hs.Explainer(*hs.load_demo(), progress=False)
-    deltas(explainer)
-    noise(explainer)
+    tasks = {name: faithfulness.TASKS[name](arguments.texts) for name in ("masked", "classification, mask")}
+    if "deltas" in arguments.tables or not arguments.tables:
+        print("| task | method | median | largest | CPU seconds a text |\n|---|---|---:|---:|---:|")
+        for name, task in tasks.items():
+            deltas(name, task)
+    if "noise" in arguments.tables or not arguments.tables:
+        print("\n| task | method | noise_level | comprehensiveness | sufficiency | Spearman with saliency |")
+        print("|---|---|---:|---:|---:|---:|")
+        for name, task in tasks.items():
+            noise(name, task)
 
 
 if __name__ == "__main__":

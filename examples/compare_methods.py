@@ -21,7 +21,7 @@ def methods() -> dict[str, hs.Method]:
     return {
         "Gradient norm (connectivity)": hs.gradient_norm(),
         "SmoothGrad": hs.smooth_grad(n_samples=50),
-        "Input x gradient": hs.input_x_gradient(),
+        "Relevance (AttnLRP)": hs.attn_lrp(),
         "Integrated gradients": hs.integrated_gradients(tolerance=1e-3),
         "Leave one word out": hs.leave_one_out(feature="word"),
         "Shapley values of words": hs.shapley_sampling(20, feature="word"),

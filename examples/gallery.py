@@ -205,7 +205,7 @@ def special() -> Figure:
 
 @case("Matrices", "Two methods in one colour scale.")
 def matrices() -> Figure:
-    maps = [explained(), explained(method="input_x_gradient")]
+    maps = [explained(), explained(method="attn_lrp")]
     return hs.figure(maps, ncols=2, width="acl-2col")
 
 
@@ -220,19 +220,19 @@ def large() -> Figure:
 
 @case("Bars and arcs", "A bar for each token, with its number.")
 def bars() -> Figure:
-    heat = explained(CAPITAL, "input_x_gradient")
+    heat = explained(CAPITAL, "attn_lrp")
     return hs.figure(heat, hs.Bars(values=True), targets="capital", width="acl")
 
 
 @case("Bars and arcs", "Three targets on one scale, the ten strongest tokens.")
 def bars_top() -> Figure:
-    heat = explained(method="input_x_gradient")
+    heat = explained(method="attn_lrp")
     return hs.figure(heat, hs.Bars(top=10), targets=[3, "education", "schools"], width="neurips")
 
 
 @case("Bars and arcs", "Standing bars.")
 def bars_vertical() -> Figure:
-    heat = explained(method="input_x_gradient")
+    heat = explained(method="attn_lrp")
     return hs.figure(heat, hs.Bars(vertical=True), targets=["education", "schools"], width="acl-2col")
 
 
@@ -253,7 +253,7 @@ def arcs() -> Figure:
 @case("Bars and arcs", "Five links of three targets in a long sentence.")
 def arcs_long() -> Figure:
     return hs.figure(
-        explained(method="input_x_gradient"),
+        explained(method="attn_lrp"),
         hs.Arcs(links=5),
         targets=["education", "taught", "use"],
         width="acl-2col",
@@ -271,14 +271,14 @@ def bipartite() -> Figure:
 
 @case("Panels", "Four methods side by side, and how far they agree with the first.")
 def methods() -> Figure:
-    names = ["gradient_norm", "input_x_gradient", "integrated_gradients", "leave_one_out"]
+    names = ["gradient_norm", "attn_lrp", "integrated_gradients", "leave_one_out"]
     maps = [explained(method=name, word="education") for name in names]
     return hs.figure(maps, hs.Highlight(predictions=0), ncols=2, agreement=True, width="acl-2col")
 
 
 @case("Panels", "Each panel in its own scale, with its own legend.")
 def own_scales() -> Figure:
-    maps = [explained(word="education"), explained(method="input_x_gradient", word="education")]
+    maps = [explained(word="education"), explained(method="attn_lrp", word="education")]
     return hs.figure(maps, scale="separate", normalize="none", ncols=2, width="acl-2col")
 
 
@@ -342,7 +342,7 @@ def kinds() -> Figure:
 
 @case("Colours", "Two figures share a scale: the scores of the second figure set the limit of the first.")
 def limit() -> Figure:
-    heat, other = explained(word="education"), explained(method="input_x_gradient", word="education")
+    heat, other = explained(word="education"), explained(method="attn_lrp", word="education")
     return hs.figure(heat, normalize="none", limit=[heat, other], width="acl")
 
 
@@ -423,9 +423,9 @@ def shrunk() -> Figure:
 # --- two maps
 
 
-@case("Two maps", "What integrated gradients have more (orange) and less (blue) of than input × gradient.")
+@case("Two maps", "What integrated gradients have more (orange) and less (blue) of than AttnLRP.")
 def difference() -> Figure:
-    names = ["integrated_gradients", "input_x_gradient"]
+    names = ["integrated_gradients", "attn_lrp"]
     first, second = (explained(method=name, word="education") for name in names)
     return hs.figure(first, hs.Difference(second), width="acl")
 

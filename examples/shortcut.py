@@ -1,6 +1,6 @@
 """Which methods find a shortcut that was planted? Precision on classifiers whose reasons are known.
 
-    python examples/shortcut.py [FOLDER] [--steps 300] [--texts 20]
+    python examples/shortcut.py [FOLDER] [--steps 300] [--texts 20] [--kinds single context ordered]
 
 Plants shortcuts in reviews of dishes (Bastings et al. 2022, arXiv:2111.07367): letters that decide the label, whatever
 the review says. ``single`` is one letter; ``context`` is one letter that counts only if another is there too;
@@ -29,6 +29,7 @@ from hf_saliency.attribution.registry import METHODS
 KINDS = ("single", "context", "ordered")
 LETTERS, CONTEXT = ("x", "y"), "z"  # of label 0 and label 1
 SLOW = ("sequential_integrated_gradients", "discretized_integrated_gradients")
+NO_CLASSIFIER = ("value_zeroing", "attention_rollout")  # they follow tokens, and refuse a label
 ENOUGH = 0.95  # of the texts, for a model that is said to use its shortcut
 
 
@@ -112,11 +113,10 @@ def measured(kind: str, steps: int, count: int) -> hs.Table:
         raise SystemExit(f"{kind}: the model does not use its shortcut; train longer (--steps {2 * steps})")
     explainer = hs.Explainer(model, tokenizer, progress=False)
     texts = held_out[:count]
-    maps = {
-        name: list(explainer([each.text for each in texts], target=hs.Label(), method=name))
-        for name in METHODS
-        if name not in (*SLOW, "random_baseline")
-    }
+    maps = {}
+    for name in METHODS:
+        if name not in (*SLOW, *NO_CLASSIFIER, "random_baseline"):
+            maps[name] = list(explainer([each.text for each in texts], target=hs.Label(), method=name))
     first = next(iter(maps.values()))
     truths = [
         np.array([heat.texts[0][token.start : token.end] in each.letters for token in heat.tokens])
@@ -156,8 +156,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("."))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--texts", type=int, default=20)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     arguments = parser.parse_args()
-    tables = {kind: measured(kind, arguments.steps, arguments.texts) for kind in KINDS}
+    tables = {kind: measured(kind, arguments.steps, arguments.texts) for kind in arguments.kinds}
     print(f"\n{arguments.texts} texts of each kind, ranked by magnitude\n\n{markdown(tables)}")
     arguments.folder.mkdir(parents=True, exist_ok=True)
     figure = hs.figure(joined(tables, "precision_at_k"), hs.Dots(zero=True), width=6.3)

@@ -112,7 +112,8 @@ class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
             tensors = (*(s[rows] for s in streams), *(b[rows] for b in replaced), *row_masks)
             method = self.method if count > 1 else FeatureAblation  # whose result no sampling can better
             options = arguments if count > 1 else {}
-            effects = method(self._forward(len(streams))).attribute(
+            forward = self._forward(len(streams))
+            effects = method(_Known(forward) if len(rows) == 1 else forward).attribute(
                 streams[0].new_ones(len(rows), count, dtype=_wide(streams[0])),
                 target=_of(rows, target, len(streams[0])),
                 additional_forward_args=(
@@ -153,6 +154,25 @@ class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
     def attribute_future(self) -> NoReturn:
         """Refused: perturbations are evaluated at once."""
         raise NotImplementedError("TokenPresence returns no futures: call attribute().")
+
+
+class _Known:
+    """The score of one row's subsets, each evaluated once: few features have few subsets, and samples repeat them."""
+
+    def __init__(self, forward: Callable[..., Tensor]) -> None:
+        self.forward = forward
+        self.scores: dict[bytes, Tensor] = {}
+
+    def __call__(self, presence: Tensor, *arguments: Any) -> Tensor:
+        keys = [row.tobytes() for row in (presence > 0.5).cpu().numpy()]
+        new = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in self.scores}.values())
+        if new:
+            rows = torch.tensor(new[::-1], device=presence.device)
+            scores = self.forward(presence[rows], *(_of(rows, value, len(keys)) for value in arguments))
+            if not isinstance(scores, Tensor) or scores.numel() != len(new):
+                return self.forward(presence, *arguments)  # for Captum to refuse
+            self.scores.update(zip([keys[i] for i in new[::-1]], scores.detach().flatten(), strict=True))
+        return torch.stack([self.scores[key] for key in keys])
 
 
 def _wide(stream: Tensor) -> torch.dtype:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -61,7 +61,9 @@ def faithfulness(
         that is every token of a text costs as many passes as the text has tokens, for each method.
     methods
         A sequence of what the explainer takes as ``method``, such as ``["saliency", hs.integrated_gradients()]``; or a
-        dictionary from the name of each row to one.
+        dictionary from the name of each row to one. In place of a method a dictionary may have the maps of these texts,
+        in their order, such as the corpus that :func:`write_corpus` returns: explaining many texts then continues
+        after an interruption.
     metrics
         By default :func:`comprehensiveness`, :func:`sufficiency`, :func:`masking_area` and :func:`rank_agreement`.
     unit
@@ -86,7 +88,8 @@ def faithfulness(
     Raises
     ------
     SaliencyError
-        If an argument does not fit, or a method cannot explain a text; before anything is masked.
+        If an argument does not fit, a method cannot explain a text, or maps are not of these texts and this target;
+        before anything is masked.
 
     Examples
     --------
@@ -277,7 +280,9 @@ def explained(
         )
     maps: dict[str, list[SaliencyMap]] = {}
     for name, method in pairs:
-        heats = list(explainer(list(texts), target=target, method=method, top_k=0))
+        heats = _maps_of_texts(name, method, texts)
+        if heats is None:
+            heats = list(explainer(list(texts), target=target, method=method, top_k=0))
         label = name or heats[0].method
         if label in maps or label.split(" ")[0] == RANDOM:
             raise SaliencyError(
@@ -286,6 +291,22 @@ def explained(
             )
         maps[label] = heats
     return maps
+
+
+def _maps_of_texts(name: str, method: Any, texts: Sequence[Any]) -> list[SaliencyMap] | None:
+    """The maps that were given in place of a method; None for a method."""
+    if isinstance(method, str) or not isinstance(method, Iterable):
+        return None
+    heats = list(method)
+    if not all(isinstance(heat, SaliencyMap) for heat in heats):
+        raise SaliencyError(
+            f"methods[{name!r}] is a {type(method).__name__}: give a method, or the maps of these texts."
+        )
+    if len(heats) != len(texts):
+        raise SaliencyError(
+            f"methods[{name!r}] has {len(heats)} maps for {len(texts)} texts: give one for each, in their order."
+        )
+    return heats
 
 
 def _checked_metrics(metrics: Any) -> list[Metric]:

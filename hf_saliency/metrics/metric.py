@@ -35,7 +35,7 @@ class MaskedText:
         encoding = variants.encoding
         self._variants = variants
         self.score_unit = variants.unit
-        self.tokens = encoding.tokens
+        self.texts, self.tokens = tuple(encoding.texts), encoding.tokens
         groups = (
             word_groups(encoding.texts, encoding.tokens)
             if unit == "word"
@@ -52,6 +52,10 @@ class MaskedText:
 
     def values(self, heat: SaliencyMap) -> list[Float[np.ndarray, " units"]]:
         """The score of each unit for each target: the sum over its tokens."""
+        if heat.texts != self.texts:
+            raise SaliencyError(
+                f"the map is of {heat.texts!r}, not of {self.texts!r}: give the maps in the order of the texts."
+            )
         places = [(token.text_index, token.start, token.end) for token in self.tokens]
         if [(token.text_index, token.start, token.end) for token in heat.tokens] != places:
             raise SaliencyError(

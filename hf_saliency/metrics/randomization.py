@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,9 @@ def randomization_check(
     ['trained', 'head', 'bert.encoder.layer.5']
     """
     seed = whole(seed, "seed", 0)
+    named = methods.values() if isinstance(methods, Mapping) else ()
+    if any(isinstance(method, Iterable) and not isinstance(method, str) for method in named):
+        raise SaliencyError("a randomized model has maps of its own: give methods, not maps.")
     several = [texts] if is_one(texts) else list(listed(texts))
     if not several:
         raise SaliencyError("texts is empty: give one text or more.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import captum.attr
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -48,6 +49,32 @@ def test_ablation_row_by_row(at_once: int) -> None:
         embeds, baselines, mask, additional_forward_args=scale, perturbations_per_eval=at_once
     )
     torch.testing.assert_close(values, one_by_one(embeds, baselines, mask, scale), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("method", [captum.attr.KernelShap, captum.attr.ShapleyValueSampling])
+def test_samples_of_one_row_evaluate_each_subset_once(method: Any) -> None:
+    embeds, baselines = inputs(1, 3)
+    seen = []
+
+    def counted(embeds: Tensor) -> Tensor:
+        seen.extend(row.numpy().tobytes() for row in embeds)
+        return product(embeds)
+
+    def plain(presence: Tensor) -> Tensor:
+        return product(torch.where(presence[..., None] > 0.5, embeds, baselines))
+
+    torch.manual_seed(1)
+    np.random.seed(1)
+    expected = method(plain).attribute(
+        torch.ones(1, 3, dtype=torch.float64), n_samples=60, perturbations_per_eval=7
+    )
+    torch.manual_seed(1)
+    np.random.seed(1)
+    values = TokenPresence(counted, method).attribute(
+        embeds, baselines, torch.tensor([[0, 1, 2]]), n_samples=60, perturbations_per_eval=7
+    )
+    torch.testing.assert_close(values.float(), expected, rtol=1e-6, atol=1e-9)
+    assert len(seen) == len(set(seen)) <= 8
 
 
 def test_one_mask_for_all_rows_and_rows_without_a_feature() -> None:

@@ -133,18 +133,25 @@ def test_sequential_integrated_gradients(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", TWO)
-@pytest.mark.parametrize(("strategy", "n_neighbors", "factor"), [("greedy", 47, 0), ("maxcount", 9, 1)])
-def test_discretized_integrated_gradients(family: str, strategy: str, n_neighbors: int, factor: int) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "n_neighbors", "factor", "rule"),
+    [("greedy", 47, 0, "riemann_left"), ("maxcount", 9, 1, "trapezoid")],
+)
+def test_discretized_integrated_gradients(
+    family: str, strategy: str, n_neighbors: int, factor: int, rule: Any
+) -> None:
     table = tiny.masked_lm(family)[0].get_input_embeddings().weight.detach()
     expected = [
         replicas.discretized_integrated_gradients(
-            score, embeds, baseline, table, 4, strategy, n_neighbors, factor
+            score, embeds, baseline, table, 4, strategy, n_neighbors, factor, rule
         )
         .sum(-1)
         .numpy()
         for score, embeds, baseline, _, _ in rows(family)
     ]
-    method = hs.discretized_integrated_gradients(4, strategy=strategy, n_neighbors=n_neighbors, factor=factor)
+    method = hs.discretized_integrated_gradients(
+        4, strategy=strategy, n_neighbors=n_neighbors, factor=factor, quadrature=rule
+    )
     check(family, method, expected, 1e-8)
 
 

@@ -78,6 +78,21 @@ def test_the_table_is_what_loops_over_the_model_give(explainer: hs.Explainer, un
     assert table["label"][row:].tolist() == ["random", "random"]
 
 
+def test_maps_stand_for_a_method(explainer: hs.Explainer) -> None:
+    arguments: dict[str, Any] = {"target": TARGET, "metrics": [hs.comprehensiveness(SHARES)]}
+    maps = explainer(TEXTS, target=TARGET, method="saliency")
+    table = hs.faithfulness(explainer, TEXTS, methods={"saliency": maps}, **arguments)
+    assert table == hs.faithfulness(explainer, TEXTS, methods=["saliency"], **arguments)
+    with pytest.raises(hs.SaliencyError, match=r"methods\['a'\] has 2 maps for 3 texts"):
+        hs.faithfulness(explainer, TEXTS, methods={"a": maps[:2]}, **arguments)
+    with pytest.raises(hs.SaliencyError, match="the maps in the order of the texts"):
+        hs.faithfulness(explainer, TEXTS, methods={"a": list(maps)[::-1]}, **arguments)
+    with pytest.raises(hs.SaliencyError, match=r"methods\['a'\] is a list: give a method"):
+        hs.faithfulness(explainer, TEXTS, methods={"a": ["saliency"]}, **arguments)
+    with pytest.raises(hs.SaliencyError, match="a randomized model has maps of its own"):
+        hs.randomization_check(explainer, TEXTS, {"a": maps}, target=TARGET)
+
+
 def test_random_orders_stand_beside_the_methods_and_repeat(explainer: hs.Explainer) -> None:
     arguments: dict[str, Any] = {"target": TARGET, "methods": ["saliency", "leave_one_out"]}
     table = hs.faithfulness(explainer, TEXTS[:2], **arguments)

@@ -45,6 +45,9 @@ def test_numbers_of_one_ranking() -> None:
         ("pointing_game", 0.4),
         ("relevance_mass", 0.4),
         ("token_f1", 0.4),
+        ("reciprocal_rank", (4 + 3 / 2 + 2 / 3 + 1 / 4) / 10),  # the first true one is at 1, 2, 3 or 4
+        ("auprc", ((4 + 3 / 2 + 2 / 3 + 1 / 4) + 2 * (1 / 2 + 2 / 3 + 3 / 4 + 4 / 5)) / 20),
+        ("iou", (6 / 3 + 1) / 10),  # of ten pairs of tokens six share one with the true pair
     ],
 )
 def test_the_mean_of_all_orders(name: str, expected: float) -> None:

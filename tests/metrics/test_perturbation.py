@@ -47,6 +47,21 @@ def test_the_mean_of_all_orders_is_that_of_a_straight_line() -> None:
     assert np.mean(of_orders(hs.deletion_area())) == pytest.approx(1.5 + total / 2)
     assert np.mean(of_orders(hs.insertion_area())) == pytest.approx(1.5 + total / 2)
     assert np.mean(of_orders(hs.normalized_comprehensiveness())) == pytest.approx(0.5)
+    assert np.mean(of_orders(hs.normalized_sufficiency())) == pytest.approx(0.5)
+    assert np.mean(of_orders(hs.rank_agreement())) == pytest.approx(0)
+    losses = [
+        value(hs.log_odds(0.4), linear(WEIGHTS), [-order.index(i) for i in range(5)], unit="log_prob")
+        for order in ORDERS
+    ]
+    assert np.mean(losses) == pytest.approx(-0.4 * total)
+    assert min(losses) == value(hs.log_odds(0.4), linear(WEIGHTS), WEIGHTS, unit="log_prob")
+
+
+def test_the_first_unit_that_decides() -> None:
+    """One unit of five holds the answer: any order finds it after three on average, the oracle at once."""
+    shares = [value(hs.decision_flip(), linear([0, 0, 1, 0, 0], -0.5), order) for order in ORDERS]
+    assert np.mean(shares) == pytest.approx(3 / 5)
+    assert value(hs.decision_flip(), linear([0, 0, 1, 0, 0], -0.5), [0, 0, 1, 0, 0]) == min(shares) == 1 / 5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,16 @@ def test_the_expected_loss_of_a_linear_score(retain: float | None) -> None:
     assert loss == pytest.approx(WEIGHTS @ (1 - retained(1 - stays, retain)), abs=0.1)
     left, most = hs.soft_sufficiency(retain, samples=4000).measure(ranked(linear(WEIGHTS), WEIGHTS))
     assert left == pytest.approx(WEIGHTS @ retained(stays, retain), abs=0.1)
+
+
+@pytest.mark.parametrize("metric", [hs.soft_comprehensiveness(0.4, 400), hs.soft_sufficiency(0.4, 400)])
+def test_the_mean_of_all_orders_is_what_retention_leaves(metric: hs.Metric) -> None:
+    pairs = [
+        metric.measure(ranked(linear(WEIGHTS), np.array(order)))
+        for order in itertools.permutations([0.0, 1.0, 2.0, 3.0, 4.0])
+    ]
+    top, bottom = np.sum(pairs, axis=0)
+    assert top / bottom == pytest.approx(0.6 if metric.name == "soft_comprehensiveness" else 0.4, abs=0.03)
 
 
 @pytest.mark.parametrize("retain", [0.05, 0.5, 0.9])

@@ -109,8 +109,9 @@ def discretized_integrated_gradients(
     strategy: str,
     n_neighbors: int,
     factor: int,
+    rule: str = "riemann_left",
 ) -> Tensor:
-    """(tokens, width): the left Riemann sum over the tokens' paths, which all move at once."""
+    """(tokens, width): the sum over the tokens' paths, which all move at once."""
     paths = [
         word_path(table, token, start, n_steps, strategy, n_neighbors)
         for token, start in zip(embeds, baseline, strict=True)
@@ -121,7 +122,10 @@ def discretized_integrated_gradients(
         for after in points[1:]:
             halved += [(halved[-1] + after) / 2, after]
         points = halved
-    return sum(gradient(score, a) * (b - a) for a, b in itertools.pairwise(points))
+    slopes = [gradient(score, point) for point in points]
+    if rule == "trapezoid":
+        slopes = [(a + b) / 2 for a, b in itertools.pairwise(slopes)]
+    return sum(slope * (b - a) for slope, (a, b) in zip(slopes, itertools.pairwise(points), strict=False))
 
 
 def removed(embeds: Tensor, baseline: Tensor, tokens: Sequence[int]) -> Tensor:

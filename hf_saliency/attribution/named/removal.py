@@ -169,7 +169,8 @@ def shapley_sampling(
     Returns
     -------
     Method
-        ``n_samples`` forward passes for each feature, and two more.
+        ``n_samples`` forward passes for each feature, and two more; fewer for few features, of which each subset is
+        evaluated once.
 
     Raises
     ------

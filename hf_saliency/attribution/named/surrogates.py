@@ -37,7 +37,8 @@ def kernel_shap(
     Returns
     -------
     Method
-        ``n_samples`` forward passes, and one more. It needs scikit-learn.
+        ``n_samples`` forward passes, and one more; fewer for few features, of which each subset is evaluated once. It
+        needs scikit-learn.
 
     Raises
     ------
@@ -108,7 +109,8 @@ def lime(
     Returns
     -------
     Method
-        ``n_samples`` forward passes, and one more. It needs scikit-learn.
+        ``n_samples`` forward passes, and one more; fewer for few features, of which each subset is evaluated once. It
+        needs scikit-learn.
 
     Raises
     ------

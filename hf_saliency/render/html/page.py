@@ -171,7 +171,7 @@ def page(
     --------
     >>> import hf_saliency as hs
     >>> explainer, text = hs.Explainer(*hs.load_demo()), "Paris is the capital of France."
-    >>> both = [explainer(text), explainer(text, method=hs.input_x_gradient())]
+    >>> both = [explainer(text), explainer(text, method=hs.attn_lrp())]
     >>> hs.page(both, "page.html", select="capital").path.name
     'page.html'
     """
