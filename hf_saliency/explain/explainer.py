@@ -252,8 +252,7 @@ class Explainer:
         Parameters
         ----------
         texts
-            Any iterable of texts as a call takes them: a list, a generator, an open text file (a text a line), a
-            column of a ``datasets.Dataset`` or of a DataFrame.
+            Any iterable of texts as a call takes them: a generator, an open file (a text a line), a column of a table.
         target
             As in a call.
         method
