@@ -30,7 +30,17 @@ from gallery_maps import (
     made,
     tokenizers,
 )
-from gallery_tokenizers import CHAT, CODE, PROSE, byte_level, tokenized, unigram, word_piece
+from gallery_tokenizers import (
+    CHAT,
+    CODE,
+    PROSE,
+    byte_fallback,
+    byte_level,
+    conversed,
+    tokenized,
+    unigram,
+    word_piece,
+)
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from PIL import Image
@@ -147,6 +157,13 @@ def sheets() -> Sequence[Figure]:
     return hs.sheets(heat, title="The lighthouse", width="acl", height=2.6)[:3]
 
 
+@case("Running text", "Examples for an appendix, each with what is known of it.")
+def appendix() -> Sequence[Figure]:
+    maps = [explained(CAPITAL, word=word) for word in ("Paris", "capital", "France")]
+    titles = [f"{heat.targets[0].label}, best answer {heat.targets[0].predictions[0].label}" for heat in maps]
+    return hs.sheets(maps, hs.Highlight(predictions=0), title=titles, width="acl", height=2.5)
+
+
 @case("Running text", "Paragraphs, a tab, and an address that is longer than the line.")
 def lines() -> Figure:
     text = "First,\tsee https://example.org/a/very/long/address/that/no/line/can/hold/at/once.html\n\nThen go on."
@@ -160,7 +177,7 @@ def literal() -> Figure:
     )
 
 
-@case("Running text", "Scores that are not finite are underline and named.")
+@case("Running text", "Scores that are not finite are hatched and named.")
 def missing() -> Figure:
     heat = made(CAPITAL, signed=True)
     scores = heat.scores.copy()
@@ -179,8 +196,13 @@ def dark() -> Figure:
         return hs.figure(explained(CAPITAL), targets="capital", width="acl")
 
 
-@case("Running text", "With a serif typeface in a larger size, from rcParams.")
+@case("Running text", "In a face that goes with Times.")
 def serif() -> Figure:
+    return hs.figure(explained(CAPITAL), targets="capital", font="serif", width="acl")
+
+
+@case("Running text", "With a serif typeface in a larger size, from rcParams.")
+def large_type() -> Figure:
     with mpl.rc_context({"font.family": "serif", "font.size": 12}):
         return hs.figure(explained(CAPITAL), targets="capital", width=4.5)
 
@@ -269,6 +291,13 @@ def bipartite() -> Figure:
 # --- panels
 
 
+@case("Panels", "Text for three masked words, and a matrix for every word of another sentence.")
+def overview() -> Figure:
+    maps = [explained().select(3, "education", "schools"), explained(CAPITAL)]
+    titles = ["three words, each masked in turn", "every word masked in turn"]
+    return hs.figure(maps, [hs.Highlight(), hs.Matrix(predictions=1)], title=titles, ncols=2, width=6.75)
+
+
 @case("Panels", "Four methods side by side, and how far they agree with the first.")
 def methods() -> Figure:
     names = ["gradient_norm", "attn_lrp", "integrated_gradients", "leave_one_out"]
@@ -312,29 +341,60 @@ def aligned() -> Figure:
 
 @case("Tokenizers", "Code in the tokens of a byte-level BPE: small signs stand for line breaks and tabs.")
 def code() -> Figure:
-    return hs.figure(tokenized(byte_level(), CODE, 30), width="acl")
+    return hs.figure(tokenized(byte_level(), CODE, -7), width="acl")
 
 
 @case("Tokenizers", "The same without tokens that are nothing but white space.")
 def code_without_white_space() -> Figure:
-    return hs.figure(tokenized(byte_level(), CODE, 30), hs.Highlight(white_space=False), width="acl")
+    return hs.figure(tokenized(byte_level(), CODE, -7), hs.Highlight(white_space=False), width="acl")
 
 
 @case("Tokenizers", "Code as a matrix, whose labels name words where tokens have no room.")
 def code_matrix() -> Figure:
-    maps = tokenized(byte_level(), CODE, 30)
+    maps = tokenized(byte_level(), CODE, -7)
     return hs.figure(maps, hs.Matrix(), width="acl")
 
 
-@case("Tokenizers", "A conversation with the tokens of its template.")
+@case("Tokenizers", "Text with the special tokens that stand in it; without special=True they are left out.")
 def chat() -> Figure:
-    return hs.figure(tokenized(byte_level(), CHAT, -3), width="acl")
+    return hs.figure(tokenized(byte_level(), CHAT, -3), hs.Highlight(special=True), width="acl")
+
+
+@case(
+    "Tokenizers", "Characters that no token knows, as their bytes: the parts of a character share its room."
+)
+def fallback() -> Figure:
+    text = "The keeper read ∂x/∂t in a café, and counted 鯨."
+    return hs.figure(tokenized(byte_fallback(), text, 8), width="acl")
 
 
 @case("Tokenizers", "One sentence in the tokens of a byte-level BPE, a Unigram model and a WordPiece model.")
 def kinds() -> Figure:
     maps = [tokenized(tokenizer(), PROSE[1], 5) for tokenizer in (byte_level, unigram, word_piece)]
     return hs.figure(maps, title=["byte-level BPE", "Unigram", "WordPiece"], width="acl")
+
+
+# --- conversations
+
+
+@case("Conversations", "A question and a word of its answer; what the chat template writes is left out.")
+def conversation() -> Figure:
+    return hs.figure(conversed(), targets="boat", columns="prompt", width="acl")
+
+
+@case("Conversations", "The whole answer as one target.")
+def conversation_whole() -> Figure:
+    return hs.figure(conversed(total=True), columns="prompt", width="acl")
+
+
+@case("Conversations", "With the tokens of the template.")
+def conversation_template() -> Figure:
+    return hs.figure(conversed(), hs.Highlight(special=True), targets="dawn", width="acl")
+
+
+@case("Conversations", "Each token of the answer, in a matrix that is divided so that each label has room.")
+def conversation_matrix() -> Figure:
+    return hs.figure(conversed(), hs.Matrix(), width="acl")
 
 
 # --- colours
@@ -529,7 +589,9 @@ def files(one: Case, folder: Path) -> list[Path]:
     for i, page in enumerate(pages):
         found.append(folder / f"{one.name}{f'-{i + 1}' * (len(pages) > 1)}.png")
         page.savefig(found[-1], dpi=60 if one.name == "slide" else DPI)
-        small = Image.open(found[-1]).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        whole = Image.open(found[-1]).convert("RGB")
+        # This way of choosing colours keeps each within 8 of 255, so that ramps stay even.
+        small = whole.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         small.save(found[-1], optimize=True)
     return found
 

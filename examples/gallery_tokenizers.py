@@ -5,11 +5,14 @@ The scores are made by hand, so that no model is needed: they fall with the dist
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import hf_saliency as hs
 
@@ -26,6 +29,16 @@ PROSE = [
     "In winter the sea was rough and there were few ships to count, so he read more books.",
 ]
 CHAT = "<|user|>\nWhich ship came first?\n<|assistant|>\nThe mail boat, at dawn.\n"
+MESSAGES = [
+    {"role": "system", "content": "You are a harbour master, and you answer in one sentence."},
+    {"role": "user", "content": "Which ship came first, the mail boat or the trawler?"},
+    {"role": "assistant", "content": "The mail boat came first, at dawn."},
+]
+# As ChatML's.
+TEMPLATE = (
+    "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
 _SIZE = 400
 
 
@@ -38,10 +51,25 @@ def byte_level() -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(
         vocab_size=_SIZE,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=["<|user|>", "<|assistant|>"],
+        special_tokens=["<|user|>", "<|assistant|>", "<|system|>", "<|end|>"],
     )
-    tokenizer.train_from_iterator([CODE, CHAT, *PROSE], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    contents = [message["content"] for message in MESSAGES]
+    tokenizer.train_from_iterator([CODE, CHAT, *PROSE, *contents], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", chat_template=TEMPLATE)
+
+
+@functools.cache
+def byte_fallback() -> PreTrainedTokenizerFast:
+    """As Llama 2's: a sign for each space, and bytes for characters that are not in the vocabulary."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    bytes_ = [f"<0x{code:02X}>" for code in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=_SIZE, special_tokens=["<unk>", *bytes_])
+    tokenizer.train_from_iterator(" ".join(PROSE).split(), trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
 
 
 @functools.cache
@@ -81,3 +109,16 @@ def tokenized(
     return hs.SaliencyMap.from_attributions(
         scores, encoding, text=text, targets=[row], method="gradient_norm"
     )
+
+
+@functools.cache
+def conversed(*, total: bool = False) -> hs.SaliencyMap:
+    """A conversation as a causal model's map has it; of an untrained model, so that the scores are made by hand."""
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(byte_level()), n_layer=1, n_head=1, n_embd=8)
+    explainer = hs.Explainer(GPT2LMHeadModel(config).eval(), byte_level())
+    unit: Any = "log_prob" if total else "logit"
+    heat = explainer(MESSAGES, target=hs.NextToken(total=total, unit=unit), top_k=0)
+    scores = np.random.default_rng(7).gamma(0.7, 1.0, heat.scores.shape) * (heat.scores != 0)
+    scores[:, [token.text_index == 0 for token in heat.tokens]] /= 3
+    return dataclasses.replace(heat, scores=scores)

@@ -88,6 +88,7 @@ from .render.animation import animate as animate
 from .render.figure import figure as figure, measure as measure
 from .render.html.page import page as page
 from .render.latex import to_latex as to_latex
+from .render.latex_table import to_latex_table as to_latex_table
 from .render.marks import (
     Agreements as Agreements,
     Arcs as Arcs,

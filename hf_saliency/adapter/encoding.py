@@ -94,6 +94,8 @@ class Encoding:
     starts
         Where each sequence that the model reads begins: one for most models, source and target for an
         encoder-decoder, one for each text or choice where each is read on its own.
+    names
+        What each text is called, where that is known before a target names them: the roles of a conversation.
     """
 
     texts: tuple[str, ...]
@@ -101,6 +103,7 @@ class Encoding:
     tokens: tuple[Token, ...]
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     starts: tuple[int, ...] = (0,)
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

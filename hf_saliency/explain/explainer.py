@@ -201,9 +201,9 @@ class Explainer:
             model then reads these token ids.
         target
             What to explain, or a word of the text, short for the default target at this word. The default is what the
-            model is for: each position of a masked language model masked in turn; each next token of a causal one; the
-            label that a classifier predicts, for the text or for each token; what an encoder-decoder writes; how
-            similar two texts are to a model that embeds texts.
+            model is for: each position of a masked language model masked in turn; each next token of a causal one, in a
+            conversation those of the assistant's last message; the label that a classifier predicts, for the text or
+            for each token; what an encoder-decoder writes; how similar two texts are to a model that embeds texts.
         method
             How: a method such as ``hs.gradient_norm()`` (the default), a Captum class, or a function from the
             score to a Captum attribution.

@@ -48,17 +48,20 @@ def _divisor(of_row: Float[np.ndarray, " targets"]) -> Float[np.ndarray, "target
 
 
 def counted_columns(
-    tokens: Sequence[Token], targets: Sequence[TargetRow], columns: Columns
+    tokens: Sequence[Token], targets: Sequence[TargetRow], columns: Columns, names: Sequence[str] = ()
 ) -> Bool[np.ndarray, "targets tokens"] | None:
     """Which tokens count in each row; None for all."""
     if one_of(columns, get_args(Columns), "columns") == "all":
         return None
     counted = np.ones((len(targets), len(tokens)), dtype=bool)
     several = len({token.text_index for token in tokens}) > 1
-    first_text = np.array([token.text_index == 0 for token in tokens], dtype=bool)
+    reply = (
+        len(names) - 1 if names and names[-1] == "assistant" else 1
+    )  # all of a conversation leads up to it
+    before = np.array([token.text_index < reply for token in tokens], dtype=bool)
     for row, target in enumerate(targets):
         if columns == "prompt" and several:
-            counted[row] = first_text
+            counted[row] = before
         elif columns == "prompt" and target.positions:
             counted[row, min(target.positions) :] = False
         counted[row, list(target.positions)] = False

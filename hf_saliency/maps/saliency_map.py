@@ -143,7 +143,8 @@ class SaliencyMap:
             Without unit; signs are kept. A score that is NaN or infinite stays what it is, and the others of
             its row are divided as if it were not there.
         """
-        return normalized(self.scores, how, counted_columns(self.tokens, self.targets, columns))
+        counted = counted_columns(self.tokens, self.targets, columns, self.text_names)
+        return normalized(self.scores, how, counted)
 
     def select(self, *which: int | slice | str) -> SaliencyMap:
         """The map of some targets only, in the order given; those of a slice or word in the matrix's order.

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.static_html import static_html
 from hf_saliency.maps.table import dataframe, score_columns
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_SHOWN = 10  # maps in a notebook
 
 
 class SaliencyMaps(list[SaliencyMap]):
@@ -37,6 +41,18 @@ class SaliencyMaps(list[SaliencyMap]):
         ]
         lines += [f"  ... {len(self) - 10} more maps"] if len(self) > 10 else []
         return "\n".join(line if len(line) <= 80 else line[:77] + "..." for line in lines)
+
+    def _repr_html_(self) -> str | None:
+        """Shows the maps where they are the last value of a notebook's cell: the first ten, one below another."""
+        if not self:
+            return None
+        shown = "".join(
+            f'<div style="margin-bottom:0.5em">{static_html(heat)}</div>' for heat in self[:_SHOWN]
+        )
+        left = len(self) - _SHOWN
+        return shown + (
+            f"<div>and {left} more maps: hf_saliency.page(maps) shows all.</div>" if left > 0 else ""
+        )
 
     def to_dataframe(self) -> pd.DataFrame:
         """The scores of all maps, as :func:`hf_saliency.to_dataframe` describes them.

@@ -94,7 +94,8 @@ def _text(m: SaliencyMap, row: int) -> str:
     for number, text in enumerate(m.texts):
         cut = len(text) if end is None or number < end.text_index else end.start * (number == end.text_index)
         marks = [(_style(painted[number][c], (number, c) in places)) for c in range(cut)]
-        lines.append(_runs(text[:cut], marks) + ("…" if cut < len(text) else ""))
+        name = f"<i>{_escaped(m.text_names[number])}:</i> " if m.text_names and m.text_names[number] else ""
+        lines.append(name + _runs(text[:cut], marks) + ("…" if cut < len(text) else ""))
     return "<br>".join(lines)
 
 

@@ -12,7 +12,7 @@ from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.render import marks
 from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Mark
-from hf_saliency.render.settings import VENUES
+from hf_saliency.render.settings import VENUES, installed_family
 
 
 def drawing(
@@ -170,6 +170,14 @@ def _length(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < _WIDEST
 
 
+def _installed(value: Any) -> bool:
+    """Whether a record's family of type is there; otherwise the figure has that of rcParams."""
+    try:
+        return type(value) is str and bool(installed_family(value))
+    except SaliencyError:
+        return False
+
+
 _WIDEST = 200.0  # inches: the largest page of a PDF file
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "width": lambda value: _length(value) or value in list(VENUES),
@@ -181,4 +189,5 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "around": lambda value: type(value) is int and value >= 0,
     "agreement": lambda value: type(value) is bool,
     "suptitle": lambda value: type(value) is str,
+    "font": _installed,
 }

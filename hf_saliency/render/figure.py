@@ -69,6 +69,7 @@ def figure(
     cmap: str | Colormap | None = None,
     underline: bool = False,
     legend: LegendPlace = True,
+    font: str | None = None,
     agreement: bool = False,
     ax: None = None,
     align: Align = "top",
@@ -92,6 +93,7 @@ def figure(
     cmap: str | Colormap | None = None,
     underline: bool = False,
     legend: LegendPlace = True,
+    font: str | None = None,
     agreement: bool = False,
     ax: Axes,
     align: Align = "top",
@@ -115,6 +117,7 @@ def figure(
     cmap: str | Colormap | None = None,
     underline: bool = False,
     legend: LegendPlace = True,
+    font: str | None = None,
     agreement: bool = False,
     ax: Axes | None = None,
     align: Align = "top",
@@ -170,6 +173,9 @@ def figure(
         Underline negative scores, so that signs survive grey print.
     legend
         ``True`` for a line below the panels, ``"top"``, ``"right"``, or ``False`` for none.
+    font
+        ``"serif"`` for an installed face that goes with Times, or the name of a family that Matplotlib lists. Default:
+        ``rcParams["font.family"]``.
     agreement
         Say below each panel but the first how far it agrees with the first, as
         :func:`hf_saliency.agreement` measures it on all tokens of the targets drawn.
@@ -209,7 +215,7 @@ def figure(
     position = _position(legend)
     tables = as_tables(maps)
     chosen = selected(maps, targets) if tables is None else []
-    with type_size(width):
+    with type_size(width, font):
         panels: list[Panel] = []
         if tables is None:
             panels = panels_of(
@@ -242,6 +248,8 @@ def figure(
         options["suptitle"] = suptitle
     if columns != "all":
         options["columns"] = columns
+    if font is not None:
+        options["font"] = font
     new.attachment = Attachment(
         tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else wide, **options)
     )
@@ -263,6 +271,7 @@ def measure(
     columns: Columns = "all",
     scale: Scale = "shared",
     legend: LegendPlace = True,
+    font: str | None = None,
 ) -> tuple[float, float]:
     """How large :func:`hf_saliency.figure` draws into Axes, before a mosaic is laid out.
 
@@ -292,6 +301,8 @@ def measure(
         ``"shared"`` or ``"separate"``.
     legend
         Where the legend stands.
+    font
+        The family of type.
 
     Returns
     -------
@@ -311,7 +322,7 @@ def measure(
     >>> width
     3.0
     """
-    with type_size(width):
+    with type_size(width, font):
         scales = Scales(normalize, scale, columns=columns)
         tables = as_tables(maps)
         panels: Sequence[AnyPanel] = (
@@ -343,20 +354,32 @@ class _Plan:
             for i, panel in enumerate(fresh)
             if isinstance(panel, Panel)
             and isinstance(panel.mark, Bars)
-            and panel.mark.labels is None
+            and not panel.mark.vertical
             and not panel.legend
         ]
         if len(level) < 2:
             return grid
-        # Bars of one scale have one zero and one unit length, so all labels get the same room.
-        widest = max(
-            mark.label_width(panel.saliency_map, panel.colors, grid.column) for _, panel, mark in level
-        )
+
+        def shared(marks: Sequence[Bars], name: str, least: float | None) -> list[Bars]:
+            """The marks with a size, in inches, where they have none of their own."""
+            return [
+                m if getattr(m, name) else dataclasses.replace(cast(Any, m), **{name: least}) for m in marks
+            ]
+
+        # Bars of one scale have one zero and one unit length: all labels get the same room, and all bars.
+        lying = [mark.lying(panel.saliency_map, panel.colors, grid.column) for _, panel, mark in level]
+        labels = (max(bars.label_width for bars in lying) + 0.01) / 72
+        marks = shared([mark for _, _, mark in level], "labels", labels)
+        lying = [
+            mark.lying(panel.saliency_map, panel.colors, grid.column)
+            for mark, (_, panel, _) in zip(marks, level, strict=True)
+        ]
+        narrowest = min(bars.field for bars in lying) / 72
+        if narrowest > 0:
+            marks = shared(marks, "field", narrowest)
         panels = list(fresh)
-        for i, panel, mark in level:
-            panels[i] = dataclasses.replace(
-                panel, mark=dataclasses.replace(mark, labels=(widest + 0.01) / 72)
-            )
+        for (i, panel, _), mark in zip(level, marks, strict=True):
+            panels[i] = dataclasses.replace(panel, mark=mark)
         return dataclasses.replace(grid, panels=panels)
 
 

@@ -33,6 +33,7 @@ from hf_saliency.maps.storage import write_file
 from hf_saliency.render.points import Box, Cells, in_points
 from hf_saliency.render.raster import CellImage
 from hf_saliency.render.settings import settings
+from hf_saliency.render.tex import description
 from hf_saliency.render.typeset.fonts import is_truetype
 
 _VECTOR = ("eps", "pdf", "pgf", "ps", "svg", "svgz")
@@ -217,8 +218,11 @@ class SaliencyFigure(Figure):
                 rb'\g<0>\n <metadata id="%s">%s</metadata>' % (KEY.encode(), carried.encode()), data, count=1
             )
         if drawn == "svg" and told:
-            title = f"\n <title>{html.escape(told)}</title>".encode()
-            data = _SVG_START.sub(lambda match: match.group() + title, data, count=1)
+            short, _, _ = told.partition(". ")  # browsers show a title beside the pointer
+            heads = f"\n <title>{html.escape(short)}</title>\n <desc>{html.escape(told)}</desc>".encode()
+            data = _SVG_START.sub(lambda match: match.group() + heads, data, count=1)
+        if drawn == "pgf" and told:
+            data += description(told).encode()
         if kind == "svgz":
             data = gzip.compress(data, mtime=0)
         write(fname, kind, data)

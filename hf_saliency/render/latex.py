@@ -2,7 +2,7 @@ r"""to_latex: a map as running text in a paper's own font, each token in a ``\co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -11,22 +11,37 @@ from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors, number
-from hf_saliency.render.layout import frames_of
+from hf_saliency.render.layout import TARGET, frames_of
 from hf_saliency.render.marks import Highlight
 from hf_saliency.render.marks.mark import target_items
-from hf_saliency.render.panels import Scales, Which, panels_of
+from hf_saliency.render.panels import Scales, Which, describe_map, panels_of
 from hf_saliency.render.passage import Passage, passage
-from hf_saliency.render.tex import escape, unknown_to_pdflatex
+from hf_saliency.render.tex import description, escape, unknown_to_pdflatex
 
 _STEPS = 16  # of the legend's bar
+# Frames are drawn inside of their boxes, so that they move nothing.
 _START = r"""\begingroup
 \setlength{\fboxsep}{0pt}\setlength{\fboxrule}{0.6pt}\setlength{\parindent}{0pt}\setlength{\parskip}{0pt}\raggedright%
+\def\hsCut{\penalty500\relax}%
 \def\hsBox#1#2{\colorbox[HTML]{#1}{\color{black}\strut#2}}%
-\def\hsFrame#1#2{\fcolorbox[HTML]{000000}{#1}{\color{black}\strut#2}}%
-\def\hsMissing#1#2{\fcolorbox[HTML]{999999}{FFFFFF}{\color{black}\strut#2\textsuperscript{#1}}}%
+\def\hsFrame#1#2{{\fboxsep=-\fboxrule\fcolorbox[HTML]{000000}{#1}{\color{black}\strut\kern1pt#2\kern1pt}}}%
+\def\hsMissing#1#2{{\fboxsep=-\fboxrule\fcolorbox[HTML]{777777}{FFFFFF}{%
+\color{black}\strut\kern1pt#2\textsuperscript{#1}\kern1pt}}}%
+"""
+_DASHED = r"""\def\hsAcross{\hbox to\wd0{\cleaders\hbox to3pt{\hss\vrule height.6pt depth0pt width1.8pt\hss}\hfill}}%
+\def\hsDown{\lower\dp0\vbox to\dimexpr\ht0+\dp0\relax{%
+\cleaders\vbox to3pt{\vss\hrule width.6pt height1.8pt\vss}\vfill}}%
+\def\hsDash#1#2{\setbox0=\hbox{\colorbox[HTML]{#1}{\color{black}\strut\kern1pt#2\kern1pt}}\leavevmode\hbox{%
+\rlap{\copy0}\rlap{\raise\dimexpr\ht0-.6pt\relax\hsAcross}\rlap{\lower\dp0\hsAcross}\rlap{\hsDown}%
+\hbox to\wd0{\hfil\hsDown}}}%
+"""
+_BAR = r"""\def\hsRamp#1{{\fboxrule=.3pt\fcolorbox[HTML]{777777}{FFFFFF}{#1}}}%
 \def\hsBar#1{{\color[HTML]{#1}\rule{3pt}{1.2ex}}}%
 """
 _END = r"\endgroup" + "\n"
+EVEN = r"\lineskiplimit=-\maxdimen\baselineskip=1.12\baselineskip\relax"
+"""Every line is as far from the next, though their boxes touch."""
+_MUTED = "595959"  # of the names of texts
 
 
 @checks_keywords
@@ -98,17 +113,24 @@ def to_latex(
     blocks = [
         _block(part, text, row, target, colors, mark.predictions) for row, target in enumerate(part.targets)
     ]
-    below = _small(escape(panel.note)) if panel.note else ""
-    key = _legend(part, colors) if legend else ""
-    body = "\\medskip\n".join(blocks) + below + key
-    return _header(text.text + body) + _START + body + _END
+    below = small(escape(panel.note)) if panel.note else ""
+    key = small(legend_of([part], colors)) if legend else ""
+    body = f"{EVEN}%\n" + "\\medskip\n".join(blocks) + below + key
+    return snippet([part], body + description(describe_map(part, "Highlight")), text.text)
 
 
-def _header(text: str) -> str:
+def snippet(parts: Sequence[SaliencyMap], body: str, text: str, packages: Sequence[str] = ("xcolor",)) -> str:
+    """A body with the commands that it uses, and what it needs in the preamble."""
+    dashed = _DASHED if TARGET in frames_of(parts) else ""
+    return _header(text + body, packages) + _START + dashed + _BAR + body + _END
+
+
+def _header(text: str, packages: Sequence[str]) -> str:
     missing = unknown_to_pdflatex("".join(c for c in text if not c.isspace()))
-    lines = [r"% Needs \usepackage{xcolor}."]
+    needed = rf"% Needs \usepackage{{{','.join(packages)}}}"
+    lines = [f"{needed}."]
     if not text.isascii():
-        lines = [r"% Needs \usepackage{xcolor}, and with pdfLaTeX \usepackage[T1]{fontenc}."]
+        lines = [rf"{needed}, and with pdfLaTeX \usepackage[T1]{{fontenc}}."]
     if missing:
         lines.append(
             f"% pdfLaTeX has no {' '.join(missing)}: use XeLaTeX or LuaLaTeX and a font that has it."
@@ -119,16 +141,37 @@ def _header(text: str) -> str:
 def _block(
     part: SaliencyMap, text: Passage, row: int, target: TargetRow, colors: Colors, predictions: int
 ) -> str:
-    fills = colors.fill(np.nan_to_num(colors.values(part)[row]))
-    printed = "".join(_pieces(part, text, row, target, fills))
+    printed = colored(part, text, row, colors, named=row == 0)  # the texts are the same for every target
     silent = target.masked and target.position is not None and not target.predictions[:predictions]
     items = [] if silent and target.against is None else target_items(target, predictions)
-    below = _small(r"\quad ".join(escape(item) for item in items)) if items else ""
+    below = small(r"\quad ".join(escape(item) for item in items)) if items else ""
     return f"{printed}\\par\n{below}"
 
 
+def colored(part: SaliencyMap, text: Passage, row: int, colors: Colors, *, named: bool) -> str:
+    """The text of a map on the colours of a row, with the names of several texts if asked."""
+    fills = colors.fill(np.nan_to_num(colors.values(part)[row]))
+    names = _names(part, text) if named else {}
+    return "".join(_pieces(part, text, row, part.targets[row], fills, names))
+
+
+def _names(part: SaliencyMap, text: Passage) -> dict[int, str]:
+    """The name of each text by the place at which it begins."""
+    names = zip(text.starts, part.text_names, strict=False)
+    return {
+        start: rf"{{\footnotesize\color[HTML]{{{_MUTED}}}{escape(name)}\par}}"
+        for start, name in names
+        if name
+    }
+
+
 def _pieces(
-    part: SaliencyMap, text: Passage, row: int, target: TargetRow, fills: np.ndarray
+    part: SaliencyMap,
+    text: Passage,
+    row: int,
+    target: TargetRow,
+    fills: np.ndarray,
+    names: Mapping[int, str],
 ) -> Iterator[str]:
     """The text from token to token; characters of several tokens are printed once, in the first's colour."""
     place = 0
@@ -136,29 +179,44 @@ def _pieces(
         start = max(start, place)
         if start >= end:
             continue
-        yield _between(text.text, place, start)
+        yield from _between(text.text, place, start, names)
         score = float(part.scores[row, column])
+        kind = "" if column not in target.positions else "Frame" if target.masked else "Dash"
         for i, line in enumerate(text.text[start:end].split("\n")):
             yield "\\par\n" * (i > 0)
             if line:
-                yield _box(escape(line), score, _html(fills[column]), column in target.positions)
+                yield _box(escape(line), score, _html(fills[column]), kind)
         place = end
-    yield _between(text.text, place, len(text.text))
+    yield from _between(text.text, place, len(text.text), names)
 
 
-def _box(text: str, score: float, color: str, framed: bool) -> str:
+def _box(text: str, score: float, color: str, kind: str) -> str:
     if not np.isfinite(score):
         return rf"\hsMissing{{{escape(number(score))}}}{{{text}}}"
-    return rf"\hs{'Frame' if framed else 'Box'}{{{color}}}{{{text}}}"
+    return rf"\hs{kind or 'Box'}{{{color}}}{{{text}}}"
 
 
-def _between(text: str, start: int, end: int) -> str:
-    """What no token covers, or where a line may be broken if two tokens touch."""
-    if start == end:
-        before, after = text[start - 1 : start], text[start : start + 1]
-        unspaced = before.isalnum() and after.isalnum() and not (before + after).isascii()
-        return "\\allowbreak " if before == "-" or (unspaced and _wide(before) and _wide(after)) else ""
-    return "\\par\n".join(_uncolored(line) for line in text[start:end].split("\n"))
+def _between(text: str, start: int, end: int, names: Mapping[int, str]) -> Iterator[str]:
+    """What no token covers, with the names of the texts that begin there, or where a line may be broken."""
+    if start == end and start not in names:
+        yield _cut(text[start - 1 : start], text[start : start + 1])
+        return
+    for begin in [place for place in names if start <= place <= end]:
+        yield _lines(text[start:begin]) + names[begin] + "\n"
+        start = begin
+    yield _lines(text[start:end])
+
+
+def _lines(text: str) -> str:
+    return "\\par\n".join(_uncolored(line) for line in text.split("\n"))
+
+
+def _cut(before: str, after: str) -> str:
+    """Between two tokens that touch: a line is broken there if the word is too long for it."""
+    if not before.strip() or not after.strip():
+        return ""
+    unspaced = before.isalnum() and after.isalnum() and _wide(before) and _wide(after)
+    return "\\allowbreak " if before == "-" or unspaced else "\\hsCut"
 
 
 def _uncolored(line: str) -> str:
@@ -177,20 +235,27 @@ def _html(color: np.ndarray) -> str:
     return "".join(f"{round(255 * channel):02X}" for channel in color[:3].tolist())
 
 
-def _small(text: str) -> str:
-    return f"{{\\footnotesize {text}\\par}}\n"
+def small(text: str) -> str:
+    """A paragraph below a text."""
+    return f"{{\\vskip1.5pt\\footnotesize {text}\\par}}\n"
 
 
-def _legend(part: SaliencyMap, colors: Colors) -> str:
-    low = -colors.limit if colors.signed else 0.0
-    bar = "".join(
-        rf"\hsBar{{{_html(color)}}}" for color in colors.fill(np.linspace(low, colors.limit, _STEPS))
-    )
-    least = escape(number(low)) if colors.signed else "0"
-    text = rf"{least} {bar} {escape(number(colors.limit))}\quad {escape(colors.label)}"
-    kinds = frames_of([part])
-    if kinds:  # one frame stands for both, where both occur
-        text += rf"\quad \hsFrame{{FFFFFF}}{{\phantom{{nn}}}} {' or '.join(kinds)}"
+def legend_of(parts: Sequence[SaliencyMap], colors: Colors) -> str:
+    """What colours and frames mean."""
+    ramps = [rf"0 {_ramp(colors, 0.0, colors.limit)}"]
+    if colors.signed:
+        ramps = [escape(number(-colors.limit)), _ramp(colors, -colors.limit, 0.0), *ramps]
+    text = rf"{' '.join(ramps)} {escape(number(colors.limit))}\quad {escape(colors.label)}"
+    for meaning in frames_of(parts):
+        frame = "Dash" if meaning == TARGET else "Frame"
+        text += rf"\quad \hs{frame}{{FFFFFF}}{{\phantom{{nn}}}}~{meaning}"
     if colors.missing:
         text += rf"\quad {escape(', '.join(colors.missing))}: framed in grey"
-    return _small(text)
+    return text
+
+
+def _ramp(colors: Colors, low: float, high: float) -> str:
+    """The colours from one score to another in an outline."""
+    fills = colors.fill(np.linspace(low, high, _STEPS))
+    bars = "".join(rf"\hsBar{{{_html(color)}}}" for color in fills)
+    return rf"\hsRamp{{{bars}}}"

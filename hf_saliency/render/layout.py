@@ -105,7 +105,7 @@ class Legend:
             face = Typeface(size)
             keys = [2 * face.capital + points.scaled(_GAP) + face.advance(text) for text in self._keys]
             try:
-                lines = [label[a:b] for a, b in wrap(label, width, face)] if label else []
+                lines = _even(label, width, face) if label else []
             except TooNarrow:
                 continue
             if max(keys, default=0.0) <= width:
@@ -184,6 +184,22 @@ class Legend:
             keys.append((0.0, y, text))
             y += face.line
         return _LegendPlan(face, y + max(0.0, face.descent - top), [], ramps, written, keys)
+
+
+def _even(label: str, width: float, face: Typeface) -> list[str]:
+    """The lines of a label, the last of them no lone word if narrower lines need no more room."""
+    lines = [label[a:b] for a, b in wrap(label, width, face)]
+    narrower = width
+    while len(lines) > 1 and " " not in lines[-1]:
+        narrower -= face.points / 2
+        try:
+            again = [label[a:b] for a, b in wrap(label, narrower, face)]
+        except TooNarrow:
+            break
+        if len(again) > len(lines):
+            break
+        lines = again
+    return lines
 
 
 @dataclass(frozen=True)
@@ -380,19 +396,21 @@ class PanelGrid:
         y = self._above
         if self.title:
             ax = place((0.0, 0.0, self.width, self._above))
+            ax.set_label("title")
             for i, line in enumerate(self._title_lines):
                 points.write(ax, 0.0, i * self._large.line + self._large.ascent, line, self._large)
         if self._legend is not None and self.legend == "top":
             high = self._legend.height(self.width)
-            self._legend.draw(place((0.0, y, self.width, high)))
+            self._draw_legend(place((0.0, y, self.width, high)))
             y += high + points.scaled(LEGEND_GAP)
-        drawn = []
+        drawn: list[Axes] = []
         start = y
         for row in self._rows:
             head, body, foot = self._row(row)
             for i, panel in enumerate(row):
                 x = i * (self.column + points.scaled(_COLUMN_GAP))
                 drawn.append(panel.draw(place, (x, y, self.column, head + body + foot), head))
+                drawn[-1].set_label(f"panel {len(drawn) - 1}")
             y += head + body + foot + points.scaled(_PANEL_GAP)
         if self._legend is not None and self.legend != "top":
             top = y - points.scaled(_PANEL_GAP) + points.scaled(LEGEND_GAP)
@@ -400,8 +418,13 @@ class PanelGrid:
             if self.legend == "right":
                 x, top = self.width - self._legend_width, start
             high = self._legend.height(self._legend_width)
-            self._legend.draw(place((x, top, self._legend_width, high)))
+            self._draw_legend(place((x, top, self._legend_width, high)))
         return drawn
+
+    def _draw_legend(self, ax: Axes) -> None:
+        assert self._legend is not None
+        ax.set_label("legend")
+        self._legend.draw(ax)
 
     @cached_property
     def _large(self) -> Typeface:

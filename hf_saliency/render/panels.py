@@ -329,7 +329,7 @@ _KINDS = {
 }
 
 
-def _described_map(saliency_map: SaliencyMap, mark: str) -> str:
+def describe_map(saliency_map: SaliencyMap, mark: str) -> str:
     """A map as it is drawn: what kind of figure, which method, and the strongest tokens of the first targets."""
     kind = _KINDS.get(mark, mark)
     count = len(saliency_map.targets)
@@ -378,4 +378,4 @@ def _described(panel: AnyPanel) -> str:
     if isinstance(panel, TablePanel):
         return _described_table(panel.table, type(panel.mark).__name__)
     assert isinstance(panel, Panel)
-    return _described_map(panel.mark.shown(panel.saliency_map), type(panel.mark).__name__)
+    return describe_map(panel.mark.shown(panel.saliency_map), type(panel.mark).__name__)

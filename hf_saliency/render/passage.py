@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps import spans
@@ -161,6 +164,31 @@ def _named(saliency_map: SaliencyMap, number: int) -> dict[int, list[int]]:
         else:
             found.setdefault(place, []).insert(0, column)
     return found
+
+
+def erased(part: SaliencyMap, hidden: Sequence[Token]) -> SaliencyMap:
+    """The map without the characters of special tokens that are not drawn, as a template writes them into a text."""
+    cuts = [token for token in hidden if token.start < token.end]
+    if not cuts:
+        return part
+    kept = [np.ones(len(text), dtype=bool) for text in part.texts]
+    for token in cuts:
+        kept[token.text_index][token.start : token.end] = False
+    for token in part.tokens:
+        kept[token.text_index][token.start : token.end] = True
+    places = [np.concatenate([[0], np.cumsum(flags)]).tolist() for flags in kept]
+    return dataclasses.replace(
+        part,
+        texts=tuple(
+            "".join(itertools.compress(text, flags)) for text, flags in zip(part.texts, kept, strict=True)
+        ),
+        tokens=tuple(
+            dataclasses.replace(
+                token, start=places[token.text_index][token.start], end=places[token.text_index][token.end]
+            )
+            for token in part.tokens
+        ),
+    )
 
 
 CUT = "…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import numbers
 import os
 import threading
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 import matplotlib as mpl
 import matplotlib.style
+from matplotlib.font_manager import fontManager
 
 from hf_saliency.errors import SaliencyError
 
@@ -146,19 +148,38 @@ def length(value: Any, name: str) -> float:
     if not real or not 0 < float(value) < float("inf"):
         also = f", or a venue: {_names()}" if name == "width" else ""
         unit = "a number" if name == "limit" else "inches"
-        raise SaliencyError(f"{name}={value!r}: give {unit} above 0, such as figure(..., {name}=3.25){also}.")
+        call = f"{name}=0.5" if name in ("labels", "field") else f"figure(..., {name}=3.25)"
+        raise SaliencyError(f"{name}={value!r}: give {unit} above 0, such as {call}{also}.")
     return float(value)
 
 
 @contextlib.contextmanager
-def type_size(width: float | str | None) -> Iterator[None]:
-    """Within it, the base size of all type is the venue's; rcParams are as before afterwards."""
-    if not isinstance(width, str):
-        with settings():
-            yield
-        return
-    with settings({"font.size": _venue(width).fontsize}):
+def type_size(width: float | str | None, font: str | None = None) -> Iterator[None]:
+    """Within it, the base size of all type is the venue's, and the face the one asked for; rcParams come back."""
+    changes: dict[str, Any] = {"font.size": _venue(width).fontsize} if isinstance(width, str) else {}
+    if font is not None:
+        changes["font.family"] = [installed_family(font)]
+    with settings(changes):
         yield
+
+
+# Faces that go with Times, whose outlines PDF files can hold as text; the last one comes with Matplotlib.
+_SERIF = ("Times New Roman", "Tinos", "Liberation Serif", "FreeSerif", "STIXGeneral")
+_GENERIC = ("sans-serif", "monospace")  # as rcParams have them
+
+
+def installed_family(font: Any) -> str:
+    """The family of type for what the user asked for: ``"serif"`` is a face that goes with Times."""
+    names = {entry.name for entry in fontManager.ttflist}
+    if font == "serif":
+        return next(name for name in _SERIF if name in names)
+    if font in _GENERIC or font in names:
+        return str(font)
+    near = difflib.get_close_matches(str(font), sorted(names), n=3) or sorted(names)[:3]
+    raise SaliencyError(
+        f"font={font!r} is not installed: choose 'serif', 'sans-serif', 'monospace' or a family that Matplotlib lists, "
+        f"such as {', '.join(map(repr, near))}."
+    )
 
 
 def _venue(name: str) -> Venue:

@@ -114,6 +114,7 @@ def sheets(
     targets: Which | None = None,
     title: str | Sequence[str] | None = None,
     normalize: Normalization = "row_max",
+    font: str | None = None,
 ) -> Sheets:
     """Draw what is too long for one page, as a figure for each page.
 
@@ -138,6 +139,8 @@ def sheets(
         As in :func:`hf_saliency.figure`.
     normalize
         As in :func:`hf_saliency.figure`.
+    font
+        As in :func:`hf_saliency.figure`.
 
     Returns
     -------
@@ -159,10 +162,12 @@ def sheets(
     chosen = selected(maps, targets)
     if mark is None and not all(isinstance(each, Highlight) for each in default_marks(chosen)):
         try:
-            return sheets(chosen, Matrix(), width=width, height=height, title=title, normalize=normalize)
+            return sheets(
+                chosen, Matrix(), width=width, height=height, title=title, normalize=normalize, font=font
+            )
         except SaliencyError:  # a matrix that no page has room for
             mark = Highlight()
-    with type_size(width):
+    with type_size(width, font):
         panels = panels_of(
             chosen,
             mark,
@@ -180,8 +185,9 @@ def sheets(
             raise too_narrow(PanelGrid(panels, points_wide), across, error, "sheets") from error
         pages = _pages(strips, down * 72 - 2 * MARGIN - below, down)
         figures = tuple(_sheet(page, across, points_wide, legend, below) for page in pages)
+    options = {"height": down} if font is None else {"height": down, "font": font}
     kept = Attachment(
-        tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else across, height=down)
+        tuple(chosen), drawing(panels, normalize, width if isinstance(width, str) else across, **options)
     )
     for each in figures:
         each.attachment = kept

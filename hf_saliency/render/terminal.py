@@ -176,7 +176,8 @@ def _name(target: TargetRow) -> str:
 
 
 def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str) -> Text:
-    text = Text(printable("\n".join(saliency_map.texts)))
+    named = zip(_names(saliency_map), saliency_map.texts, strict=True)
+    text = Text(printable("\n".join(name + each for name, each in named)))
     own = [_place(saliency_map, each) for each in saliency_map.targets[row].positions]
     order = np.argsort(np.abs(weights), kind="stable").tolist()
     for i in order if system in _DARK_SHADES else []:  # the strongest last: it is seen where tokens overlap
@@ -196,11 +197,18 @@ def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str)
 def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
     """A token in all texts, one a line; in whole characters, as Rich loses parts of an emoji of two styles."""
     token = saliency_map.tokens[column]
-    before = sum(len(text) + 1 for text in saliency_map.texts[: token.text_index])
+    names = _names(saliency_map)[: token.text_index + 1]
+    before = sum(len(text) + 1 for text in saliency_map.texts[: token.text_index]) + sum(map(len, names))
     if token.start == token.end:
         return before, before
     start, end = whole_graphemes(saliency_map.texts[token.text_index], token.start, token.end)
     return before + start, before + end
+
+
+def _names(saliency_map: SaliencyMap) -> list[str]:
+    """What stands before each text."""
+    names = saliency_map.text_names or [""] * len(saliency_map.texts)
+    return [f"{name}: " if name else "" for name in names]
 
 
 def _shades() -> dict[str, tuple[tuple[str, ...], tuple[str, ...], str]]:

@@ -81,6 +81,12 @@ def _caret(code: int) -> str:
     return "?" if code == 0x2421 else chr(code - 0x2400 + 0x40)
 
 
+def description(text: str) -> str:
+    r"""What those hear who do not see a figure, where the class has ``\Description``, as ACM's has."""
+    escaped = escape(text).replace("“", "``").replace("”", "''")
+    return rf"\ifdefined\Description\Description{{{escaped}}}\fi" + "%\n"
+
+
 def unknown_to_pdflatex(text: str) -> str:
     """The characters of a text that pdfLaTeX stops at, each once; XeLaTeX and LuaLaTeX print what the font has."""
     found = dict.fromkeys(unicodedata.normalize("NFC", text))

@@ -11,12 +11,10 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.streams import Layout, OneSequence
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
 from hf_saliency.errors import SaliencyError, Scale, id_list, integer
+from hf_saliency.targets.conversation import Message, by_message, messages, rendered, reply
 from hf_saliency.targets.generation import (
     followed,
     followed_by_ids,
-    messages,
-    rendered,
-    reply,
     translated,
     warn_of_space,
     written,
@@ -76,7 +74,7 @@ def following_rows(
     refs: list[list[LogitRef]] = []  # of each token, one for each contrast
     for i in chosen:
         class_id = encoding.ids[i]
-        before = encoding.texts[0] if encoding.tokens[i].text_index and len(encoding.starts) == 1 else ""
+        before = _before(encoding, i)
         if target.token is not None:
             class_id = one_token(target.token, "token", encoding, i, model, before)
         elif target.predicted:
@@ -107,14 +105,23 @@ def following_rows(
     ]
 
 
+def _before(encoding: Encoding, position: int) -> str:
+    """The text that a token's own follows in one sequence; none where tokens of a template stand between."""
+    number = encoding.tokens[position].text_index
+    first = next(i for i, token in enumerate(encoding.tokens) if token.text_index == number)
+    follows = number and len(encoding.starts) == 1 and not encoding.tokens[first].special
+    return encoding.texts[number - 1] if follows else ""
+
+
 @dataclass(frozen=True)
 class Continuation(Target):
     """What a model writes after a prompt, or for a source: the score of each of its tokens, given all before it.
 
     The prompt is a string or a conversation (a list of ``{"role": ..., "content": ...}``, by the tokenizer's chat
-    template; if the assistant speaks last, that message is the continuation). A tuple ``(prompt, continuation)``
-    gives both. For an encoder-decoder they are source and target: the map then shows how the target's tokens
-    depend on the source and on the target's tokens before them.
+    template; if the assistant speaks last, that message is the continuation). Each message is then a text of the map,
+    named by its role, and what the template writes around them are special tokens. A tuple ``(prompt, continuation)``
+    gives prompt and continuation. For an encoder-decoder they are source and target: the map then shows how the
+    target's tokens depend on the source and on the target's tokens before them.
 
     Parameters
     ----------
@@ -198,7 +205,8 @@ class Continuation(Target):
         tasks.check(model.model, task, "Continuation")
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        prompt, text, special = self._split(given, model)
+        prompt, text, asked = self._split(given, model)
+        special = not asked  # a template writes these itself
         if model.encoder_decoder:
             source = model.encode(prompt, overflow, special=special, whole=True)
             return translated(source, text, model, self.max_new_tokens, self.ids)
@@ -206,15 +214,16 @@ class Continuation(Target):
         overflow = "windows" if overflow in OVERFLOWS else overflow
         before = model.encode(prompt, overflow, special=special)
         if self.ids is not None:
-            return followed_by_ids(before, self.ids, model)
-        if text is None:
-            return written(before, model, self.max_new_tokens)
-        following = followed(before, text, model, special=special)
-        warn_of_space(before, following, model, special=special)
-        return following
+            following = followed_by_ids(before, self.ids, model)
+        elif text is None:
+            following = written(before, model, self.max_new_tokens)
+        else:
+            following = followed(before, text, model, special=special)
+            warn_of_space(before, following, model, special=special)
+        return by_message(following, asked, model) if asked else following
 
-    def _split(self, given: Any, model: TextModel) -> tuple[str, str | None, bool]:
-        """Prompt, continuation, and whether the tokenizer adds special tokens."""
+    def _split(self, given: Any, model: TextModel) -> tuple[str, str | None, list[Message]]:
+        """Prompt, continuation, and the messages of the prompt, if it is a conversation."""
         prompt, text, paired = given, self.text, isinstance(given, tuple) and len(given) == 2
         if paired:
             if text is not None or self.ids is not None:
@@ -222,20 +231,21 @@ class Continuation(Target):
                 raise SaliencyError(f"{name} has its text, and the tuple {given!r} holds another: give one.")
             prompt, text = given
         if not isinstance(prompt, list):
-            return prompt if paired else only_text(prompt, self), text, True
+            return prompt if paired else only_text(prompt, self), text, []
         asked = messages(prompt)
         if text is None and asked[-1]["role"] == "assistant":
             *asked, last = asked
             text = reply(last)
-        return rendered(asked, model, answer=True), text, False
+        return rendered(asked, model, answer=True), text, asked
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         where = checked(self.where)
-        own = [i for i, token in enumerate(encoding.tokens) if token.text_index == 1]
+        last = len(encoding.texts) - 1
+        own = [i for i, token in enumerate(encoding.tokens) if token.text_index == last]
         if where is None:
             chosen = [i for i in own if not encoding.tokens[i].special]
         else:
-            chosen = positions(where, encoding, text=1)
+            chosen = positions(where, encoding, text=last)
             if any(i not in own for i in chosen):
                 raise SaliencyError(
                     f"where={self.where!r} is in the prompt: the continuation has the tokens {own[0]} to {own[-1]}."
@@ -246,7 +256,8 @@ class Continuation(Target):
         return Readout(token_logits, self.unit, part=parts - 1, layout=model.layout)
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
-        return ("source text", "target text") if model.encoder_decoder else ("prompt", "continuation")
+        pair = ("source text", "target text") if model.encoder_decoder else ("prompt", "continuation")
+        return encoding.names or pair
 
 
 @dataclass(frozen=True)
@@ -254,7 +265,9 @@ class NextToken(Target):
     """A causal language model's score of each token of a text, given the tokens before it.
 
     One text gives a triangle: a token's score depends on the tokens before it, and the scores of all others are
-    exactly zero. The first token of a text has nothing before it and is no target.
+    exactly zero. The first token of a text has nothing before it and is no target. Of a conversation (a list of
+    ``{"role": ..., "content": ...}``) the last message of the assistant is explained, or what the model answers, as by
+    :class:`Continuation`.
 
     Parameters
     ----------
@@ -316,8 +329,9 @@ class NextToken(Target):
         prepare(self)
 
     def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        if isinstance(given, list):
-            return model.encode(rendered(messages(given), model, answer=False), overflow, special=False)
+        conversation = given[0] if isinstance(given, tuple) and given else given
+        if isinstance(conversation, list):
+            return Continuation().encode(given, model, overflow)
         if isinstance(given, tuple) and len(given) == 2:
             raise SaliencyError(
                 "NextToken explains one text; a prompt and what follows it are explained by target=hs.Continuation()."
@@ -328,14 +342,16 @@ class NextToken(Target):
         where = checked(self.where)
         if where is not None:
             try:
-                chosen = positions(where, encoding)
+                chosen = positions(where, encoding, text=len(encoding.texts) - 1)
             except SaliencyError as error:
                 raise SaliencyError(
                     f"{error} A word that the text does not hold yet is its continuation: "
                     "explainer((text, ' word'), target=hs.Continuation())."
                 ) from error
         else:
-            chosen = [i for i in plain_tokens(encoding, "NextToken(index)") if i]
+            last = len(encoding.texts) - 1
+            plain = plain_tokens(encoding, "NextToken(index)")
+            chosen = [i for i in plain if i and encoding.tokens[i].text_index == last]
         return following_rows(self, chosen, encoding, model, OneSequence())
 
     def readout(self, model: TextModel, parts: int = 1) -> Readout:

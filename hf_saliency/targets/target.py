@@ -158,7 +158,7 @@ class Target(ABC):
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
         """A name for each text, for the map's headings; empty for a single text."""
-        return ()
+        return encoding.names
 
     def class_name(self, index: int, row: Row, model: TextModel) -> str:
         """The name of a class."""

@@ -28,7 +28,8 @@ def chat() -> hs.Explainer:
 def test_a_conversation_and_the_reply_to_it(chat: hs.Explainer) -> None:
     heat = chat((ASKED, " sat"), target=hs.Continuation())
     expected = chat(ASKED, target=hs.Continuation(" sat"))
-    assert heat.texts == expected.texts == ("user : the cat . it :", " sat")
+    assert heat.texts == expected.texts == ("the cat", " sat")
+    assert [token.piece for token in heat.tokens if token.special] == ["user", ":", ".", "it", ":"]
     np.testing.assert_array_equal(heat.scores, expected.scores)
     several = chat([(ASKED, " sat"), ("the cat", " ran")], target=hs.Continuation())
     assert [one.texts[1] for one in several] == [" sat", " ran"]
@@ -65,4 +66,4 @@ def test_a_template_that_takes_parts() -> None:
     tokenizer = tiny.tokenizer.__wrapped__()
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'][0]['text'] }}{% endfor %}"
     on = hs.Explainer(tiny.of_class("GPT2LMHeadModel"), tokenizer)
-    assert on([{"role": "user", "content": PARTS}]).texts == ("the cat",)
+    assert on([{"role": "user", "content": PARTS}], target=hs.NextToken(total=True)).texts[0] == "the cat"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from sample_maps import floats, maps, of
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.spans import Token
 
 LAWS = settings(max_examples=60, deadline=None)
 NAN, INF = math.nan, math.inf
@@ -54,3 +57,16 @@ def test_normalized_rows_reach_one(heat: SaliencyMap) -> None:
     np.testing.assert_allclose(row_sum.sum(axis=1), some, rtol=16 * np.finfo(heat.scores.dtype).eps)
     for how in ("row_max", "row_sum"):
         np.testing.assert_array_equal(heat.normalized(how)[~finite], heat.scores[~finite])
+
+
+def test_the_prompt_of_a_conversation_is_all_but_its_last_message() -> None:
+    texts = ("be brief", "who came", "she did")
+    tokens = tuple(
+        Token(t[a:b], a, b, k)
+        for k, t in enumerate(texts)
+        for a, b in ((0, t.index(" ")), (t.index(" ") + 1, len(t)))
+    )
+    heat = SaliencyMap(texts, tokens, (TargetRow("she did", None, 1.0),), np.ones((1, 6)), "saliency")
+    named = dataclasses.replace(heat, text_names=("system", "user", "assistant"))
+    assert named.normalized("none", columns="prompt").tolist() == [[1, 1, 1, 1, 0, 0]]
+    assert heat.normalized("none", columns="prompt").tolist() == [[1, 1, 0, 0, 0, 0]]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.saliency_maps import SaliencyMaps
 from hf_saliency.maps.spans import Token
 from hf_saliency.palette import LIGHT
 
@@ -53,7 +54,7 @@ class Read(HTMLParser):
 @given(maps.maps())
 def test_any_map_is_a_few_harmless_tags(one: SaliencyMap) -> None:
     found = Read(one._repr_html_())
-    assert found.tags <= {"div", "b", "bdi", "span", "br", "details", "summary"}
+    assert found.tags <= {"div", "b", "bdi", "i", "span", "br", "details", "summary"}
     assert found.attributes <= {"style", "dir"}
     one._repr_html_().encode()
 
@@ -109,3 +110,11 @@ def test_directions_end_with_their_text_and_controls_are_replaced(text: str) -> 
     html = heat._repr_html_()
     assert f"<bdi>{text}</bdi>" in html or "\N{REPLACEMENT CHARACTER}" in html
     assert not {"\0", "\x1b", "\ud800"} & set(html)
+
+
+def test_several_maps_stand_one_below_another() -> None:
+    several = SaliencyMaps([maps.sweep()] * 12)
+    found = Read(several._repr_html_() or "")
+    assert found.text.count("SaliencyMap ") == 10
+    assert "and 2 more maps: hf_saliency.page(maps) shows all." in found.text
+    assert SaliencyMaps()._repr_html_() is None

@@ -102,7 +102,7 @@ def test_the_package_index_shows_absolute_addresses() -> None:
     targets = re.findall(r"\]\(([^)]*)\)", shown)
     assert len(targets) > 10
     assert all(target.startswith("https://") for target in targets)
-    assert f"]({repository}/raw/v1.2.3/docs/figures/gallery/highlight.png)" in shown
+    assert f"]({repository}/raw/v1.2.3/docs/figures/gallery/overview.png)" in shown
     assert f"]({repository}/blob/v1.2.3/docs/getting_started.md)" in shown
     assert build["addresses"](repository)["Documentation"] == "https://owner.github.io/hf-saliency"
 

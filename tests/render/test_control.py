@@ -19,8 +19,9 @@ from matplotlib.patches import Rectangle
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors, luminance
+from hf_saliency.render.drawing import settings_of
 from hf_saliency.render.figure import figure, measure
-from hf_saliency.render.marks import Bars, Highlight, Mark, Matrix
+from hf_saliency.render.marks import Arcs, Bars, Bipartite, Highlight, Mark, Matrix
 from hf_saliency.render.points import Letters
 from hf_saliency.render.settings import VENUES
 from hf_saliency.render.sheets import sheets
@@ -37,6 +38,18 @@ def test_a_colormap_takes_the_place_of_our_colours(mark: Mark) -> None:
     boxes = filled(panels(figure(ONE, mark, width=3.25, cmap="Greens"))[0])
     strongest = mpl.colormaps["Greens"](1.0)
     assert any(np.allclose(color, strongest, atol=0.01) for _, color in boxes)
+
+
+@pytest.mark.parametrize("mark", [Highlight(), Matrix()])
+def test_frames_are_seen_on_the_colours_of_a_colormap(mark: Mark) -> None:
+    strong = with_scores(saliency_map("a b", targets=[0, 1]), [[1.0, 0.2], [1.0, 0.0]])
+    fig = figure(strong, mark, width=3.25, cmap="Greys")
+    edges = [
+        patch.get_edgecolor()[:3]
+        for patch in panels(fig)[0].findobj(Rectangle)
+        if patch.get_gid() == "target"
+    ]
+    assert edges == [(1.0, 1.0, 1.0), (0.0, 0.0, 0.0)]
 
 
 def test_text_on_a_dark_colour_is_white() -> None:
@@ -118,6 +131,26 @@ def test_bars_of_one_scale_have_one_zero_and_one_unit() -> None:
     np.testing.assert_allclose(first[top][2], second[top][2], atol=0.05)
 
 
+def test_bars_of_unequally_many_targets_have_one_unit_length() -> None:
+    many = saliency_map("formal study of grammar", targets=[0, 1, 2])
+    fig = figure([ONE, many], Bars(predictions=0), width=6.0, title=["a", "b"], normalize="none")
+    widths = [max(box[2] for box, _ in filled(ax)) for ax in panels(fig)]
+    largest = [float(each.scores.max()) for each in (ONE, many)]
+    np.testing.assert_allclose(widths[0] / largest[0], widths[1] / largest[1], rtol=1e-3)
+    assert outside(fig) == overlapping(fig) == []
+
+
+@pytest.mark.parametrize("mark", [Matrix, Arcs, Bipartite, Bars])
+def test_labels_are_as_long_as_they_may_be(mark: Any) -> None:
+    long = saliency_map("incomprehensibilities aside " * 4, targets=[1, 3])
+    options = {"vertical": True} if mark is Bars else {}
+    cut, free = (strings(figure(long, mark(labels=inches, **options), width=2.0)) for inches in (0.3, 2.0))
+    assert "incomprehensibilities" not in cut
+    assert free.count("incomprehensibilities") == 4
+    with pytest.raises(SaliencyError, match=r"labels=-1: give inches above 0, such as labels=0\.5"):
+        mark(labels=-1, **options)
+
+
 # --- numbers
 
 
@@ -167,6 +200,17 @@ def test_no_legend_is_drawn_if_none_is_asked_for() -> None:
 def test_a_narrow_legend_is_not_what_makes_a_figure_impossible() -> None:
     method = replace(saliency_map("a b", targets=[0]), method="sequential_integrated_gradients_of_something")
     assert outside(figure(method, width=0.8)) == []
+
+
+def test_axes_have_labels_and_legends_no_lone_word() -> None:
+    fig = figure([ONE, SIGNED], width=3.03, suptitle="A title", columns="context")
+    assert [ax.get_label() for ax in fig.axes] == ["title", "panel 0", "panel 1", "legend"]
+    for inches in (2.0, 2.5, 3.0, 3.5):
+        label = strings(figure(ONE, width=inches, columns="context"))
+        lines = [
+            text for text in label if text in "gradient norm of the logit, scaled to max score, context only"
+        ]
+        assert len(lines) < 2 or " " in lines[-1]
 
 
 def test_panels_say_what_tells_them_apart() -> None:
@@ -248,6 +292,48 @@ def test_letters_stay_on_their_colours_at_every_resolution(dpi: int) -> None:
     assert wide < cell[2] + 72 / dpi
 
 
+def mosaics() -> dict[str, tuple[tuple[float, float], list[tuple[Any, Any, dict[str, Any]]]]]:
+    """Ten mosaics as people lay them out: size, and what stands in each of the equal places of a row."""
+    long, short = saliency_map(SENTENCE, targets=[5]), saliency_map("a b c d e")
+    heads = {"legend": False}
+    return {
+        "two texts": ((6.3, 1.6), [(long, Highlight(), {}), (long, Highlight(), heads)]),
+        "text and bars": ((6.3, 2.4), [(long, Highlight(), {}), (ONE, Bars(), heads)]),
+        "text and matrix": ((6.3, 2.6), [(long, Highlight(), {}), (short, Matrix(), {})]),
+        "three texts": ((6.3, 1.6), [(ONE, Highlight(), {"legend": False})] * 3),
+        "arcs and matrix": (
+            (6.3, 2.4),
+            [(saliency_map("a b c d"), Arcs(), {}), (saliency_map("a b c d"), Matrix(), {})],
+        ),
+        "signed and not": ((6.3, 1.6), [(ONE, Highlight(), {}), (SIGNED, Highlight(), {})]),
+        "a low strip": (
+            (6.3, 0.45),
+            [(ONE, Highlight(predictions=0), {"legend": False, "shrink": True})] * 2,
+        ),
+        "a slide": (
+            (11.5, 3.0),
+            [(ONE, Highlight(), {"width": 5.0}), (ONE, Bars(vertical=True), {"width": 5.0})],
+        ),
+        "centred": (
+            (6.3, 3.0),
+            [(ONE, Highlight(), {"align": "center"}), (long, Matrix(), {"align": "bottom"})],
+        ),
+        "shrunk": ((3.2, 1.1), [(long, Highlight(), {"shrink": True, "legend": False})]),
+    }
+
+
+@pytest.mark.parametrize("name", mosaics())
+def test_ordinary_mosaics_work(name: str) -> None:
+    (width, height), drawn = mosaics()[name]
+    mine = Figure(figsize=(width, height))
+    share = 1 / len(drawn)
+    for i, (one, mark, options) in enumerate(drawn):
+        ax = mine.add_axes((i * share, 0, share - 0.03, 1))
+        assert figure(one, mark, ax=ax, **options) is ax
+    assert overlapping(mine) == []
+    assert outside(mine) == []
+
+
 # --- sizes
 
 
@@ -315,3 +401,22 @@ def test_a_failed_completeness_check_stands_below_the_panel() -> None:
     drawn = strings(figure(failed, width=4.0))
     assert "does not add up: misses 4.1 by 1303" in drawn
     assert not any("add up" in text for text in strings(figure(SIGNED, width=4.0)))
+
+
+# --- faces
+
+
+def test_a_serif_face_stands_where_it_is_asked_for() -> None:
+    before = mpl.rcParams["font.family"]
+    fig = figure(ONE, width="acl", font="serif")
+    families = {name for text in fig.findobj(Letters) for name in text.get_fontfamily()}
+    assert families.isdisjoint({"sans-serif", "DejaVu Sans"})
+    assert len(families) == 1
+    assert mpl.rcParams["font.family"] == before
+    assert overlapping(fig) == outside(fig) == []
+    assert measure(ONE, width="acl", font="serif")[1] != measure(ONE, width="acl")[1]
+    assert fig.attachment is not None
+    assert settings_of(fig.attachment.drawing, 1)["font"] == "serif"
+    assert "font" not in settings_of({"font": "No Such Face"}, 1)
+    with pytest.raises(SaliencyError, match="font='DejaVu Serf' is not installed: .*'DejaVu Serif'"):
+        figure(ONE, width=3.0, font="DejaVu Serf")

@@ -179,5 +179,10 @@ def test_files_describe_what_they_show_unless_they_are_anonymous() -> None:
     for level, carried in (("map", True), ("recipe", False), ("none", False)):
         buffer = io.BytesIO()
         fig.savefig(buffer, format="svg", provenance=level)  # type: ignore[arg-type]
-        assert (b"<title>Text in colour" in buffer.getvalue()) == carried
+        title = b"<title>Text in colour: gradient norm for 1 target over 2 tokens</title>"
+        assert (title in buffer.getvalue()) == carried
+        assert (b"<desc>Text in colour" in buffer.getvalue()) == carried
         assert b"<study>" not in buffer.getvalue()
+        tex = io.BytesIO()
+        fig.savefig(tex, format="pgf", provenance=level)  # type: ignore[arg-type]
+        assert (rb"\Description{Text in colour" in tex.getvalue()) == carried

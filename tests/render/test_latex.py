@@ -9,14 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sample_maps as maps
-from handmade import PIECES, SENTENCE, saliency_map, with_scores
-from hypothesis import given, strategies as st
+from handmade import PIECES, SENTENCE, pair, saliency_map, with_scores
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.latex import to_latex
+from hf_saliency.render.latex_table import to_latex_table
 from hf_saliency.render.marks import Highlight, Matrix
 from hf_saliency.render.tex import escape, unknown_to_pdflatex
 
@@ -27,9 +28,14 @@ COMMANDS = set(
     "begingroup endgroup setlength fboxsep fboxrule parindent parskip def colorbox fcolorbox color strut par "
     "medskip footnotesize quad rule allowbreak ensuremath textsuperscript phantom textbackslash textasciicircum "
     "textasciitilde textless textgreater textbar textasciigrave char rightarrow times infty hookleftarrow mapsto "
-    "geq langle leq rangle raggedright textvisiblespace rho hsBox hsFrame hsMissing hsBar".split()
+    "geq langle leq rangle raggedright textvisiblespace rho hsBox hsFrame hsDash hsMissing hsBar hsRamp hsCut hsAcross hsDown "
+    "lineskiplimit maxdimen baselineskip penalty relax kern vskip ifdefined Description fi hbox vbox wd ht dp cleaders "
+    "hss vss vrule hrule hfill vfill hfil lower raise dimexpr setbox leavevmode rlap copy "
+    "hsCell tabularnewline hline noalign endhead begin end linewidth tabcolsep textbf".split()
 )
-TOKEN = re.compile(r"\\([A-Za-z]+)[ \n]*|\\([{}$&#%_])|([{}])|%[^\n]*\n|([^\\{}$&#%_^~]+)|(~)|(#[12])", re.S)
+TOKEN = re.compile(
+    r"\\([A-Za-z]+)[ \n]*|\\([{}$&#%_])|([{}])|%[^\n]*\n|([^\\{}$&#%_^~]+)|(~)|(#[12])|(&)", re.S
+)
 
 
 def tokens(tex: str) -> Iterator[tuple[str, str]]:
@@ -38,16 +44,17 @@ def tokens(tex: str) -> Iterator[tuple[str, str]]:
     while place < len(tex):
         match = TOKEN.match(tex, place)
         assert match, f"{tex[place]!r} is bare in ...{tex[max(0, place - 30) : place + 10]!r}"
-        kinds = ("command", "symbol", "brace", "text", "tie", "parameter")
+        kinds = ("command", "symbol", "brace", "text", "tie", "parameter", "cell")
         for kind, text in zip(kinds, match.groups(), strict=True):
             if text is not None:
                 yield kind, text
         place = match.end()
 
 
-def check(tex: str) -> None:
+def check(tex: str, *, table: bool = False) -> None:
     depth = 0
     for kind, text in tokens(tex):
+        assert kind != "cell" or table
         assert kind != "command" or text in COMMANDS, text
         if kind == "brace":
             depth += 1 if text == "{" else -1
@@ -85,13 +92,13 @@ def printed(tex: str) -> str:
 
 def body(tex: str) -> str:
     """Without the definitions at its beginning."""
-    return tex[tex.index("\n", tex.index("\\def\\hsBar")) + 1 :]
+    return tex[tex.index("\n", tex.index("\\lineskiplimit")) + 1 :]
 
 
 def boxes(tex: str) -> list[tuple[str, str, str]]:
     """(command, colour, printed text) of every box around a token."""
     found = []
-    for match in re.finditer(r"\\hs(Box|Frame|Missing)\{([^{}]*)\}\{", body(tex)):
+    for match in re.finditer(r"\\hs(Box|Frame|Dash|Missing)\{([^{}]*)\}\{", body(tex)):
         depth, end = 1, match.end()
         while depth:
             depth += {"{": 1, "}": -1}.get(body(tex)[end], 0) * (body(tex)[end - 1] != "\\")
@@ -104,8 +111,8 @@ def boxes(tex: str) -> list[tuple[str, str, str]]:
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
 def test_ascii_is_printed_as_it_is(text: str) -> None:
     assert printed(escape(text)) == text
-    for pair in ("--", "''", ",,", "``", "?`", "!`", "<<", ">>"):
-        assert pair not in escape(text)  # TeX would print a ligature
+    for two in ("--", "''", ",,", "``", "?`", "!`", "<<", ">>"):
+        assert two not in escape(text)  # TeX would print a ligature
 
 
 @given(st.text())
@@ -113,6 +120,7 @@ def test_any_text_is_escaped(text: str) -> None:
     check(escape(text.replace("\n", "")))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # maps are slow to make
 @given(maps.maps(scores=st.floats(0, 9, width=32) | st.just(float("nan"))))
 def test_any_map_is_a_snippet_that_parses(one: SaliencyMap) -> None:
     try:
@@ -148,23 +156,46 @@ def test_target_has_a_frame_and_spaces_are_places_to_break() -> None:
     assert re.sub(r"\\hs\w+\{\w+\}\{(\w+)\}", r"\1", start.split("\\par")[0]).split() == SENTENCE.split()
 
 
-def test_pieces_of_a_word_touch() -> None:
+def test_pieces_of_a_word_touch_and_may_be_cut() -> None:
     one = saliency_map("incomprehensible things", split=PIECES, targets=[0])
     first = to_latex(one).split("\n")
     line = next(line for line in first if "incom" in line)
     assert "} " not in line
-    assert line.count("\\hs") == len([t for t in one.tokens if t.end <= 16])
+    pieces = len([t for t in one.tokens if t.end <= 16])
+    assert line.count("\\hsCut") == pieces - 1  # where TeX may break a word that is longer than a line
+    assert line.count("\\hs") == 2 * pieces - 1
 
 
 def test_answers_and_legend_stand_below() -> None:
     one = saliency_map("of grammar", targets=[1], signed=True)
     tex = to_latex(one)
     assert r"grammar \ensuremath{\rightarrow}\quad language 0.60\quad music 0.30" in tex
-    assert r"\ensuremath{-}1 \hsBar{2F84C9}" in tex
+    assert r"\ensuremath{-}1 \hsRamp{\hsBar{2F84C9}" in tex
+    assert r"} 0 \hsRamp{\hsBar{" in tex
     assert r"gradient norm of the logit, scaled to max \textbar{}score\textbar{}" in tex
     assert "masked" in tex
     assert "hsBar{" not in body(to_latex(one, legend=False))
     assert "language" not in to_latex(one, Highlight(predictions=0))
+
+
+def test_frames_mean_what_they_mean_in_figures() -> None:
+    masked = to_latex(saliency_map("of grammar", targets=[1]))
+    assert r"\hsFrame{FFFFFF}{\phantom{nn}}~masked" in masked
+    assert "hsDash" not in masked
+    read = to_latex(
+        replace(saliency_map("of grammar"), targets=(TargetRow("grammar", 1, 1.0),), scores=[[0.5, 1]])
+    )
+    assert [text for kind, _, text in boxes(read) if kind == "Dash"] == ["grammar"]
+    assert r"\hsDash{FFFFFF}{\phantom{nn}}~target" in read
+    check(read)
+
+
+def test_texts_have_their_names_and_the_reader_who_sees_nothing_a_sentence() -> None:
+    tex = to_latex(pair())
+    first, second = tex.index("}question\\par}"), tex.index("}context\\par}")
+    assert first < tex.index("{one}") < second < tex.index("{six}")
+    assert r"\ifdefined\Description\Description{Text in colour: saliency for 1 target over 4 tokens." in tex
+    check(tex)
 
 
 def test_options_choose_what_is_printed() -> None:
@@ -213,3 +244,32 @@ def test_label_that_is_read_nowhere_is_named() -> None:
     one = replace(saliency_map("a b", targets=[0]), targets=(TargetRow("50% sure", None, 1.0),))
     assert r"50\% sure" in to_latex(one)
     check(to_latex(one))
+
+
+def test_a_table_has_a_row_for_each_example_and_its_columns() -> None:
+    maps = [
+        saliency_map("a b_c", targets=[0]),
+        replace(saliency_map("d e", targets=[0, 1]), method="saliency"),
+    ]
+    tex = to_latex_table(maps, {"id": [7, "x&y"], "gold": ["yes", "no", "50%"]}, around=5)
+    check(tex, table=True)
+    printed_rows = tex.split("\\endhead\n")[1].split("\\tabularnewline[3pt]\n")[:-1]
+    rows = [row.split(" & ") for row in printed_rows]
+    assert [row[:2] for row in rows] == [["7", "yes"], [r"x\&y", "no"], [r"x\&y", r"50\%"]]
+    assert all("hsCell" in row[2] for row in rows)
+    assert tex.startswith(r"% Needs \usepackage{xcolor,longtable}")
+    default = to_latex_table(maps[0])
+    assert r"\textbf{target} & \textbf{predicted} & \textbf{text}" in default
+    assert "a & language &" in default
+    shares = [float(share) for share in re.findall(r"\\dimexpr ([0-9.]+)", tex)]
+    assert sum(shares) == pytest.approx(1, abs=0.01)
+
+
+def test_a_table_refuses_what_it_cannot_print() -> None:
+    one = saliency_map("a b", targets=[0, 1])
+    with pytest.raises(SaliencyError, match="has 3 values: give 1, one for each map or 2, one a row"):
+        to_latex_table(one, {"id": [1, 2, 3]})
+    with pytest.raises(SaliencyError, match="give a mapping from heads to values"):
+        to_latex_table(one, ["id"])  # type: ignore[arg-type]
+    with pytest.raises(SaliencyError, match=r"prints running text: mark=Matrix\("):
+        to_latex_table(one, mark=Matrix())  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from handmade import filled, outside, overlapping, saliency_map
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -84,3 +85,32 @@ def test_zero_is_the_ground_in_every_style(style: str) -> None:
     )
     color = filled(fig.axes[0])[0][1]
     np.testing.assert_allclose(color[:3], to_rgb(fig.get_facecolor()), atol=1 / 254)
+
+
+@pytest.mark.parametrize("dpi", [72, 100, 150, 300])
+@pytest.mark.parametrize("own", ["default", "dark_background", "grayscale", "seaborn-v0_8-darkgrid", "mine"])
+def test_pixels_have_the_colours_of_their_tokens_at_every_resolution(own: str, dpi: int) -> None:
+    mine = {
+        "font.size": 13,
+        "font.family": "serif",
+        "axes.grid": True,
+        "axes.facecolor": "0.9",
+        "figure.dpi": 120,
+    }
+    with mpl.rc_context():
+        matplotlib.style.use(mine if own == "mine" else own)
+        fig = figure(MAP, Highlight(predictions=0), width=4.0)
+        fig.set_dpi(dpi)
+        canvas = FigureCanvasAgg(fig)
+        canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+    height, width, _ = pixels.shape
+    fills = {patch.get_gid(): patch.get_facecolor() for patch in fig.findobj(Rectangle) if patch.get_gid()}
+    for target in range(2):
+        for token in range(len(MAP.tokens)):
+            box = fig.box(token, target=target)
+            rows = slice(round((1 - box.y1) * height) + 1, round((1 - box.y0) * height) - 1)
+            columns = slice(round(box.x0 * width) + 1, round(box.x1 * width) - 1)
+            expected = 255 * np.array(fills[f"target-{target}-token-{token}"][:3])
+            found = np.abs(pixels[rows, columns] - expected).max(axis=-1) <= 1
+            assert found.mean() > 0.2, (target, token)  # the rest are its letters

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from handmade import pair
 from render.test_palette import contrast, lightness
 from rich.cells import cell_len
 from rich.color import Color
@@ -273,3 +274,9 @@ def test_a_failed_completeness_check_is_printed() -> None:
     )
     assert "1 of 2 targets do not add up; 'tea' misses 10 by 4" in printed(failed)
     assert "add up" not in printed(a_map())
+
+
+def test_texts_have_their_names() -> None:
+    named = printed(pair(), 7)
+    assert "question: one two\ncontext: [six ten]" in named
+    assert "\x1b[1;4" in printed(pair(), 7, color=True).splitlines()[2].removeprefix("context: ")[:6]

@@ -189,10 +189,10 @@ def test_a_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
         on(asked, target=hs.Continuation(" sat"))
     on.text_model.tokenizer.chat_template = CHAT
     heat = on(asked, target=hs.Continuation(" sat"))
-    assert heat.texts == ("user : the cat . it :", " sat")
+    assert heat.texts == ("the cat", " sat")
     answered = [*asked, {"role": "assistant", "content": "sat"}]
     again = on(answered, target=hs.Continuation())
-    assert again.texts == ("user : the cat . it :", "sat")
+    assert again.texts == ("the cat", "sat")
     np.testing.assert_allclose(again.scores, heat.scores)
     second = on([asked, asked], target=hs.Continuation(" sat"))[1]
     np.testing.assert_allclose(second.scores, heat.scores, rtol=1e-10)

@@ -22,7 +22,9 @@ from hf_saliency.maps.wording import method_name
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.html.document import Part, document
 from hf_saliency.render.html.facets import Facet, comparable, groups, separate
+from hf_saliency.render.html.parts import clean
 from hf_saliency.render.marks.mark import shown
+from hf_saliency.render.panels import describe_map
 
 Which = int | slice | str | Sequence[int | slice | str]
 
@@ -44,6 +46,8 @@ class Page(os.PathLike[str]):
         Of the fragment, in pixels.
     path
         The file, if one was written.
+    text
+        What stands in place of the fragment where a notebook that is not trusted takes the page out.
 
     Examples
     --------
@@ -58,6 +62,7 @@ class Page(os.PathLike[str]):
     embedded: str
     height: int
     path: Path | None = None
+    text: str = ""
 
     def save(self, path: str | os.PathLike[str]) -> Page:
         """Write the page to a file, and return it with its path.
@@ -89,7 +94,7 @@ class Page(os.PathLike[str]):
         """
         return (
             f'<iframe title="Saliency map" sandbox="allow-scripts" srcdoc="{html.escape(self.embedded, quote=True)}" '
-            f'style="width:100%;height:{self.height}px;border:0;resize:vertical"></iframe>'
+            f'style="width:100%;height:{self.height}px;border:0;resize:vertical">{html.escape(self.text)}</iframe>'
         )
 
     def __fspath__(self) -> str:
@@ -183,7 +188,15 @@ def page(
     kept = Attachment(tuple(chosen), {"titles": titles, "normalize": normalize})
     whole, embedded = document(parts, heading, kept, level)
     made = Page(whole, embedded, _height(parts))
+    made = dataclasses.replace(made, text=_in_words(visible))
     return made if path is None else made.save(path)
+
+
+def _in_words(maps: Sequence[SaliencyMap]) -> str:
+    """The texts and their strongest tokens; the page itself comes back where the notebook is trusted."""
+    texts = [clean(text) for text in dict.fromkeys(text for each in maps for text in each.texts)]
+    told = [describe_map(each, "Page") for each in maps]
+    return " ".join([*texts, *told, "The page itself is shown in trusted notebooks."])
 
 
 def _height(parts: Sequence[Part]) -> int:

@@ -11,8 +11,9 @@ from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.marks.mark import breaks, name, runs_backwards, shown, text_headings
+from hf_saliency.render.marks.mark import breaks, name, runs_backwards, shown, text_headings, word_labels
 from hf_saliency.render.marks.token_axis import TokenAxis
+from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _GAP = 3.0  # points between arcs and labels
@@ -41,6 +42,8 @@ class Arcs:
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
     white_space
         Show tokens that are nothing but white space, such as line breaks.
+    labels
+        How long a token's upright label may be, in inches. Default: nine times its size.
 
     Raises
     ------
@@ -60,9 +63,12 @@ class Arcs:
     words: bool = False
     fontsize: float | str = "small"
     white_space: bool = True
+    labels: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "links", whole(self.links, "links"))
+        if self.labels is not None:
+            length(self.labels, "labels")
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
@@ -137,10 +143,9 @@ class Arcs:
             )
         axis.draw(ax, foot + points.scaled(_GAP))
         for column, masked in sorted({(place, t.masked) for t in part.targets for place in t.positions}):
-            if column % axis.step == 0:
-                points.outline(
-                    ax, axis.box(column, foot + points.scaled(_GAP)), linewidth=0.4, dashed=not masked
-                )
+            box = axis.box(column, foot + points.scaled(_GAP))
+            if box is not None:
+                points.outline(ax, box, linewidth=0.4, dashed=not masked)
         if axis.note:
             baseline = foot + points.scaled(_GAP) + axis.height + 1.0 + self._small.ascent
             points.write(ax, 0.0, baseline, axis.note, self._small)
@@ -162,6 +167,8 @@ class Arcs:
             breaks=breaks(part),
             names=text_headings(part),
             backwards=runs_backwards(part),
+            words=word_labels(part),
+            longest=self.labels,
         )
 
     def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:

@@ -40,6 +40,8 @@ class BarScale:
         How many of the model's answers are shown.
     labels_inches
         Room for the tokens' labels; None for what they need.
+    field_inches
+        How wide the bars of a target are at most; None for all the room there is.
     in_order
         Whether tokens stand in the order of the text, so that texts can be told apart.
     """
@@ -51,6 +53,7 @@ class BarScale:
     printed: bool
     predictions: int
     labels_inches: float | None = None
+    field_inches: float | None = None
     in_order: bool = True
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,8 +16,10 @@ from hf_saliency.render.colors import Colors
 from hf_saliency.render.marks.horizontal_bars import HorizontalBars
 from hf_saliency.render.marks.mark import Strip, draw_strips, shown
 from hf_saliency.render.marks.vertical_bars import VerticalBars
+from hf_saliency.render.settings import length
 
 Sort = Literal["text", "size"]
+_Drawn = TypeVar("_Drawn", HorizontalBars, VerticalBars)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Bars:
     """A bar for each token in reading order, as long as its score and in its colour.
 
     The bars of several targets stand side by side, on one scale. A bar of full length is at the limit of the
-    colour scale; a score that is not finite is a underline box. A target's own token has a frame. A text whose scores
+    colour scale; a score that is not finite is a hatched box. A target's own token has a frame. A text whose scores
     are all exactly zero is left out if no target stands in it (what a choice does not read), and a note says so.
 
     Parameters
@@ -47,8 +49,11 @@ class Bars:
         Of the tokens, in points or relative to ``rcParams["font.size"]``; what the model answers is a sixth
         smaller.
     labels
-        Width of the tokens' labels beside lying bars, in inches. Default: what the longest needs, up to two fifths of
-        the whole; panels of one colour scale share it, so that their bars have one unit length.
+        Width of the tokens' labels beside lying bars, in inches; of standing ones their height at most. Default: what
+        the longest needs, of lying ones up to two fifths of the whole.
+    field
+        How wide the lying bars of a target are at most, in inches. Default: all the room there is. Panels of one colour
+        scale share it, as the width of labels, so that their bars have one unit length.
     sort
         The order of the tokens: ``"text"``, or by ``"size"`` (the largest magnitude for any target first).
     white_space
@@ -57,8 +62,8 @@ class Bars:
     Raises
     ------
     SaliencyError
-        For a ``top`` that is no whole number from 1. Drawing raises it if the width is too narrow for the bars, or
-        only special tokens are left, which are hidden.
+        For a ``top`` that is no whole number from 1, or a size that is no number above 0. Drawing raises it if the
+        width is too narrow for the bars, or only special tokens are left, which are hidden.
 
     Examples
     --------
@@ -75,11 +80,15 @@ class Bars:
     predictions: int = 3
     fontsize: float | str = "small"
     labels: float | None = None
+    field: float | None = None
     sort: Sort = "text"
     white_space: bool = True
 
     def __post_init__(self) -> None:
         one_of(self.sort, get_args(Sort), "sort")
+        for name in ("labels", "field"):
+            if getattr(self, name) is not None:
+                length(getattr(self, name), name)
         if self.top is not None:
             object.__setattr__(self, "top", whole(self.top, "top"))
 
@@ -143,28 +152,26 @@ class Bars:
 
     def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
         """Header, bars and captions at a width in points; only lying bars may be parted by a page."""
-        part = self.shown(saliency_map)
-        drawn = VerticalBars if self.vertical else HorizontalBars
-        bars = drawn(
-            part,
+        if self.vertical:
+            return self._drawn(VerticalBars, saliency_map, colors, width).strips()
+        return self.lying(saliency_map, colors, width).strips()
+
+    def lying(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> HorizontalBars:
+        """Lying bars at a width in points, which know their sizes."""
+        return self._drawn(HorizontalBars, saliency_map, colors, width)
+
+    def _drawn(self, kind: type[_Drawn], saliency_map: SaliencyMap, colors: Colors, width: float) -> _Drawn:
+        return kind(
+            self.shown(saliency_map),
             colors,
             width,
             self.fontsize,
             self.values,
             self.predictions,
             self.labels,
+            self.field,
             self.sort == "text",
         )
-        return bars.strips()
-
-    def label_width(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """The room that the labels take at a width, in points; 0 where bars stand."""
-        if self.vertical:
-            return 0.0
-        part = self.shown(saliency_map)
-        return HorizontalBars(
-            part, colors, width, self.fontsize, self.values, self.predictions, self.labels
-        ).label_width
 
 
 def _telling(part: SaliencyMap) -> SaliencyMap:

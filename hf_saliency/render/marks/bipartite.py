@@ -13,8 +13,17 @@ from hf_saliency.errors import whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
-from hf_saliency.render.marks.mark import breaks, name, runs_backwards, shown, target_name, text_headings
+from hf_saliency.render.marks.mark import (
+    breaks,
+    name,
+    runs_backwards,
+    shown,
+    target_name,
+    text_headings,
+    word_labels,
+)
 from hf_saliency.render.marks.token_axis import TokenAxis
+from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _GAP = 3.0  # points between labels and curves, for 10-point type
@@ -43,6 +52,8 @@ class Bipartite:
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
     white_space
         Show tokens that are nothing but white space, such as line breaks.
+    labels
+        How long an upright label may be, in inches. Default: nine times its size.
 
     Raises
     ------
@@ -63,9 +74,12 @@ class Bipartite:
     words: bool = False
     fontsize: float | str = "small"
     white_space: bool = True
+    labels: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "links", whole(self.links, "links"))
+        if self.labels is not None:
+            length(self.labels, "labels")
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
@@ -192,4 +206,6 @@ class _Lines:
             names=names,
             backwards=runs_backwards(self.part),
             above=above,
+            words=word_labels(self.part) if above else (),
+            longest=self.mark.labels,
         )

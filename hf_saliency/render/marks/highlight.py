@@ -421,9 +421,10 @@ class _Line:
         columns = [column for _, column in self.boxes]
         tokens = [(row, column) for column in columns]
         points.cells(ax, boxes, values[columns], colors, tokens=tokens, apart=self.apart)
+        stroke = colors.ink_on(values[list(target.positions)])
         for x, top, width, height in self.text.frames(target.positions):
             if top == self.top:
-                points.outline(ax, (x, y + top, width, height), color=colors.ink, dashed=not target.masked)
+                points.outline(ax, (x, y + top, width, height), color=stroke, dashed=not target.masked)
         small = Typeface(self.text.typeface.points * _SIGN)
         for x, baseline, run, beneath, sign in self.runs:
             ink = None if beneath is None else colors.ink_on(values[list(beneath)])

@@ -30,8 +30,8 @@ class HorizontalBars(BarScale):
 
     def strips(self) -> list[Strip]:
         """The names of the targets, a line for each token, the model's answers."""
-        if self._field < points.scaled(_LEAST):
-            fixed = self.width - len(self.part.targets) * self._field
+        if self.field < points.scaled(_LEAST):
+            fixed = self.width - len(self.part.targets) * self.field
             raise TooNarrow(
                 "bars that can be read", fixed + len(self.part.targets) * points.scaled(_LEAST), self.width
             )
@@ -68,7 +68,7 @@ class HorizontalBars(BarScale):
     @cached_property
     def _answers(self) -> list[list[str]]:
         """Lines below the bars of each target."""
-        wide = self._field + self._number
+        wide = self.field + self._number
         return [
             [line for text in answers(target, self.predictions) for line in folded(text, self.small, wide)]
             for target in self.part.targets
@@ -77,7 +77,7 @@ class HorizontalBars(BarScale):
     @cached_property
     def _heads(self) -> list[list[str]]:
         """Lines above the bars of each target."""
-        wide = self._field + self._number
+        wide = self.field + self._number
         return [
             folded(target_name(target, self.predictions), self.typeface, wide) for target in self.part.targets
         ]
@@ -105,13 +105,14 @@ class HorizontalBars(BarScale):
         return max(self.typeface.advance(text) for text in self.texts.flat) + points.scaled(GAP)
 
     @cached_property
-    def _field(self) -> float:
+    def field(self) -> float:
         """Width of the bars of one target, without their numbers."""
         count = len(self.part.targets)
-        return (self.width - self._left - (count - 1) * points.scaled(_BETWEEN)) / count - self._number
+        room = (self.width - self._left - (count - 1) * points.scaled(_BETWEEN)) / count - self._number
+        return room if self.field_inches is None else min(room, self.field_inches * 72)
 
     def _x(self, target: int) -> float:
-        return self._left + target * (self._field + self._number + points.scaled(_BETWEEN))
+        return self._left + target * (self.field + self._number + points.scaled(_BETWEEN))
 
     def _head(self, ax: Axes, y: float) -> None:
         most = max(map(len, self._heads))
@@ -129,15 +130,15 @@ class HorizontalBars(BarScale):
         for i, target in enumerate(self.part.targets):
             x, value = self._x(i), float(self.values[i, column])
             start, end = self.share(value)
-            box = (x + start * self._field, top, (end - start) * self._field, thick)
+            box = (x + start * self.field, top, (end - start) * self.field, thick)
             self.fill(ax, [box], i, [column])
-            zero = x + self.below * self._field
+            zero = x + self.below * self.field
             points.rule(ax, (zero, y), (zero, y + face.line))
             if column in target.positions:
-                points.outline(ax, (x, y + 0.5, self._field, face.line - 1), dashed=not target.masked)
+                points.outline(ax, (x, y + 0.5, self.field, face.line - 1), dashed=not target.masked)
             if self.printed:
                 text = self.texts[i, column]
-                right = x + self._field + self._number
+                right = x + self.field + self._number
                 points.write(ax, right - face.advance(text), baseline, text, face)
 
     def _parting(self, ax: Axes, y: float) -> None:
@@ -151,11 +152,11 @@ class HorizontalBars(BarScale):
 
     def _axis(self, ax: Axes, y: float) -> None:
         for i in range(len(self.part.targets)):
-            points.rule(ax, (self._x(i), y), (self._x(i) + self._field, y))
+            points.rule(ax, (self._x(i), y), (self._x(i) + self.field, y))
             for share, text in self.ticks:
-                x, wide = self._x(i) + share * self._field, self.small.advance(text)
+                x, wide = self._x(i) + share * self.field, self.small.advance(text)
                 points.rule(ax, (x, y), (x, y + points.scaled(GAP) / 2))
-                left = min(max(x - wide / 2, self._x(i)), self._x(i) + self._field - wide)
+                left = min(max(x - wide / 2, self._x(i)), self._x(i) + self.field - wide)
                 points.write(ax, left, y + points.scaled(GAP) + self.small.ascent, text, self.small)
 
     def _answer(self, number: int, ax: Axes, y: float) -> None:

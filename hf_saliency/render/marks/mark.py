@@ -13,12 +13,13 @@ from typing import Protocol, runtime_checkable
 from matplotlib.axes import Axes
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps import spans
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.wording import probabilities_beside
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, decimals
-from hf_saliency.render.passage import isolated, visible
+from hf_saliency.render.passage import erased, isolated, visible
 from hf_saliency.render.typeset import bidi
 from hf_saliency.render.typeset.typeface import Typeface
 
@@ -80,7 +81,8 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool, white_space:
             "all tokens of this map are special ones, which are hidden: "
             "figure(..., mark=Highlight(special=True))."
         )
-    return whole.part(range(len(whole.targets)), columns)
+    part = whole.part(range(len(whole.targets)), columns)
+    return part if special else erased(part, [token for token in whole.tokens if token.special])
 
 
 def _is_blank(saliency_map: SaliencyMap, column: int) -> bool:
@@ -102,6 +104,20 @@ def runs_backwards(part: SaliencyMap) -> bool:
 def name(label: str) -> str:
     """A label in one line, without the white space at its ends if it has anything else."""
     return visible(label.strip() or label)
+
+
+def word_labels(part: SaliencyMap) -> list[tuple[range, str]]:
+    """The columns of each word with its label; nothing where every token is a word."""
+    groups = spans.word_groups(part.texts, part.tokens)
+    apart = any(group[-1] - group[0] + 1 > len(group) for group in groups)  # where bars are sorted by size
+    if apart or all(len(group) == 1 for group in groups):
+        return []
+    words = []
+    for group in groups:
+        pieces = [part.tokens[i] for i in group]
+        text = part.texts[pieces[0].text_index][min(t.start for t in pieces) : max(t.end for t in pieces)]
+        words.append((range(group[0], group[-1] + 1), name(text) or pieces[0].piece))
+    return words
 
 
 def draw_strips(ax: Axes, strips: Sequence[Strip]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,12 @@ from hf_saliency.render.marks.mark import (
     shown,
     target_name,
     text_headings,
+    word_labels,
     write_heading,
 )
-from hf_saliency.render.passage import token_labels, visible
+from hf_saliency.render.marks.token_axis import words_note
+from hf_saliency.render.passage import token_labels
+from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
 GAP = 2.0  # points between cells and labels
@@ -57,6 +61,12 @@ class Grid:
         What each text is, by the column at which it begins.
     words
         The columns of each word and its label, which stand where the labels of all tokens have no room.
+    first
+        The column of the map that is the first of these.
+    above
+        Where the grid begins, below other bands of the matrix.
+    longest
+        How many columns the longest band has, by which the width is divided; 0 for this one.
     """
 
     typeface: Typeface
@@ -67,6 +77,9 @@ class Grid:
     breaks: tuple[int, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     words: tuple[tuple[range, str], ...] = ()
+    first: int = 0
+    above: float = 0.0
+    longest: int = 0
 
     @cached_property
     def left(self) -> float:
@@ -99,9 +112,8 @@ class Grid:
 
     @cached_property
     def cell_width(self) -> float:
-        return (self.width - self.left - self.right - points.scaled(PART) * len(self.breaks)) / len(
-            self.columns
-        )
+        room = self.width - self.left - self.right - points.scaled(PART) * len(self.breaks)
+        return room / max(self.longest, len(self.columns))
 
     @cached_property
     def cell_height(self) -> float:
@@ -134,19 +146,19 @@ class Grid:
         return placed
 
     @property
+    def complete(self) -> bool:
+        """Whether each token has its label, or the label of its word."""
+        return self.column_step == 1 or (bool(self.words) and len(self.column_labels) == len(self.words))
+
+    @property
     def note(self) -> str:
         """Says which labels were left out."""
         if self.column_step == self.row_step > 1 and not self.words:
             return f"every {ordinal(self.row_step)} token and target is labelled"
-        if self.column_step > 1 and self.words:
-            missing = len(self.words) - len(self.column_labels)
-            columns = (
-                f"labels name words, {missing} of {len(self.words)} are left out"
-                if missing
-                else "labels name words"
-            )
-        else:
-            columns = f"every {ordinal(self.column_step)} token is labelled" if self.column_step > 1 else ""
+        columns = ""
+        if self.column_step > 1:
+            columns = words_note(len(self.words), len(self.column_labels))
+            columns = columns or f"every {ordinal(self.column_step)} token is labelled"
         rows = f"every {ordinal(self.row_step)} target is labelled" if self.row_step > 1 else ""
         return ", ".join(filter(None, [columns, rows]))
 
@@ -162,7 +174,8 @@ class Grid:
     @cached_property
     def top(self) -> float:
         names = points.scaled(GAP) + self.small.line if self.headings else 0.0
-        return names + (self.typeface.line if self.level else self._longest) + points.scaled(GAP)
+        labels = self.typeface.line if self.level else self._longest
+        return self.above + names + labels + points.scaled(GAP)
 
     @cached_property
     def small(self) -> Typeface:
@@ -221,13 +234,15 @@ def fit(
     breaks: tuple[int, ...] = (),
     names: Mapping[int, str] | None = None,
     words: Sequence[tuple[range, str]] = (),
+    longest: int = 0,
+    room: float | None = None,
 ) -> Grid:
     """The grid with the largest labels, up to a size, that all have room; else with the smallest."""
     largest = Typeface(fontsize).points
     sizes = [*np.arange(largest, SMALLEST, -_STEP).tolist(), min(SMALLEST, largest)]
     for size in sizes:
         typeface = Typeface(size)
-        cut = min(_LABEL * size, _SHARE * width)
+        cut = min(_LABEL * size, _SHARE * width) if room is None else room
         grid = Grid(
             typeface,
             tuple(tuple(folded(label, typeface, cut, most=3)) for label in rows),
@@ -237,6 +252,7 @@ def fit(
             breaks,
             names or {},
             tuple((each, typeface.elide(label, cut)) for each, label in words),
+            longest=longest,
         )
         if grid.cell_width > 0 and grid.column_step == grid.row_step == 1:
             break
@@ -245,14 +261,17 @@ def fit(
 
 _NARROWEST = 1.0  # points that a cell must have to be seen
 _NOTE = 2.0  # points between cells and the note below them
+_BAND = 6.0  # points between two bands
+_TALLEST = 2.0  # of a matrix in bands, as a multiple of its width
 
 
 @dataclass(frozen=True)
 class Matrix:
     """Rows are targets, columns are tokens; each row's frame is at its target's own token.
 
-    Labels get as small as needed, down to 4.75 points; where even that is too large for every label, only
-    every second, third, ... has one, and a line below the matrix says so.
+    Labels get as small as needed, down to 4.75 points. Where even that is too large for every token, labels name words,
+    or the matrix is divided into bands, one below another, as long as it is not more than twice as high as wide. Only
+    then every second, third, ... token has a label, and a line below the matrix says so.
 
     Parameters
     ----------
@@ -268,6 +287,9 @@ class Matrix:
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
     white_space
         Show tokens that are nothing but white space, such as line breaks.
+    labels
+        How long a label may be, in inches; that of a row goes on on up to three lines. Default: nine times its size,
+        and up to 28 % of the width.
 
     Raises
     ------
@@ -288,6 +310,11 @@ class Matrix:
     predictions: int = 0
     fontsize: float | str = "small"
     white_space: bool = True
+    labels: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None:
+            length(self.labels, "labels")
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
         """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
@@ -315,8 +342,8 @@ class Matrix:
         SaliencyError
             If the width is too narrow for the cells, or for their values.
         """
-        grid = self._grid(self.shown(saliency_map), colors, width)
-        return grid.height + (points.scaled(_NOTE) + self._small.line if self._note(grid, colors) else 0.0)
+        *_, last = grids = self._bands(self.shown(saliency_map), colors, width)
+        return last.height + (points.scaled(_NOTE) + self._small.line if self._note(grids, colors) else 0.0)
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
         """Draw the map into the whole of an Axes, from its upper left corner.
@@ -337,30 +364,65 @@ class Matrix:
             If the Axes are too narrow for the cells, or for their values.
         """
         part = self.shown(saliency_map)
-        grid = self._grid(part, colors, points.size(ax)[0])
-        values = colors.values(part)
+        grids = self._bands(part, colors, points.size(ax)[0])
+        values, texts = colors.values(part), colors.printed(part) if self.values else None
+        for grid in grids:
+            band = slice(grid.first, grid.first + len(grid.columns))
+            self._cells(ax, grid, part, values[:, band], colors)
+            write_labels(ax, grid)
+            if texts is not None:
+                self._values(ax, grid, values[:, band], texts[:, band], colors)
+        note = self._note(grids, colors)
+        if note:
+            y = grids[-1].height + points.scaled(_NOTE) + self._small.ascent
+            points.write(ax, grids[-1].left, y, note, self._small)
+
+    def _cells(self, ax: Axes, grid: Grid, part: SaliencyMap, values: np.ndarray, colors: Colors) -> None:
+        """The cells of a band with their frames."""
         thin = min(0.7, 0.1 * min(grid.cell_width, grid.cell_height))
         for text in grid.parts:
-            raster.grid(ax, grid.boxes(text), values[:, text], colors, text.start)
+            raster.grid(ax, grid.boxes(text), values[:, text], colors, grid.first + text.start)
             points.outline(ax, grid.frame(text), linewidth=0.3, gid="frame")
-        _frames(ax, grid, part, colors, thin)
-        write_labels(ax, grid)
-        if self.values:
-            self._values(ax, grid, values, colors.printed(part), colors)
-        note = self._note(grid, colors)
-        if note:
-            points.write(
-                ax, grid.left, grid.height + points.scaled(_NOTE) + self._small.ascent, note, self._small
-            )
+        _frames(ax, grid, part, values, colors, thin)
 
     @property
     def _small(self) -> Typeface:
         return Typeface("x-small")
 
-    def _note(self, grid: Grid, colors: Colors) -> str:
-        return ", ".join(filter(None, [grid.note, colors.power_note if self.values else ""]))
+    def _note(self, grids: Sequence[Grid], colors: Colors) -> str:
+        notes = dict.fromkeys(grid.note for grid in grids)
+        return ", ".join(filter(None, [*notes, colors.power_note if self.values else ""]))
 
-    def _grid(self, part: SaliencyMap, colors: Colors, width: float) -> Grid:
+    def _bands(self, part: SaliencyMap, colors: Colors, width: float) -> list[Grid]:
+        """The matrix as one grid, or as several one below another if only so each label has room."""
+        whole = self._grid(part, colors, width)
+        if whole.complete:
+            return [whole]
+        groups = spans.word_groups(part.texts, part.tokens)
+        for count in range(2, len(groups) + 1):
+            bands = _divided(groups, count)
+            grids = self._stacked(part, bands, colors, width)
+            sizes = {grid.typeface.points for grid in grids}
+            if len(sizes) > 1:  # bands of one size have columns of one width
+                grids = dataclasses.replace(self, fontsize=min(sizes))._stacked(part, bands, colors, width)
+            if grids[-1].height > _TALLEST * width:
+                break
+            if all(grid.complete for grid in grids):
+                return grids
+        return [whole]
+
+    def _stacked(self, part: SaliencyMap, bands: Sequence[range], colors: Colors, width: float) -> list[Grid]:
+        """Some columns below others."""
+        grids: list[Grid] = []
+        above = 0.0
+        for columns in bands:
+            band = part.part(range(len(part.targets)), columns)
+            grid = self._grid(band, colors, width, max(map(len, bands)))
+            grids.append(dataclasses.replace(grid, first=columns.start, above=above))
+            above = grids[-1].height + points.scaled(_BAND)
+        return grids
+
+    def _grid(self, part: SaliencyMap, colors: Colors, width: float, longest: int = 0) -> Grid:
         rows = [target_name(target, self.predictions) for target in part.targets]
         columns = token_labels(part)
         answers = [
@@ -374,9 +436,9 @@ class Matrix:
             least = widest + points.scaled(GAP)
 
         def at(width: float) -> Grid:
-            return fit(
-                rows, columns, answers, width, self.fontsize, breaks(part), text_headings(part), _words(part)
-            )
+            named = breaks(part), text_headings(part), word_labels(part)
+            room = None if self.labels is None else self.labels * 72
+            return fit(rows, columns, answers, width, self.fontsize, *named, longest, room)
 
         grid = at(width)
         if grid.cell_width >= least:
@@ -397,19 +459,21 @@ class Matrix:
             points.write(ax, x + (width - typeface.advance(text)) / 2, baseline, text, typeface, color=ink)
 
 
-def _frames(ax: Axes, grid: Grid, part: SaliencyMap, colors: Colors, thin: float) -> None:
+def _frames(ax: Axes, grid: Grid, part: SaliencyMap, values: np.ndarray, colors: Colors, thin: float) -> None:
     """Frames at the targets' own tokens: of a large matrix as two artists, one of them dashed."""
     frames = [
-        (grid.box(row, column), not target.masked)
+        (row, column - grid.first, not target.masked)
         for row, target in enumerate(part.targets)
         for column in target.positions
+        if 0 <= column - grid.first < len(grid.columns)
     ]
     if not raster.is_large(part.scores):
-        for box, dashed in frames:
-            points.outline(ax, box, color=colors.ink, linewidth=thin, dashed=dashed)
+        for row, column, dashed in frames:
+            ink = colors.ink_on(values[row, [column]])
+            points.outline(ax, grid.box(row, column), color=ink, linewidth=thin, dashed=dashed)
         return
     for dashed in (False, True):
-        boxes = [box for box, each in frames if each == dashed]
+        boxes = [grid.box(row, column) for row, column, each in frames if each == dashed]
         points.edges(ax, boxes, color=colors.ink, linewidth=thin, dashed=dashed, gid="target", zorder=3.0)
 
 
@@ -418,7 +482,7 @@ def write_labels(ax: Axes, grid: Grid) -> None:
     typeface, gap = grid.typeface, points.scaled(GAP)
     half = typeface.capital / 2
     for x, text in grid.headings:
-        write_heading(ax, x, 0.0, text, grid.small)
+        write_heading(ax, x, grid.above, text, grid.small)
     for middle, label in grid.column_labels:
         if grid.level:
             left = middle - typeface.advance(label) / 2
@@ -435,14 +499,14 @@ def write_labels(ax: Axes, grid: Grid) -> None:
             points.write(ax, x, baseline, text, typeface)
 
 
-def _words(part: SaliencyMap) -> list[tuple[range, str]]:
-    """The columns of each word with its label; nothing where every token is a word."""
-    groups = spans.word_groups(part.texts, part.tokens)
-    if all(len(group) == 1 for group in groups):
-        return []
-    words = []
+def _divided(groups: Sequence[Sequence[int]], count: int) -> list[range]:
+    """Columns in so many bands of about one length, words kept whole."""
+    total = sum(map(len, groups))
+    bands: list[range] = []
+    start = end = 0
     for group in groups:
-        pieces = [part.tokens[i] for i in group]
-        text = part.texts[pieces[0].text_index][min(t.start for t in pieces) : max(t.end for t in pieces)]
-        words.append((range(group[0], group[-1] + 1), visible(text.strip() or text or pieces[0].piece)))
-    return words
+        end += len(group)
+        if end >= total * (len(bands) + 1) / count:
+            bands.append(range(start, end))
+            start = end
+    return bands

@@ -22,6 +22,14 @@ _BELOW = 1.5  # points between labels and the names of texts
 _WIDEST = 1.5  # largest gap between labels of different widths, in sizes of their font
 
 
+def words_note(words: int, labelled: int) -> str:
+    """What the reader is told where labels name words; nothing where there are none."""
+    if not words:
+        return ""
+    missing = words - labelled
+    return f"labels name words, {missing} of {words} are left out" if missing else "labels name words"
+
+
 @dataclass(frozen=True)
 class TokenAxis:
     """Places from left to right with labels below; upright where they are too long to lie.
@@ -46,6 +54,10 @@ class TokenAxis:
         Whether the text is read from the right, so that the first place is the rightmost.
     above
         Whether the labels stand above what they name, with the names of texts above them.
+    words
+        The columns of each word and its label, which stand where the labels of all tokens have no room.
+    longest
+        How long an upright label may be, in inches; None for nine times its size.
     """
 
     labels: Sequence[str]
@@ -57,6 +69,8 @@ class TokenAxis:
     names: Mapping[int, str] = field(default_factory=dict)
     backwards: bool = False
     above: bool = False
+    words: Sequence[tuple[range, str]] = ()
+    longest: float | None = None
 
     @cached_property
     def pitch(self) -> float:
@@ -71,7 +85,7 @@ class TokenAxis:
     @cached_property
     def _high(self) -> float:
         """Of the labels."""
-        return self._type.line if self._level else max(self._type.advance(label) for label in self._cut)
+        return self._type.line if self._level else max(self._type.advance(label) for _, label in self._placed)
 
     @cached_property
     def _small(self) -> Typeface:
@@ -81,22 +95,45 @@ class TokenAxis:
     def _headings(self) -> list[tuple[float, str]]:
         right = self.left + self.width
         if self.backwards and self.names:
-            ends = [sum(self.box(column, 0.0)[::2]) for column in self.names]
+            ends = [self._edge(column) for column in self.names]
             starts = [*ends[1:], self.left]
             placed = zip(ends, starts, self.names.values(), strict=True)
             wide = [(end - self._small.advance(text), start, text) for end, start, text in placed]
             return [(x, text) for x, start, text in wide if text and x >= start]
-        return fitting(self.names, lambda column: self.box(column, 0.0)[0], right, self._small)
+        return fitting(self.names, self._edge, right, self._small)
+
+    def _edge(self, column: int) -> float:
+        """Where the label of a column begins, or its place where it has none."""
+        box = self.box(column, 0.0)
+        if box is None:
+            return self.middle(column) + (self.pitch / 2 if self.backwards else -self.pitch / 2)
+        return box[0] + box[2] if self.backwards else box[0]
 
     @cached_property
-    def step(self) -> int:
-        """Every how many tokens have a label."""
+    def _step(self) -> int:
+        """Every how many tokens have a label, where words have none."""
         return 1 if self._level else max(1, math.ceil(self._type.ink / self.pitch - 1e-9))
+
+    @cached_property
+    def _placed(self) -> list[tuple[range, str]]:
+        """Labels with the columns that they name: tokens, or their words where tokens have no room."""
+        if self._step == 1 or not self.words:
+            return [(range(i, i + 1), self._cut[i]) for i in range(0, len(self.labels), self._step)]
+        placed: list[tuple[range, str]] = []
+        for columns, label in self.words:
+            last = placed[-1][0] if placed else None
+            if last is None or abs(self._center(columns) - self._center(last)) >= self._type.ink - 1e-9:
+                placed.append((columns, self._elided(label)))
+        return placed
 
     @property
     def note(self) -> str:
-        """What the reader is told where labels were left out."""
-        return f"every {ordinal(self.step)} token is labelled" if self.step > 1 else ""
+        """What the reader is told where labels name words or were left out."""
+        if self._step == 1:
+            return ""
+        return (
+            words_note(len(self.words), len(self._placed)) or f"every {ordinal(self._step)} token is labelled"
+        )
 
     @property
     def _room(self) -> float:
@@ -117,8 +154,8 @@ class TokenAxis:
         top = y
         if self.above and self._headings:
             y += self._small.line + points.scaled(_BELOW)
-        for column in range(0, len(self.labels), self.step):
-            label, middle = self._cut[column], self.middle(column)
+        for columns, label in self._placed:
+            middle = self._center(columns)
             if self._level:
                 points.write(ax, middle - face.advance(label) / 2, y + face.ascent, label, face)
             else:
@@ -129,14 +166,20 @@ class TokenAxis:
                 ax, x, top if self.above else y + self._high + points.scaled(_BELOW), text, self._small
             )
 
-    def box(self, column: int, y: float) -> Box:
-        """Around a label."""
-        face, label = self._type, self._cut[column]
-        along = face.advance(label)
+    def _center(self, columns: range) -> float:
+        return (self.middle(columns[0]) + self.middle(columns[-1])) / 2
+
+    def box(self, column: int, y: float) -> Box | None:
+        """Around the label that names a token; None where it has none."""
+        face = self._type
+        named = next(((columns, label) for columns, label in self._placed if column in columns), None)
+        if named is None:
+            return None
+        along, middle = face.advance(named[1]), self._center(named[0])
         if self._level:
-            return self.middle(column) - along / 2 - 1.0, y, along + 2.0, face.line
-        across = min(self.pitch, face.line)
-        return self.middle(column) - across / 2, y - 1.0, across, along + 2.0
+            return middle - along / 2 - 1.0, y, along + 2.0, face.line
+        across = min(self.pitch, face.line) if len(named[0]) == 1 else face.line
+        return middle - across / 2, y - 1.0, across, along + 2.0
 
     @cached_property
     def _middles(self) -> list[float]:
@@ -166,4 +209,8 @@ class TokenAxis:
     def _cut(self) -> list[str]:
         if self._level:
             return list(self.labels)
-        return [self._type.elide(label, _LABEL * self._type.points) for label in self.labels]
+        return [self._elided(label) for label in self.labels]
+
+    def _elided(self, label: str) -> str:
+        room = _LABEL * self._type.points if self.longest is None else self.longest * 72
+        return self._type.elide(label, room)

@@ -16,6 +16,7 @@ from hf_saliency.render.marks.mark import (
     Strip,
     runs_backwards,
     target_items,
+    word_labels,
 )
 from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.points import Box
@@ -70,6 +71,8 @@ class VerticalBars(BarScale):
             breaks=self.breaks,
             names=self.headings,
             backwards=runs_backwards(self.part),
+            words=word_labels(self.part),
+            longest=self.labels_inches,
         )
 
     @property

@@ -269,7 +269,7 @@ def test_a_fragment_is_one_sandboxed_frame() -> None:
     fragment = page.fragment()
     assert fragment == page._repr_html_()
     assert re.fullmatch(
-        r'<iframe title="Saliency map" sandbox="allow-scripts" srcdoc="[^"]*" style="[^"]*"></iframe>',
+        r'<iframe title="Saliency map" sandbox="allow-scripts" srcdoc="[^"]*" style="[^"]*">[^<]*</iframe>',
         fragment,
     )
     (inside,) = re.findall('srcdoc="([^"]*)"', fragment)

@@ -11,7 +11,9 @@ from handmade import filled, outside, overlapping, pair, panels, strings, texts
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
+from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.spans import Token
 from hf_saliency.render import points
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
@@ -101,3 +103,19 @@ def test_running_text_names_its_texts_once() -> None:
     several = replace(one, targets=one.targets * 2, scores=np.repeat(one.scores, 2, axis=0))
     drawn = strings(figure(several, Highlight(), width=3.25))
     assert [drawn.count(name) for name in ("question", "context")] == [1, 1]
+
+
+@pytest.mark.parametrize("mark", [Highlight(), Highlight(words=True)])
+def test_what_a_template_has_written_into_a_text_is_hidden_with_its_tokens(mark: Highlight) -> None:
+    text = "<|user|> Which one? <|end|>"
+    places = [(0, 8), (9, 14), (15, 18), (18, 19), (20, 27)]
+    tokens = tuple(Token(text[a:b], a, b, special=a in (0, 20)) for a, b in places)
+    row = TargetRow("one", 2, 1.0)
+    one = SaliencyMap((text,), tokens, (row,), np.array([[9.0, 0.5, 1.0, 0.2, 0.1]]), "saliency")
+    drawn = "".join(strings(figure(one, mark, width=3.25)))
+    assert "Whichone?" in drawn
+    assert "user" not in drawn
+    shown = strings(figure(one, replace(mark, special=True), width=3.25))
+    assert {"<|user|>", "<|end|>"} <= set(shown)
+    fig = figure(one, mark, width=3.25)
+    assert fig.box("one").x0 < fig.box("one").x1

@@ -11,6 +11,8 @@ from handmade import (
     filled,
     frames,
     of_spans,
+    outside,
+    overlapping,
     panels,
     saliency_map,
     strings,
@@ -21,7 +23,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.render.colors import Colors, decimals, number, ordinal
 from hf_saliency.render.figure import figure
-from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
+from hf_saliency.render.marks import Arcs, Bars, Bipartite, Highlight, Mark, Matrix
 from hf_saliency.render.typeset.typeface import Typeface
 
 BODY = Typeface("small")
@@ -191,3 +193,14 @@ def test_the_last_line_break_begins_no_line() -> None:
     with_break, without = of_spans("a\n", (0, 1), (1, 2)), of_spans("a", (0, 1))
     sizes = [figure(each, Highlight(), width=3.25).get_size_inches()[1] for each in (with_break, without)]
     assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("mark", [Arcs(links=2), Bipartite(links=2), Bars(vertical=True)])
+def test_labels_name_words_where_pieces_have_no_room(mark: Mark) -> None:
+    one = saliency_map(" ".join(["incomprehensible grammar"] * 9), split=PIECES, targets=[3, 11])
+    fig = figure(one, mark, width=2.5)
+    drawn = set(strings(fig))
+    assert "grammar" in drawn
+    assert not drawn & {"prehe", "nsi"} - {target.label for target in one.targets}
+    assert any(text.startswith("labels name words") for text in drawn)
+    assert overlapping(fig) == outside(fig) == []

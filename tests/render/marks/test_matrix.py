@@ -8,6 +8,7 @@ from handmade import (
     SENTENCE,
     filled,
     frames,
+    outside,
     overlapping,
     panels,
     saliency_map,
@@ -78,8 +79,28 @@ def test_labels_are_thinned_out_only_if_they_must_be() -> None:
     assert "every 2nd token and target is labelled" in strings(fig)
     assert [s for s in strings(fig) if s.startswith("w")] == 2 * [f"w{i}" for i in range(0, 90, 2)]
     assert overlapping(fig) == []
-    few = figure(saliency_map(" ".join(f"w{i}" for i in range(90)), targets=[3]), Matrix(), width=3.25)
-    assert "every 2nd token is labelled" in strings(few)
+
+
+def test_a_matrix_of_few_rows_is_divided_before_labels_are_left_out() -> None:
+    one = saliency_map(" ".join(f"w{i}" for i in range(90)), targets=[3, 80])
+    fig = figure(one, Matrix(), width=3.25)
+    assert [s for s in strings(fig) if s.startswith("w")].count("w3") == 3  # a column, and a row of each band
+    assert {f"w{i}" for i in range(90)} <= set(strings(fig))
+    assert not any("labelled" in text for text in strings(fig))
+    assert overlapping(fig) == outside(fig) == []
+    (ax,) = panels(fig)
+    boxes = filled(ax)
+    colors = Colors.of([one])
+    expected = np.concatenate(
+        [colors.fill(colors.values(one))[:, :45], colors.fill(colors.values(one))[:, 45:]]
+    )
+    np.testing.assert_allclose([color for _, color in boxes], expected.reshape(-1, 4))
+    assert len({round(box[2], 6) for box, _ in boxes}) == 1  # all cells have one width
+    assert fig.box("w80", target=1).y0 < fig.box("w3", target=1).y0
+    assert [round(frame[0], 3) for frame in frames(ax)] == [
+        round(boxes[3][0][0], 3),
+        round(boxes[-10][0][0], 3),
+    ]
 
 
 def test_short_labels_lie_and_long_ones_stand() -> None:

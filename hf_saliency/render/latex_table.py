@@ -1,0 +1,156 @@
+r"""to_latex_table: many examples with what is known of them, as a table of LaTeX over as many pages as it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.reduction import Normalization
+from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.render.latex import EVEN, colored, legend_of, snippet
+from hf_saliency.render.layout import Panel
+from hf_saliency.render.marks import Highlight
+from hf_saliency.render.marks.mark import prediction_text, target_name
+from hf_saliency.render.panels import Scales, Which, as_list, panels_of
+from hf_saliency.render.passage import passage, visible
+from hf_saliency.render.tex import escape
+
+_PACKAGES = ("xcolor", "longtable")
+_CELL = rf"\def\hsCell{{\raggedright{EVEN}}}%" + "\n"
+# Shares of the line: of a character, of the gaps beside a column, of the widest column, and least of the text.
+_CHARACTER, _GAPS, _WIDEST, _TEXT = 0.013, 0.03, 0.2, 0.4
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+def to_latex_table(
+    maps: SaliencyMap | Sequence[SaliencyMap],
+    columns: Columns | None = None,
+    *,
+    mark: Highlight | None = None,
+    targets: Which | None = None,
+    around: int | None = None,
+    normalize: Normalization = "row_max",
+    text: str = "text",
+    legend: bool = True,
+) -> str:
+    r"""A table of LaTeX with a row for each example: its text in colour, and columns such as gold label and prediction.
+
+    It breaks across pages and repeats its head, by ``\usepackage{longtable}``, which works in pages of one column
+    only: in a class of two columns, write ``\onecolumn`` before it, as appendices do. It needs
+    ``\usepackage{xcolor}`` too, and is pasted or read by ``\input``. All rows share one colour scale.
+
+    Parameters
+    ----------
+    maps
+        A map, or a list of them. A map of several targets has a row for each.
+    columns
+        What stands before the text, by the head of the column: one value a map, or one a row. Default: ``target``,
+        what is explained, and ``predicted``, the model's best answer, where it is known.
+    mark
+        ``Highlight(...)`` says what is shown of the text, as in :func:`hf_saliency.figure`.
+    targets
+        Which targets of each map. Default: all.
+    around
+        Only so many tokens before and after each target. Default: the whole text.
+    normalize
+        What each row is divided by: ``"row_max"``, ``"row_sum"`` or ``"none"``.
+    text
+        The head of the text's column.
+    legend
+        Whether the colour scale with its unit stands below the table.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SaliencyError
+        For something else than maps, another mark, or a column with another number of values.
+
+    Examples
+    --------
+    >>> import hf_saliency as hs
+    >>> explainer = hs.Explainer(*hs.load_demo())
+    >>> maps = explainer(["She drank hot tea.", "Paris is in France."], target=hs.MaskedToken(1))
+    >>> table = hs.to_latex_table(maps, {"id": ["a1", "a2"], "gold": ["she", "paris"]})
+    """
+    if mark is not None and not isinstance(mark, Highlight):
+        raise SaliencyError(
+            f"to_latex_table() prints running text: mark={mark!r} must be Highlight(...) or left out."
+        )
+    listed = as_list(maps)
+    panels = panels_of(
+        listed,
+        mark or Highlight(),
+        targets=targets,
+        title=[""] * len(listed),
+        scales=Scales(normalize),
+        ground="white",
+        around=around,
+    )
+    parts = [panel.saliency_map for panel in panels]
+    rows = [row for panel in panels for row in _texts(panel)]
+    cells = _columns(columns, parts, len(rows))
+    lines = [
+        " & ".join([*(escape(value[i]) for value in cells.values()), row]) + r"\tabularnewline[3pt]"
+        for i, row in enumerate(rows)
+    ]
+    heads = " & ".join(rf"\textbf{{{escape(head)}}}" for head in [*cells, text])
+    start = (
+        rf"\begin{{longtable}}{{{_specification(cells)}}}" + "\n\\hline\n"
+        rf"{heads}\tabularnewline\hline\noalign{{\vskip2pt}}\endhead" + "\n"
+    )
+    key = rf"{{\footnotesize {legend_of(parts, panels[0].colors)}\par}}" + "\n" if legend else ""
+    body = _CELL + start + "\n".join(lines) + "\n\\hline\n\\end{longtable}\n" + key
+    return snippet(parts, body, "".join(passage(part).text for part in parts), _PACKAGES)
+
+
+def _texts(panel: Panel) -> list[str]:
+    """The cell of each target of a map."""
+    part = panel.saliency_map
+    text = passage(part)
+    return [
+        rf"\hsCell {colored(part, text, row, panel.colors, named=True)}" for row in range(len(part.targets))
+    ]
+
+
+def _columns(columns: Columns | None, parts: Sequence[SaliencyMap], count: int) -> dict[str, list[str]]:
+    """The values of each column, one a row."""
+    if columns is None:
+        targets = [target for part in parts for target in part.targets]
+        found = {"target": [target_name(target) for target in targets]}
+        if any(target.predictions for target in targets):
+            best = [prediction_text(t.predictions[0])[0] if t.predictions else "" for t in targets]
+            found["predicted"] = best
+        return found
+    if not isinstance(columns, Mapping):
+        raise SaliencyError(
+            f"columns={columns!r:.80}: give a mapping from heads to values, columns={{'gold': ['yes', 'no']}}."
+        )
+    repeated = [number for number, part in enumerate(parts) for _ in part.targets]
+    found = {}
+    for head, values in columns.items():
+        shown = [visible(str(value)) for value in values]
+        if len(shown) not in (count, len(parts)):
+            either = f" or {count}, one a row" if count != len(parts) else ""
+            raise SaliencyError(
+                f"columns={{{head!r}: ...}} has {len(shown)} values: give {len(parts)}, one for each map{either}."
+            )
+        found[str(head)] = shown if len(shown) == count else [shown[number] for number in repeated]
+    return found
+
+
+def _specification(cells: Mapping[str, Sequence[str]]) -> str:
+    """The widths of all columns as shares of the line, the gaps between them left out."""
+    shares = [
+        min(_WIDEST, _GAPS + _CHARACTER * max(map(len, [head, *values]))) for head, values in cells.items()
+    ]
+    spare = 1 - sum(shares)
+    if spare < _TEXT and shares:
+        shares = [share * (1 - _TEXT) / sum(shares) for share in shares]
+        spare = _TEXT
+    gap = r"\linewidth-2\tabcolsep\relax"
+    return "".join(rf"p{{\dimexpr {share:.3f}{gap}}}" for share in [*shares, spare])

@@ -1,0 +1,270 @@
+"""Conversations: messages as a chat template writes them, and each of them as a text of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_saliency.adapter.encoding import Encoding
+from hf_saliency.adapter.text_model import TextModel
+from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.spans import Token
+
+Message = dict[str, Any]
+
+
+def messages(given: Any) -> list[Message]:
+    """The messages of a conversation.
+
+    Parameters
+    ----------
+    given
+        A list of ``{"role": ..., "content": ...}``. A content is a string, or a list of parts where the template
+        takes such; a message of tool calls needs none.
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    SaliencyError
+        If it is anything else.
+    """
+    for message in given if isinstance(given, list) and given else [given]:
+        known = isinstance(message, dict) and isinstance(message.get("role"), str)
+        if not known or not (isinstance(message.get("content"), (str, list)) or message.get("tool_calls")):
+            raise SaliencyError(
+                "a conversation is a list of messages with a role and a content, explainer([{'role': 'user', "
+                f"'content': 'Some text.'}}]), and {message!r} is none."
+            )
+    return list(given)
+
+
+def reply(message: Message) -> str:
+    """The text of the message that is explained.
+
+    Parameters
+    ----------
+    message
+        The last one, whose content is a string or a list of ``{"type": "text", "text": ...}``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SaliencyError
+        If there is anything but text in it.
+    """
+    content = message.get("content")
+    parts = [{"text": content}] if isinstance(content, str) else content or []
+    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise SaliencyError(
+            f"the assistant's message {message!r} is not text alone: give its content as a string."
+        )
+    return "".join(map(str, texts))
+
+
+def rendered(conversation: Sequence[Message], model: TextModel, *, answer: bool) -> str:
+    """A conversation as the model's chat template writes it.
+
+    Parameters
+    ----------
+    conversation
+        Its messages.
+    model
+        Whose tokenizer has the template.
+    answer
+        Whether the beginning of the assistant's next message is added.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SaliencyError
+        If the tokenizer has no template, or it does not take these messages.
+    """
+    if not getattr(model.tokenizer, "chat_template", None):
+        raise SaliencyError(
+            f"{type(model.tokenizer).__name__} has no chat template, which a conversation needs: give the prompt as a "
+            "string, or set tokenizer.chat_template."
+        )
+    try:
+        text = _applied(conversation, model, answer=answer)
+    except Exception as error:  # whatever the template raises
+        raise SaliencyError(f"the chat template does not take this conversation: {error}") from error
+    for message in conversation:
+        content = message.get("content")
+        if isinstance(content, list) and str(content) in text:
+            raise SaliencyError(
+                f"the chat template takes no list of parts as content, and would write {content!r} as it stands: give "
+                "the content as a string."
+            )
+    return text
+
+
+def _applied(conversation: Sequence[Message], model: TextModel, *, answer: bool) -> str:
+    text: Any = model.tokenizer.apply_chat_template(
+        list(conversation), tokenize=False, add_generation_prompt=answer
+    )
+    return str(text)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message in a rendered conversation.
+
+    Parameters
+    ----------
+    role
+        Who speaks.
+    header
+        Where what the template writes for this message begins.
+    start, end
+        The characters of its content.
+    """
+
+    role: str
+    header: int
+    start: int
+    end: int
+
+
+_STAND_IN = re.compile("\ue000([0-9]+)\ue001")  # private characters, which no template looks for
+
+
+def turns(text: str, conversation: Sequence[Message], model: TextModel) -> list[Turn]:
+    """Where each content stands in the conversation that a template has rendered.
+
+    The template is applied to stand-ins, which show what it writes around the contents. Nothing is found where it
+    rewrites them, or where it has to write calls of tools.
+    """
+    if any(message.get("tool_calls") for message in conversation):
+        return []
+    contents: list[tuple[int, str]] = []  # the number of the message, and its text
+    stand_ins = [_stand_in(message, number, contents) for number, message in enumerate(conversation)]
+    try:
+        literals = _STAND_IN.split(_applied(stand_ins, model, answer=True))
+    except Exception:  # a template may ask for a certain content
+        return []
+    found: list[Turn] = []
+    place = len(literals[0])
+    if not text.startswith(literals[0]):
+        return []
+    for index, literal in zip(literals[1::2], literals[2::2], strict=True):
+        number, content = contents[int(index)]
+        forms = (content, content.strip(), content.lstrip(), content.rstrip())  # many templates trim
+        form = next((form for form in forms if text.startswith(form + literal, place)), None)
+        if form is None:
+            return []
+        before = found[-1].end if found else 0
+        header = _length(text, conversation[:number], model)
+        header = header if before <= header <= place else before
+        found.append(Turn(conversation[number]["role"], header, place, place + len(form)))
+        place += len(form) + len(literal)
+    return found if place == len(text) else []
+
+
+def _stand_in(message: Message, number: int, contents: list[tuple[int, str]]) -> Message:
+    """The message with a stand-in for each text of its content."""
+
+    def noted(text: str) -> str:
+        if not text.strip():
+            return text
+        contents.append((number, text))
+        return f"\ue000{len(contents) - 1}\ue001"
+
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": noted(content)}
+    if not isinstance(content, list):
+        return message
+    parts = [
+        {**part, "text": noted(part["text"])}
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
+        else part
+        for part in content
+    ]
+    return {**message, "content": parts}
+
+
+def _length(text: str, beginning: Sequence[Message], model: TextModel) -> int:
+    """How much of a rendered conversation its first messages take; -1 where the template does not say."""
+    try:
+        first = _applied(beginning, model, answer=False) if beginning else ""
+    except Exception:  # a template may refuse a conversation that stops here
+        return -1
+    return len(first) if text.startswith(first) else -1
+
+
+def by_message(encoding: Encoding, conversation: Sequence[Message], model: TextModel) -> Encoding:
+    """A rendered conversation and the reply to it, with each message as a text of its own.
+
+    Parameters
+    ----------
+    encoding
+        Of two texts: the conversation as the template writes it, and the reply.
+    conversation
+        The messages.
+    model
+        Whose tokenizer has the template.
+
+    Returns
+    -------
+    Encoding
+        With the same tokens. Those that the template wrote are special ones; they stand before or after the
+        message that they belong to. Where the template does not show what belongs to which message, the
+        encoding as it was, of prompt and continuation.
+    """
+    text, reply_text = encoding.texts
+    found = turns(text, conversation, model)
+    if not found:
+        return dataclasses.replace(encoding, names=("prompt", "continuation"))
+    end = _length(text, conversation, model)
+    end = end if found[-1].end <= end else found[-1].end
+    tokens = []
+    for token in encoding.tokens:
+        if token.text_index:
+            tokens.append(dataclasses.replace(token, text_index=len(found)))
+        elif token.start >= end and not _covered(token, found[-1]):
+            tokens.append(Token(_name(token, text), 0, 0, len(found), special=True))
+        else:
+            tokens.append(_placed(token, text, found))
+    return dataclasses.replace(
+        encoding,
+        texts=(*(text[turn.start : turn.end] for turn in found), reply_text),
+        tokens=tuple(tokens),
+        names=(*(turn.role for turn in found), "assistant"),
+    )
+
+
+def _covered(token: Token, turn: Turn) -> bool:
+    """Whether a token is of a content, be it without characters."""
+    inside = turn.start <= token.start == token.end <= turn.end and not token.special
+    return inside or max(token.start, turn.start) < min(token.end, turn.end)
+
+
+def _name(token: Token, text: str) -> str:
+    """What the template has written there, or signs for white space."""
+    return text[token.start : token.end].strip() or token.piece
+
+
+def _placed(token: Token, text: str, found: Sequence[Turn]) -> Token:
+    """A token in its message, or as a special one before or after it."""
+    for number, turn in enumerate(found):
+        if _covered(token, turn):
+            length = turn.end - turn.start
+            start, stop = (min(max(place - turn.start, 0), length) for place in (token.start, token.end))
+            return dataclasses.replace(token, text_index=number, start=start, end=stop)
+    number = max((i for i, turn in enumerate(found) if turn.header <= token.start), default=0)
+    turn = found[number]
+    place = 0 if token.start < turn.end else turn.end - turn.start
+    return Token(_name(token, text), place, place, number, special=True)
