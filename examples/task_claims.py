@@ -98,7 +98,7 @@ def own_heads(page: Mapping[str, Any]) -> None:
 
 
 def causal(page: Mapping[str, Any]) -> None:
-    """Beyond the token before it, the second lamp depends most on the first, and the second anna on the first."""
+    """Apart from the token before it, the second lamp depends most on the first, and the second anna on the first."""
     heat = page["heat"]
     assert len(page["lamps"].targets) == 2
     assert {heat.tokens[i].text_index for i in range(len(heat.tokens))} == {0}
@@ -106,9 +106,10 @@ def causal(page: Mapping[str, Any]) -> None:
     for label in ("lamp", "anna"):
         row = row_of(heat, label)
         position = heat.targets[row].position
-        assert strongest(heat, row) == position - 1
-        found = strongest(heat, row, but=[position - 1])
-        assert word(heat, found) == label
+        first = strongest(heat, row)
+        two = {first, strongest(heat, row, but=[first])}
+        assert position - 1 in two
+        assert [word(heat, i) for i in two - {position - 1}] == [label]
 
 
 def seq2seq(page: Mapping[str, Any]) -> None:
