@@ -28,7 +28,8 @@ COMMANDS = set(
     "begingroup endgroup setlength fboxsep fboxrule parindent parskip def colorbox fcolorbox color strut par "
     "medskip footnotesize quad rule allowbreak ensuremath textsuperscript phantom textbackslash textasciicircum "
     "textasciitilde textless textgreater textbar textasciigrave char rightarrow times infty hookleftarrow mapsto "
-    "geq langle leq rangle raggedright textvisiblespace rho hsBox hsFrame hsDash hsMissing hsBar hsRamp hsCut hsAcross hsDown "
+    "geq langle leq rangle raggedright textvisiblespace rho "
+    "hsBox hsFrame hsDash hsMissing hsBar hsRamp hsCut hsAcross hsDown "
     "lineskiplimit maxdimen baselineskip penalty relax kern vskip ifdefined Description fi hbox vbox wd ht dp cleaders "
     "hss vss vrule hrule hfill vfill hfil lower raise dimexpr setbox leavevmode rlap copy "
     "hsCell tabularnewline hline noalign endhead begin end linewidth tabcolsep textbf".split()
