@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
+from hf_saliency.adapter.encoding import read_ahead
 from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.request import Job, Request, check_contrast
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -16,7 +19,15 @@ from hf_saliency.progress import tqdm
 OnError = Literal["raise", "skip", "collect"]
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 
-Entry = TypeVar("Entry")
+
+class _Text(Protocol):
+    @property
+    def text(self) -> Any: ...
+
+
+Entry = TypeVar("Entry", bound=_Text)
+
+_READ = 32  # texts that are tokenized together
 
 # A window ends early where its rows make up so many batches: more of them would not fill batches better.
 _BATCHES = 32
@@ -128,29 +139,48 @@ def windows(
     and ends early where its rows fill batches enough. With ``hasty`` the texts after the first that fails are left out.
     """
     budget = _BATCHES * request.batch_tokens
-    jobs: list[tuple[Entry, Job | SaliencyError]] = []
-    tokens = 0
+    ready: deque[tuple[Entry, Job | SaliencyError]] = deque()
     source_error: Exception | None = None
     ended = False
-    while not ended:
-        try:
-            entry = next(entries)
-        except StopIteration:
-            ended = True
-        except Exception as error:  # the texts before it are explained first
-            source_error, ended = error, True
-        else:
+    while not ended or ready:
+        jobs: list[tuple[Entry, Job | SaliencyError]] = []
+        tokens = 0
+        while len(jobs) < size and tokens < budget and (ready or not ended):
+            if not ready:
+                several, ended, source_error = _read(entries, min(_READ, size - len(jobs)))
+                ready.extend(_jobs(request, several, job_of))
+                continue
+            entry, job = ready.popleft()
+            jobs.append((entry, job))
+            tokens += job.tokens if isinstance(job, Job) else 0
+        yield _explained(request, jobs, hasty), None if ready else source_error
+
+
+def _read(entries: Iterator[Entry], count: int) -> tuple[list[Entry], bool, Exception | None]:
+    """The next entries of a source, whether it has ended, and the error that ended it."""
+    several: list[Entry] = []
+    try:
+        for entry in itertools.islice(entries, count):
+            several.append(entry)
+    except Exception as error:  # the texts before it are explained first
+        return several, True, error
+    return several, len(several) < count, None
+
+
+def _jobs(
+    request: Request, entries: Sequence[Entry], job_of: Callable[[Entry], Job]
+) -> list[tuple[Entry, Job | SaliencyError]]:
+    """Each entry with its job, or with the error that its text raises; all are tokenized together."""
+    jobs: list[tuple[Entry, Job | SaliencyError]] = []
+    with read_ahead(request.model.tokenizer, [entry.text for entry in entries]):
+        for entry in entries:
             try:
                 job = job_of(entry)
                 check_contrast([job])
+                jobs.append((entry, job))
             except SaliencyError as error:
                 jobs.append((entry, error))
-            else:
-                jobs.append((entry, job))
-                tokens += job.tokens
-        if ended or len(jobs) >= size or tokens >= budget:
-            yield _explained(request, jobs, hasty), source_error
-            jobs, tokens = [], 0
+    return jobs
 
 
 def _explained(

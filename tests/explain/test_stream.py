@@ -76,16 +76,13 @@ def test_only_a_window_is_read_ahead(explainer: hs.Explainer) -> None:
 
 
 def test_long_texts_end_a_window_early() -> None:
-    explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False, batch_tokens=1)
-    read: list[str] = []
-
-    def texts() -> Iterator[str]:
-        for _ in range(20):
-            read.append("she ran")
-            yield read[-1]
-
-    next(explainer.stream(texts()))
-    assert len(read) == 4  # 8 tokens each in 2 rows, of a budget of 32
+    model, tokenizer = tiny.masked_lm("bert")
+    explainer = hs.Explainer(model, tokenizer, progress=False, batch_tokens=1)
+    maps, passes = explainer.stream("she ran" for _ in range(100)), []
+    with model.register_forward_hook(lambda *_: passes.append(1)):
+        next(maps)
+    assert len(passes) == 8  # 8 tokens each in 2 rows, of a budget of 32
+    assert sum(1 for _ in maps) == 99
 
 
 def test_keys_come_back_with_the_maps(explainer: hs.Explainer) -> None:
