@@ -16,6 +16,11 @@ from hf_saliency.errors import SaliencyError, described, one_of
 
 _log = logging.getLogger(__name__)
 
+# What a configuration and a tokenizer are found by, as their model is.
+_SHARED = (
+    "revision", "trust_remote_code", "gguf_file", "subfolder", "token", "cache_dir", "local_files_only", "proxies",
+)  # fmt: skip
+
 _WRITING = (tasks.SEQ2SEQ, tasks.MASKED, tasks.CAUSAL)  # what a model is for that says nothing of a head
 
 
@@ -33,8 +38,8 @@ def load(
 
     The head is the one that the configuration names, by ``tasks.PRECEDENCE``. A configuration that names none gets one
     of ``heads``, if the weights of it are there; ``tasks.ENCODING`` is what every model has under its head. ``other``
-    is what errors call the name, as the user gave it. ``revision`` and ``trust_remote_code`` go to the tokenizer as
-    well.
+    is what errors call the name, as the user gave it. Options that say where the model is go to the configuration and
+    the tokenizer as well.
     """
     import transformers
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -45,7 +50,7 @@ def load(
             f"there is no folder {name!r}: give the folder of a model, or its name on the hub."
         )
     options.setdefault("trust_remote_code", False)  # otherwise transformers asks at the terminal
-    shared = {key: options[key] for key in ("revision", "trust_remote_code") if key in options}
+    shared = {key: options[key] for key in _SHARED if key in options}
     try:
         with _reports(bars=not quiet, retries=debug):
             config = transformers.AutoConfig.from_pretrained(name, **shared)

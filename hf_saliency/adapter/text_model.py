@@ -478,8 +478,25 @@ def _check_differentiable(model: nn.Module) -> None:
             f"{' on the CPU' if on_cpu else ''}: call model.set_attn_implementation('sdpa')."
         )
     for name, module in model.named_modules():
+        quantizer = getattr(module, "hf_quantizer", None)
+        if quantizer is not None and not _trains(quantizer):
+            method = getattr(quantizer.quantization_config, "quant_method", type(quantizer).__name__)
+            method = getattr(method, "value", method)
+            raise SaliencyError(
+                f"the weights of {type(module).__name__} are quantised by {method}, whose kernels have no "
+                "backward pass: load the original weights in bfloat16, or in 8 or 4 bits with bitsandbytes.",
+                page="how_to/big_models#quantised-weights",
+            )
         if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
             raise SaliencyError(
                 f"{name} is a quantised {type(module).__name__}, which has no backward pass: load the model without "
-                "torch's quantisation, or in 8 or 4 bits with bitsandbytes, whose layers have one."
+                "torch's quantisation, or in 8 or 4 bits with bitsandbytes, whose layers have one.",
+                page="how_to/big_models#quantised-weights",
             )
+
+
+def _trains(quantizer: Any) -> bool:
+    """Whether transformers says that gradients go through quantised weights; unpacked ones are plain weights."""
+    trainable = quantizer.is_trainable
+    unpacked = getattr(quantizer.quantization_config, "dequantize", False)
+    return bool(unpacked or (trainable() if callable(trainable) else trainable))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -37,7 +38,8 @@ def fingerprint(model: nn.Module) -> str:
         if known is None or known[0] != state:
             digest = hashlib.sha256()
             for name, parameter in model.named_parameters():
-                digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)} {_sum(parameter)}".encode())
+                for tensor in _stored(parameter):
+                    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {_sum(tensor)}".encode())
             known = _FINGERPRINTS[model] = state, digest.hexdigest()[:16]
     return known[1]
 
@@ -52,6 +54,17 @@ def versions(model: nn.Module) -> tuple[tuple[int, int, int], ...]:
 
 def _version(parameter: Tensor) -> int:
     return -1 if parameter.is_inference() else parameter._version  # inference tensors count no changes
+
+
+def _stored(parameter: Tensor) -> Iterator[Tensor]:
+    """The tensors that a quantised weight holds, which has no values itself; any other weight as it is."""
+    flatten = getattr(parameter, "__tensor_flatten__", None)
+    if flatten is None:
+        yield parameter
+        return
+    names, _ = flatten()
+    for name in names:
+        yield from _stored(getattr(parameter, name))
 
 
 @torch.no_grad()

@@ -75,6 +75,47 @@ def test_half_precision_and_a_device_map(folder: Path) -> None:
     assert np.corrcoef(half.scores.ravel(), mapped.scores.ravel())[0, 1] > 0.999
 
 
+def test_weights_in_eight_bits(tmp_path: Path) -> None:
+    pytest.importorskip("optimum.quanto")
+    model, tokenizer = tiny.masked_lm("bert", hidden_size=64, intermediate_size=64)
+    model.float().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    whole = hs.Explainer.from_pretrained(tmp_path, device="cpu")
+    config = transformers.QuantoConfig(weights="int8")
+    explainer = hs.Explainer.from_pretrained(tmp_path, quantization_config=config, device_map="cpu")
+    names = {type(module).__name__ for module in explainer.text_model.model.modules()}
+    assert "QLinear" in names
+    heat = explainer(TEXT)
+    assert np.corrcoef(heat.scores.ravel(), whole(TEXT).scores.ravel())[0, 1] > 0.99
+    assert heat.provenance["quantization"]
+    assert heat.provenance["weights"] != whole(TEXT).provenance["weights"]
+    # The gradient is that of the quantised function.
+    score, arguments = explainer.captum(TEXT, target=hs.MaskedToken("cat"))
+    embeds, rest = arguments["inputs"].detach(), arguments["additional_forward_args"]
+    embeds.requires_grad_()
+    (gradient,) = torch.autograd.grad(score(embeds, *rest).sum(), embeds)
+    step = 1e-2 * gradient / gradient.norm()
+    with torch.no_grad():
+        rise = (score(embeds + step, *rest) - score(embeds - step, *rest)).sum() / 2
+    assert float(rise) == pytest.approx(float((gradient * step).sum()), rel=0.1)
+
+
+def test_quantised_weights_without_a_backward_pass_are_refused_by_name() -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+
+    class Quantizer:
+        is_trainable = False
+        quantization_config = transformers.FbgemmFp8Config()
+
+    model.hf_quantizer = Quantizer()
+    with pytest.raises(
+        hs.SaliencyError, match="are quantised by fbgemm_fp8, whose kernels have no backward pass"
+    ):
+        hs.Explainer(model, tokenizer)
+    Quantizer.quantization_config.dequantize = True
+    assert hs.Explainer(model, tokenizer)(TEXT).scores.any()
+
+
 def test_progress_bars_and_logs_of_others_stay_as_their_user_set_them(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
