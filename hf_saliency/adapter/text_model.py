@@ -497,6 +497,10 @@ def _check_differentiable(model: nn.Module) -> None:
 
 def _trains(quantizer: Any) -> bool:
     """Whether transformers says that gradients go through quantised weights; unpacked ones are plain weights."""
-    trainable = quantizer.is_trainable
-    unpacked = getattr(quantizer.quantization_config, "dequantize", False)
+    trainable, config = quantizer.is_trainable, quantizer.quantization_config
+    if (
+        "Activation" in type(getattr(config, "quant_type", None)).__name__
+    ):  # of torchao: rounding cuts the gradient
+        return False
+    unpacked = getattr(config, "dequantize", False)
     return bool(unpacked or (trainable() if callable(trainable) else trainable))

@@ -112,6 +112,13 @@ def test_quantised_weights_without_a_backward_pass_are_refused_by_name() -> None
         hs.SaliencyError, match="are quantised by fbgemm_fp8, whose kernels have no backward pass"
     ):
         hs.Explainer(model, tokenizer)
+    Quantizer.is_trainable = True
+    activations = type("Int8DynamicActivationInt8WeightConfig", (), {})
+    Quantizer.quantization_config.quant_type = activations()
+    with pytest.raises(hs.SaliencyError, match="whose kernels have no backward pass"):
+        hs.Explainer(model, tokenizer)
+    del Quantizer.quantization_config.quant_type
+    Quantizer.is_trainable = False
     Quantizer.quantization_config.dequantize = True
     assert hs.Explainer(model, tokenizer)(TEXT).scores.any()
 
