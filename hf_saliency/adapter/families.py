@@ -100,6 +100,8 @@ _ENCODER_ALONE = Family(embedding=lambda model: model.get_encoder().get_input_em
 
 # Keyed by the name of a class of transformers; subclasses inherit the entry of the nearest class.
 FAMILIES: dict[str, Family] = {
+    "BigBirdPreTrainedModel": _UNPADDED,  # chooses its kind of attention by the length of the batch
+    "BigBirdPegasusPreTrainedModel": _UNPADDED,
     "BltPreTrainedModel": Family(refused="it reads bytes and hashes of n-grams of them, not tokens"),
     "CTRLPreTrainedModel": _SEGMENTS,
     "CaninePreTrainedModel": Family(

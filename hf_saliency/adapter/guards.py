@@ -106,6 +106,23 @@ def locked(shared: object) -> Iterator[None]:
             lock.release()
 
 
+@dataclass
+class _Switched:
+    """A module that switches its kind of attention for good when it meets a short text, and what it held before.
+
+    BigBird does: without this, the score of a long text would depend on what was explained before it.
+    """
+
+    module: Any
+    attention_type: str
+    children: dict[str, nn.Module | None]
+    length: int = -1  # of the last pass, in tokens
+
+    def restore(self) -> None:
+        self.module.attention_type = self.attention_type
+        self.module._modules.update(self.children)
+
+
 @dataclass(frozen=True)
 class _Loan:
     """A model in eval mode with frozen weights: which thread uses it, and what to put back."""
@@ -114,6 +131,7 @@ class _Loan:
     modules: tuple[nn.Module, ...]
     training: tuple[nn.Module, ...]
     trainable: tuple[nn.Parameter, ...]
+    switched: tuple[_Switched, ...] = ()
 
     def begin(self) -> None:
         for module in self.training:
@@ -124,6 +142,8 @@ class _Loan:
     def end(self) -> None:
         """Put everything back, also where one part of it fails."""
         failure: Exception | None = None
+        for part in self.switched:
+            part.restore()
         for module in self.training:
             try:
                 module.training = True
@@ -161,6 +181,11 @@ def borrowed(model: nn.Module) -> Iterator[None]:
             tuple(module for module in modules if module.training),
             # Weights made under inference mode take part in no graph, and refuse to be switched back.
             tuple(weight for weight in weights if weight.requires_grad and not weight.is_inference()),
+            tuple(
+                _Switched(module, module.attention_type, dict(module._modules))
+                for module in modules
+                if hasattr(type(module), "set_attention_type")
+            ),
         )
         with _uncompiled(modules):
             try:
@@ -185,6 +210,14 @@ def modules_of(model: nn.Module) -> tuple[nn.Module, ...]:
     """The modules of a model; of a borrowed one, those that were found when it was borrowed."""
     loan = _loans.get(model)
     return _walk(model) if loan is None else loan.modules
+
+
+def begin_pass(model: nn.Module, length: int) -> None:
+    """Before a pass over texts of other lengths than the last: the model's own kind of attention is back."""
+    for part in () if (loan := _loans.get(model)) is None else loan.switched:
+        if part.length != length:
+            part.restore()
+            part.length = length
 
 
 def _walk(model: nn.Module) -> tuple[nn.Module, ...]:

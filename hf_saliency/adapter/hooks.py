@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hf_saliency.adapter.guards import hooked, modules_of, raise_interrupt
+from hf_saliency.adapter.guards import begin_pass, hooked, modules_of, raise_interrupt
 from hf_saliency.adapter.streams import Stream, echoed
 from hf_saliency.errors import SaliencyError
 
@@ -95,6 +95,7 @@ def embedded(
     ]
     for stream in streams:
         stream.check_host()
+    begin_pass(model, embeds[0].shape[-2])
     with ExitStack() as stack:
         calls = [stack.enter_context(_replaced(s, e, ids)) for s, e in zip(streams, embeds, strict=True)]
         stack.enter_context(_read_by_no_other(model, streams, ids))

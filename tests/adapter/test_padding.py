@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
 from torch import Tensor, nn
+from transformers import BigBirdConfig, BigBirdForMaskedLM
 
 import hf_saliency as hs
 
@@ -147,3 +149,33 @@ def test_what_is_registered_is_not_tried() -> None:
     explainer = hs.Explainer(Vouched("masked mean"), tiny.tokenizer())
     assert explainer.text_model.pads is True
     assert batches(explainer, hs.Label(), TEXTS)[-1] == 3
+
+
+def test_a_kind_of_attention_that_changes_with_the_length_is_put_back() -> None:
+    """BigBird leaves its sparse attention for good when it meets a short text."""
+    _, tokenizer = tiny.masked_lm("bert")
+    config = BigBirdConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        block_size=2,
+        num_random_blocks=1,
+        max_position_embeddings=64,
+        attention_type="block_sparse",
+        pad_token_id=tokenizer.pad_token_id,
+        sep_token_id=tokenizer.sep_token_id,
+    )
+    torch.manual_seed(0)
+    model = BigBirdForMaskedLM(config).double().eval()
+    parts = [*model.modules()]
+    short, long, target = "the cat learned it !", "the cat learned it ! " * 5, hs.MaskedToken(2)
+    explainer = hs.Explainer(model, tokenizer, progress=False)
+    alone = [explainer(text, target=target) for text in (long, short, long)]
+    together = explainer([short, long], target=target)
+    assert all(now is then for now, then in zip(model.modules(), parts, strict=True))
+    assert model.bert.attention_type == "block_sparse"
+    np.testing.assert_array_equal(alone[0].scores, alone[2].scores)
+    for one, other in zip(together, alone[1:], strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-12)
