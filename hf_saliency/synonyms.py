@@ -69,6 +69,13 @@ MAP = {
 
 
 ARGUMENTS = {
+    "Bars": {
+        "max_display": "top=",
+        "num_features": "top=",
+        "order": "sort='size'",
+        "orient": "vertical=True",
+    },
+    "Matrix": {"annot": "values=True"},
     "explainer": {
         "additional_forward_args": "hs.Explainer(model, tokenizer, inputs={...})",
         "attributed_fn": "the target's unit=, as in hs.NextToken(unit='prob')",

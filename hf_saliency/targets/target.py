@@ -6,12 +6,12 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.errors import SCALES, SaliencyError, check_keywords, integer, one_of, plain
+from hf_saliency.errors import SCALES, ChecksKeywords, SaliencyError, integer, one_of, plain
 from hf_saliency.targets.readout import Readout
 
 PREDICTED = -1  # stands for the most probable class among class ids
@@ -94,7 +94,7 @@ class Row:
         return all(ref.class_id == ref.against_id for ref in self.refs)
 
 
-class Target(ABC):
+class Target(ChecksKeywords, ABC):
     """What is explained: the base class of every target, and the type for annotations.
 
     A target is a frozen value that serves every text. To write your own, subclass it with two methods: ``rows`` lays
@@ -125,10 +125,6 @@ class Target(ABC):
     task: ClassVar[tasks.Task | None] = None  # what the model's head has to be for; None for any
     kind: ClassVar[str] = ""  # its name on the command line; a target without one is not offered there
     text_counts: ClassVar[tuple[int, int]] = (1, 1)  # the fewest and the most texts of one explanation
-
-    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
-        check_keywords(cls.__init__, keywords, cls.__name__)
-        return super().__new__(cls)
 
     @abstractmethod
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.figure import figure
-from hf_saliency.render.marks import Highlight
+from hf_saliency.render.marks import Bars, Highlight
 from hf_saliency.render.sheets import sheets
 
 ONE = saliency_map("formal study of grammar", targets=[0])
@@ -113,3 +113,7 @@ def test_unknown_keywords_name_the_nearest() -> None:
         figure(ONE, target=0)  # type: ignore[call-overload]
     with pytest.raises(SaliencyError, match="sheets takes no argument 'colour'"):
         sheets(ONE, colour="red")  # type: ignore[call-arg]
+    with pytest.raises(SaliencyError, match=r"Highlight takes no argument 'word' \(did you mean 'words'\?\)"):
+        Highlight(word=True)  # type: ignore[call-arg]
+    with pytest.raises(SaliencyError, match=r"Bars takes no argument 'max_display' \(use top=\)"):
+        Bars(max_display=3)  # type: ignore[call-arg]

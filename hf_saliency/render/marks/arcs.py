@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import SaliencyError, whole
+from hf_saliency.errors import ChecksKeywords, SaliencyError, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
@@ -24,7 +24,7 @@ _HEAD = 4.0  # length of an arrow's head, in points
 
 
 @dataclass(frozen=True)
-class Arcs:
+class Arcs(ChecksKeywords):
     """Tokens on a line, and above it an arrow from each target's strongest tokens to the target.
 
     An arrow has the colour of its score and is the thicker the stronger it is. A target's own token has no

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 
+from hf_saliency.errors import ChecksKeywords
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.marks.number_axis import (
@@ -31,7 +32,7 @@ _HIGHEST = 17.0  # sizes of type that a field is high at most: a slide is wide a
 
 
 @dataclass(frozen=True)
-class Curves:
+class Curves(ChecksKeywords):
     """A line for each group of a table, with the band of its intervals, such as faithfulness by removed share.
 
     It draws the columns ``x`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there. A group
@@ -78,7 +79,7 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(ChecksKeywords):
     """The mean score by distance from the target, a line for each group, with the band of its intervals.
 
     It draws the columns ``position`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import ChecksKeywords, SaliencyError
 from hf_saliency.maps.compare import aligned
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -17,7 +17,7 @@ from hf_saliency.render.marks.mark import Mark
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(ChecksKeywords):
     """The rows of a map less those of another one, each scaled first, on a diverging scale.
 
     Both maps have the same tokens, or are merged to the words that they have in common; they have as many targets.

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 
+from hf_saliency.errors import ChecksKeywords
 from hf_saliency.maps import spans
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points, raster
@@ -266,7 +267,7 @@ _TALLEST = 2.0  # of a matrix in bands, as a multiple of its width
 
 
 @dataclass(frozen=True)
-class Matrix:
+class Matrix(ChecksKeywords):
     """Rows are targets, columns are tokens; each row's frame is at its target's own token.
 
     Labels get as small as needed, down to 4.75 points. Where even that is too large for every token, labels name words,
