@@ -182,7 +182,7 @@ def borrowed(model: nn.Module) -> Iterator[None]:
             # Weights made under inference mode take part in no graph, and refuse to be switched back.
             tuple(weight for weight in weights if weight.requires_grad and not weight.is_inference()),
             tuple(
-                _Switched(module, module.attention_type, dict(module._modules))
+                _Switched(module, str(module.attention_type), dict(module._modules))
                 for module in modules
                 if hasattr(type(module), "set_attention_type")
             ),
