@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import metadata
-from typing import Any, Literal, ParamSpec, Self, TypeVar, get_args
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 from hf_saliency.synonyms import ARGUMENTS
 
@@ -254,9 +254,9 @@ def checks_keywords(function: Callable[Parameters, Result]) -> Callable[Paramete
 class ChecksKeywords:
     """Its classes refuse an unknown keyword with the nearest one that exists."""
 
-    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+    def __new__(cls: type[Result], *arguments: Any, **keywords: Any) -> Result:
         check_keywords(cls.__init__, keywords, cls.__name__)
-        return super().__new__(cls)
+        return object.__new__(cls)
 
 
 def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:

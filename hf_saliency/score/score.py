@@ -91,9 +91,8 @@ class Score(nn.Module):
         self.__signature__ = _SIGNATURE  # Captum looks at it in every call
         self.products = products
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
-        self.batched_derivatives = (
-            True  # of all operations of the model, until it turns out that one has none
-        )
+        # Whether all operations of the model have them, until it turns out that one has none.
+        self.batched_derivatives = True
         self._head = Head(model)
 
     @classmethod

@@ -456,7 +456,7 @@ def test_demo() -> None:
     table = [
         line.split("\t") for line in (folder / "predictions.tsv").read_text(encoding="utf-8").splitlines()
     ]
-    ranks = [row[3] for row in table[1:]]
+    ranks = [row[table[0].index("rank")] for row in table[1:]]
     assert len(ranks) == 37
     assert f"first prediction at {ranks.count('1')} of 37 targets" in log
     assert f"among the top 3 at {37 - ranks.count('')}\n" in log
