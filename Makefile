@@ -23,7 +23,7 @@ demo: .venv
 
 test: .venv
 	$(BIN)/python -m pytest -n auto
-	$(BIN)/python -m pytest tests/attribution tests/score/test_score.py --jaxtyping-packages=hf_saliency,beartype.beartype
+	$(BIN)/python -m pytest -n auto tests/attribution tests/score/test_score.py --jaxtyping-packages=hf_saliency,beartype.beartype
 
 # Random texts and maps that no earlier run drew, also where CI makes hypothesis repeat itself; the seed is printed.
 SEED = $(shell $(PYTHON) -c 'import random; print(random.getrandbits(32))')

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 from hf_saliency.adapter.encoding import read_ahead
 from hf_saliency.errors import SaliencyError
@@ -20,6 +20,7 @@ OnError = Literal["raise", "skip", "collect"]
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 
 
+@runtime_checkable  # tests check types as they run
 class _Text(Protocol):
     @property
     def text(self) -> Any: ...
