@@ -98,6 +98,7 @@ axe: .venv $(AXE)
 # Everything that takes too long for every change; under an hour. Before a release.
 check-release: lint test test-random test-lowest wheel docs axe
 	$(BIN)/pyright tests/support/user_script.py
+	$(BIN)/python benchmarks/files_opened.py
 	$(BIN)/python tests/support/interrupts.py --count 5000
 	$(BIN)/python tests/support/corpus_kills.py 50
 	$(BIN)/python tests/support/corpus_memory.py 100000

@@ -44,7 +44,7 @@ def sweep(
     alone: bool = False,
     texts: Sequence[int] | None = None,
     overhead: int = _READING,
-    shortage: Callable[[Sequence[int], int], str] = lambda batch, budget: "",
+    shortage: Callable[[Sequence[int], int], str] | None = None,
 ) -> Iterator[tuple[list[int], Result]]:
     """Run rows in batches of similar length; yields the row numbers of each batch and the result of ``step``.
 
@@ -66,7 +66,7 @@ def sweep(
     while waiting:
         first = lengths[waiting[0]]
         batch = waiting[:1] if alone else _batch(waiting, lengths, budget, kinds, texts, overhead)
-        reason = shortage(batch, budget)
+        reason = "" if shortage is None else shortage(batch, budget)
         results = [] if reason else _unless_out_of_memory(functools.partial(step, batch, budget))
         if results:
             del waiting[: len(batch)]

@@ -20,7 +20,7 @@ from hf_saliency.score.score import Score
 from hf_saliency.targets.readout import READOUT_TENSORS
 from hf_saliency.targets.target import Row
 
-_WORTH = 4096  # tokens of a pass, from which on its need is estimated
+WORTH = 4096  # tokens of a pass, from which on its need is estimated
 _SAMPLE = 512  # tokens of the row that is measured
 # What a pass takes, as a multiple of what it keeps for the backward pass, and bytes for each pair of tokens: a mask of
 # attention. GPT-2 and ModernBERT of 8,000 tokens took 1.07 and 0.85 of that.
@@ -64,8 +64,7 @@ def shortage_of(
     """
     longest = max(range(len(rows)), key=lengths.__getitem__)
     need = None
-    on_cpu = score.streams[0].device.type == "cpu"  # a GPU says itself when it is full
-    if on_cpu and max(lengths[longest], budget) >= _WORTH:
+    if score.streams[0].device.type == "cpu":  # a GPU says itself when it is full
         need = activations(score, model, collate(model, [rows[longest]], score.readout, score.names))
 
     def shortage(batch: Sequence[int], budget: int) -> str:

@@ -19,9 +19,9 @@ from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.registry import METHODS
 from hf_saliency.errors import SaliencyError, check_keywords
+from hf_saliency.explain import memory
 from hf_saliency.explain.attribute import BuiltMethod, RowResult
 from hf_saliency.explain.batches import batch_overhead, sweep
-from hf_saliency.explain.memory import shortage_of
 from hf_saliency.explain.precision import Precision, lowered
 from hf_saliency.explain.result import saliency_map
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -232,7 +232,9 @@ class Request:
         texts = [id(row.encoding) for row in rows] if built.shares else None
         alone, overhead = self.method.draws(built.attribution), batch_overhead(model)
         pads = _pads(score, model, rows, shapes)
-        shortage = shortage_of(score, model, rows, [sum(each) for each in shapes], texts, self.batch_tokens)
+        lengths, shortage = [sum(each) for each in shapes], None
+        if max(*lengths, self.batch_tokens) >= memory.WORTH:
+            shortage = memory.shortage_of(score, model, rows, lengths, texts, self.batch_tokens)
         return sweep(
             shapes,
             self.batch_tokens,

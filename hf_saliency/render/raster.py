@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -14,7 +14,7 @@ from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.points import Box
 
-_MOST_BOXES = 20_000  # cells that are drawn as boxes; viewers and printers are slow with more
+MOST_BOXES = 20_000  # cells that are drawn as boxes; viewers and printers are slow with more
 _SIDE = 2048  # pixels of a stored image's longer side: a cell has up to four, so that viewers that blur blur its edge
 _BAND = 256  # rows of pixels that are averaged at a time, which bounds the memory
 
@@ -131,8 +131,8 @@ def _along(values: np.ndarray, borders: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(np.diff(at, axis=0), dtype=np.float32)
 
 
-def grid(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors, first: int = 0) -> None:
-    """Draw the cells of rows and columns: as boxes, or of many cells as an image.
+def cell_image(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors, first: int = 0) -> None:
+    """Draw the cells of many rows and columns as one image.
 
     Parameters
     ----------
@@ -147,16 +147,7 @@ def grid(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors, first:
     first
         The first column.
     """
-    if not is_large(values):
-        names = [(i, first + j) for i, j in np.ndindex(*values.shape)]
-        points.cells(ax, boxes.reshape(-1, 4), values.ravel(), colors, joined=True, tokens=names)
-        return
     image = CellImage(boxes, values, colors, first)
     image.set_gid("cells")
     points.place(ax, image, zorder=2.0)
     points.overlay(ax, boxes.reshape(-1, 4), values.ravel(), colors)
-
-
-def is_large(values: np.ndarray | Any) -> bool:
-    """Whether cells are drawn as an image."""
-    return values.size > _MOST_BOXES

@@ -38,7 +38,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
         return found[-1][1]
 
     monkeypatch.setattr(memory, "activations", note)
-    monkeypatch.setattr(memory, "_WORTH", 1)
+    monkeypatch.setattr(memory, "WORTH", 1)
     return found
 
 
@@ -87,7 +87,7 @@ def test_a_row_that_would_not_fit_is_refused_before_it_is_tried(
 
 
 def test_few_tokens_are_not_measured(measured: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_WORTH", 4096)
+    monkeypatch.setattr(memory, "WORTH", 4096)
     hs.Explainer(*tiny.masked_lm("bert"))(TEXT)
     assert not measured
 

@@ -21,7 +21,7 @@ SCORES = np.random.default_rng(0).random((6, 6))
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, most: int, scores: np.ndarray = SCORES) -> SaliencyFigure:
-    monkeypatch.setattr(raster, "_MOST_BOXES", most)
+    monkeypatch.setattr(raster, "MOST_BOXES", most)
     return figure(with_scores(saliency_map(LARGE), scores), Matrix(), width=3.25, legend=False)
 
 

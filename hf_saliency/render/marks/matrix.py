@@ -382,7 +382,12 @@ class Matrix(ChecksKeywords):
         """The cells of a band with their frames."""
         thin = min(0.7, 0.1 * min(grid.cell_width, grid.cell_height))
         for text in grid.parts:
-            raster.grid(ax, grid.boxes(text), values[:, text], colors, grid.first + text.start)
+            boxes, cells, first = grid.boxes(text), values[:, text], grid.first + text.start
+            if cells.size > raster.MOST_BOXES:
+                raster.cell_image(ax, boxes, cells, colors, first)
+            else:
+                names = [(i, first + j) for i, j in np.ndindex(*cells.shape)]
+                points.cells(ax, boxes.reshape(-1, 4), cells.ravel(), colors, joined=True, tokens=names)
             points.outline(ax, grid.frame(text), linewidth=0.3, gid="frame")
         _frames(ax, grid, part, values, colors, thin)
 
@@ -468,7 +473,7 @@ def _frames(ax: Axes, grid: Grid, part: SaliencyMap, values: np.ndarray, colors:
         for column in target.positions
         if 0 <= column - grid.first < len(grid.columns)
     ]
-    if not raster.is_large(part.scores):
+    if part.scores.size <= raster.MOST_BOXES:
         for row, column, dashed in frames:
             ink = colors.ink_on(values[row, [column]])
             points.outline(ax, grid.box(row, column), color=ink, linewidth=thin, dashed=dashed)
