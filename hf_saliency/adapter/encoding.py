@@ -260,14 +260,14 @@ def read_ahead(tokenizer: PreTrainedTokenizerBase, texts: Iterable[object]) -> I
     names = [name for name, rows in batch.items() if len(rows) == len(plain)]
     rows = zip(plain, zip(*(batch[name] for name in names), strict=True), strict=True)
     batches = {text: dict(zip(names, row, strict=True)) for text, row in rows}
-    state = _ahead.set(_Ahead(tokenizer, batches, _special_ids(tokenizer)))
+    state = _ahead.set(_Ahead(tokenizer, batches, special_ids(tokenizer)))
     try:
         yield
     finally:
         _ahead.reset(state)
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """A mask or unknown token in the text stands for a word; the other special tokens never do."""
     return frozenset(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
 
@@ -319,7 +319,7 @@ def place_tokens(
 ) -> tuple[Token, ...]:
     """The tokens of texts, given where each stands and which the tokenizer has added."""
     ahead = _ahead.get()
-    special = ahead.special if ahead.tokenizer is tokenizer else _special_ids(tokenizer)
+    special = ahead.special if ahead.tokenizer is tokenizer else special_ids(tokenizer)
     spelling = Spelling.of(tokenizer)
     tokens: list[Token] = []
     end = number = 0

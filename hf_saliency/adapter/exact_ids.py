@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hf_saliency.adapter.encoding import Encoding, encode, folded, place_tokens
+from hf_saliency.adapter.encoding import Encoding, encode, folded, place_tokens, special_ids
 from hf_saliency.errors import SaliencyError, has_ids, id_list
 from hf_saliency.maps.spans import Span
 
@@ -65,7 +65,7 @@ def _sequence_numbers(encoding: Any) -> Sequence[int | None]:
 
 def _readings(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """The ids that may spell a text: without special ones, without those at the two ends, and all."""
-    special = set(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
+    special = special_ids(tokenizer)
     plain = [i for i in ids if i not in special]
     inner = list(ids)
     while inner and inner[-1] in special:

@@ -207,9 +207,8 @@ def _moved(stream: Stream, text: Tensor, ids: Tensor, embeds: Tensor, output: Te
         )
     values = embeds.to(output.dtype)
     start = output[:, :1]
-    if (
-        stream.wrap_pad_id is not None
-    ):  # shift_tokens_right of transformers counts, also where a text holds padding
+    if stream.wrap_pad_id is not None:
+        # shift_tokens_right of transformers counts, also where a text holds padding.
         last = (text != stream.wrap_pad_id).sum(dim=1) - 1
         start = values[torch.arange(len(values), device=values.device), last.to(values.device)][:, None]
     return torch.cat([start, values[:, :-1]], dim=1)
@@ -223,8 +222,12 @@ def _one_table(stream: Stream) -> bool:
     return own is other or (own.weight is other.weight and bool(scales[0] == scales[1]))
 
 
+Streams = Sequence[Stream]
+Embeds = Sequence[Tensor]
+Inputs = Mapping[str, Tensor]
+
 # From streams, embeds and the model's keyword arguments to its output.
-Forward = Callable[[Sequence[Stream], Sequence[Tensor], Mapping[str, Any]], Any]
+Forward = Callable[[Streams, Embeds, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -247,13 +250,7 @@ class Layout(ABC):
         """What a sequence's ``input_ids``, ``attention_mask``, ... are called among the row tensors."""
 
     @abstractmethod
-    def run(
-        self,
-        forward: Forward,
-        streams: Sequence[Stream],
-        embeds: Sequence[Tensor],
-        inputs: Mapping[str, Tensor],
-    ) -> Any:
+    def run(self, forward: Forward, streams: Streams, embeds: Embeds, inputs: Inputs) -> Any:
         """The model's output for a batch."""
 
 
@@ -269,13 +266,7 @@ class OneSequence(Layout):
     def name(self, part: int, base: str) -> str:
         return base
 
-    def run(
-        self,
-        forward: Forward,
-        streams: Sequence[Stream],
-        embeds: Sequence[Tensor],
-        inputs: Mapping[str, Tensor],
-    ) -> Any:
+    def run(self, forward: Forward, streams: Streams, embeds: Embeds, inputs: Inputs) -> Any:
         return forward(streams, embeds, inputs)
 
 
@@ -321,13 +312,7 @@ class _Apart(Layout):
 class InTurn(_Apart):
     """One call for each sequence; the output is a tuple of theirs (two texts that are compared)."""
 
-    def run(
-        self,
-        forward: Forward,
-        streams: Sequence[Stream],
-        embeds: Sequence[Tensor],
-        inputs: Mapping[str, Tensor],
-    ) -> Any:
+    def run(self, forward: Forward, streams: Streams, embeds: Embeds, inputs: Inputs) -> Any:
         return tuple(
             forward([streams[part]], [embeds[part]], self._inputs(part, inputs)) for part in range(self.count)
         )
@@ -339,13 +324,7 @@ class Stacked(_Apart):
 
     one_length = True
 
-    def run(
-        self,
-        forward: Forward,
-        streams: Sequence[Stream],
-        embeds: Sequence[Tensor],
-        inputs: Mapping[str, Tensor],
-    ) -> Any:
+    def run(self, forward: Forward, streams: Streams, embeds: Embeds, inputs: Inputs) -> Any:
         each = [self._inputs(part, inputs) for part in range(self.count)]
         stacked = {base: torch.stack([tensors[base] for tensors in each], dim=1) for base in each[0]}
         return forward(streams[:1], [torch.stack(list(embeds), dim=1)], stacked)

@@ -25,11 +25,10 @@ from hf_saliency.adapter.sentence_models import SentenceModel
 from hf_saliency.adapter.streams import EncoderDecoder, Layout, OneSequence, Stream, check_ids, streams
 from hf_saliency.adapter.weights import warn_of_vocabulary
 from hf_saliency.adapter.wrappers import unwrapped
-from hf_saliency.errors import SaliencyError, called, described, warn
+from hf_saliency.errors import SaliencyError, called, described, one_of, warn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
 
 _log = logging.getLogger(__name__)
 
@@ -158,12 +157,12 @@ class TextModel:
         reads = model if self.sentences is None else self.sentences.transformer
         parameters = inspect.signature(reads.forward).parameters
         self.known = frozenset(parameters)
-        if "input_ids" not in self.known and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        self.takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        if "input_ids" not in self.known and not self.takes_any:
             raise SaliencyError(
                 f"{type(model).__name__}.forward takes {', '.join(parameters) or 'nothing'}, and no input_ids: give a "
                 "module whose forward function takes the token ids by that name, as models of transformers do."
             )
-        self.takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
         self.inputs: dict[str, Any] = further_inputs(reads, tokenizer, inputs)
         self.pads = self._pads()
         self.padding_trials: dict[Hashable, Any] = {}  # what score.padding found where pads is None
@@ -226,8 +225,7 @@ class TextModel:
 
         Of a text that is needed whole, as two always are, no window is enough.
         """
-        if overflow not in OVERFLOWS:
-            raise SaliencyError(f"overflow={overflow!r}: choose one of {', '.join(map(repr, OVERFLOWS))}.")
+        one_of(overflow, OVERFLOWS, "overflow")
         given, text = text, text if self.sentences is None else self.sentences.prompted(text)
         with locked(self.tokenizer):  # fast tokenizers refuse two threads at once
             if isinstance(given, TextWithIds) or isinstance(pair, TextWithIds):
@@ -498,9 +496,7 @@ def _check_differentiable(model: nn.Module) -> None:
 def _trains(quantizer: Any) -> bool:
     """Whether transformers says that gradients go through quantised weights; unpacked ones are plain weights."""
     trainable, config = quantizer.is_trainable, quantizer.quantization_config
-    if (
-        "Activation" in type(getattr(config, "quant_type", None)).__name__
-    ):  # of torchao: rounding cuts the gradient
-        return False
+    if "Activation" in type(getattr(config, "quant_type", None)).__name__:
+        return False  # of torchao: rounding cuts the gradient
     unpacked = getattr(config, "dequantize", False)
     return bool(unpacked or (trainable() if callable(trainable) else trainable))

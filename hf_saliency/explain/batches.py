@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -80,6 +80,13 @@ def sweep(
         else:
             budget //= 2
             _log.info("memory is short%s: batches of %d tokens from here on", reason, budget)
+
+
+def spoiled(batch: Sequence[int], shapes: Sequence[Hashable], finite: Iterable[bool]) -> list[int]:
+    """Rows to run alone: those that are not finite beside longer ones, where a window may hold padding alone."""
+    if len({shapes[i] for i in batch}) == 1:
+        return []
+    return [i for i, is_finite in zip(batch, finite, strict=True) if not is_finite]
 
 
 def _batch(

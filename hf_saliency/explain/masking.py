@@ -17,7 +17,7 @@ from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
-from hf_saliency.explain.batches import sweep
+from hf_saliency.explain.batches import spoiled, sweep
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import Batch, collate, kept, seen, shape
 from hf_saliency.score.passes import PassResult
@@ -109,7 +109,7 @@ class Variants:
             for variant, number, classes in zip(chosen, which, sink[0].classes.tolist(), strict=True):
                 for place, best in zip(range(len(rows[number].refs)), classes, strict=False):
                     answers[variant, place] = best[0] if best else -1
-            for variant in _spoiled(chosen, shapes, scores[list(chosen)]):
+            for variant in spoiled(chosen, shapes, np.isfinite(scores[list(chosen)])):
                 step([variant], budget)
 
         shapes = [shape(rows[i], model, readout.layout) for i in numbers]
@@ -132,7 +132,7 @@ class Variants:
                 pairs = zip(rows[i].refs, ids, strict=False)
                 refs = tuple(dataclasses.replace(ref, class_id=class_id) for ref, class_id in pairs)
                 frozen[i] = dataclasses.replace(rows[i], refs=refs)
-            for i in _spoiled(chosen, shapes, result.scores.cpu().numpy()):
+            for i in spoiled(chosen, shapes, result.scores.isfinite().tolist()):
                 step([i], budget)
 
         shapes = [shape(row, model, readout.layout) for row in rows]
@@ -152,13 +152,6 @@ def _stays(
             columns = list(batch.columns[number][part])
             stays[i, : len(columns)] |= torch.from_numpy(keep[i, columns]).to(stays.device)
     return chosen
-
-
-def _spoiled(chosen: Sequence[int], shapes: Sequence[Any], scores: np.ndarray) -> list[int]:
-    """Rows that are not finite beside longer ones, where a window of attention may hold padding alone."""
-    if len({shapes[i] for i in chosen}) == 1:
-        return []
-    return [i for i, score in zip(chosen, scores, strict=True) if not np.isfinite(score)]
 
 
 def _checked(keep: Any, tokens: int, targets: int) -> Bool[np.ndarray, "targets variants tokens"]:

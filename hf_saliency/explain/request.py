@@ -21,7 +21,7 @@ from hf_saliency.attribution.registry import METHODS
 from hf_saliency.errors import SaliencyError, check_keywords
 from hf_saliency.explain import memory
 from hf_saliency.explain.attribute import BuiltMethod, RowResult
-from hf_saliency.explain.batches import batch_overhead, sweep
+from hf_saliency.explain.batches import batch_overhead, spoiled, sweep
 from hf_saliency.explain.precision import Precision, lowered
 from hf_saliency.explain.result import saliency_map
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -220,12 +220,9 @@ class Request:
                 "a batch of %d targets, %d tokens each", len(batch), max(sum(shapes[i]) for i in batch)
             )
             results = built.results(collate(model, [rows[i] for i in batch], readout, score.names), budget)
-            if len({shapes[i] for i in batch}) > 1:
-                # Beside longer rows a finite row may become NaN: where a window of attention holds padding alone.
-                for number, i in enumerate(batch):
-                    if not results[number].is_finite:
-                        _log.debug("a row is not finite beside longer rows and is explained alone")
-                        results[number] = step([i], budget)[0]
+            for i in spoiled(batch, shapes, [result.is_finite for result in results]):
+                _log.debug("a row is not finite beside longer rows and is explained alone")
+                results[batch.index(i)] = step([i], budget)[0]
             return results
 
         shapes = [shape(row, model, readout.layout) for row in rows]

@@ -121,10 +121,9 @@ def _tokens(encoding: Any, columns: Sequence[int], texts: Sequence[str]) -> tupl
         reached = end if number == sequence else 0
         number = sequence
         start, end = trim(texts[number], start, stop)
+        # The mark of a word's beginning alone, which some tokenizers place at its first letter.
         if not encoding.tokens[i].strip("Ġ▁") and texts[number][start:end].strip():
-            end = (
-                start  # the mark of a word's beginning alone, which some tokenizers place at its first letter
-            )
+            end = start
         # Tokenizers that put a space before each stretch of text leave its first letter out.
         lost = texts[number][reached:start]
         if len(lost) == 1 and not lost.isspace() and _begins_with(encoding.tokens[i], lost):

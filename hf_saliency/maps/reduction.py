@@ -55,9 +55,8 @@ def counted_columns(
         return None
     counted = np.ones((len(targets), len(tokens)), dtype=bool)
     several = len({token.text_index for token in tokens}) > 1
-    reply = (
-        len(names) - 1 if names and names[-1] == "assistant" else 1
-    )  # all of a conversation leads up to it
+    # All messages of a conversation lead up to the last one.
+    reply = len(names) - 1 if names and names[-1] == "assistant" else 1
     before = np.array([token.text_index < reply for token in tokens], dtype=bool)
     for row, target in enumerate(targets):
         if columns == "prompt" and several:

@@ -103,13 +103,8 @@ _TYPE = 9.0  # so that text has 7.5 points, a size below a caption's
 
 _ACL_COLUMN = Venue((16 - 0.6) / 2 * _CENTIMETRE, 24.7 * _CENTIMETRE, _TYPE, _ACL)
 _ACL_PAGE = Venue(16 * _CENTIMETRE, 24.7 * _CENTIMETRE, _TYPE, _ACL)
-_SAME_STYLE = (
-    "acl",
-    "eacl",
-    "emnlp",
-    "naacl",
-    "tacl",
-)  # conferences and a journal that print in acl.sty's columns
+# Conferences and a journal that print in acl.sty's columns.
+_SAME_STYLE = ("acl", "eacl", "emnlp", "naacl", "tacl")
 
 _VENUES = {
     "aaai": Venue((7 - 0.375) / 2, 9.0, _TYPE, _AAAI),

@@ -10,7 +10,7 @@ from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.streams import Layout, OneSequence
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
-from hf_saliency.errors import SaliencyError, Scale, id_list, integer
+from hf_saliency.errors import SaliencyError, Scale, id_list, whole
 from hf_saliency.targets.conversation import Message, by_message, messages, rendered, reply
 from hf_saliency.targets.generation import (
     followed,
@@ -193,8 +193,7 @@ class Continuation(Target):
                     f"ids={self.ids!r:.80}: give one row of token ids, in a list or a tensor, and no text beside them."
                 )
             object.__setattr__(self, "ids", ids)
-        if (integer(self.max_new_tokens) or 0) < 1:
-            raise SaliencyError(f"max_new_tokens={self.max_new_tokens!r}: give a whole number, 1 or more.")
+        object.__setattr__(self, "max_new_tokens", whole(self.max_new_tokens, "max_new_tokens"))
 
     @classmethod
     def heads(cls) -> tuple[tasks.Task, ...]:

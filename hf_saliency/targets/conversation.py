@@ -17,22 +17,9 @@ Message = dict[str, Any]
 
 
 def messages(given: Any) -> list[Message]:
-    """The messages of a conversation.
+    """The messages of a conversation, ``{"role": ..., "content": ...}``; refuses anything else.
 
-    Parameters
-    ----------
-    given
-        A list of ``{"role": ..., "content": ...}``. A content is a string, or a list of parts where the template
-        takes such; a message of tool calls needs none.
-
-    Returns
-    -------
-    list of dict
-
-    Raises
-    ------
-    SaliencyError
-        If it is anything else.
+    A content is a string, or a list of parts where the template takes such; a message of tool calls needs none.
     """
     for message in given if isinstance(given, list) and given else [given]:
         known = isinstance(message, dict) and isinstance(message.get("role"), str)
@@ -45,22 +32,7 @@ def messages(given: Any) -> list[Message]:
 
 
 def reply(message: Message) -> str:
-    """The text of the message that is explained.
-
-    Parameters
-    ----------
-    message
-        The last one, whose content is a string or a list of ``{"type": "text", "text": ...}``.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    SaliencyError
-        If there is anything but text in it.
-    """
+    """The text of the message that is explained; refuses one that holds anything but text."""
     content = message.get("content")
     parts = [{"text": content}] if isinstance(content, str) else content or []
     texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
@@ -72,25 +44,9 @@ def reply(message: Message) -> str:
 
 
 def rendered(conversation: Sequence[Message], model: TextModel, *, answer: bool) -> str:
-    """A conversation as the model's chat template writes it.
+    """A conversation as the model's chat template writes it; refuses messages that it does not take.
 
-    Parameters
-    ----------
-    conversation
-        Its messages.
-    model
-        Whose tokenizer has the template.
-    answer
-        Whether the beginning of the assistant's next message is added.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    SaliencyError
-        If the tokenizer has no template, or it does not take these messages.
+    ``answer`` is whether the beginning of the assistant's next message is added.
     """
     if not getattr(model.tokenizer, "chat_template", None):
         raise SaliencyError(
@@ -122,14 +78,7 @@ def _applied(conversation: Sequence[Message], model: TextModel, *, answer: bool)
 class Turn:
     """A message in a rendered conversation.
 
-    Parameters
-    ----------
-    role
-        Who speaks.
-    header
-        Where what the template writes for this message begins.
-    start, end
-        The characters of its content.
+    ``header`` is where what the template writes for it begins; its content is the characters ``start`` to ``end``.
     """
 
     role: str
@@ -206,23 +155,10 @@ def _length(text: str, beginning: Sequence[Message], model: TextModel) -> int:
 
 
 def by_message(encoding: Encoding, conversation: Sequence[Message], model: TextModel) -> Encoding:
-    """A rendered conversation and the reply to it, with each message as a text of its own.
+    """A rendered conversation and the reply to it, with the same tokens, and each message as a text of its own.
 
-    Parameters
-    ----------
-    encoding
-        Of two texts: the conversation as the template writes it, and the reply.
-    conversation
-        The messages.
-    model
-        Whose tokenizer has the template.
-
-    Returns
-    -------
-    Encoding
-        With the same tokens. Those that the template wrote are special ones; they stand before or after the
-        message that they belong to. Where the template does not show what belongs to which message, the
-        encoding as it was, of prompt and continuation.
+    Tokens that the template wrote are special ones, before or after the message that they belong to. Where the template
+    does not show what belongs to which message, the encoding stays one of prompt and continuation.
     """
     text, reply_text = encoding.texts
     found = turns(text, conversation, model)

@@ -37,14 +37,14 @@ def generated(prompt: Encoding, model: TextModel, max_new_tokens: int) -> list[i
         name: value for name, value in model.arguments(prompt, model.layout).items() if name != "use_cache"
     }
     with torch.inference_mode(False), torch.no_grad(), borrowed(model.model):
-        found = model.model.generate(**given, generation_config=config)  # type: ignore[operator]
-    ids: list[int] = found[0].tolist()
+        rows = model.model.generate(**given, generation_config=config)  # type: ignore[operator]
+    ids: list[int] = rows[0].tolist()
     return ids
 
 
-def is_special(i: int, model: TextModel) -> bool:
-    """Whether a token is none of the text's own."""
-    return i in set(model.tokenizer.all_special_ids) - {model.tokenizer.unk_token_id}
+def _special_ids(model: TextModel) -> set[int]:
+    """The tokens that stand for no part of a text that a model writes; a mask, which it may read, is one of them."""
+    return set(model.tokenizer.all_special_ids) - {model.tokenizer.unk_token_id}
 
 
 def content(ids: Sequence[int], model: TextModel) -> list[int]:
@@ -67,7 +67,6 @@ def named(ids: Sequence[int], end: int, model: TextModel) -> list[Token]:
 
 def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tuple[str, list[Token]]:
     """The text of generated tokens, and each of them at its place: what decoding adds for it."""
-
     every = [*before[-_CONTEXT:], *ids]
     first = len(every) - len(ids)
 
@@ -81,7 +80,7 @@ def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tup
     ends = _ends(text, decoded, first, len(every))
     if ends[-1] != len(text):  # what a token spells depends on more than a few before it
         ends = [_common(text, 0, decoded(0, stop)[len(base) :]) for stop in range(first, len(every) + 1)]
-    special = set(model.tokenizer.all_special_ids) - {model.tokenizer.unk_token_id}
+    special = _special_ids(model)
     tokens = []
     for i, start, end in zip(ids, ends, ends[1:], strict=False):
         place = trim(text, min(start, end), end)
@@ -95,11 +94,8 @@ def _ends(text: str, decoded: Callable[[int, int], str], first: int, stop: int) 
     A character whose bytes are spread over tokens belongs to the last of them.
     """
     ends = [0]
-    anchor, low, known = (
-        first,
-        0,
-        0,
-    )  # the last token that ended with a character, and how far the text reached then
+    # The last token that ended with a character, where its context begins, and how far the text reached then.
+    anchor, low, known = first, 0, 0
     before = len(decoded(low, anchor))
     for end in range(first + 1, stop + 1):
         piece = decoded(low, end)[before:]
@@ -118,29 +114,10 @@ def _common(text: str, start: int, piece: str) -> int:
 
 
 def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) -> Encoding:
-    """A prompt and the text that follows it, without a space between them, tokenized as one.
+    """A prompt and the text that follows it, tokenized as one, without a space between them.
 
-    Parameters
-    ----------
-    prompt
-        The prompt.
-    text
-        What follows, with the space that it begins with.
-    model
-        Whose tokens these are.
-    special
-        Whether the tokenizer adds special tokens to the prompt.
-
-    Returns
-    -------
-    Encoding
-        Of two texts. Where the last token of the prompt and the first of the text would be one, they are
-        tokenized apart, as a model that continues the prompt would see them.
-
-    Raises
-    ------
-    SaliencyError
-        If the text is empty, or both are longer than the model reads.
+    Where the last token of the prompt and the first of the text would be one, they are tokenized apart, as a model that
+    continues the prompt would see them. ``special`` is whether the tokenizer adds special tokens to the prompt.
     """
     if isinstance(text, TextWithIds):
         return followed_by_ids(prompt, text.ids, model, str(text))
@@ -192,27 +169,7 @@ def warn_of_space(prompt: Encoding, following: Encoding, model: TextModel, *, sp
 
 
 def written(prompt: Encoding, model: TextModel, max_new_tokens: int) -> Encoding:
-    """A prompt and what the model continues it with, greedily.
-
-    Parameters
-    ----------
-    prompt
-        The prompt.
-    model
-        The model.
-    max_new_tokens
-        Where it stops at the latest, unless the model reads no more tokens.
-
-    Returns
-    -------
-    Encoding
-        Of two texts, without the token that ends a text.
-
-    Raises
-    ------
-    SaliencyError
-        If the model cannot generate, has no room for a token, or ends at once.
-    """
+    """A prompt and what the model continues it with, greedily, without the token that ends a text."""
     end = prompt.content.stop
     room = model.room(max_new_tokens, end)
     if room < 1:
@@ -266,29 +223,8 @@ def translated(
 ) -> Encoding:
     """A source and what an encoder-decoder writes for it, as the two sequences that the model reads.
 
-    Parameters
-    ----------
-    source
-        What the encoder reads.
-    text
-        What the decoder is to write; None for what it does write, greedily, or for ``target_ids``.
-    model
-        The model.
-    max_new_tokens
-        Where it stops at the latest, unless the model reads no more tokens.
-    target_ids
-        What the decoder is to write as token ids, with or without the one that it starts with.
-
-    Returns
-    -------
-    Encoding
-        Of two texts and two sequences. The second is what the decoder reads, which starts with tokens of its
-        own; its last token is one that the model only writes.
-
-    Raises
-    ------
-    SaliencyError
-        If the text is empty or longer than the model reads, or the model ends at once.
+    The second is what the decoder reads, which starts with tokens of its own; its last token is one that the model only
+    writes. It is ``text``, or ``target_ids`` with or without the one that they start with, or what the model writes.
     """
     if isinstance(text, TextWithIds):
         target_ids = text.ids
@@ -300,7 +236,8 @@ def translated(
             ids = [*target_ids] if target_ids[0] == begin else [begin, *target_ids]
             check_ids(model.streams[-1], ids, [model.class_name(i) for i in ids])
             model.check_fits(len(ids), "Give fewer ids.", "target", as_target=True)
-        first = next((i for i, one in enumerate(ids) if i and not is_special(one, model)), len(ids))
+        special = _special_ids(model)
+        first = next((place for place, i in enumerate(ids) if place and i not in special), len(ids))
         spelled, plain = spelling((), content(ids[first:], model), model)
         head, tail = ids[:first], ids[first + len(plain) :]
         tokens = [*named(head, 0, model), *plain, *named(tail[:1], len(spelled), model)]
