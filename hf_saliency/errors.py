@@ -225,11 +225,8 @@ def check_keywords(
     synonyms: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse a keyword that a function does not take; the error names the call to use, or the nearest keyword."""
-    if not keywords:
-        return
-    signature = inspect.signature(function).parameters
-    parameters = {key: parameter for key, parameter in signature.items() if key != "self"}
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+    parameters = _parameters(function) if keywords else None
+    if parameters is None:
         return
     for keyword in keywords:
         if keyword not in parameters:
@@ -238,6 +235,15 @@ def check_keywords(
             raise SaliencyError(
                 f"{name} takes no argument {keyword!r}{near}: it takes {', '.join(parameters) or 'none'}."
             )
+
+
+@functools.cache  # a target is made for each text of a corpus
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...] | None:
+    """The names of a function's parameters; None if it takes any keyword."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return tuple(parameter.name for parameter in parameters if parameter.name != "self")
 
 
 def checks_keywords(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

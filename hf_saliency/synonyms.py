@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 PACKAGE = {
     "attribute": "hs.Explainer(model, tokenizer)(text)",
@@ -182,6 +183,13 @@ METHODS = {
     "feature_ablation": "method='leave_one_out'",
 }
 """Of the methods, by their names."""
+
+
+def attribute(owner: object, noun: str, name: str, synonyms: Mapping[str, str]) -> Any:
+    """For ``__getattr__``: an attribute that does not exist is refused, and a property that failed says why."""
+    if hasattr(type(owner), name):
+        return object.__getattribute__(owner, name)
+    raise unknown(noun, name, synonyms, dir(type(owner)))
 
 
 def unknown(owner: str, name: str, synonyms: Mapping[str, str], names: Iterable[str]) -> AttributeError:

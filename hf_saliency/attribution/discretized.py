@@ -265,10 +265,8 @@ class DiscretizedIntegratedGradients(PathAttribution):
             if not return_convergence_delta:
                 return attributions
             if method == "riemann_left":
-                with torch.no_grad():
-                    every = torch.split(torch.arange(len(starts), device=starts.device), size)
-                    scores = [score(tuple(stream[rows] for stream in streams), rows) for rows in every]
-                ends = torch.cat(scores).to(starts)
+                every = torch.arange(len(starts), device=starts.device)
+                ends = score.in_parts(streams, every, size).to(starts)
             total = torch.stack([stream.flatten(1).sum(1) for stream in sums]).sum(0)
             return attributions, total - (ends - starts)
 

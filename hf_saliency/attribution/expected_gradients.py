@@ -59,6 +59,7 @@ class StratifiedGradientShap(GradientShap):  # type: ignore[misc]
     """
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
+        # Always times the way from the baseline: Captum's multiply_by_inputs=False is another method.
         GradientShap.__init__(self, forward_func)
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
@@ -139,7 +140,7 @@ class StratifiedGradientShap(GradientShap):  # type: ignore[misc]
                 for total, gradient, start, end in zip(sums, gradients, froms, ends, strict=True):
                     total.index_add_(0, rows, gradient.to(total) * (end - start).to(total))
                 if return_convergence_delta and any(deviations):
-                    rises.index_add_(0, rows, _scores(score, ends, rows, size).to(rises))
+                    rises.index_add_(0, rows, score.in_parts(ends, rows, size).to(rises))
             means = tuple(total / n_samples for total in sums)
             attributions = _format_output(isinstance(inputs, tuple), means)
             if not return_convergence_delta:
@@ -148,22 +149,13 @@ class StratifiedGradientShap(GradientShap):  # type: ignore[misc]
             if any(deviations):
                 rises /= n_samples
             else:
-                rises += _scores(score, streams, every, size).to(rises)
+                rises += score.in_parts(streams, every, size).to(rises)
             for number in range(len(starts[0])):
                 weights = (turns.reshape(batch, n_samples) == number).to(rises).mean(dim=1)
                 repeated = tuple(start[number].expand(batch, *start.shape[1:]) for start in starts)
-                rises -= weights * _scores(score, repeated, every, size).to(rises)
-            return attributions, torch.stack([mean.flatten(1).sum(dim=1) for mean in means]).sum(
-                dim=0
-            ) - rises
-
-
-@torch.no_grad()
-def _scores(
-    score: RowScores, embeds: tuple[Tensor, ...], rows: Tensor, size: int
-) -> Float[Tensor, " copies"]:
-    places = torch.split(torch.arange(len(rows), device=rows.device), size)
-    return torch.cat([score(tuple(stream[part] for stream in embeds), rows[part]) for part in places])
+                rises -= weights * score.in_parts(repeated, every, size).to(rises)
+            total = torch.stack([mean.flatten(1).sum(dim=1) for mean in means]).sum(dim=0)
+            return attributions, total - rises
 
 
 def _noisy(values: Tensor, deviation: float) -> Tensor:

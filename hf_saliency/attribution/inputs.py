@@ -173,6 +173,14 @@ class RowScores:
             )
         return scores.flatten()
 
+    @torch.no_grad()
+    def in_parts(
+        self, embeds: tuple[Float[Tensor, "copies ..."], ...], rows: Int[Tensor, " copies"], size: int
+    ) -> Float[Tensor, " copies"]:
+        """The score of each copy without a graph, at most ``size`` of them at a time."""
+        places = torch.split(torch.arange(len(rows), device=rows.device), size)
+        return torch.cat([self(tuple(stream[part] for stream in embeds), rows[part]) for part in places])
+
     def gradients(
         self, embeds: tuple[Float[Tensor, "copies ..."], ...], rows: Int[Tensor, " copies"]
     ) -> tuple[tuple[Float[Tensor, "copies ..."], ...], Float[Tensor, " copies"]]:

@@ -165,13 +165,16 @@ class _Known:
 
     def __call__(self, presence: Tensor, *arguments: Any) -> Tensor:
         keys = [row.tobytes() for row in (presence > 0.5).cpu().numpy()]
-        new = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in self.scores}.values())
+        new: dict[bytes, int] = {}  # of each subset that is not known yet the first place
+        for place, key in enumerate(keys):
+            if key not in self.scores:
+                new.setdefault(key, place)
         if new:
-            rows = torch.tensor(new[::-1], device=presence.device)
+            rows = torch.tensor([*new.values()], device=presence.device)
             scores = self.forward(presence[rows], *(_of(rows, value, len(keys)) for value in arguments))
             if not isinstance(scores, Tensor) or scores.numel() != len(new):
                 return self.forward(presence, *arguments)  # for Captum to refuse
-            self.scores.update(zip([keys[i] for i in new[::-1]], scores.detach().flatten(), strict=True))
+            self.scores.update(zip(new, scores.detach().flatten(), strict=True))
         return torch.stack([self.scores[key] for key in keys])
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from hf_saliency.corpus.records import Record, blocks
 from hf_saliency.corpus.task import Chunk, ColumnTypes, CorpusTask, chunks
 from hf_saliency.errors import imported, real, whole
+from hf_saliency.explain.stream import read
 
 _BLOCKS = 4  # for each worker at least, so that none waits long for the last one
 
@@ -38,16 +39,9 @@ class Workers:
         self, task: CorpusTask, types: ColumnTypes, source: Iterator[Record], window: int
     ) -> Iterator[Chunk]:
         """The results of all records, in their order; Ray restarts a worker that dies."""
-        _ray_data()
         import ray
 
-        waiting: list[Record] = []
-        broken: Exception | None = None
-        try:
-            for record in source:
-                waiting.append(record)
-        except Exception as error:  # the texts before it are explained first
-            broken = error
+        waiting, broken = read(source)
         if waiting:
             started = not ray.is_initialized()
             if started:

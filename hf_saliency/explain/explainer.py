@@ -32,7 +32,7 @@ from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import collate, kept
 from hf_saliency.score.products import switch
 from hf_saliency.score.score import Score
-from hf_saliency.synonyms import EXPLAINER, unknown
+from hf_saliency.synonyms import EXPLAINER, attribute
 from hf_saliency.targets.default import as_target, default_target
 from hf_saliency.targets.target import Target
 
@@ -479,9 +479,7 @@ class Explainer:
     if not TYPE_CHECKING:  # a type checker would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            if hasattr(type(self), name):  # a property that failed says why
-                return object.__getattribute__(self, name)
-            raise unknown("an Explainer", name, EXPLAINER, dir(type(self)))
+            return attribute(self, "an Explainer", name, EXPLAINER)
 
     def _target(self, target: Target | str | None) -> Target:
         return self._default_target if target is None else as_target(target, self.text_model)

@@ -148,7 +148,9 @@ def windows(
         tokens = 0
         while len(jobs) < size and tokens < budget and (ready or not ended):
             if not ready:
-                several, ended, source_error = _read(entries, min(_READ, size - len(jobs)))
+                count = min(_READ, size - len(jobs))
+                several, source_error = read(entries, count)
+                ended = source_error is not None or len(several) < count
                 ready.extend(_jobs(request, several, job_of))
                 continue
             entry, job = ready.popleft()
@@ -157,15 +159,15 @@ def windows(
         yield _explained(request, jobs, hasty), None if ready else source_error
 
 
-def _read(entries: Iterator[Entry], count: int) -> tuple[list[Entry], bool, Exception | None]:
-    """The next entries of a source, whether it has ended, and the error that ended it."""
+def read(entries: Iterator[Entry], count: int | None = None) -> tuple[list[Entry], Exception | None]:
+    """The next entries of a source, or all that are left, and the error that ended it."""
     several: list[Entry] = []
     try:
         for entry in itertools.islice(entries, count):
             several.append(entry)
     except Exception as error:  # the texts before it are explained first
-        return several, True, error
-    return several, len(several) < count, None
+        return several, error
+    return several, None
 
 
 def _jobs(

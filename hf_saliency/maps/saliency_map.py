@@ -21,7 +21,7 @@ from hf_saliency.maps.spans import Token, word_groups
 from hf_saliency.maps.static_html import static_html
 from hf_saliency.maps.table import dataframe, score_columns
 from hf_saliency.maps.wording import summary
-from hf_saliency.synonyms import MAP, unknown
+from hf_saliency.synonyms import MAP, attribute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -433,9 +433,7 @@ class SaliencyMap:
     if not TYPE_CHECKING:  # a type checker would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            if hasattr(type(self), name):  # a property that failed says why
-                return object.__getattribute__(self, name)
-            raise unknown("a SaliencyMap", name, MAP, dir(type(self)))
+            return attribute(self, "a SaliencyMap", name, MAP)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The scores, for ``np.asarray(heat)``."""
