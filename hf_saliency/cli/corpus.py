@@ -119,6 +119,7 @@ def corpus(
             workers=workers,
             worker_gpus=worker_gpus,
         )
-        maps, failures = len(written), written.failures.num_rows
-        typer.echo(f"{maps} map{'' if maps == 1 else 's'}, {failures} failure{'' if failures == 1 else 's'}")
+        from hf_saliency.maps.wording import counted
+
+        typer.echo(f"{counted(len(written), 'map')}, {counted(written.failures.num_rows, 'failure')}")
         say("wrote", str(output))

@@ -33,6 +33,7 @@ def info(
     """
     with reported(debug):
         from hf_saliency.maps import attachment
+        from hf_saliency.maps.wording import counted
         from hf_saliency.render import terminal
 
         record = attachment.read(file)
@@ -41,7 +42,7 @@ def info(
             typer.echo(json.dumps(content, ensure_ascii=True, indent=1))
             return
         count = len(record.recipes)
-        lines = [f"{file}: {count} map{'' if count == 1 else 's'}{_drawn(record)}"]
+        lines = [f"{file}: {counted(count, 'map')}{_drawn(record)}"]
         for number in range(count):
             lines += ["", *_lines(record, number)]
         console = terminal.console()

@@ -21,6 +21,7 @@ from hf_saliency.corpus.task import Chunk, ColumnTypes, CorpusTask, chunks
 from hf_saliency.errors import SaliencyError, one_of, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.maps import storage
+from hf_saliency.maps.wording import counted
 from hf_saliency.progress import tqdm
 
 Engine = Literal["local", "ray"]
@@ -167,9 +168,8 @@ def write_corpus(
                 bar.update(part.count)
         place.describe(complete=True)
     if writer.failures:
-        texts_failed = f"{writer.failures} text{'' if writer.failures == 1 else 's'}"
         warnings.warn(
-            f"{texts_failed} could not be explained; the first because: {writer.reason} "
+            f"{counted(writer.failures, 'text')} could not be explained; the first because: {writer.reason} "
             "corpus.failures lists them.",
             UserWarning,
             stacklevel=2,

@@ -9,6 +9,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.static_html import static_html
 from hf_saliency.maps.table import dataframe, score_columns
+from hf_saliency.maps.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,11 +36,11 @@ class SaliencyMaps(list[SaliencyMap]):
 
     def __repr__(self) -> str:
         methods = ", ".join(dict.fromkeys(heat.method for heat in self))
-        lines = [f"SaliencyMaps: {len(self)} map{'' if len(self) == 1 else 's'}{methods and f', {methods}'}"]
+        lines = [f"SaliencyMaps: {counted(len(self), 'map')}{methods and f', {methods}'}"]
         lines += [
             f"  {len(m.targets)} x {len(m.tokens)}  {' | '.join(map(repr, m.texts))}" for m in self[:10]
         ]
-        lines += [f"  ... {len(self) - 10} more maps"] if len(self) > 10 else []
+        lines += [f"  ... {counted(len(self) - 10, 'more map')}"] if len(self) > 10 else []
         return "\n".join(line if len(line) <= 80 else line[:77] + "..." for line in lines)
 
     def _repr_html_(self) -> str | None:
@@ -51,7 +52,9 @@ class SaliencyMaps(list[SaliencyMap]):
         )
         left = len(self) - _SHOWN
         return shown + (
-            f"<div>and {left} more maps: hf_saliency.page(maps) shows all.</div>" if left > 0 else ""
+            f"<div>and {counted(left, 'more map')}: hf_saliency.page(maps) shows all.</div>"
+            if left > 0
+            else ""
         )
 
     def to_dataframe(self) -> pd.DataFrame:

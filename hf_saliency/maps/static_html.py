@@ -62,9 +62,8 @@ def _more(m: SaliencyMap) -> str:
     rest = f"<div>{left - shown} more are not shown here: hf_saliency.page(saliency_map) shows all.</div>" * (
         shown < left
     )
-    return (
-        f"<details><summary>and {left} more target{'' if left == 1 else 's'}</summary>{rows}{rest}</details>"
-    )
+    more = wording.counted(left, "more target")
+    return f"<details><summary>and {more}</summary>{rows}{rest}</details>"
 
 
 def _target(m: SaliencyMap, row: int) -> str:

@@ -14,6 +14,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import storage
 from hf_saliency.maps.fields import json_object, string
 from hf_saliency.maps.spans import Places, words
+from hf_saliency.maps.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,10 +144,10 @@ class Table:
 
     def __repr__(self) -> str:
         rows = len(self)
-        head = f"Table: {rows} row{'' if rows == 1 else 's'}" + (f", {self.measure}" if self.measure else "")
+        head = f"Table: {counted(rows, 'row')}" + (f", {self.measure}" if self.measure else "")
         facts = ", ".join(f"{name}={value!r}" for name, value in self.facts.items())
         lines = [head, *([f"  {facts}"] if facts else []), *_aligned(self.columns, min(rows, _ROWS))]
-        more = [f"  ... {rows - _ROWS} more rows"] if rows > _ROWS else []
+        more = [f"  ... {counted(rows - _ROWS, 'more row')}"] if rows > _ROWS else []
         return "\n".join([*(_short(line) for line in lines), *more])
 
     def select(self, rows: Any) -> Table:

@@ -143,7 +143,7 @@ def summary(heat: SaliencyMap) -> str:
     """Shape, text, method, targets and model of a map, in lines of at most 80 characters."""
     units = " ".join(sorted({target.unit for target in heat.targets})) or "no unit"
     sign = "signed" if heat.signed else "unsigned"
-    shape = f"{_count(len(heat.targets), 'target')} x {_count(len(heat.tokens), 'token')}"
+    shape = f"{counted(len(heat.targets), 'target')} x {counted(len(heat.tokens), 'token')}"
     details = ", ".join(f"{key}={value!r}" for key, value in heat.arguments.items())
     lines = [
         f"SaliencyMap: {shape}, {units}, {sign} {heat.scores.dtype}",
@@ -171,7 +171,8 @@ def _listed(target: TargetRow) -> str:
     return repr(target_name(target)) + (f" ({beside})" if beside else "")
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """``"1 target"``, ``"2 targets"``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

@@ -271,26 +271,9 @@ _DARK = 0.18  # luminance of a ground on which white is read better than black
 
 
 def palette_for(ground: Any, cmap: str | Colormap | None = None, *, signed: bool = False) -> Palette:
-    """The colours of a figure.
+    """The colours of a figure: on its ground, or of a colormap whose lightness runs one way from zero to the limit.
 
-    Parameters
-    ----------
-    ground
-        The colour of the figure, which decides whether zero is light or dark.
-    cmap
-        A colormap of Matplotlib that takes the place of the package's own colours: a sequential one for unsigned
-        scores, a diverging one for signed scores.
-    signed
-        Whether scores have signs.
-
-    Returns
-    -------
-    Palette
-
-    Raises
-    ------
-    SaliencyError
-        If there is no such colormap, or its lightness goes up and down.
+    The colormap is a sequential one for unsigned scores, and a diverging one for signed scores.
     """
     *ground_rgb, opacity = to_rgba(ground)
     dark = opacity > 0.5 and bool(luminance(np.array(ground_rgb)) < _DARK)

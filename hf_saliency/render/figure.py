@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, TypedDict, Unpack, cast, overload
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -51,54 +51,34 @@ _LONG = 60  # tokens, from which on an error says how to draw fewer
 _SMALLEST_SHARE = 0.5  # of the size of type, down to which a drawing shrinks into its Axes
 
 
+class FigureOptions(TypedDict, total=False):
+    """What a figure takes by name, whatever it is drawn into; :func:`figure` says what it means."""
+
+    width: float | str | None
+    ncols: int
+    targets: Which | None
+    around: int | None
+    title: str | Sequence[str] | None
+    suptitle: str
+    normalize: Normalization
+    columns: Columns
+    scale: Scale
+    limit: Limit | None
+    cmap: str | Colormap | None
+    underline: bool
+    legend: LegendPlace
+    font: str | None
+    agreement: bool
+    align: Align
+    shrink: bool
+
+
 @overload
 def figure(
-    maps: Maps,
-    mark: Marks = None,
-    *,
-    width: float | str | None = None,
-    ncols: int = 1,
-    targets: Which | None = None,
-    around: int | None = None,
-    title: str | Sequence[str] | None = None,
-    suptitle: str = "",
-    normalize: Normalization = "row_max",
-    columns: Columns = "all",
-    scale: Scale = "shared",
-    limit: Limit | None = None,
-    cmap: str | Colormap | None = None,
-    underline: bool = False,
-    legend: LegendPlace = True,
-    font: str | None = None,
-    agreement: bool = False,
-    ax: None = None,
-    align: Align = "top",
-    shrink: bool = False,
+    maps: Maps, mark: Marks = None, *, ax: None = None, **options: Unpack[FigureOptions]
 ) -> SaliencyFigure: ...
 @overload
-def figure(
-    maps: Maps,
-    mark: Marks = None,
-    *,
-    width: float | str | None = None,
-    ncols: int = 1,
-    targets: Which | None = None,
-    around: int | None = None,
-    title: str | Sequence[str] | None = None,
-    suptitle: str = "",
-    normalize: Normalization = "row_max",
-    columns: Columns = "all",
-    scale: Scale = "shared",
-    limit: Limit | None = None,
-    cmap: str | Colormap | None = None,
-    underline: bool = False,
-    legend: LegendPlace = True,
-    font: str | None = None,
-    agreement: bool = False,
-    ax: Axes,
-    align: Align = "top",
-    shrink: bool = False,
-) -> Axes: ...
+def figure(maps: Maps, mark: Marks = None, *, ax: Axes, **options: Unpack[FigureOptions]) -> Axes: ...
 @share_fonts
 def figure(
     maps: Maps,

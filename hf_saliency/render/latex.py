@@ -91,15 +91,11 @@ def to_latex(
     >>> heat = explainer("Paris is the capital of France.")
     >>> snippet = hs.to_latex(heat, targets="capital")
     """
-    if mark is not None and not isinstance(mark, Highlight):
-        raise SaliencyError(
-            f"to_latex() prints running text: mark={mark!r} must be Highlight(...) or left out."
-        )
+    mark = running_text(mark, "to_latex")
     if not isinstance(saliency_map, SaliencyMap):
         raise SaliencyError(
             f"to_latex() prints one SaliencyMap, not the {type(saliency_map).__name__}: call it for each map."
         )
-    mark = mark or Highlight()
     (panel,) = panels_of(
         saliency_map,
         mark,
@@ -117,6 +113,15 @@ def to_latex(
     key = small(legend_of([part], colors)) if legend else ""
     body = f"{EVEN}%\n" + "\\medskip\n".join(blocks) + below + key
     return snippet([part], body + description(describe_map(part, "Highlight")), text.text)
+
+
+def running_text(mark: Highlight | None, function: str) -> Highlight:
+    """The mark of a function that prints running text; refuses another kind."""
+    if mark is not None and not isinstance(mark, Highlight):
+        raise SaliencyError(
+            f"{function}() prints running text: mark={mark!r} must be Highlight(...) or left out."
+        )
+    return mark or Highlight()
 
 
 def snippet(parts: Sequence[SaliencyMap], body: str, text: str, packages: Sequence[str] = ("xcolor",)) -> str:

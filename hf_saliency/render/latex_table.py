@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, checks_keywords
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
-from hf_saliency.render.latex import EVEN, colored, legend_of, snippet
+from hf_saliency.render.latex import EVEN, colored, legend_of, running_text, snippet
 from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Highlight
 from hf_saliency.render.marks.mark import prediction_text, target_name
@@ -24,6 +24,7 @@ _CHARACTER, _GAPS, _WIDEST, _TEXT = 0.013, 0.03, 0.2, 0.4
 Columns = Mapping[str, Sequence[Any]]
 
 
+@checks_keywords
 def to_latex_table(
     maps: SaliencyMap | Sequence[SaliencyMap],
     columns: Columns | None = None,
@@ -77,14 +78,10 @@ def to_latex_table(
     >>> maps = explainer(["She drank hot tea.", "Paris is in France."], target=hs.MaskedToken(1))
     >>> table = hs.to_latex_table(maps, {"id": ["a1", "a2"], "gold": ["she", "paris"]})
     """
-    if mark is not None and not isinstance(mark, Highlight):
-        raise SaliencyError(
-            f"to_latex_table() prints running text: mark={mark!r} must be Highlight(...) or left out."
-        )
     listed = as_list(maps)
     panels = panels_of(
         listed,
-        mark or Highlight(),
+        running_text(mark, "to_latex_table"),
         targets=targets,
         title=[""] * len(listed),
         scales=Scales(normalize),

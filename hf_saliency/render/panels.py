@@ -17,7 +17,7 @@ from hf_saliency.maps import compare
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
-from hf_saliency.maps.wording import incomplete_note, method_name
+from hf_saliency.maps.wording import counted, incomplete_note, method_name
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, decimals, palette_for
 from hf_saliency.render.layout import AnyPanel, Panel, Place
@@ -229,17 +229,7 @@ class TableMark(Protocol):
 
 @dataclass(frozen=True)
 class TablePanel:
-    """One table, drawn by a mark, with a title above it.
-
-    Parameters
-    ----------
-    table
-        What is drawn.
-    mark
-        Draws it.
-    title
-        Stands above it, if there is one.
-    """
+    """One table, drawn by a mark, with a title above it if there is one."""
 
     table: Table
     mark: TableMark
@@ -333,13 +323,13 @@ def describe_map(saliency_map: SaliencyMap, mark: str) -> str:
     """A map as it is drawn: what kind of figure, which method, and the strongest tokens of the first targets."""
     kind = _KINDS.get(mark, mark)
     count = len(saliency_map.targets)
-    plural = "s" * (count != 1)
     head = (
-        f"{kind}: {method_name(saliency_map.method)} for {count} target{plural} over "
-        f"{len(saliency_map.tokens)} tokens."
+        f"{kind}: {method_name(saliency_map.method)} for {counted(count, 'target')} over "
+        f"{counted(len(saliency_map.tokens), 'token')}."
     )
     rows = [_strongest(saliency_map, row) for row in range(min(count, _TARGETS))]
-    more = f" {count - _TARGETS} more targets are not listed." if count > _TARGETS else ""
+    left = count - _TARGETS
+    more = f" {counted(left, 'more target')} {'is' if left == 1 else 'are'} not listed." if left > 0 else ""
     return " ".join([head, *rows]) + more
 
 

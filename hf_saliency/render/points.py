@@ -32,7 +32,6 @@ _HATCH_STEP = 3.0
 _SPREAD = 0.5  # points
 _READABLE = 4.5  # contrast that text must have (WCAG AA)
 
-
 _in_points: weakref.WeakKeyDictionary[Axes, Transform] = weakref.WeakKeyDictionary()
 
 

@@ -22,16 +22,8 @@ _BAND = 256  # rows of pixels that are averaged at a time, which bounds the memo
 class CellImage(Artist):
     """Cells of one size in rows and columns, drawn as an image: by area on pixels, at any size in vector files.
 
-    Parameters
-    ----------
-    boxes
-        Rows x columns x (x, y, width, height), in points.
-    values
-        The score of each cell.
-    colors
-        Their scale.
-    first
-        The first column.
+    ``boxes`` are rows x columns x (x, y, width, height), in points; ``first`` is the first column's
+    number in the map.
     """
 
     def __init__(self, boxes: np.ndarray, values: np.ndarray, colors: Colors, first: int) -> None:
@@ -94,20 +86,9 @@ class CellImage(Artist):
 
 
 def averaged(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """An image on other pixels, each the mean of what it covers, and as opaque as it is covered.
+    """An opaque image of 8 bits on other pixels, each the mean of what it covers, and as opaque as it is covered.
 
-    Parameters
-    ----------
-    image
-        Rows x columns x 4, opaque, in 8 bits.
-    rows
-        The borders of its rows in units of the other pixels, rising from 0 or more: one more than there are rows.
-    columns
-        The same of its columns.
-
-    Returns
-    -------
-    Array of 8 bits
+    ``rows`` and ``columns`` are the borders of the image's own in units of the other pixels, rising from 0 or more.
     """
     height, width = int(np.ceil(rows[-1])), int(np.ceil(columns[-1]))
     made = np.empty((height, width, 4), np.uint8)
@@ -132,21 +113,7 @@ def _along(values: np.ndarray, borders: np.ndarray, count: int) -> np.ndarray:
 
 
 def cell_image(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors, first: int = 0) -> None:
-    """Draw the cells of many rows and columns as one image.
-
-    Parameters
-    ----------
-    ax
-        The Axes.
-    boxes
-        Rows x columns x (x, y, width, height), in points.
-    values
-        The score of each.
-    colors
-        Their scale.
-    first
-        The first column.
-    """
+    """Draw the cells of many rows and columns as one image; ``first`` is the column of the map that is the first."""
     image = CellImage(boxes, values, colors, first)
     image.set_gid("cells")
     points.place(ax, image, zorder=2.0)

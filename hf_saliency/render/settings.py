@@ -40,22 +40,7 @@ def settings(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def styled(style: str | None) -> Iterator[None]:
-    """Matplotlib's settings as a style sheet has them, for a while.
-
-    Parameters
-    ----------
-    style
-        A name that Matplotlib knows, or a file; None for the settings as they are.
-
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    SaliencyError
-        If there is no such style.
-    """
+    """Matplotlib's settings as a style sheet has them, for a while; None for the settings as they are."""
     with settings(), mpl.rc_context():
         try:
             matplotlib.style.use(style or {})

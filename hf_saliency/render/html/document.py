@@ -11,7 +11,7 @@ from typing import Any
 
 from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
-from hf_saliency.maps.wording import incomplete_note
+from hf_saliency.maps.wording import counted, incomplete_note
 from hf_saliency.palette import DARK, LIGHT, Palette
 from hf_saliency.render.colors import number
 from hf_saliency.render.html.facets import LEVELS, Facet, settings, shade
@@ -223,7 +223,7 @@ def _table(facet: Facet) -> str:
         for row in range(len(facet.units))
     )
     of = f" of <bdi>{escaped(clean(facet.title))}</bdi>" if facet.title else ""
-    count = f"{len(facet.units)} target{'' if len(facet.units) == 1 else 's'}"
+    count = counted(len(facet.units), "target")
     return (
         f'<details><summary>{count}{of} in a table</summary><div class="scroll"><table><thead><tr>'
         '<th scope="col">target</th><th scope="col">score</th><th scope="col">predictions</th>'

@@ -187,8 +187,7 @@ def page(
     parts = _parts(visible, titles, normalize, top_k, select)
     kept = Attachment(tuple(chosen), {"titles": titles, "normalize": normalize})
     whole, embedded = document(parts, heading, kept, level)
-    made = Page(whole, embedded, _height(parts))
-    made = dataclasses.replace(made, text=_in_words(visible))
+    made = Page(whole, embedded, _height(parts), text=_in_words(visible))
     return made if path is None else made.save(path)
 
 

@@ -42,45 +42,19 @@ _STEP = 0.25  # points by which labels are made smaller until they fit
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of one size with their labels, in points from the upper left corner.
+    """Cells of one size with their labels, in points from the upper left corner."""
 
-    Parameters
-    ----------
-    typeface
-        Of all labels.
-    rows
-        Labels on up to three lines, cut where that is too short.
-    columns
-        Labels, cut to their longest length.
-    answers
-        Texts to the right of each row.
-    width
-        Of the whole.
-    breaks
-        Columns before which there is a gap: another text begins there.
-    names
-        What each text is, by the column at which it begins.
-    words
-        The columns of each word and its label, which stand where the labels of all tokens have no room.
-    first
-        The column of the map that is the first of these.
-    above
-        Where the grid begins, below other bands of the matrix.
-    longest
-        How many columns the longest band has, by which the width is divided; 0 for this one.
-    """
-
-    typeface: Typeface
-    rows: tuple[tuple[str, ...], ...]
-    columns: tuple[str, ...]
-    answers: tuple[tuple[str, ...], ...]
-    width: float
-    breaks: tuple[int, ...] = ()
-    names: Mapping[int, str] = field(default_factory=dict)
-    words: tuple[tuple[range, str], ...] = ()
-    first: int = 0
-    above: float = 0.0
-    longest: int = 0
+    typeface: Typeface  # of all labels
+    rows: tuple[tuple[str, ...], ...]  # labels on up to three lines
+    columns: tuple[str, ...]  # labels, cut to their longest length
+    answers: tuple[tuple[str, ...], ...]  # to the right of each row
+    width: float  # of the whole
+    breaks: tuple[int, ...] = ()  # columns before which there is a gap, since another text begins there
+    names: Mapping[int, str] = field(default_factory=dict)  # of texts, by the column at which they begin
+    words: tuple[tuple[range, str], ...] = ()  # with their labels, for where those of tokens have no room
+    first: int = 0  # column of the map
+    above: float = 0.0  # where the grid begins, below other bands of the matrix
+    longest: int = 0  # columns of the longest band, by which the width is divided; 0 for those of this one
 
     @cached_property
     def left(self) -> float:
