@@ -345,7 +345,7 @@ class TextModel:
         )
 
     def _taken(self, name: str) -> bool:
-        return self.takes_any and name in ("input_ids", "attention_mask")
+        return self.takes_any and name.removeprefix("decoder_") in _MADE
 
     def pad(self, rows: Sequence[Mapping[str, Sequence[int]]], length: int = 0) -> dict[str, Tensor]:
         """Rows of unequal length as (batch, tokens) tensors, padded on the right to the longest or a length."""

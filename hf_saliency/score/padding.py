@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -35,27 +36,39 @@ class PaddingTrial:
     """What was found for rows of some lengths, while the model had these weights."""
 
     weights: object
-    shortest: int
-    longest: int
+    shortest: tuple[int, ...]
+    longest: tuple[int, ...]
     ignores: bool
 
-    def holds(self, weights: object, shortest: int, longest: int) -> bool:
+    def holds(self, weights: object, shortest: Sequence[int], longest: Sequence[int]) -> bool:
         """Whether it answers for other rows; what padding changed once is never padded again."""
-        within = self.shortest <= shortest and longest <= self.longest
+        within = all(map(operator.le, self.shortest, shortest)) and all(
+            map(operator.le, longest, self.longest)
+        )
         return self.weights == weights and (within or not self.ignores)
 
 
-def ignores_padding(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
-    """Whether the score of a row stays the same where it is padded to a longer row; remembered until a weight changes.
+def ignores_padding(score: Score, model: TextModel, rows: Sequence[Row]) -> bool:
+    """Whether padding beside longer rows leaves the score of a row unchanged; remembered until a weight changes.
 
-    Rows that are shorter or longer than those that were tried are tried again.
+    Rows of which a sequence is shorter or longer than those that were tried are tried again.
     """
-    shortest, longest = (sum(shape(each, model, score.readout.layout)) for each in (row, longer))
+    shapes = [shape(row, model, score.readout.layout) for row in rows]
+    sequences = list(zip(*shapes, strict=True))
+    shortest, longest = (tuple(map(extreme, sequences)) for extreme in (min, max))
+    # Each sequence is padded in turn, in the shortest row that there is.
+    numbers = sorted(range(len(rows)), key=lambda i: sum(shapes[i]))
+    pairs = {
+        (min(numbers, key=lengths.__getitem__), max(reversed(numbers), key=lengths.__getitem__))
+        for lengths in sequences
+        if len(set(lengths)) > 1
+    }
     weights = versions(model.model)
     key = (score.readout, score.names)
     trial = model.padding_trials.get(key)
     if trial is None or not trial.holds(weights, shortest, longest):
-        trial = PaddingTrial(weights, shortest, longest, _ignores(score, model, row, longer))
+        ignores = all(_ignores(score, model, rows[row], rows[longer]) for row, longer in sorted(pairs))
+        trial = PaddingTrial(weights, shortest, longest, ignores)
         while len(model.padding_trials) >= _TRIALS:
             model.padding_trials.pop(next(iter(model.padding_trials)))
         model.padding_trials[key] = trial
@@ -71,25 +84,35 @@ def ignores_padding(score: Score, model: TextModel, row: Row, longer: Row) -> bo
 def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
     """Whether the score of a row and its gradient stay the same where it is padded to a longer row.
 
-    Tried with the padding as it is and with the embeddings of other tokens in its place; and the states that encoders
-    of transformers give for it are made the largest of all, then the smallest, so that no maximum overlooks them.
+    Tried beside the longer row, with the padding as it is, and with the embeddings of other tokens in its place. The
+    states that encoders of transformers give for it are made the largest of all, then the smallest, so that no maximum
+    overlooks them; then those of the text are all negative, then all positive, so that none overlooks zeros.
     """
     alone = collate(model, [row], score.readout, score.names)
     both = collate(model, [row, longer], score.readout, score.names)
     lengths = [embeds.shape[1] for embeds in alone.embeds]
+    first = [rows[:1] for rows in both.tensors]
     as_it_is = [wide[:1] for wide in both.embeds]
     refilled = [_refilled(wide, length) for wide, length in zip(as_it_is, lengths, strict=True)]
+    trials = (
+        (_States(padding=10), refilled, first),
+        (_States(padding=-10), both.embeds, both.tensors),
+        (_States(shift=-10), as_it_is, first),
+        (_States(shift=10), as_it_is, first),
+    )
     with borrowed(model.model):  # over the backward pass as well, in which checkpointed layers are run again
-        expected = _differentiated(score, alone.embeds, alone.tensors)
-        for sign, padded in ((10.0, refilled), (-10.0, as_it_is)):
+        expected: dict[float, Derivative] = {}
+        for states, padded, tensors in trials:
             try:
-                with _extreme_states(model.model, sign):
-                    found = _differentiated(score, padded, [rows[:1] for rows in both.tensors])
+                with _extreme(model.model, states):
+                    if states.shift not in expected:
+                        expected[states.shift] = _differentiated(score, alone.embeds, alone.tensors)
+                    found = _differentiated(score, padded, tensors)
             except (RuntimeError, ValueError, IndexError) as error:
                 if out_of_memory(error):
                     raise
                 return False  # it reads texts of one length only
-            if not _same(alone.embeds, expected, found):
+            if not _same(alone.embeds, expected[states.shift], found):
                 return False
     return True
 
@@ -104,21 +127,35 @@ def _same(embeds: Sequence[Tensor], expected: Derivative, found: Derivative) -> 
     parts = [(e * g).abs().sum() for e, g in zip(embeds, gradients, strict=True)]
     same = [(value - other).abs() <= rounding * torch.stack([value.abs(), *parts]).sum()]
     for narrow, gradient in zip(gradients, wide, strict=True):
-        missing = functional.pad(narrow, (0, 0, 0, gradient.shape[1] - narrow.shape[1]))
+        rows, length = (more - less for more, less in zip(gradient.shape[:2], narrow.shape[:2], strict=True))
+        missing = functional.pad(narrow, (0, 0, 0, length, 0, rows))
         same.append((missing - gradient).abs().amax() <= rounding * narrow.abs().amax())
     return all(map(bool, same))  # a comparison with NaN is false
 
 
+@dataclass(frozen=True)
+class _States:
+    """What encoders give in a trial, in multiples of the largest state of the text.
+
+    ``padding`` is the state of padding, where it is not 0; ``shift`` is added to the states of the text.
+    """
+
+    padding: float = 0
+    shift: float = 0
+
+
 @contextmanager
-def _extreme_states(model: nn.Module, factor: float) -> Iterator[None]:
-    """Encoders of transformers within a model give a multiple of their largest state for each token of padding."""
+def _extreme(model: nn.Module, trial: _States) -> Iterator[None]:
+    """Encoders of transformers within a model give other states for a trial."""
 
     def replace(module: nn.Module, arguments: Any, inputs: Any, output: Any) -> Any:
         mask = inputs.get("attention_mask", arguments[1] if len(arguments) > 1 else None)
         states = getattr(output, "last_hidden_state", None)
         if isinstance(states, Tensor) and isinstance(mask, Tensor) and mask.shape == states.shape[:2]:
-            extreme = factor * states.detach().abs().max()
-            output.last_hidden_state = torch.where(mask[..., None].bool(), states, extreme)
+            text = mask[..., None].bool()
+            largest = states.detach().abs().masked_fill(~text, 0).amax(dim=(1, 2), keepdim=True)
+            padding = trial.padding * largest if trial.padding else states
+            output.last_hidden_state = torch.where(text, states + trial.shift * largest, padding)
         return output
 
     encoders = [
@@ -141,10 +178,10 @@ def _refilled(embeds: Tensor, length: int) -> Tensor:
 
 
 def _differentiated(score: Score, embeds: Sequence[Tensor], tensors: Sequence[Tensor]) -> Derivative:
-    """The score of one row and its gradients; zeros for a score without any, which removal methods explain."""
+    """The score of the first row and its gradients; zeros for a score without any, which removal methods explain."""
     leaves = tuple(stream.detach().clone().requires_grad_() for stream in embeds)
     with torch.enable_grad():
-        value = score(*leaves, *tensors).sum()
+        value = score(*leaves, *tensors)[0]
         if not value.requires_grad:
             return value, tuple(torch.zeros_like(leaf) for leaf in leaves)
         gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)

@@ -42,6 +42,10 @@ class Pooled(nn.Module):
             return self.recurrent(states)[0][:, 0]
         if self.pooling == "max":
             return states.amax(1)
+        if self.pooling == "max of products":
+            return (states * mask[..., None]).amax(1)
+        if self.pooling == "longest of the batch":
+            return states[:, mask.sum(1).max() - 1]
         return states.mean(1) if self.pooling == "mean" else states[:, -1]
 
 
@@ -71,7 +75,10 @@ def batches(explainer: hs.Explainer, target: hs.Target, texts: list[Any]) -> lis
     return rows
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "last column", "recurrent", "masked mean", "last token"])
+POOLINGS = ["mean", "max", "max of products", "last column", "longest of the batch", "recurrent"]
+
+
+@pytest.mark.parametrize("pooling", [*POOLINGS, "masked mean", "last token"])
 @pytest.mark.parametrize(
     "target",
     [hs.Label(), hs.Output(lambda output, inputs: output["logits"][:, 1])],
@@ -94,6 +101,21 @@ def test_pairs_and_compared_texts() -> None:
         hs.Label(0),
         [(TEXTS[0], TEXTS[2]), (TEXTS[1], TEXTS[0])],
     )
+
+
+class Unmasked(type(tiny.of_class("BartForConditionalGeneration"))):
+    """An encoder-decoder that forgets the mask of its source."""
+
+    def forward(self, attention_mask: Tensor | None = None, **inputs: Any) -> Any:
+        return super().forward(**inputs)
+
+
+def test_each_sequence_of_a_row_is_padded_in_turn() -> None:
+    model = tiny.of_class("BartForConditionalGeneration")
+    model.__class__ = Unmasked
+    long, short = "the cat sat on a mat and dog", "the cat"
+    texts = [(long, "ran the cat"), (short, f"{long} ran"), (long, f"{long} and {long} ran")]
+    batches(hs.Explainer(model, tiny.tokenizer()), hs.Continuation(where="ran"), texts)
 
 
 class TokenHead(nn.Module):
@@ -132,7 +154,7 @@ def test_a_trial_is_remembered_until_a_weight_changes_or_a_text_is_longer() -> N
         return len(calls)
 
     first, again = passes(TEXTS[:1] + TEXTS[2:]), passes(TEXTS[:1] + TEXTS[2:])
-    assert again == first - 3
+    assert again == first - 7
     assert passes(TEXTS) == first
     assert passes(TEXTS) == again
     model.pooling = "mean"
