@@ -28,12 +28,11 @@ class Causality(NamedTuple):
 
 @torch.no_grad()
 def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...]) -> Causality | None:
-    """Whether a language model's logits depend on later tokens, tried out at several places of a text.
+    """Whether logits depend on later tokens, tried out at several places of a text; None where the text cannot tell.
 
-    ``names`` are the arguments that hold one value a token, the ids first. None where the text is too short to tell, or
-    one token over and over, or the model has no logits for each token. Positions that are scaled by the text's length
-    are not the same without later tokens.
+    ``names`` are the arguments that hold one value a token, the ids first.
     """
+    # Positions that are scaled by the text's length differ without later tokens, so the trial says "depends" for them.
     length = min(inputs[names[0]].shape[1], _TOKENS)
     if length < 3:
         return None

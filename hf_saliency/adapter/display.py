@@ -33,19 +33,14 @@ def _bytes() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Spelling:
-    """How a tokenizer's vocabulary spells text.
-
-    ``byte_level`` is whether each character of a piece stands for a byte, and ``marked`` whether spaces are spelled as
-    SentencePiece does. A piece that continues a word has the ``prefix``, one that ends it the ``suffix``; empty for
-    none. ``added`` holds the ids of added and special tokens, which are looked up in a text before it is split.
-    """
+    """How a tokenizer's vocabulary spells text."""
 
     tokenizer: PreTrainedTokenizerBase
-    byte_level: bool
-    marked: bool
-    prefix: str
-    suffix: str
-    added: frozenset[int]
+    byte_level: bool  # each character of a piece stands for a byte
+    marked: bool  # spaces are spelled as SentencePiece does
+    prefix: str  # of a piece that continues a word; empty for none
+    suffix: str  # of a piece that ends a word; empty for none
+    added: frozenset[int]  # ids of added and special tokens, which are looked up in a text before it is split
     # A corpus asks for the same few thousand tokens again and again, and decoding is slow.
     _texts: dict[int, str | bytes] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[tuple[int, bool], str] = field(default_factory=dict, repr=False, compare=False)

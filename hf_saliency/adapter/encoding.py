@@ -79,30 +79,17 @@ def folded(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Encoding:
-    """Texts as a model reads them: the columns of a map.
-
-    Parameters
-    ----------
-    texts
-        The text, or several.
-    ids
-        One id a token, special tokens included; no padding.
-    tokens
-        What each id stands for.
-    inputs
-        The tokenizer's further inputs with one value a token, such as ``token_type_ids``.
-    starts
-        Where each sequence that the model reads begins: one for most models, source and target for an
-        encoder-decoder, one for each text or choice where each is read on its own.
-    names
-        What each text is called, where that is known before a target names them: the roles of a conversation.
-    """
+    """Texts as a model reads them: the columns of a map, special tokens included and without padding."""
 
     texts: tuple[str, ...]
     ids: tuple[int, ...]
     tokens: tuple[Token, ...]
+    # The tokenizer's further inputs with one value a token, such as token_type_ids.
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    # Where each sequence that the model reads begins: one for most models, source and target for an encoder-decoder,
+    # one for each text or choice where the model reads each separately.
     starts: tuple[int, ...] = (0,)
+    # Of the texts, where known before a target names them: the roles of a conversation.
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -192,11 +179,10 @@ def encode(
     as_target: bool = False,
     length: int | None = None,
 ) -> Encoding:
-    """Tokenize a text, or two as one sequence; refuses what is empty, and tokens that cannot be placed exactly.
+    """Tokenize a text, or two as one sequence; refuses empty texts, and tokens that cannot be placed exactly.
 
-    A tokenizer without character offsets works if its tokens, decoded, spell the words of the text. ``as_target`` is
-    for what an encoder-decoder is to write, which some tokenizers read another way. A pair is cut to ``length`` tokens,
-    the longer text first; nothing else is cut.
+    ``as_target`` is for the text that an encoder-decoder writes, which some tokenizers read in another way. A pair is
+    cut to ``length`` tokens, the longer text first; nothing else is cut.
     """
     texts = (text,) if pair is None else (text, pair)
     for each in texts:

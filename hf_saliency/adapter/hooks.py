@@ -46,12 +46,12 @@ def tensor(output: Any, name: str, dims: int, shape: str, advice: str, place: in
 
 
 def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) -> Any:
-    """What a classifier that scores each token gives at the last one that is no padding, (batch, labels).
+    """The logits of a classifier that scores each token, at the last token before padding, (batch, labels).
 
-    Such a classifier (GPT-2, Llama) looks for padding by its id, and if it knows none takes the last token of every
-    row, or refuses batches; its head has scored every token by then. One that goes on from there, to a mean over tokens
-    say, is left alone: its own output is returned.
+    A classifier that goes on from there, for example to a mean over tokens, keeps its own output.
     """
+    # GPT-2's and Llama's classifiers look for padding by its id. Without one they take the last token of every row, or
+    # refuse batches; by then the head has scored every token.
     outputs: list[Tensor] = []
 
     def note(module: nn.Module, arguments: Any, output: Any) -> None:

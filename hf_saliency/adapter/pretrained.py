@@ -36,10 +36,8 @@ def load(
 ) -> tuple[Any, Any]:
     """A model and its tokenizer from a folder or the hub; refuses what cannot be loaded, and a head for something else.
 
-    The head is the one that the configuration names, by ``tasks.PRECEDENCE``. A configuration that names none gets one
-    of ``heads``, if the weights of it are there; ``tasks.ENCODING`` is what every model has under its head. ``other``
-    is what errors call the name, as the user gave it. Options that say where the model is go to the configuration and
-    the tokenizer as well.
+    The configuration names the head (``tasks.PRECEDENCE``); if it names none, the first of ``heads`` with weights is
+    taken. ``other`` is what errors call the name. Options that say where the model is also go to the tokenizer.
     """
     import transformers
     from huggingface_hub.errors import LocalEntryNotFoundError

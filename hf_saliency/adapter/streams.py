@@ -21,21 +21,16 @@ from hf_saliency.errors import SaliencyError
 
 @dataclass(frozen=True)
 class Stream:
-    """One way into the model: the embedding module, and which call of it in a forward pass, from 0.
-
-    ``extra_lookups`` is whether later calls may look up something else, ``explicit`` whether the user passed the
-    module, and ``host`` the layer of PEFT around it. ``echo`` is the embedding of a decoder that reads the text again,
-    shifted right by one, where no text of its own is given; one that reads the text's last token first finds it by
-    ``wrap_pad_id``.
-    """
+    """One way into the model: the embedding module, and which call of it in a forward pass, from 0."""
 
     module: nn.Module
     call: int = 0
-    extra_lookups: bool = False
+    extra_lookups: bool = False  # later calls may look up other tokens
+    # The embedding of a decoder that reads the text again, shifted right by one, where it has no text of its own.
     echo: nn.Module | None = None
-    wrap_pad_id: int | None = None
-    explicit: bool = False
-    host: nn.Module | None = None
+    wrap_pad_id: int | None = None  # finds the text's last token, for an echo that reads it first
+    explicit: bool = False  # the user passed the module
+    host: nn.Module | None = None  # the layer of PEFT around it
 
     def without_echo(self) -> Stream:
         """The stream without its echo."""
@@ -79,11 +74,10 @@ def streams(
     extra_lookups: bool = False,
     rotates: bool = False,
 ) -> tuple[Stream, ...]:
-    """The streams of a model by the general rule: its input embedding; of an encoder-decoder one each.
+    """The streams of a model: its input embedding, and for an encoder-decoder one each; refuses a model without any.
 
-    ``embedding`` is for a model in which the rule does not find it, ``extra_lookups`` as for a stream, and ``rotates``
-    says whether the decoder's echo starts with the text's last token. Refuses a model without an embedding of token
-    ids.
+    ``embedding`` is for a model in which the rule does not find it; ``rotates`` says whether the decoder's echo starts
+    with the text's last token.
     """
     if embedding is not None:
         return (dataclasses.replace(_stream(embedding, model), extra_lookups=extra_lookups, explicit=True),)
