@@ -183,24 +183,7 @@ def names(model: TextModel) -> dict[int, str]:
 
 
 def label_id(label: str | int, labels: Mapping[int, str]) -> int:
-    """The index of a label given by name or index.
-
-    Parameters
-    ----------
-    label
-        What a user gave.
-    labels
-        Those that there are.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    SaliencyError
-        If it is none of these.
-    """
+    """The index of a label given by name or index; refuses anything else."""
     index = integer(label)
     if index is not None and (index in labels or (not labels and index >= 0)):
         return index

@@ -15,22 +15,7 @@ Where = int | str | slice
 
 
 def checked(where: object) -> tuple[Where, ...] | None:
-    """The places of a target's ``where``; None for its default.
-
-    Parameters
-    ----------
-    where
-        A token's index, a word, a slice of characters, or a list of these.
-
-    Returns
-    -------
-    tuple of int, str or slice, or None
-
-    Raises
-    ------
-    SaliencyError
-        For anything else.
-    """
+    """The places of a target's ``where`` as a tuple; None for its default. Refuses anything else."""
     if where is None:
         return None
     given = tuple(where) if isinstance(where, (list, tuple)) else (where,)
@@ -63,26 +48,9 @@ def settle_where(target: Any) -> None:
 
 
 def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
-    """The tokens at an index, at each occurrence of a word, or in a slice of characters.
+    """The tokens at an index, at each occurrence of a word, or in a slice of characters: one list for each occurrence.
 
-    Parameters
-    ----------
-    place
-        As in ``where``.
-    encoding
-        The texts.
-    text
-        In which of them words and characters are looked up.
-
-    Returns
-    -------
-    list of list of int
-        One list an occurrence.
-
-    Raises
-    ------
-    SaliencyError
-        If it is not there.
+    ``text`` says in which text words and characters are looked up. Refuses a place that is not there.
     """
     whole = encoding.texts[text]
     if isinstance(place, str):
@@ -123,31 +91,10 @@ def _word_missing(word: str, text: str) -> str:
 def one_token(
     value: str | int, name: str, encoding: Encoding, position: int, model: TextModel, before: str = ""
 ) -> int:
-    """The id of a token given by its id, by the string that makes it at this place, or by its own name.
+    """The id of a token given by its id, by the string that makes it at this position, or by its own name.
 
-    Parameters
-    ----------
-    value
-        The token.
-    name
-        What the user calls it, for errors.
-    encoding
-        The text.
-    position
-        In place of which of its tokens.
-    model
-        Whose tokens they are.
-    before
-        What the tokenizer reads before the text of this token.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    SaliencyError
-        If it is not one token.
+    ``name`` is what errors call it, and ``before`` what the tokenizer reads before the text of this token. Refuses a
+    value that is not one token.
     """
     if not isinstance(value, str):
         index = integer(value)
@@ -207,30 +154,7 @@ def _replaced(
 def same_length(
     value: str, name: str, encoding: Encoding, span: Sequence[int], model: TextModel
 ) -> list[int]:
-    """The ids of a string in the place of some tokens, of which it must have as many.
-
-    Parameters
-    ----------
-    value
-        The string.
-    name
-        What the user calls it, for errors.
-    encoding
-        The text.
-    span
-        In place of which neighbouring tokens.
-    model
-        Whose tokens they are.
-
-    Returns
-    -------
-    list of int
-
-    Raises
-    ------
-    SaliencyError
-        If it has another number of tokens.
-    """
+    """The ids of a string that replaces the neighbouring tokens ``span``; refuses another number of tokens."""
     there, start = _replaced(value, encoding, span, model)
     places = [(token.start, token.end) for token in there.tokens]
     read = spans.overlapping(places, start, start + len(value.strip()))
