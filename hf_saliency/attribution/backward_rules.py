@@ -18,16 +18,13 @@ from hf_saliency.errors import SaliencyError
 
 @dataclass(frozen=True)
 class BackwardRules:
-    """What replaces the derivative of each kind of operation; everything else keeps its own.
+    """What replaces the derivative of each kind of operation; everything else keeps its own."""
 
-    ``softmax`` of attention has its derivative, none (weights are constants), or that at temperature 2. With
-    ``products`` each factor of a product of two values that depend on the input gets half of the gradient. With
-    ``activations`` an elementwise function passes the gradient on times f(x) / x.
-    """
-
+    # Of attention: its derivative, none (weights are constants), or that at temperature 2.
     softmax: Literal["derivative", "constant", "tempered"] = "derivative"
+    # Each factor of a product of two values that depend on the input gets half of the gradient.
     products: bool = False
-    activations: bool = False
+    activations: bool = False  # an elementwise function passes the gradient on times f(x) / x
 
 
 # The divisor of a norm is a constant in all of them.

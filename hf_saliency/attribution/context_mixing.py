@@ -186,13 +186,10 @@ class AttentionRollout(ContextMixing):
 
 
 class ValueZeroing(ContextMixing):
-    r"""Value zeroing (Mohebbi et al., 2023): how far a layer's output turns when one token's value is zero.
+    """Value zeroing (Mohebbi et al., 2023): how far a layer's output turns when one token's value is zero."""
 
-    .. math:: C^l_{ij} \propto 1 - \cos(x^l_i, x^{l, \lnot j}_i), \qquad R_l = C_l R_{l-1}
-
-    :math:`x^{l, \lnot j}` is the output of layer :math:`l` for the same input, but with the value vectors of token
-    :math:`j` at zero in all heads; rows of :math:`C` add up to 1.
-    """
+    # C^l[i, j] is 1 - cos(x^l_i, x^{l, not j}_i), scaled so that rows add up to 1, and R_l = C_l R_{l-1}; x^{l, not j}
+    # is the output of layer l for the same input, with the value vectors of token j at zero in all heads.
 
     def _mixing(
         self, embeds: Tensor, rows: tuple[Any, ...], size: int

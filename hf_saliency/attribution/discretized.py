@@ -45,11 +45,12 @@ def word_paths(
 ) -> Float[Tensor, "n points width"]:
     """The points of discretized integrated gradients (Sanyal and Ren, 2021, section 3.2), from baselines to inputs.
 
-    From the input on, each step goes to one of the ``n_neighbors`` nearest words of the word before: the one that is
-    closest to monotonic between that word and the baseline, or monotonic in the most dimensions. What is not monotonic
-    in it is then put a fraction of the way to the baseline. Words do not occur twice; where none is left, the path goes
-    to the baseline. A path has ``n_steps + 2`` points; from a baseline equal to its input it stays there.
+    A path has ``n_steps + 2`` points; from a baseline equal to its input it stays there.
     """
+    # From the input on, each step goes to one of the n_neighbors nearest words of the word before: the one that is
+    # closest to monotonic between that word and the baseline, or monotonic in the most dimensions. Dimensions that are
+    # not monotonic are then put a fraction of the way to the baseline. Words do not occur twice; where none is left,
+    # the path goes to the baseline.
     step = _Step(table, n_steps, strategy, n_neighbors)
     words, ids, ends = inputs, _ids(table, inputs), _ids(table, baselines)
     visited, path = ids[:, None], [inputs]

@@ -24,13 +24,7 @@ from hf_saliency.errors import SaliencyError, whole
 
 
 class ExpectedGradients(PathAttribution):
-    """The mean of a path attribution over several baselines, and of its convergence delta (Erion et al., 2021).
-
-    Parameters
-    ----------
-    attribution
-        The attribution for one baseline.
-    """
+    """The mean of a path attribution over several baselines, and of its convergence delta (Erion et al., 2021)."""
 
     def __init__(self, attribution: Attribution) -> None:
         PathAttribution.__init__(self, attribution.forward_func)
@@ -47,16 +41,11 @@ class ExpectedGradients(PathAttribution):
 
 
 class StratifiedGradientShap(GradientShap):  # type: ignore[misc]
-    """Gradient SHAP with one random point in each of ``n_samples`` equal stretches of the path.
+    """Gradient SHAP with one random point in each of ``n_samples`` equal stretches of the path."""
 
-    Captum draws all points from the whole path. The expectation is the same; here the error falls faster with the
-    number of samples, and the convergence delta needs a forward pass for each distinct end of a path, not two a sample.
-
-    Parameters
-    ----------
-    forward_func
-        From embeddings, one tensor a stream, and additional arguments to one score a row.
-    """
+    # Captum draws all points from the whole path. The expectation is the same; here the error falls faster with the
+    # number of samples, and the convergence delta needs a forward pass for each distinct end of a path, not two a
+    # sample.
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
         # Always times the way from the baseline: Captum's multiply_by_inputs=False is another method.
@@ -74,36 +63,9 @@ class StratifiedGradientShap(GradientShap):  # type: ignore[misc]
         internal_batch_size: int | None = None,
         return_convergence_delta: bool = False,
     ) -> Any:
-        """Attribute the score to each element of each token, by torch's generator.
+        """Attribute the score to each element of each token, by torch's generator, in at least float32.
 
-        Parameters
-        ----------
-        inputs
-            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
-        baselines
-            The rows from which each sample takes one, all of them about as often; a tuple for a tuple of inputs.
-        n_samples
-            How many points.
-        stdevs
-            Standard deviation of Gaussian noise on the inputs, one for each stream.
-        target
-            Which score of each row, in any of Captum's forms; None if there is but one.
-        additional_forward_args
-            What ``forward_func`` takes after the embeddings; a tuple if several.
-        internal_batch_size
-            The most rows of one call of ``forward_func``; None for all.
-        return_convergence_delta
-            Whether to return the convergence delta too, (batch,).
-
-        Returns
-        -------
-        Any
-            As the inputs, in float64 for float64 inputs and otherwise in float32.
-
-        Raises
-        ------
-        SaliencyError
-            If the inputs are no embeddings, or an argument does not fit them.
+        Arguments are those of Captum's GradientShap. Each sample takes one row of ``baselines``, all about as often.
         """
         n_samples = whole(n_samples, "n_samples")
         check_internal_batch_size(internal_batch_size)

@@ -272,9 +272,9 @@ def gradients_in_range(
     """Gradients of the scores that ``forward`` returns, with the scale taken out again, in at least float32.
 
     ``differentiate`` makes one forward and one backward pass, repeated while rows of a float16 pass are out of range.
-    Of a row's finite gradients, those at its largest scale are kept: they underflow least. A row that is finite at no
-    scale stays as it is.
     """
+    # Of a row's finite gradients, those at its largest scale are kept: they underflow least. A row that is finite at no
+    # scale stays as it is.
     gradients = differentiate()
     if forward.scale is None:
         return gradients

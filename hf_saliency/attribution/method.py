@@ -66,28 +66,15 @@ Build = Callable[[Any, Sequence[Vocabulary]], Attribution]
 
 @dataclass(frozen=True)
 class Call:
-    """One batch, for a method that chooses the arguments of Captum's ``attribute``.
-
-    Parameters
-    ----------
-    attribution
-        What the method built.
-    embeds
-        (batch, tokens, width), one a stream.
-    rows_at_once
-        How many rows of this length one pass may hold: at least as many as the batch has.
-    baselines
-        From a baseline, as a user gives it, to the tensor that Captum takes as ``baselines``: shaped as the
-        inputs, with special tokens, masks and padding as they are.
-    feature_mask
-        From a feature (``"token"``, ``"word"``, ``"sentence"``, spans, or a function to these) to the number of each
-        token's feature, -1 where it has none; shaped as the inputs, without the width.
-    """
+    """One batch, for a method that chooses the arguments of Captum's ``attribute``."""
 
     attribution: Attribution
-    embeds: tuple[Float[Tensor, "batch _ _"], ...]
-    rows_at_once: int
+    embeds: tuple[Float[Tensor, "batch _ _"], ...]  # one a stream
+    rows_at_once: int  # of this length in one pass; at least as many as the batch has
+    # From a baseline, as a user gives it, to Captum's ``baselines``, shaped as the inputs: special tokens, masks and
+    # padding stay as they are.
     baselines: Callable[[Any], Any]
+    # From a feature to the number of each token's feature, -1 where it has none.
     feature_mask: Callable[[Feature], Int[Tensor, "batch tokens"] | tuple[Int[Tensor, "batch _"], ...]]
 
     @property

@@ -60,24 +60,7 @@ METHODS: dict[str, Callable[..., Method]] = {
 
 
 def named(name: str, arguments: Mapping[str, Any] | None = None) -> Method:
-    """The method of a name, with arguments.
-
-    Parameters
-    ----------
-    name
-        A key of ``METHODS``.
-    arguments
-        What the method is given.
-
-    Returns
-    -------
-    Method
-
-    Raises
-    ------
-    SaliencyError
-        If there is no such method, or if it does not take one of the arguments.
-    """
+    """The method of a name in ``METHODS``, with arguments; refuses an unknown name or argument."""
     if name not in METHODS:
         plain = name.lower().replace("-", "_").replace(" ", "_")
         near = difflib.get_close_matches(plain, METHODS, n=1)

@@ -18,28 +18,12 @@ from hf_saliency.errors import SaliencyError
 class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
     """A perturbation method of Captum that removes whole tokens, or groups of them.
 
-    Captum's method sees one number a feature, 1 where it is present and 0 where it is not, and knows nothing of
-    embeddings: a feature that is absent has its baseline in the place of its embeddings. So no copy of a text
-    is perturbed in a single embedding dimension, features are never torn apart, and tokens without a feature
-    are never touched, and take no part in a regression.
-
-    Parameters
-    ----------
-    forward_func
-        From embeddings, one tensor a stream, and additional arguments to scores (batch,).
-    method
-        From a forward function of (batch, features) to a perturbation method, such as
-        ``captum.attr.ShapleyValueSampling``.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from captum.attr import FeatureAblation
-    >>> embeds = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]])
-    >>> presence = TokenPresence(lambda e: e.sum(dim=(1, 2)), FeatureAblation)
-    >>> presence.attribute(embeds, torch.zeros_like(embeds), torch.tensor([[0, 1, -1]]))
-    tensor([[3., 7., 0.]])
+    ``method`` makes it from a forward function of presences, (batch, features): 1 is present, 0 absent.
     """
+
+    # Captum's method knows nothing of embeddings: where a feature is absent, its baseline replaces its embeddings. So
+    # no copy of a text is perturbed in a single embedding dimension, features are never torn apart, and tokens without
+    # a feature are never touched and take no part in a regression.
 
     def __init__(
         self, forward_func: Callable[..., Tensor], method: Callable[[Callable[..., Tensor]], Attribution]
@@ -57,35 +41,10 @@ class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
         additional_forward_args: Any = None,
         **arguments: Any,
     ) -> Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]:
-        """Attribute the score to tokens.
+        """Attribute the score to tokens; the tokens of a feature share its attribution evenly, others get zero.
 
-        Parameters
-        ----------
-        inputs
-            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
-        baselines
-            What an absent token's embedding is, shaped as the inputs, or (1, tokens, width) for all rows.
-        feature_mask
-            For each token the number of its feature, 0, 1, ... in each row; a negative number for a token that
-            is never absent. (batch, tokens), or (1, tokens) for all rows; a tuple for a tuple of inputs, whose
-            streams share the numbers.
-        target
-            Which score of each row, in any of Captum's forms.
-        additional_forward_args
-            What ``forward_func`` takes after the embeddings, batch first.
-        **arguments
-            More arguments of the method's ``attribute``.
-
-        Returns
-        -------
-        Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]
-            A feature's attribution, shared evenly by its tokens, so that sums over tokens are sums over
-            features; zero for tokens without a feature.
-
-        Raises
-        ------
-        SaliencyError
-            If the shapes do not fit.
+        ``baselines`` and ``feature_mask`` may have one row for all. The mask numbers features 0, 1, ... in each row,
+        negative for a token that is never absent; the streams of a tuple share the numbers.
         """
         streams = embeds_of(inputs)
         masks = _masks(feature_mask, streams)

@@ -98,31 +98,16 @@ _FLOAT64_DEVICES = ("cpu", "cuda")
 
 
 class Vocabulary:
-    r"""An embedding table :math:`E`, as norms of the one-hot gradient :math:`Eg` need it.
+    """An embedding table, (vocabulary, width), for norms of one-hot gradients; read once, when first used.
 
-    A token enters a model as :math:`e = E^\top x` with a one-hot :math:`x`, so a score whose gradient is
-    :math:`g` in :math:`e` has the gradient :math:`Eg` in :math:`x`. That vector, as long as the vocabulary,
-    is never stored: with :math:`LL^\top = E^\top E` its 2-norm is :math:`\lVert g^\top L\rVert_2`, and the
-    other orders run over the vocabulary piece by piece.
-
-    ``GradientNorm`` accepts a Vocabulary wherever it accepts a table. It reads a table on each call of
-    ``attribute``, to see whether it has changed (7 ms for 30522 x 768 in float32 on one core), and a
-    Vocabulary once, when first used. After the table has changed, make a new Vocabulary.
-
-    Parameters
-    ----------
-    table
-        A float tensor of shape (vocabulary, width), or an ``nn.Embedding``, whose table is what the module
-        returns for every token, ``module(arange(vocabulary))``: a subclass that scales its output is exact.
-        It is looked at when first used.
-
-    Examples
-    --------
-    >>> import torch
-    >>> embedding = torch.nn.Embedding.from_pretrained(torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]]))
-    >>> Vocabulary(embedding).norm(torch.tensor([[1.0, 0.0], [1.0, 1.0]]), order=2)
-    tensor([3., 5.])
+    Of an ``nn.Embedding`` the table is what the module returns for every token, so a subclass that scales is exact.
     """
+
+    # A token enters a model as e = E^T x with a one-hot x, so a score whose gradient is g in e has the gradient E g in
+    # x. That vector, as long as the vocabulary, is never stored: with L L^T = E^T E its 2-norm is |g^T L|, and the
+    # other orders run over the vocabulary piece by piece. GradientNorm reads a plain table on each call of attribute,
+    # to see whether it has changed (7 ms for 30522 x 768 in float32 on one core); after such a change, make a new
+    # Vocabulary.
 
     def __init__(self, table: nn.Module | Float[Tensor, "vocabulary width"]) -> None:
         self.table = table

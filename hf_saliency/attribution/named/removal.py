@@ -220,34 +220,10 @@ def removal(
     citation: str,
     check: Callable[[int], None] = lambda features: None,
 ) -> Method:
-    """A method of the game in which tokens are present or absent.
+    """A method that removes features and looks at the score: ``method`` makes Captum's attribution of their presences.
 
-    Parameters
-    ----------
-    name
-        What it is called.
-    method
-        Makes Captum's attribution of a score of presences.
-    arguments
-        What to note of it, beside baseline, feature and seed.
-    baseline
-        What stands for an absent token.
-    feature
-        What is removed at a time.
-    options
-        What Captum's ``attribute`` is given beside baselines and features.
-    seed
-        Makes samples repeat.
-    passes
-        Forward and backward passes for so many features.
-    citation
-        Where it comes from.
-    check
-        Looks at how many features a row has before it is explained.
-
-    Returns
-    -------
-    Method
+    ``options`` go to Captum's ``attribute`` beside baselines and features; ``arguments`` go into the map. ``passes``
+    gives forward and backward passes for a number of features, and ``check`` may refuse that number.
     """
     feature = check_feature(feature)
     arguments = {**arguments, "baseline": described(baseline), "feature": described_feature(feature)}
