@@ -33,22 +33,18 @@ from hf_saliency.targets.target import Row, Target
 
 @dataclass(frozen=True)
 class RowResult:
-    """The result of one row: the scores of the tokens that the model saw, and the score that they explain.
+    """The result of one row: the scores of the tokens that the model saw, and the score that they explain."""
 
-    ``columns`` are these tokens' numbers in the text, ``values`` their scores. ``score`` is in the target's unit,
-    ``class_ids`` names the classes that it is read at, and ``predictions`` holds the most probable classes and their
-    probabilities, best first (empty where a row reads several classes). ``probability`` is that of the class itself,
-    ``against_probability`` that of what is subtracted; None where a row reads several classes, or there are none.
-    ``delta`` is the convergence delta and the difference that the scores should add up to; None for a method without
-    completeness.
-    """
-
-    columns: Sequence[int]
+    columns: Sequence[int]  # the tokens' numbers in the text
     values: np.ndarray
-    score: float
-    class_ids: tuple[int, ...]
+    score: float  # in the target's unit
+    class_ids: tuple[int, ...]  # where the score is read
+    # The most probable classes and their probabilities, best first; empty where a row reads several classes.
     predictions: tuple[tuple[int, float], ...]
+    # The convergence delta and the difference that the scores should add up to; None for a method without
+    # completeness.
     delta: tuple[float, float] | None = None
+    # Of the class itself, and below of the class that is subtracted; None for several classes, or none.
     probability: float | None = None
     against_probability: float | None = None
 

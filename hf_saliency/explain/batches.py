@@ -48,13 +48,13 @@ def sweep(
 ) -> Iterator[tuple[list[int], Result]]:
     """Run rows in batches of similar length; yields the row numbers of each batch and the result of ``step``.
 
-    ``shapes`` holds the tokens of each sequence of each row. A batch has at most ``budget`` tokens, padding included,
-    or a single row; where it does not fit into memory, the budget is halved and the work goes on. Rows of different
-    shapes share a batch only where the model ``pads``; with ``alone`` each row is a batch. ``texts`` says which text
-    each row reads, where rows of one text share a forward pass and must stay together. A batch ends early where its
-    padding would cost more than the ``overhead`` of another batch. ``shortage`` says of row numbers and a budget why
-    they would not fit, before they are tried.
+    ``shapes`` holds the tokens of each sequence of each row, ``texts`` the text that each row reads: rows of one text
+    share a forward pass. ``shortage`` says of row numbers and a budget why they would not fit, before they are tried.
     """
+    # A batch has at most `budget` tokens, padding included, or a single row; where it does not fit into memory, the
+    # budget is halved and the work goes on. Rows of different shapes share a batch only where the model `pads`; with
+    # `alone` each row is a batch. A batch ends early where its padding would cost more than the `overhead` of another
+    # batch.
     lengths = [sum(shape) for shape in shapes]
     waiting = sorted(range(len(lengths)), key=lambda i: (-lengths[i], shapes[i]))
     if texts is not None:
