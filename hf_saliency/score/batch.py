@@ -19,18 +19,14 @@ from hf_saliency.targets.target import Row
 
 @dataclass(frozen=True)
 class Batch:
-    """The arguments of one call of a :class:`Score`, and which tokens of its text each row shows.
-
-    ``embeds`` and ``ids`` have one tensor a stream, (batch, tokens, ...), with masks in place and padding. ``tensors``
-    are in the order of the score's names. ``columns`` holds, for each row and stream, the tokens of its text that the
-    model sees.
-    """
+    """The arguments of one call of a :class:`Score`, and which tokens of its text each row shows."""
 
     streams: tuple[Stream, ...]
-    embeds: tuple[Tensor, ...]
-    tensors: tuple[Tensor, ...]
-    ids: tuple[Int[Tensor, "batch _"], ...]
+    embeds: tuple[Tensor, ...]  # one a stream, (batch, tokens, width), with masks in place and padding
+    tensors: tuple[Tensor, ...]  # in the order of the score's names
+    ids: tuple[Int[Tensor, "batch _"], ...]  # one a stream, with padding
     rows: tuple[Row, ...]
+    # For each row and stream, the tokens of its text that the model sees.
     columns: tuple[tuple[Sequence[int], ...], ...]
 
     @property

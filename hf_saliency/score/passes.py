@@ -16,20 +16,14 @@ from hf_saliency.adapter.streams import Stream
 
 @dataclass(frozen=True)
 class PassResult:
-    """What a forward pass gives beside the graph.
+    """What a forward pass gives beside the graph."""
 
-    ``scores`` are in the target's unit. ``class_ids`` says whose score it is, also where the most probable class was
-    asked for. ``classes`` and ``probabilities`` are the most probable classes at each logit that is read, best first;
-    ``class_probabilities`` are of the classes that are scored, ``against_probabilities`` of those that are subtracted,
-    without columns where there are none.
-    """
-
-    scores: Float[Tensor, " rows"]
-    class_ids: Int[Tensor, "rows refs"]
-    classes: Int[Tensor, "rows refs k"]
+    scores: Float[Tensor, " rows"]  # in the target's unit
+    class_ids: Int[Tensor, "rows refs"]  # whose score it is, also where the most probable class was asked for
+    classes: Int[Tensor, "rows refs k"]  # the most probable at each logit that is read, best first
     probabilities: Float[Tensor, "rows refs k"]
-    class_probabilities: Float[Tensor, "rows scored"]
-    against_probabilities: Float[Tensor, "rows contrasted"]
+    class_probabilities: Float[Tensor, "rows scored"]  # of the classes that are scored
+    against_probabilities: Float[Tensor, "rows contrasted"]  # of those that are subtracted
 
     @classmethod
     def joined(cls, parts: Sequence[PassResult]) -> PassResult:
@@ -46,10 +40,10 @@ def in_pieces(
 ) -> Float[Tensor, " rows"]:
     """A function whose value in a row depends on that row alone, for at most ``size`` rows at a time.
 
-    Where a gradient in the inputs is wanted, each piece is differentiated as soon as it is evaluated, and the graph of
-    one piece only is alive at any time: as many passes as without pieces, in the memory of one. The result can be
-    differentiated once.
+    The result can be differentiated once.
     """
+    # Where a gradient in the inputs is wanted, each piece is differentiated as soon as it is evaluated, and the graph
+    # of one piece only is alive at any time: as many passes as without pieces, in the memory of one.
     wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     # Gradients in float16 leave its range unless the caller scales them on their way back through the graph.
     if wanted and any(tensor.dtype is torch.float16 for tensor in inputs):

@@ -18,17 +18,13 @@ from hf_saliency.score.score import Score
 
 @dataclass(frozen=True)
 class SharedPass:
-    """What one forward pass of some texts gives for the rows that read them.
-
-    ``scores`` has one number a row, and ``leaves`` are what to differentiate them in: (texts, tokens, width), one a
-    stream. ``text`` and ``position`` say what each row reads. ``cut`` holds the hidden states of the texts and those
-    that the head was handed; None where the head was not cut.
-    """
+    """What one forward pass of some texts gives for the rows that read them."""
 
     scores: Float[Tensor, " rows"]
-    leaves: tuple[Tensor, ...]
-    text: Int[Tensor, " rows"]
-    position: Int[Tensor, "rows refs"]
+    leaves: tuple[Tensor, ...]  # what to differentiate in: (texts, tokens, width), one a stream
+    text: Int[Tensor, " rows"]  # that each row reads
+    position: Int[Tensor, "rows refs"]  # that each row reads
+    # The hidden states of the texts and those that the head was handed; None where the head was not cut.
     cut: Cut | None
 
     @classmethod
