@@ -38,21 +38,12 @@ _LARGEST = 64 * 2**20  # characters of JSON: a map of 2000 x 2000
 
 @dataclass(frozen=True, eq=False)
 class Attachment:
-    """What a file carries.
+    """What a file carries: maps and how they were drawn."""
 
-    Parameters
-    ----------
-    maps
-        The maps drawn, in the order of the panels; none where text and scores were left out.
-    drawing
-        How they were drawn, as JSON values. From a file it is as trustworthy as that file.
-    instead
-        The recipes of maps that were left out.
-    """
-
-    maps: tuple[SaliencyMap, ...]
+    maps: tuple[SaliencyMap, ...]  # in the order of the panels; none where text and scores were left out
+    # JSON values; from a file as trustworthy as that file.
     drawing: Mapping[str, Any] = field(default_factory=dict)
-    instead: tuple[Mapping[str, Any], ...] = ()
+    instead: tuple[Mapping[str, Any], ...] = ()  # the recipes of maps that were left out
 
     @functools.cached_property
     def recipes(self) -> tuple[Mapping[str, Any], ...]:
@@ -73,17 +64,7 @@ class Attachment:
 def recipe(whole: Mapping[str, Any]) -> dict[str, Any]:
     """How a map was made, and a digest to recognise it by, without any part of its text and scores.
 
-    Parameters
-    ----------
-    whole
-        The map's document, as JSON values.
-
-    Returns
-    -------
-    dict
-        JSON values: ``sha256`` as in the map's own file, ``method``, ``arguments``, ``signed``, ``units``,
-        ``shape`` (targets, tokens) and ``provenance``. A string in the arguments that could be a text, such as
-        a baseline, is left out.
+    Made from the map's document; a string in the arguments that could be a text, such as a baseline, is left out.
     """
     content = whole["map"]
     return {
@@ -118,20 +99,7 @@ def checked(provenance: str) -> Provenance:
 
 
 def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
-    """The attachment as one line of ASCII; maps too large for it are left out, as ``"recipe"`` does.
-
-    Parameters
-    ----------
-    attachment
-        What is carried.
-    provenance
-        ``"map"`` or ``"recipe"``.
-
-    Returns
-    -------
-    str
-        Empty for ``"none"``.
-    """
+    """The attachment as one line of ASCII, empty for ``"none"``; too large maps are left out, as ``"recipe"`` does."""
     if provenance == "none":
         return ""
     if provenance == "recipe":
@@ -153,24 +121,7 @@ def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
 
 
 def loads(line: str, source: str) -> Attachment:
-    """Read :func:`dumps` back, from anyone.
-
-    Parameters
-    ----------
-    line
-        What the file carries.
-    source
-        The file's name, for errors.
-
-    Returns
-    -------
-    Attachment
-
-    Raises
-    ------
-    SaliencyError
-        If the line is damaged, forged or too large.
-    """
+    """Read :func:`dumps` back, from anyone; refuses a damaged, forged or too large line. ``source`` names the file."""
     try:
         data = storage.parsed(_inflated(line).decode())
     except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
@@ -252,21 +203,9 @@ def read_maps(path: str | Path) -> list[SaliencyMap]:
 
 
 def read(path: str | Path) -> Attachment:
-    """The attachment that a file carries.
+    """The attachment that a file carries; refuses a file without one, or a damaged or forged one.
 
-    Parameters
-    ----------
-    path
-        As for :func:`read_maps`. What the file is, its first bytes say, not its name.
-
-    Returns
-    -------
-    Attachment
-
-    Raises
-    ------
-    SaliencyError
-        If there is none, or the file is damaged or forged.
+    The first bytes say what kind of file it is, not its name.
     """
     name = repr(storage.checked_path(path))
     data = storage.read_file(path, _LARGEST_FILE)

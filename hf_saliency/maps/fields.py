@@ -106,26 +106,10 @@ def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequenc
 
 
 def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A deep copy of a mapping, of JSON values only.
+    """A deep copy of a mapping, of JSON values only; refuses anything else, such as a tensor or a function.
 
-    Tuples and arrays become lists, NumPy scalars Python's own, and numbers that JSON has not the strings
-    ``"nan"``, ``"inf"`` and ``"-inf"``.
-
-    Parameters
-    ----------
-    values
-        With strings as keys.
-    name
-        What it is called in errors.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    SaliencyError
-        For anything else, such as a tensor or a function.
+    Tuples and arrays become lists, NumPy scalars Python's own, and numbers that JSON lacks the strings ``"nan"``,
+    ``"inf"`` and ``"-inf"``. ``name`` is what errors call the mapping.
     """
     if not isinstance(values, Mapping):
         raise SaliencyError(f"{name} must be a dictionary, not {type(values).__name__}.")

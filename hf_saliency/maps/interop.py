@@ -21,45 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedText:
-    """A text and its tokens.
-
-    Parameters
-    ----------
-    texts
-        The text, or the two of a pair.
-    tokens
-        Without padding.
-    columns
-        Which of the encoding's tokens these are.
-    count
-        How many tokens the encoding has, padding included.
-    """
+    """A text, or the two of a pair, with its tokens."""
 
     texts: tuple[str, ...]
-    tokens: tuple[Token, ...]
-    columns: Sequence[int]
-    count: int
+    tokens: tuple[Token, ...]  # without padding
+    columns: Sequence[int]  # where the tokens stand in the encoding
+    count: int  # of the encoding's tokens, padding included
 
 
 def encoded(encoding: Any, text: str | tuple[str, str] | None) -> EncodedText:
-    """The tokens of an encoding, placed in its text.
+    """The tokens of an encoding, placed in its text; refuses anything else, a missing text, or one that does not fit.
 
-    Parameters
-    ----------
-    encoding
-        What ``explainer.encode`` returns; a ``BatchEncoding`` of one text by a fast tokenizer of transformers; or
-        one element of a larger one, ``batch[i]``.
-    text
-        The text that was encoded, which only the first of them knows itself.
-
-    Returns
-    -------
-    EncodedText
-
-    Raises
-    ------
-    SaliencyError
-        If it is none of these, the text is missing, or the tokens do not lie in it.
+    An encoding is the result of ``explainer.encode``, which knows its text; a ``BatchEncoding`` of one text by a fast
+    tokenizer of transformers; or one element of a larger one, ``batch[i]``.
     """
     if hasattr(encoding, "texts") and hasattr(encoding, "tokens"):
         texts, tokens = tuple(encoding.texts), tuple(encoding.tokens)
@@ -277,30 +251,7 @@ def fields(
     reduction: str,
     convergence_delta: Any,
 ) -> dict[str, Any]:
-    """What ``SaliencyMap`` takes, from what ``SaliencyMap.from_attributions`` takes.
-
-    Parameters
-    ----------
-    attributions
-        As there.
-    encoding
-        As there.
-    text
-        As there.
-    targets
-        As there.
-    signed
-        As there.
-    reduction
-        As there.
-    convergence_delta
-        As there.
-
-    Returns
-    -------
-    dict
-        All but method, arguments and provenance.
-    """
+    """The fields of ``SaliencyMap`` but method, arguments and provenance, from those of ``from_attributions``."""
     reduction = check_reduction(reduction)
     read = encoded(encoding, text)
     rows = None if targets is None else _rows(targets)

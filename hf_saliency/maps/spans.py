@@ -108,28 +108,13 @@ def signs(text: str) -> str:
 def words(text: str) -> list[Span]:
     """Words of a text: runs of letters, digits and underscores; any other character is a word of its own.
 
-    An apostrophe between two letters belongs to its word (``don't``), a hyphen does not. Combining marks,
-    vowel signs, variation selectors, skin tones and invisible format characters stay with what they follow; a
-    zero-width joiner holds an emoji together, and two regional indicators are a flag. In scripts without
-    spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Myanmar) each letter with its marks stands
-    alone, so that tokens are merged there only if they share a letter. White space and the zero-width space
-    separate words.
-
-    Parameters
-    ----------
-    text
-        Any string.
-
-    Returns
-    -------
-    list of (start, end)
-        Disjoint, in reading order; together they cover everything but the white space.
-
-    Examples
-    --------
-    >>> [text[a:b] for text in ["It isn't low-cost."] for a, b in words(text)]
-    ['It', "isn't", 'low', '-', 'cost', '.']
+    Disjoint, in reading order; together they cover everything but the white space.
     """
+    # An apostrophe between two letters belongs to its word (don't), a hyphen does not. Combining marks, vowel signs,
+    # variation selectors, skin tones and invisible format characters stay with the character before them; a zero-width
+    # joiner holds an emoji together, and two regional indicators are a flag. In scripts without spaces between words
+    # (Chinese, Japanese, Thai, Lao, Khmer, Myanmar) each letter with its marks stands alone, so that tokens are merged
+    # there only if they share a letter. White space and the zero-width space separate words.
     spans: list[Span] = []
     start, previous = 0, "space"
     for i, character in enumerate(text):
@@ -218,23 +203,10 @@ class Places:
 
 
 def merge(spans: Iterable[Span], units: Sequence[Span]) -> list[list[int]]:
-    """Group spans by the units (words, say) that they touch.
+    """Group spans by the disjoint units (words, say) that they touch: indexes of ``spans``, each once, ascending.
 
-    The rule is the same for one tokenization and for aligning two: spans that touch a common unit are in one
-    group, so a token that covers several words joins them. Spans that touch no unit stay alone.
-
-    Parameters
-    ----------
-    spans
-        Token spans, in any order; they may be empty, overlap or coincide.
-    units
-        Disjoint spans in reading order.
-
-    Returns
-    -------
-    list of list of int
-        Indexes of ``spans``; every index occurs once. Each group is in ascending order, and so are the groups
-        by their first index.
+    Spans that touch a common unit are in one group, so a token that covers several words joins them; spans that touch
+    no unit stay alone.
     """
     spans = list(spans)
     groups: list[list[int]] = []

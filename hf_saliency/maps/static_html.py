@@ -32,15 +32,7 @@ _BLOCK = "margin:0.4em 0;line-height:1.7;white-space:pre-wrap;overflow-wrap:anyw
 def static_html(saliency_map: SaliencyMap) -> str:
     """The text in colour for the first three targets, at most 400 tokens of it, with a legend; further ones folded.
 
-    Parameters
-    ----------
-    saliency_map
-        The map. Special tokens are hidden, and play no part in what is full strength.
-
-    Returns
-    -------
-    str
-        One element.
+    Special tokens are hidden and do not count for full strength.
     """
     m = saliency_map
     rows = "".join(_target(m, row) for row in range(min(len(m.targets), _TARGETS)))

@@ -54,19 +54,7 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file in one step: readers see the old file or the new one, and after an error the old one is there.
 
     An existing file keeps its permissions, and a link still points to it afterwards. Anything but a regular file,
-    such as a pipe or ``/dev/stdout``, is written directly.
-
-    Parameters
-    ----------
-    path
-        Where to write.
-    data
-        The whole content.
-
-    Raises
-    ------
-    SaliencyError
-        If the path cannot be written: no such folder, no permission, no space left.
+    such as a pipe or ``/dev/stdout``, is written directly. Refuses a path that cannot be written.
     """
     name = checked_path(path)
     try:
