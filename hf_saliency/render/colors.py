@@ -57,48 +57,18 @@ def _table(anchors: Sequence[str]) -> Float[np.ndarray, "anchors 3"]:
 
 @dataclass(frozen=True)
 class Colors:
-    """One colour scale, shared by all panels of a figure.
+    """One colour scale, shared by all panels of a figure."""
 
-    Parameters
-    ----------
-    limit
-        The magnitude that is drawn at full strength.
-    signed
-        Whether the scale runs from ``-limit`` to ``limit`` with zero neutral, instead of from 0 to ``limit``.
-    normalize
-        What each row is divided by before it is drawn: ``"row_max"``, ``"row_sum"`` or ``"none"``.
-    label
-        What the colours mean: method, unit and normalisation.
-    missing
-        The kinds of scores without a colour that occur: ``"NaN"``, ``"∞"``, ``"−∞"``.
-    palette
-        The colours themselves.
-    negative
-        Whether a score below zero occurs in any map of the scale: bars then leave room for it in each panel.
-    clipped
-        Whether a score lies beyond the limit.
-    underline
-        Whether negative scores are underlined, so that signs survive grey print.
-    columns
-        Which tokens count in each row; all others are drawn as zero.
-
-    Examples
-    --------
-    >>> from hf_saliency.render.colors import Colors
-    >>> Colors(limit=1.0, signed=False).fill(np.array([0.0, 1.0])).round(2).tolist()
-    [[1.0, 1.0, 1.0, 1.0], [0.85, 0.34, 0.04, 1.0]]
-    """
-
-    limit: float
-    signed: bool
-    normalize: Normalization = "row_max"
-    label: str = ""
-    missing: tuple[str, ...] = ()
+    limit: float  # the magnitude that is drawn at full strength
+    signed: bool  # from -limit to limit with zero neutral; otherwise from 0 to limit
+    normalize: Normalization = "row_max"  # what each row is divided by
+    label: str = ""  # the meaning of the colours: method, unit and normalisation
+    missing: tuple[str, ...] = ()  # the kinds of scores without a colour that occur: "NaN", "∞", "−∞"
     palette: Palette = LIGHT
-    negative: bool = False
-    clipped: bool = False
-    underline: bool = False
-    columns: Columns = "all"
+    negative: bool = False  # a score below zero occurs in some map: bars leave room for it in each panel
+    clipped: bool = False  # a score lies beyond the limit
+    underline: bool = False  # negative scores are underlined, so that signs survive grey print
+    columns: Columns = "all"  # the tokens that count in each row; all others are drawn as zero
 
     @classmethod
     def of(
@@ -111,31 +81,10 @@ class Colors:
         underline: bool = False,
         columns: Columns = "all",
     ) -> Colors:
-        """The scale of some maps, from the tokens that they hold and from nothing else.
+        """The scale of some maps as they are drawn, from the tokens that they hold and from nothing else.
 
-        Parameters
-        ----------
-        maps
-            As they are drawn: hidden tokens are no longer in them.
-        normalize
-            ``"row_max"``, ``"row_sum"`` or ``"none"``.
-        limit
-            The magnitude at full strength. Default: the largest that occurs.
-        palette
-            The colours.
-        underline
-            Whether to underline negative scores.
-        columns
-            Which tokens count in each row, as in :meth:`hf_saliency.SaliencyMap.normalized`.
-
-        Returns
-        -------
-        Colors
-
-        Raises
-        ------
-        SaliencyError
-            For another normalisation, or a map that is called unsigned and has scores below zero.
+        ``limit`` is the magnitude at full strength, by default the largest that occurs. Refuses an unknown
+        normalisation, and a map that is called unsigned and has scores below zero.
         """
         if normalize not in ("row_max", "row_sum", "none"):
             raise SaliencyError(f"normalize={normalize!r}: choose 'row_max', 'row_sum' or 'none'.")
@@ -166,18 +115,7 @@ class Colors:
         return _normalized(saliency_map, self.normalize, self.columns)
 
     def fill(self, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape 4"]:
-        """Colours of normalised, finite scores.
-
-        Parameters
-        ----------
-        values
-            Array of any shape; a value outside the limits gets the colour at the limit.
-
-        Returns
-        -------
-        Array of shape (..., 4)
-            Red, green, blue and an opacity of 1.
-        """
+        """Red, green, blue and an opacity of 1, (..., 4), for normalised scores; the limit's beyond it."""
         values = np.asarray(values, dtype=float)
         strength = np.abs(values if self.signed else np.maximum(values, 0)) / self.limit
         strength = np.rint(np.minimum(strength, 1) * _STEPS) / _STEPS

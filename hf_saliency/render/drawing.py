@@ -18,23 +18,7 @@ from hf_saliency.render.settings import VENUES, installed_family
 def drawing(
     panels: Sequence[Panel], normalize: Normalization, width: float | str, **settings: Any
 ) -> dict[str, Any]:
-    """What :func:`hf_saliency.figure` was told, as JSON values.
-
-    Parameters
-    ----------
-    panels
-        Their titles are kept, and their marks by name with their options, if all are of this package.
-    normalize
-        The normalisation of rows.
-    width
-        In inches, or a venue.
-    **settings
-        Other arguments that are JSON values.
-
-    Returns
-    -------
-    dict
-    """
+    """The arguments of :func:`hf_saliency.figure` as JSON values; marks by name, if all are of this package."""
     kept = {"width": width, "titles": [panel.title for panel in panels], "normalize": normalize, **settings}
     marks = [_kept(panel.mark) for panel in panels]
     return kept if None in marks else {**kept, "marks": marks}
@@ -61,23 +45,7 @@ def _has_defaults(kind: Any) -> bool:
 
 
 def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
-    """The marks that :func:`drawing` kept, from any file.
-
-    Parameters
-    ----------
-    kept
-        What a record says.
-
-    Returns
-    -------
-    list of Mark, or None
-        None where the record names none.
-
-    Raises
-    ------
-    SaliencyError
-        For marks that do not exist, or options that they do not take.
-    """
+    """The marks that :func:`drawing` kept, from any file; None where the record names none. Refuses unknown ones."""
     found = kept.get("marks")
     if found is None:
         return None
@@ -90,24 +58,7 @@ def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
 
 
 def named(name: Any, options: Mapping[str, Any]) -> Mark:
-    """A mark by its name, in any case, with options by theirs.
-
-    Parameters
-    ----------
-    name
-        Such as ``"highlight"``.
-    options
-        Such as ``{"words": True}``.
-
-    Returns
-    -------
-    Mark
-
-    Raises
-    ------
-    SaliencyError
-        For a name or an option that does not exist, or a value of another type.
-    """
+    """A mark by its name, in any case, with options by theirs; refuses an unknown name or option, or another type."""
     kinds = {each.lower(): kind for each, kind in known().items()}
     kind = kinds.get(name.lower()) if isinstance(name, str) else None
     if kind is None:
@@ -138,19 +89,9 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def settings_of(kept: Mapping[str, Any], panels: int) -> dict[str, Any]:
-    """The other arguments of :func:`hf_saliency.figure` that a record keeps, from any file.
+    """The other arguments of :func:`hf_saliency.figure` that a record keeps, from any file; bad values are left out.
 
-    Parameters
-    ----------
-    kept
-        What a record says; what does not fit is left out.
-    panels
-        How many maps there are.
-
-    Returns
-    -------
-    dict
-        Arguments of :func:`hf_saliency.figure`, or, with ``height`` among them, of :func:`hf_saliency.sheets`.
+    With ``height`` among them, they are arguments of :func:`hf_saliency.sheets`. ``panels`` is how many maps there are.
     """
     kept = dict(kept)
     if type(kept.get("columns")) is int:  # what ncols= was called before columns= had its meaning

@@ -27,24 +27,12 @@ _STEP = 0.25  # points by which the type is made smaller until the longest word 
 
 @dataclass(frozen=True)
 class Legend:
-    """One colour scale: on one line, on more where the width is short, or upright beside the panels.
-
-    Parameters
-    ----------
-    colors
-        The scale.
-    frames
-        What frames there are, as :func:`frames_of` says it.
-    fontsize
-        In points, or relative to ``rcParams["font.size"]``.
-    upright
-        Whether the scale stands, with its texts below.
-    """
+    """One colour scale: on one line, on more where the width is short, or upright beside the panels."""
 
     colors: Colors
-    frames: tuple[str, ...] = ()
-    fontsize: float | str = "x-small"
-    upright: bool = False
+    frames: tuple[str, ...] = ()  # from frames_of()
+    fontsize: float | str = "x-small"  # in points, or relative to rcParams["font.size"]
+    upright: bool = False  # the scale stands, with its texts below
 
     def height(self, width: float) -> float:
         """Height in points at a width in points."""
@@ -237,30 +225,14 @@ Place = Callable[[Box], Axes]
 
 @dataclass(frozen=True)
 class Panel:
-    """One map, drawn by a mark in a colour scale.
-
-    Parameters
-    ----------
-    saliency_map
-        As it is shown.
-    mark
-        Draws it.
-    colors
-        The scale.
-    title
-        Stands above it, if there is one.
-    note
-        Stands below it, if there is one.
-    legend
-        Whether the panel has its own legend.
-    """
+    """One map, drawn by a mark in a colour scale, with a title above it and a note below it."""
 
     saliency_map: SaliencyMap
     mark: Mark
     colors: Colors
     title: str = ""
     note: str = ""
-    legend: bool = False
+    legend: bool = False  # the panel has its own legend
 
     def head(self, width: float) -> float:
         """Height of the title."""
@@ -352,27 +324,13 @@ class AnyPanel(Protocol):
 
 @dataclass(frozen=True)
 class PanelGrid:
-    """Panels in rows, in reading order, with a title above them and the legend if they share one.
-
-    Parameters
-    ----------
-    panels
-        From left to right and from top to bottom.
-    width
-        Of the whole, in points.
-    columns
-        How many stand side by side, in equal widths.
-    title
-        Of the whole.
-    legend
-        Where the shared legend stands; None for no legend.
-    """
+    """Panels in rows, in reading order, with a title above them and the legend if they share one."""
 
     panels: Sequence[AnyPanel]
-    width: float
-    columns: int = 1
-    title: str = ""
-    legend: Position | None = "bottom"
+    width: float  # of the whole, in points
+    columns: int = 1  # side by side, of equal width
+    title: str = ""  # of the whole
+    legend: Position | None = "bottom"  # where the shared legend stands
 
     @property
     def column(self) -> float:

@@ -87,12 +87,10 @@ def _has_form(character: str, form: str) -> bool:
 
 
 def passage(saliency_map: SaliencyMap) -> Passage:
-    """Set all texts of a map, one after another.
+    """Set all texts of a map, one after another, as the user's own strings.
 
-    What is set is the user's own string. A newline ends the line; if a token covers it, ``↵`` stands for it
-    before that, as ``⇥`` does for a tab; other control characters become control pictures. A token without
-    characters (a special one, or a lone word-start mark) is set under its own name where it stands in the
-    input.
+    A newline ends the line; if a token covers it, ``↵`` stands before that. Other control characters become control
+    pictures, and a token without characters (a special one, or a lone word-start mark) is set under its own name.
     """
     pieces: list[str] = []
     placed: dict[int, Span] = {}
@@ -195,23 +193,9 @@ CUT = "…"
 
 
 def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
-    """The tokens up to a distance from any target, in a text with an ellipsis for each cut.
+    """The tokens up to a distance from any target, in a text with an ellipsis for each cut; words are kept whole.
 
-    Parameters
-    ----------
-    saliency_map
-        As it is shown.
-    around
-        How many tokens before and after each target to keep; words are kept whole.
-
-    Returns
-    -------
-    SaliencyMap
-
-    Raises
-    ------
-    SaliencyError
-        If that is no number, or a target stands at no token.
+    Refuses a distance that is no number, and a target that stands at no token.
     """
     distance = whole(around, "around", least=0)
     places = [place for target in saliency_map.targets for place in target.positions]

@@ -57,23 +57,13 @@ _CENTIMETRE = 1 / 2.54
 
 @dataclass(frozen=True)
 class Venue:
-    """The room for a figure on a page.
+    """The room for a figure on a page."""
 
-    Parameters
-    ----------
-    width, height
-        Of a column, or of the text, in inches.
-    fontsize
-        The base size of type in points; it takes the place of ``rcParams["font.size"]``. Text is set in ``"small"``,
-        five sixths of it.
-    source
-        Where these numbers stand.
-    """
-
-    width: float
-    height: float
+    width: float  # of a column, or of the text, in inches
+    height: float  # of a column, or of the text, in inches
+    # The base size of type in points, instead of rcParams["font.size"]. Text is set in "small", five sixths of it.
     fontsize: float
-    source: str
+    source: str  # of these numbers
 
 
 _ACL = "acl.sty: A4, margin=2.5cm, columnsep 0.6cm"

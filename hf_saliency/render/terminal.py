@@ -84,21 +84,9 @@ def write(to: Console, *renderables: RenderableType) -> None:
 
 
 def report(to: Console, saliency_map: SaliencyMap, option: str = "--positions") -> Group:
-    """What is printed for one map.
+    """What is printed for one map: the text, for each target or (of more than five) for the first, and the table.
 
-    Parameters
-    ----------
-    to
-        Where it is printed: whether there are colours depends on it.
-    saliency_map
-        The map.
-    option
-        What chooses other targets, for those who see only the first.
-
-    Returns
-    -------
-    Group
-        The text, for each target or (of more than five) for the first; the table.
+    Colours depend on the console. ``option`` chooses other targets, for readers who see only the first.
     """
     colored = to.color_system in _DARK_SHADES
     system = to.color_system or ""

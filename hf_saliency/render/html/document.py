@@ -36,21 +36,8 @@ def document(
 ) -> tuple[str, str]:
     """The whole page, and the page as it stands in a frame of another one, where it carries nothing.
 
-    Parameters
-    ----------
-    parts
-        One for each text.
-    heading
-        Of the page; None for the default, and for none in a frame.
-    kept
-        What the file carries.
-    level
-        How much of it.
-
-    Returns
-    -------
-    tuple of (str, str)
-        HTML, the same for the same maps.
+    One part for each text. ``kept`` is what the file carries, and ``level`` how much of it; the same maps give the same
+    HTML.
     """
     facets = [facet for part in parts for facet in part.facets]
     body = "".join(_part(part, i) for i, part in enumerate(parts))

@@ -35,24 +35,12 @@ def shade(score: float | str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Facet:
-    """One map with its units: stretches of the text that a reader can point at, and that no two share.
+    """One map with its units: stretches of the text that a reader can point at, and that no two share."""
 
-    Parameters
-    ----------
-    saliency_map
-        As it is shown, its tokens :func:`separate`.
-    title
-        Of the facet.
-    colors
-        The scale of all facets.
-    top_k
-        How many predictions to list.
-    """
-
-    saliency_map: SaliencyMap
+    saliency_map: SaliencyMap  # as it is shown, its tokens separate
     title: str
-    colors: Colors
-    top_k: int
+    colors: Colors  # of all facets
+    top_k: int  # predictions to list
 
     @cached_property
     def _passage(self) -> Passage:

@@ -44,21 +44,11 @@ PACKAGE = "textualheatmap"
 
 @dataclass(frozen=True)
 class Assets:
-    """Texts that go into a page as they are.
-
-    Parameters
-    ----------
-    heatmap_script, heatmap_style
-        TextualHeatmap's.
-    notice
-        Its licence, which asks to be kept with copies.
-    script, style
-        The layer over them.
-    """
+    """Texts that go into a page as they are: those of TextualHeatmap, and our layer over them."""
 
     heatmap_script: str
     heatmap_style: str
-    notice: str
+    notice: str  # TextualHeatmap's licence, which asks to be kept with copies
     script: str
     style: str
 

@@ -22,39 +22,17 @@ _EDGE = 0.3  # points
 
 @dataclass(frozen=True, eq=False)
 class BarScale:
-    """The bars of a map that is drawn at a width.
-
-    Parameters
-    ----------
-    part
-        The map as it is shown.
-    colors
-        The colour scale.
-    width
-        In points.
-    fontsize
-        Of the tokens' labels.
-    printed
-        Whether numbers stand beside the bars.
-    predictions
-        How many of the model's answers are shown.
-    labels_inches
-        Room for the tokens' labels; None for what they need.
-    field_inches
-        How wide the bars of a target are at most; None for all the room there is.
-    in_order
-        Whether tokens stand in the order of the text, so that texts can be told apart.
-    """
+    """The bars of a map, as it is shown, at a width in points."""
 
     part: SaliencyMap
     colors: Colors
     width: float
-    fontsize: float | str
-    printed: bool
-    predictions: int
-    labels_inches: float | None = None
-    field_inches: float | None = None
-    in_order: bool = True
+    fontsize: float | str  # of the tokens' labels
+    printed: bool  # numbers stand beside the bars
+    predictions: int  # how many of the model's answers are shown
+    labels_inches: float | None = None  # room for the tokens' labels; None for what they need
+    field_inches: float | None = None  # the widest that a target's bars may be; None for no limit
+    in_order: bool = True  # tokens stand in the order of the text, so that texts can be told apart
 
     @cached_property
     def typeface(self) -> Typeface:

@@ -47,17 +47,7 @@ _LEADING = 1.18  # distance of baselines, as a multiple of the height of a box
 
 @dataclass(frozen=True, eq=False)
 class TextLayout:
-    """Lines in points from the upper left corner of the first; the same for every target.
-
-    Parameters
-    ----------
-    saliency_map
-        As it is shown.
-    typeface
-        Of the text.
-    width
-        In points.
-    """
+    """Lines in points from the upper left corner of the first; the same for every target of a map."""
 
     saliency_map: SaliencyMap
     typeface: Typeface

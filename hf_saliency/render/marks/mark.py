@@ -42,22 +42,13 @@ class Mark(Protocol):
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip of a drawing from its left to its right edge that no page break may cut.
+    """A strip of a drawing from its left to its right edge that no page break may cut."""
 
-    Parameters
-    ----------
-    height
-        In points.
-    draw
-        Draws it into an Axes, at a distance in points from its upper edge; None for a gap, which is left out
-        at the edges of a page.
-    keep
-        Whether the next strip must stand on the same page.
-    """
-
-    height: float
+    height: float  # in points
+    # Into an Axes, at a distance in points from its upper edge; None for a gap, which is left out at the edges of a
+    # page.
     draw: Callable[[Axes, float], None] | None
-    keep: bool = False
+    keep: bool = False  # the next strip must stand on the same page
 
 
 @runtime_checkable
@@ -147,22 +138,9 @@ def text_headings(part: SaliencyMap) -> dict[int, str]:
 def fitting(
     names: Mapping[int, str], start: Callable[[int], float], right: float, typeface: Typeface
 ) -> list[tuple[float, str]]:
-    """Names on one line, each at the left end of its column; one that is wider than its text is left out.
+    """Names of texts on one line, each at the left end of its column; one that is wider than its text is left out.
 
-    Parameters
-    ----------
-    names
-        As :func:`text_headings` gives them.
-    start
-        Where a column begins, in points.
-    right
-        Where the last one ends.
-    typeface
-        Of the names.
-
-    Returns
-    -------
-    list of (float, str)
+    ``start`` gives the left end of a column in points, ``right`` is the end of the last column.
     """
     places = [start(column) for column in names]
     ends = [*(place - points.scaled(_GAP) for place in places), right][1:]
@@ -184,24 +162,12 @@ _MARK = "\u200f"  # what it begins runs from right to left
 
 @dataclass(frozen=True)
 class Caption:
-    """Items one after another, on one line or on several where one is too short.
-
-    Parameters
-    ----------
-    items
-        Each is cut if it is longer than the line.
-    typeface
-        Of the caption.
-    width
-        In points.
-    backwards
-        Whether lines begin on the right.
-    """
+    """Items one after another, on one line or on several where one is too short; an item longer than a line is cut."""
 
     items: Sequence[str]
     typeface: Typeface
-    width: float
-    backwards: bool = False
+    width: float  # in points
+    backwards: bool = False  # lines begin on the right
 
     @property
     def height(self) -> float:

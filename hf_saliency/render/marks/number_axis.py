@@ -27,28 +27,14 @@ _MARKERS = "osD^vP"
 
 @dataclass(frozen=True)
 class NumberAxis:
-    """Numbers along a line.
+    """Numbers along a line whose start and length are in points."""
 
-    Parameters
-    ----------
-    values
-        What has to be inside.
-    start, length
-        Of the line, in points.
-    zero
-        Whether 0 has to be inside.
-    count
-        About how many ticks.
-    whole
-        Whether only whole numbers are ticks: there is no half token.
-    """
-
-    values: np.ndarray
+    values: np.ndarray  # all of them lie inside the limits
     start: float
     length: float
-    zero: bool = False
-    count: int = 5
-    whole: bool = False
+    zero: bool = False  # 0 lies inside the limits too
+    count: int = 5  # of ticks, about
+    whole: bool = False  # only whole numbers are ticks: there is no half token
 
     @cached_property
     def limits(self) -> tuple[float, float]:
@@ -178,30 +164,14 @@ def text(label: object) -> str:
 
 @dataclass(frozen=True)
 class Keys:
-    """The names of groups, each after a sample of its colour and sign, one after another.
-
-    Parameters
-    ----------
-    names
-        Of the groups; nothing is drawn for fewer than two.
-    typeface
-        Of the names.
-    width
-        In points.
-    colors
-        Of the groups; by default the palette's, in order.
-    dots
-        Whether the lines have markers.
-    bars
-        Whether the groups are bars rather than lines.
-    """
+    """The names of groups, each after a sample of its colour and sign, one after another; none for fewer than two."""
 
     names: Sequence[str]
     typeface: Typeface
-    width: float
-    colors: Sequence[str] = ()
-    dots: bool = True
-    bars: bool = False
+    width: float  # in points
+    colors: Sequence[str] = ()  # of the groups; by default the palette's, in order
+    dots: bool = True  # lines have markers
+    bars: bool = False  # the groups are bars rather than lines
 
     @property
     def height(self) -> float:

@@ -32,45 +32,21 @@ def words_note(words: int, labelled: int) -> str:
 
 @dataclass(frozen=True)
 class TokenAxis:
-    """Places from left to right with labels below; upright where they are too long to lie.
-
-    Parameters
-    ----------
-    labels
-        In reading order.
-    typeface
-        The largest that the labels may have.
-    left
-        Where the first place begins, in points.
-    width
-        Of all places, in points.
-    even
-        Whether all places have one width. Else level labels have as much as they need, as in running text.
-    breaks
-        Columns before which there is a gap: another text begins there.
-    names
-        What each text is, by the column at which it begins.
-    backwards
-        Whether the text is read from the right, so that the first place is the rightmost.
-    above
-        Whether the labels stand above what they name, with the names of texts above them.
-    words
-        The columns of each word and its label, which stand where the labels of all tokens have no room.
-    longest
-        How long an upright label may be, in inches; None for nine times its size.
-    """
+    """Places from left to right with labels below; upright where they are too long to lie."""
 
     labels: Sequence[str]
-    typeface: Typeface
-    left: float
-    width: float
+    typeface: Typeface  # the largest that the labels may have
+    left: float  # where the first place begins, in points
+    width: float  # of all places, in points
+    # All places have one width; otherwise level labels have as much as they need, as in running text.
     even: bool = True
-    breaks: tuple[int, ...] = ()
-    names: Mapping[int, str] = field(default_factory=dict)
-    backwards: bool = False
-    above: bool = False
+    breaks: tuple[int, ...] = ()  # columns before which there is a gap: another text begins there
+    names: Mapping[int, str] = field(default_factory=dict)  # of the texts, by the columns where they begin
+    backwards: bool = False  # the text is read from the right: the first place is the rightmost
+    above: bool = False  # the labels stand above, with the names of texts above them
+    # The columns of each word and its label, which stand where the labels of all tokens have no room.
     words: Sequence[tuple[range, str]] = ()
-    longest: float | None = None
+    longest: float | None = None  # of an upright label, in inches; None for nine times its size
 
     @cached_property
     def pitch(self) -> float:

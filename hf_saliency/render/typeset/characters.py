@@ -50,12 +50,12 @@ _IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U00
 def signs(text: str) -> list[str]:
     """What is set for each character: itself, or a sign where nothing would be seen.
 
-    A sign is a name in angle brackets such as ``⟨ZWSP⟩`` or ``⟨BEL⟩``, or a code point: most fonts lack the
-    control pictures of Unicode, and in print they are too small to be read. A character that acts on its
-    neighbours stays as it is: a joiner or a variation selector in an emoji or in a script that is shaped by it.
-    The controls of direction both act and are seen. A combining mark without a letter is set on a dotted
-    circle.
+    A sign is a name in angle brackets such as ``⟨ZWSP⟩`` or ``⟨BEL⟩``, or a code point. A character that acts on its
+    neighbours stays as it is, and a combining mark without a letter is set on a dotted circle.
     """
+    # Most fonts lack the control pictures of Unicode, and in print these are too small to be read. Joiners and
+    # variation selectors act in an emoji, or in a script that is shaped by them; the controls of direction both act and
+    # are seen.
     overridden = runs_both_ways(text) and ("\u202d" in text or "\u202e" in text)
     found: list[str] = []
     for i, character in enumerate(text):

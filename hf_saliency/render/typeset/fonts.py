@@ -32,19 +32,11 @@ _BLANK_BRAILLE = "\u2800"
 
 @dataclass(frozen=True)
 class Face:
-    """One font file, or one font of a collection.
-
-    Parameters
-    ----------
-    path, index
-        The file, and the number of the font in it.
-    family, weight
-        By these Matplotlib finds it again; no family means the first of ``rcParams["font.family"]``.
-    """
+    """One font file, or one font of a collection."""
 
     path: str
-    index: int
-    family: str | None
+    index: int  # of the font in the file
+    family: str | None  # by which Matplotlib finds it again; None is the first of rcParams["font.family"]
     weight: int | str
 
     def properties(self, size: float) -> FontProperties:
@@ -195,19 +187,9 @@ _PICTURES = ("Noto Emoji or Symbola", "fonts-symbola", "font-noto-emoji")
 
 
 def advice(characters: Iterable[str], stand_in: str) -> str:
-    """One message for all characters that a figure lacks.
+    """One message for all characters that a figure lacks, with their code points, and how to get a font for them.
 
-    Parameters
-    ----------
-    characters
-        What no font has.
-    stand_in
-        What is drawn instead.
-
-    Returns
-    -------
-    str
-        Characters with their code points, and how to get a font for them.
+    ``stand_in`` is drawn in their place.
     """
     found = sorted(set(characters))
     named = ", ".join(f"{c} (U+{ord(c):04X})" for c in found[:_SHOWN])
@@ -257,21 +239,12 @@ class MissingGlyphs(UserWarning):
 
 @dataclass(frozen=True)
 class Fonts:
-    """The faces of a figure, in one weight.
+    """The faces of a figure, in one weight."""
 
-    Parameters
-    ----------
-    base
-        What rcParams name.
-    moved
-        Scripts that the base cannot write in full: all their letters go to the same fallback.
-    fallback
-        The fewest faces that together have the rest, TrueType before others.
-    """
-
-    base: tuple[Face, ...]
+    base: tuple[Face, ...]  # from rcParams
+    # Scripts that the base cannot write in full: all their letters go to the same fallback.
     moved: frozenset[str]
-    fallback: tuple[Face, ...]
+    fallback: tuple[Face, ...]  # the fewest faces that together have the rest, TrueType before others
 
     def face(self, cluster: str) -> Face | None:
         """The face for a letter with its marks; None if no font has it."""

@@ -30,18 +30,11 @@ _MARK, _END = "\u200f", "\u202c"
 
 @dataclass(frozen=True)
 class Shaped:
-    """One piece of text in one face and one direction, at 100 points.
+    """One piece of text in one face and one direction, at 100 points."""
 
-    Parameters
-    ----------
-    edges
-        Left and right of each part that was given; parts that became one glyph share it in equal shares.
-    width
-        How far the piece moves the pen.
-    """
-
+    # Left and right of each part of the text; parts that became one glyph share it in equal shares.
     edges: tuple[tuple[float, float], ...]
-    width: float
+    width: float  # how far the piece moves the pen
 
 
 def directed(text: str, right_to_left: bool) -> str:
@@ -156,54 +149,26 @@ RUN = re.compile(r"(?:\S|[\u00a0\u2007\u202f])+")
 
 @dataclass(frozen=True)
 class Piece:
-    """Characters ``start`` to ``end`` of a text in one face and one direction.
-
-    Parameters
-    ----------
-    start, end
-        In the text of the line.
-    x, width
-        Its left end, and how far it moves the pen.
-    text
-        What is handed to Matplotlib.
-    source
-        A text that is set as this piece where it stands alone.
-    face
-        Its font.
-    missing
-        Characters that no font has.
-    """
+    """Characters ``start`` to ``end`` of a line's text in one face and one direction."""
 
     start: int
     end: int
-    x: float
-    width: float
-    text: str
-    source: str
+    x: float  # its left end
+    width: float  # how far it moves the pen
+    text: str  # for Matplotlib
+    source: str  # a text that is set as this piece where it stands alone
     face: Face
-    missing: frozenset[str]
+    missing: frozenset[str]  # characters that no font has
 
 
 @dataclass(frozen=True)
 class Line:
-    """Pieces from left to right, and the left and right of each character.
-
-    Parameters
-    ----------
-    pieces
-        What is drawn.
-    edges
-        Of each character, in the text's own order.
-    order
-        Characters from left to right.
-    width
-        Of the whole.
-    """
+    """Pieces from left to right, and the left and right of each character."""
 
     pieces: tuple[Piece, ...]
-    edges: tuple[tuple[float, float], ...]
-    order: tuple[int, ...]
-    width: float
+    edges: tuple[tuple[float, float], ...]  # of each character, in the text's own order
+    order: tuple[int, ...]  # of the characters from left to right
+    width: float  # of the whole
 
     def hanging(self, count: int, room: float, base: int) -> Line:
         """The line with some more spaces at its end, which together are as wide as ``room``."""
@@ -228,25 +193,9 @@ def _label(text: str, own: Fonts) -> Line:
 
 
 def line(text: str, span: Span, levels: Sequence[int], base: int, weight: str) -> Line:
-    """A line of a paragraph, each word a piece of its own; spaces between them are not drawn.
+    """A line of a paragraph at 100 points, each word a piece of its own; spaces between them are not drawn.
 
-    Parameters
-    ----------
-    text
-        Of which the line is a part.
-    span
-        The line's characters.
-    levels
-        Of the whole text, from :mod:`hf_saliency.render.typeset.bidi`.
-    base
-        Level of the paragraph.
-    weight
-        ``"normal"`` or ``"bold"``.
-
-    Returns
-    -------
-    Line
-        At 100 points.
+    ``levels`` are those of the whole text, by :mod:`hf_saliency.render.typeset.bidi`, and ``base`` the paragraph's.
     """
     return _compose(text, span, levels, base, fonts(text, weight), apart=True)
 

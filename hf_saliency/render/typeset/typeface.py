@@ -27,18 +27,10 @@ _Families = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True)
 class Typeface:
-    """The font that rcParams name when it is first used, at one size and weight.
+    """The font that rcParams name when it is first used, at one size and weight."""
 
-    Parameters
-    ----------
-    size
-        In points, or a word relative to ``rcParams["font.size"]`` such as ``"small"``.
-    weight
-        ``"normal"`` or ``"bold"``.
-    """
-
-    size: float | str = "small"
-    weight: str = "normal"
+    size: float | str = "small"  # in points, or relative to rcParams["font.size"]
+    weight: str = "normal"  # "normal" or "bold"
 
     @cached_property
     def properties(self) -> FontProperties:
@@ -136,14 +128,12 @@ _NEVER_FIRST = frozenset(
 
 
 def wrap(text: str, width: float, typeface: Typeface) -> list[Span]:
-    """Lines of a text, as spans without the spaces at their ends.
-
-    A newline ends a line. A run of visible characters is broken only if it is longer than the line: between
-    two of its words (:func:`hf_saliency.maps.spans.words`, so after a hyphen or an ideograph), and inside a word
-    only if that has more than 30 characters.
+    """Lines of a text, as spans without the spaces at their ends; a newline ends a line.
 
     A width too narrow for the longest word is refused with :class:`TooNarrow`, which knows the least width.
     """
+    # A run of visible characters is broken only if it is longer than the line: between two of its words (spans.words,
+    # so after a hyphen or an ideograph), and inside a word only if that has more than 30 characters.
     lines: list[Span] = []
     start = 0
     for paragraph in text.split("\n"):
