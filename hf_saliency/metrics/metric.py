@@ -104,24 +104,13 @@ class MaskedText:
 
 @dataclass(frozen=True)
 class RankedUnits:
-    """The units of one target with the values that a method gives them: what a metric measures.
-
-    Parameters
-    ----------
-    text
-        Whose units these are.
-    number
-        Of the target.
-    values
-        One a unit; the larger, the earlier its rank. Equal values are ranked by their position.
-    magnitude
-        Whether the values are magnitudes, without the sign of the evidence.
-    """
+    """The units of one target with the values that a method gives them: what a metric measures."""
 
     text: MaskedText
-    number: int
+    number: int  # of the target
+    # The larger, the earlier its rank; equal values are ranked by position.
     values: Float[np.ndarray, " units"]
-    magnitude: bool = False
+    magnitude: bool = False  # the values are without the sign of the evidence
 
     @functools.cached_property
     def order(self) -> Int[np.ndarray, " units"]:
