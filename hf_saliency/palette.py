@@ -13,19 +13,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of scores from -1 to 1.
+    """Colours of scores from -1 to 1."""
 
-    Parameters
-    ----------
-    positive, negative
-        From zero to one in equal steps, as ``"#rrggbb"``; both start at the same colour.
-    ink
-        Of text on all of them.
-    """
-
-    positive: tuple[str, ...]
-    negative: tuple[str, ...]
-    ink: str
+    positive: tuple[str, ...]  # from zero to one in equal steps, as "#rrggbb"
+    negative: tuple[str, ...]  # from zero to minus one; both start at the same colour
+    ink: str  # of text on all of them
 
     @property
     def ground(self) -> str:
