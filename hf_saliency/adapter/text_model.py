@@ -6,14 +6,11 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from packaging.requirements import Requirement
 from torch import Tensor, nn
 
-from hf_saliency.adapter import tasks
 from hf_saliency.adapter.causality import causality
 from hf_saliency.adapter.display import Spelling
 from hf_saliency.adapter.encoding import Encoding, encode
@@ -21,8 +18,9 @@ from hf_saliency.adapter.exact_ids import TextWithIds, encode_with_ids
 from hf_saliency.adapter.families import family
 from hf_saliency.adapter.guards import borrowed, locked
 from hf_saliency.adapter.limits import token_limits
+from hf_saliency.adapter.model_checks import check_differentiable, check_kinds, check_loaded, check_version
 from hf_saliency.adapter.sentence_models import SentenceModel
-from hf_saliency.adapter.streams import EncoderDecoder, Layout, OneSequence, Stream, check_ids, streams
+from hf_saliency.adapter.streams import EncoderDecoder, Layout, OneSequence, check_ids, streams
 from hf_saliency.adapter.weights import warn_of_vocabulary
 from hf_saliency.adapter.wrappers import unwrapped
 from hf_saliency.errors import SaliencyError, called, described, one_of, warn
@@ -141,18 +139,18 @@ class TextModel:
         self.sentences = SentenceModel.of(model)
         if tokenizer is None and self.sentences is not None:
             tokenizer = self.sentences.layers.tokenizer
-        _check_kinds(model, tokenizer)
+        check_kinds(model, tokenizer)
         assert tokenizer is not None
         self.model: nn.Module = model
         self.tokenizer: PreTrainedTokenizerBase = tokenizer
-        _check_differentiable(model)
+        check_differentiable(model)
         self.family = family(model)
         if embedding is None and self.family.embedding is not None:
             embedding = self.family.embedding(model)
         self.streams = streams(
             model, embedding, extra_lookups=self.family.extra_lookups, rotates=self.family.rotates
         )
-        _check_loaded(model, self.streams)
+        check_loaded(model, self.streams)
         warn_of_vocabulary(model, self.streams[0].rows, tokenizer)
         reads = model if self.sentences is None else self.sentences.transformer
         parameters = inspect.signature(reads.forward).parameters
@@ -416,87 +414,3 @@ class TextModel:
                     UserWarning,
                 )
         return self._trims
-
-
-def check_version() -> None:
-    """Refuse releases of transformers before the one that the package requires: their scores can be silently wrong."""
-    import transformers
-
-    needed = _required("transformers")
-    if needed and not needed.specifier.contains(transformers.__version__, prereleases=True):
-        raise SaliencyError(
-            f"transformers {transformers.__version__} is installed, and hf_saliency needs {needed}: "
-            f'pip install "{needed}".'
-        )
-
-
-@functools.cache
-def _required(package: str) -> Requirement | None:
-    """What this package's metadata ask of another; None where it is not installed but on the path."""
-    try:
-        lines = metadata.requires("hf-saliency") or ()
-    except metadata.PackageNotFoundError:
-        return None
-    return next((needed for needed in map(Requirement, lines) if needed.name == package), None)
-
-
-def _check_kinds(model: Any, tokenizer: Any) -> None:
-    """Refuse what is no model, no tokenizer, or the class of one."""
-    known = tasks.tasks_of(model) if isinstance(model, nn.Module) else ()
-    example = f"{known[0].auto_class if known else 'AutoModelForMaskedLM'}.from_pretrained(name)"
-    call = f"Explainer({example}, AutoTokenizer.from_pretrained(name))"
-    for value in (model, tokenizer):
-        if isinstance(value, type):
-            raise SaliencyError(f"{value.__name__} is a class: load one of its instances, {call}.")
-    if isinstance(model, str):
-        call = f"Explainer.from_pretrained({model!r}), which loads both; or {call}"
-    if not isinstance(model, nn.Module) or tokenizer is None or not callable(tokenizer):
-        raise SaliencyError(
-            f"expected a model and its tokenizer, not {type(model).__name__} and {type(tokenizer).__name__}: {call}."
-        )
-
-
-def _check_loaded(model: nn.Module, streams: Sequence[Stream]) -> None:
-    """Refuse weights that were never loaded; accelerate keeps those that it offloads on "meta"."""
-    for stream in streams:
-        if stream.device.type == "meta":
-            raise SaliencyError(
-                f"the weights of {type(model).__name__} are on the meta device, where tensors have no values: load "
-                f"them, {type(model).__name__}.from_pretrained(name), outside of torch.device('meta')."
-            )
-
-
-def _check_differentiable(model: nn.Module) -> None:
-    """Refuse kernels without a backward pass: beside a residual connection they would drop gradients silently."""
-    attention = str(getattr(getattr(model, "config", None), "_attn_implementation", None))
-    on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
-    if "paged" in attention or (attention == "flex_attention" and on_cpu):
-        raise SaliencyError(
-            f"{type(model).__name__} computes attention by {attention!r}, which has no backward pass"
-            f"{' on the CPU' if on_cpu else ''}: call model.set_attn_implementation('sdpa')."
-        )
-    for name, module in model.named_modules():
-        quantizer = getattr(module, "hf_quantizer", None)
-        if quantizer is not None and not _trains(quantizer):
-            method = getattr(quantizer.quantization_config, "quant_method", type(quantizer).__name__)
-            method = getattr(method, "value", method)
-            raise SaliencyError(
-                f"the weights of {type(module).__name__} are quantised by {method}, whose kernels have no "
-                "backward pass: load the original weights in bfloat16, or in 8 or 4 bits with bitsandbytes.",
-                page="how_to/big_models#quantised-weights",
-            )
-        if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
-            raise SaliencyError(
-                f"{name} is a quantised {type(module).__name__}, which has no backward pass: load the model without "
-                "torch's quantisation, or in 8 or 4 bits with bitsandbytes, whose layers have one.",
-                page="how_to/big_models#quantised-weights",
-            )
-
-
-def _trains(quantizer: Any) -> bool:
-    """Whether transformers says that gradients go through quantised weights; unpacked ones are plain weights."""
-    trainable, config = quantizer.is_trainable, quantizer.quantization_config
-    if "Activation" in type(getattr(config, "quant_type", None)).__name__:
-        return False  # of torchao: rounding cuts the gradient
-    unpacked = getattr(config, "dequantize", False)
-    return bool(unpacked or (trainable() if callable(trainable) else trainable))
