@@ -185,8 +185,8 @@ def encode(
     cut to ``length`` tokens, the longer text first; nothing else is cut.
     """
     texts = (text,) if pair is None else (text, pair)
-    for each in texts:
-        _check_text(each)
+    for content in texts:
+        _check_text(content)
     fast = getattr(tokenizer, "is_fast", False)
     plain_call = pair is None and special and not as_target and length is None
     ahead = _ahead.get()

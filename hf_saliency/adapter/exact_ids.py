@@ -26,17 +26,17 @@ class TextWithIds(str):
         return made
 
 
-def with_ids(given: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
+def with_ids(texts: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
     """What a user gave, in which ``(text, ids)`` and the tokenizer's own encodings have become texts with ids."""
-    if isinstance(given, tuple) and not has_ids(given):
-        return tuple(with_ids(part, tokenizer) for part in given)
-    if not has_ids(given):
-        return given
-    if isinstance(given, tuple):
-        text, ids = given
+    if isinstance(texts, tuple) and not has_ids(texts):
+        return tuple(with_ids(part, tokenizer) for part in texts)
+    if not has_ids(texts):
+        return texts
+    if isinstance(texts, tuple):
+        text, ids = texts
         return TextWithIds(text, _ids(ids))
-    ids = _ids(given["input_ids"])
-    if any(number for number in _sequence_numbers(given)):
+    ids = _ids(texts["input_ids"])
+    if any(number for number in _sequence_numbers(texts)):
         raise SaliencyError(
             "the encoding holds a pair of texts, whose ids do not say which is which: give the texts, "
             "explainer((text, pair))."

@@ -246,14 +246,14 @@ def _entry(cls: type) -> Family | None:
 @functools.cache
 def _installed() -> dict[str, Family]:
     """What installed packages register, read once; one that fails is named in a warning and left out."""
-    found: dict[str, Family] = {}
+    families: dict[str, Family] = {}
     for entry_point in metadata.entry_points(group=GROUP):
         try:
-            given = entry_point.load()
-            if not isinstance(given, Mapping) or not all(
-                isinstance(name, str) and isinstance(value, Family) for name, value in given.items()
+            entries = entry_point.load()
+            if not isinstance(entries, Mapping) or not all(
+                isinstance(name, str) and isinstance(value, Family) for name, value in entries.items()
             ):
-                raise TypeError(f"it is no mapping from class names to Family, but {given!r:.100}")
+                raise TypeError(f"it is no mapping from class names to Family, but {entries!r:.100}")
         except Exception as error:
             package = entry_point.dist.name if entry_point.dist else "a package"
             warn(
@@ -262,5 +262,5 @@ def _installed() -> dict[str, Family]:
                 RuntimeWarning,
             )
         else:
-            found.update(given)
-    return found
+            families.update(entries)
+    return families

@@ -74,10 +74,10 @@ def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) 
     if len(outputs) != 1:
         return output
     (logits,) = outputs
-    each = torch.arange(len(logits), device=logits.device)
+    numbers = torch.arange(len(logits), device=logits.device)
     mask = inputs.get("attention_mask")
-    last = torch.full_like(each, -1) if mask is None else mask.to(logits.device).sum(dim=1) - 1
-    ends = logits[each, last]
+    last = torch.full_like(numbers, -1) if mask is None else mask.to(logits.device).sum(dim=1) - 1
+    ends = logits[numbers, last]
     if output is not None:
         returned = tensor(output, "logits", 2, "(batch, labels)", "load a classifier.")
         if not torch.equal(returned, logits[:, -1]):

@@ -52,9 +52,9 @@ def load(
     try:
         with _reports(bars=not quiet, retries=debug):
             config = transformers.AutoConfig.from_pretrained(name, **shared)
-            task, own = _task(config, name, heads, other)
+            task, named_head = _task(config, name, heads, other)
             auto = getattr(transformers, task.auto_class)
-            with _quiet(not own and not debug):  # what is missing is an error then, not a report
+            with _quiet(not named_head and not debug):  # what is missing is an error then, not a report
                 model, report = auto.from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, **shared)
     except SaliencyError:
@@ -74,12 +74,12 @@ def load(
         hint = "" if is_folder else f" Give the folder of a model, {folder}, or its name on the hub."
         raise SaliencyError(f"cannot load {name!r} as a text model: {reason}{hint}", page=page) from error
     missing = sorted(one for one in report["missing_keys"] if "pooler" not in one)
-    if missing and not own:
+    if missing and not named_head:
         raise SaliencyError(
             f"{name!r} names no head, and has no weights ({', '.join(missing[:3])}) for one that {task.name}: give "
             f"another {other}."
         )
-    named = "its configuration names the head" if own else "its configuration names no head"
+    named = "its configuration names the head" if named_head else "its configuration names no head"
     _log.info("loaded %s and %s from %r; %s", type(model).__name__, type(tokenizer).__name__, name, named)
     return (model.base_model if tasks.ENCODING in heads else model), tokenizer
 
@@ -174,12 +174,12 @@ def _reports(bars: bool, retries: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet(wanted: bool) -> Iterator[None]:
+def _quiet(silent: bool) -> Iterator[None]:
     """Without the warnings of transformers."""
     from transformers.utils import logging as log
 
     before = log.get_verbosity()
-    if wanted:
+    if silent:
         log.set_verbosity(max(before, logging.ERROR))
     try:
         yield
@@ -190,12 +190,12 @@ def _quiet(wanted: bool) -> Iterator[None]:
 def _task(config: Any, name: str, heads: Sequence[Task], other: str) -> tuple[Task, bool]:
     """What the model is loaded for, and whether its configuration says so."""
     architecture = next(iter(config.architectures or []), "")
-    own = tasks.tasks_of(architecture)
-    if own and (not heads or tasks.ENCODING in heads or set(heads) & set(own)):
-        return own[0], True
-    if own and own[0] is not tasks.ENCODING:
+    known = tasks.tasks_of(architecture)
+    if known and (not heads or tasks.ENCODING in heads or set(heads) & set(known)):
+        return known[0], True
+    if known and known[0] is not tasks.ENCODING:
         raise SaliencyError(
-            f"{name!r} is a {architecture}, which {own[0].name}, and this target needs a model that {heads[0].name}: "
+            f"{name!r} is a {architecture}, which {known[0].name}, and this target needs a model that {heads[0].name}: "
             f"leave {'--target' if other == '--model' else 'task='} out for what this one does, or give another "
             f"{other}."
         )

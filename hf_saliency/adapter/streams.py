@@ -210,10 +210,10 @@ def _moved(stream: Stream, text: Tensor, ids: Tensor, embeds: Tensor, output: Te
 
 def _one_table(stream: Stream) -> bool:
     """Whether a token has the same embedding in both."""
-    own: Any = stream.module
-    other: Any = stream.echo
-    scales = [getattr(module, "embed_scale", 1.0) for module in (own, other)]
-    return own is other or (own.weight is other.weight and bool(scales[0] == scales[1]))
+    table: Any = stream.module
+    echo: Any = stream.echo
+    scales = [getattr(module, "embed_scale", 1.0) for module in (table, echo)]
+    return table is echo or (table.weight is echo.weight and bool(scales[0] == scales[1]))
 
 
 Streams = Sequence[Stream]
@@ -236,7 +236,7 @@ class Layout(ABC):
         """How many sequences, one a stream."""
 
     @abstractmethod
-    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
+    def streams(self, model_streams: Sequence[Stream]) -> tuple[Stream, ...]:
         """One a sequence, from the model's own."""
 
     @abstractmethod
@@ -254,8 +254,8 @@ class OneSequence(Layout):
 
     parts = 1
 
-    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
-        return tuple(own[:1])
+    def streams(self, model_streams: Sequence[Stream]) -> tuple[Stream, ...]:
+        return tuple(model_streams[:1])
 
     def name(self, part: int, base: str) -> str:
         return base
@@ -273,8 +273,8 @@ class EncoderDecoder(OneSequence):
 
     parts = 2
 
-    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
-        return tuple(stream.without_echo() for stream in own[:2])
+    def streams(self, model_streams: Sequence[Stream]) -> tuple[Stream, ...]:
+        return tuple(stream.without_echo() for stream in model_streams[:2])
 
     def name(self, part: int, base: str) -> str:
         return f"decoder_{base}" if part else base
@@ -291,8 +291,8 @@ class _Apart(Layout):
         """How many sequences, one a stream."""
         return self.count
 
-    def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
-        return tuple(own[:1]) * self.count
+    def streams(self, model_streams: Sequence[Stream]) -> tuple[Stream, ...]:
+        return tuple(model_streams[:1]) * self.count
 
     def name(self, part: int, base: str) -> str:
         return f"{base}.{part}"
@@ -319,6 +319,6 @@ class Stacked(_Apart):
     one_length = True
 
     def run(self, forward: Forward, streams: Streams, embeds: Embeds, inputs: Inputs) -> Any:
-        each = [self._inputs(part, inputs) for part in range(self.count)]
-        stacked = {base: torch.stack([tensors[base] for tensors in each], dim=1) for base in each[0]}
+        parts = [self._inputs(part, inputs) for part in range(self.count)]
+        stacked = {base: torch.stack([tensors[base] for tensors in parts], dim=1) for base in parts[0]}
         return forward(streams[:1], [torch.stack(list(embeds), dim=1)], stacked)

@@ -70,10 +70,10 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
     return {**cache, **values}
 
 
-def batch_inputs(given: Mapping[str, Any], inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
+def batch_inputs(constants: Mapping[str, Any], inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
     """Further inputs for a batch of ``count`` rows: a tensor of one row is repeated, a function is called."""
     values = {}
-    for name, value in given.items():
+    for name, value in constants.items():
         tensor = value(inputs) if callable(value) else value
         repeated = isinstance(tensor, Tensor) and tensor.dim() and len(tensor) == 1 != count
         values[name] = tensor.expand(count, *tensor.shape[1:]) if repeated else tensor
@@ -224,10 +224,10 @@ class TextModel:
         Of a text that is needed whole, as two always are, no window is enough.
         """
         one_of(overflow, OVERFLOWS, "overflow")
-        given, text = text, text if self.sentences is None else self.sentences.prompted(text)
+        source, text = text, text if self.sentences is None else self.sentences.prompted(text)
         with locked(self.tokenizer):  # fast tokenizers refuse two threads at once
-            if isinstance(given, TextWithIds) or isinstance(pair, TextWithIds):
-                encoding = self._with_ids(given, pair, special)
+            if isinstance(source, TextWithIds) or isinstance(pair, TextWithIds):
+                encoding = self._with_ids(source, pair, special)
             else:
                 encoding = encode(self.tokenizer, text, pair, special=special, as_target=as_target)
             limit = self.limits[-1 if as_target else 0]
@@ -250,7 +250,7 @@ class TextModel:
             assert limit is not None
             encoding = encoding.truncated(limit)
         if self.sentences is not None:
-            self.sentences.check_ids(given, encoding.ids, self.tokenizer)
+            self.sentences.check_ids(source, encoding.ids, self.tokenizer)
         return encoding
 
     def _with_ids(self, text: str, pair: str | None, special: bool) -> Encoding:
@@ -281,10 +281,10 @@ class TextModel:
         if limit is not None and count > limit:
             raise self.too_long(count, remedy, what, as_target=as_target)
 
-    def room(self, wanted: int, taken: int = 0) -> int:
+    def room(self, count: int, taken: int = 0) -> int:
         """How many of so many tokens the model can still write."""
         limit = self.limits[-1]
-        return wanted if limit is None else min(wanted, limit - taken)
+        return count if limit is None else min(count, limit - taken)
 
     @functools.cached_property
     def size(self) -> int:
