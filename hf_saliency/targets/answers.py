@@ -72,13 +72,13 @@ class Choice(Target):
         settle_strings(self)
         settle_contrasts(self, is_token, "give the number of a choice, from 0, or its text")
 
-    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        if not (isinstance(given, tuple) and len(given) > 2):
+    def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if not (isinstance(texts, tuple) and len(texts) > 2):
             raise SaliencyError(
                 "Choice explains a prompt and two choices or more: explainer((prompt, 'one', 'another'))."
             )
-        prompt, *choices = given
-        return joined([model.encode(prompt, overflow, pair=one) for one in choices])
+        prompt, *choices = texts
+        return joined([model.encode(prompt, overflow, pair=choice) for choice in choices])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         chosen = PREDICTED if self.choice is None else _number(self.choice, encoding)
@@ -163,12 +163,12 @@ class AnswerSpan(Target):
         settle_contrasts(self, _is_answer, advice)
         one_of(self.ends, ("both", "start", "end"), "ends")
 
-    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        if not (isinstance(given, tuple) and len(given) == 2):
+    def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if not (isinstance(texts, tuple) and len(texts) == 2):
             raise SaliencyError(
                 "AnswerSpan explains a question and its context: explainer((question, context))."
             )
-        return model.encode(given[0], overflow, pair=given[1])
+        return model.encode(texts[0], overflow, pair=texts[1])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         if self.answer is None:
@@ -210,19 +210,19 @@ class AnswerSpan(Target):
 
     def _predicted(self, encoding: Encoding, model: TextModel) -> tuple[int, int]:
         """The span in the context with the largest sum of its two logits."""
-        own = _context(encoding)
-        if not own:
+        context = _context(encoding)
+        if not context:
             raise SaliencyError("no token of the context is left: the question is too long for the model.")
         device = model.streams[0].device
         rows = {
             "text": torch.tensor([0], device=device),
             "position": torch.tensor([[0, 1]], device=device),
         }
-        start, end = span_logits(model.run(encoding), rows)[0].float().cpu()[:, own]
+        start, end = span_logits(model.run(encoding), rows)[0].float().cpu()[:, context]
         sums = start[:, None] + end[None, :]
         allowed = torch.ones_like(sums).triu().tril(_LONGEST - 1).bool()
         best = int(sums.masked_fill(~allowed, -torch.inf).argmax())
-        return own[best // len(own)], own[best % len(own)]
+        return context[best // len(context)], context[best % len(context)]
 
 
 def _is_answer(value: object) -> bool:
@@ -239,15 +239,15 @@ def _found(answer: str | slice, encoding: Encoding) -> tuple[int, int]:
     if isinstance(answer, slice):
         start, end, _ = answer.indices(len(context))
     else:
-        wanted = answer.strip()
-        start = context.find(wanted) if wanted else -1
-        end = start + len(wanted)
-    own = _context(encoding)
-    places = [(encoding.tokens[i].start, encoding.tokens[i].end) for i in own]
-    found = spans.overlapping(places, start, end) if start >= 0 else []
-    if not found:
+        words = answer.strip()
+        start = context.find(words) if words else -1
+        end = start + len(words)
+    columns = _context(encoding)
+    places = [(encoding.tokens[i].start, encoding.tokens[i].end) for i in columns]
+    answer_tokens = spans.overlapping(places, start, end) if start >= 0 else []
+    if not answer_tokens:
         raise SaliencyError(
             f"the answer {answer!r} is not in the context {context!r}: give a string of it (case counts), or a slice "
             "of its characters."
         )
-    return own[found[0]], own[found[-1]]
+    return columns[answer_tokens[0]], columns[answer_tokens[-1]]

@@ -203,8 +203,8 @@ class Continuation(Target):
         task = tasks.SEQ2SEQ if model.encoder_decoder else tasks.CAUSAL
         tasks.check(model.model, task, "Continuation")
 
-    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        prompt, text, asked = self._split(given, model)
+    def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        prompt, text, asked = self._split(texts, model)
         special = not asked  # a template writes these itself
         if model.encoder_decoder:
             source = model.encode(prompt, overflow, special=special, whole=True)
@@ -221,14 +221,14 @@ class Continuation(Target):
             warn_of_space(before, following, model, special=special)
         return by_message(following, asked, model) if asked else following
 
-    def _split(self, given: Any, model: TextModel) -> tuple[str, str | None, list[Message]]:
+    def _split(self, texts: Any, model: TextModel) -> tuple[str, str | None, list[Message]]:
         """Prompt, continuation, and the messages of the prompt, if it is a conversation."""
-        prompt, text, paired = given, self.text, isinstance(given, tuple) and len(given) == 2
+        prompt, text, paired = texts, self.text, isinstance(texts, tuple) and len(texts) == 2
         if paired:
             if text is not None or self.ids is not None:
                 name = "Continuation(ids=...)" if text is None else f"Continuation({text!r})"
-                raise SaliencyError(f"{name} has its text, and the tuple {given!r} holds another: give one.")
-            prompt, text = given
+                raise SaliencyError(f"{name} has its text, and the tuple {texts!r} holds another: give one.")
+            prompt, text = texts
         if not isinstance(prompt, list):
             return prompt if paired else only_text(prompt, self), text, []
         asked = messages(prompt)
@@ -240,14 +240,15 @@ class Continuation(Target):
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         where = checked(self.where)
         last = len(encoding.texts) - 1
-        own = [i for i, token in enumerate(encoding.tokens) if token.text_index == last]
+        columns = [i for i, token in enumerate(encoding.tokens) if token.text_index == last]
         if where is None:
-            chosen = [i for i in own if not encoding.tokens[i].special]
+            chosen = [i for i in columns if not encoding.tokens[i].special]
         else:
             chosen = positions(where, encoding, text=last)
-            if any(i not in own for i in chosen):
+            if any(i not in columns for i in chosen):
                 raise SaliencyError(
-                    f"where={self.where!r} is in the prompt: the continuation has the tokens {own[0]} to {own[-1]}."
+                    f"where={self.where!r} is in the prompt: the continuation has the tokens {columns[0]} to "
+                    f"{columns[-1]}."
                 )
         return following_rows(self, chosen, encoding, model, model.layout)
 
@@ -327,15 +328,15 @@ class NextToken(Target):
     def __post_init__(self) -> None:
         prepare(self)
 
-    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        conversation = given[0] if isinstance(given, tuple) and given else given
+    def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        conversation = texts[0] if isinstance(texts, tuple) and texts else texts
         if isinstance(conversation, list):
-            return Continuation().encode(given, model, overflow)
-        if isinstance(given, tuple) and len(given) == 2:
+            return Continuation().encode(texts, model, overflow)
+        if isinstance(texts, tuple) and len(texts) == 2:
             raise SaliencyError(
                 "NextToken explains one text; a prompt and what follows it are explained by target=hs.Continuation()."
             )
-        return model.encode(only_text(given, self), overflow)
+        return model.encode(only_text(texts, self), overflow)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         where = checked(self.where)

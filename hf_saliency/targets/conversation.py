@@ -16,19 +16,19 @@ from hf_saliency.maps.spans import Token
 Message = dict[str, Any]
 
 
-def messages(given: Any) -> list[Message]:
+def messages(value: Any) -> list[Message]:
     """The messages of a conversation, ``{"role": ..., "content": ...}``; refuses anything else.
 
     A content is a string, or a list of parts where the template takes such; a message of tool calls needs none.
     """
-    for message in given if isinstance(given, list) and given else [given]:
+    for message in value if isinstance(value, list) and value else [value]:
         known = isinstance(message, dict) and isinstance(message.get("role"), str)
         if not known or not (isinstance(message.get("content"), (str, list)) or message.get("tool_calls")):
             raise SaliencyError(
                 "a conversation is a list of messages with a role and a content, explainer([{'role': 'user', "
                 f"'content': 'Some text.'}}]), and {message!r} is none."
             )
-    return list(given)
+    return list(value)
 
 
 def reply(message: Message) -> str:
@@ -104,7 +104,7 @@ def turns(text: str, conversation: Sequence[Message], model: TextModel) -> list[
         literals = _STAND_IN.split(_applied(stand_ins, model, answer=True))
     except Exception:  # a template may ask for a certain content
         return []
-    found: list[Turn] = []
+    placed: list[Turn] = []
     place = len(literals[0])
     if not text.startswith(literals[0]):
         return []
@@ -114,12 +114,12 @@ def turns(text: str, conversation: Sequence[Message], model: TextModel) -> list[
         form = next((form for form in forms if text.startswith(form + literal, place)), None)
         if form is None:
             return []
-        before = found[-1].end if found else 0
+        before = placed[-1].end if placed else 0
         header = _length(text, conversation[:number], model)
         header = header if before <= header <= place else before
-        found.append(Turn(conversation[number]["role"], header, place, place + len(form)))
+        placed.append(Turn(conversation[number]["role"], header, place, place + len(form)))
         place += len(form) + len(literal)
-    return found if place == len(text) else []
+    return placed if place == len(text) else []
 
 
 def _stand_in(message: Message, number: int, contents: list[tuple[int, str]]) -> Message:
@@ -161,24 +161,24 @@ def by_message(encoding: Encoding, conversation: Sequence[Message], model: TextM
     does not show what belongs to which message, the encoding stays one of prompt and continuation.
     """
     text, reply_text = encoding.texts
-    found = turns(text, conversation, model)
-    if not found:
+    message_turns = turns(text, conversation, model)
+    if not message_turns:
         return dataclasses.replace(encoding, names=("prompt", "continuation"))
     end = _length(text, conversation, model)
-    end = end if found[-1].end <= end else found[-1].end
+    end = end if message_turns[-1].end <= end else message_turns[-1].end
     tokens = []
     for token in encoding.tokens:
         if token.text_index:
-            tokens.append(dataclasses.replace(token, text_index=len(found)))
-        elif token.start >= end and not _covered(token, found[-1]):
-            tokens.append(Token(_name(token, text), 0, 0, len(found), special=True))
+            tokens.append(dataclasses.replace(token, text_index=len(message_turns)))
+        elif token.start >= end and not _covered(token, message_turns[-1]):
+            tokens.append(Token(_name(token, text), 0, 0, len(message_turns), special=True))
         else:
-            tokens.append(_placed(token, text, found))
+            tokens.append(_placed(token, text, message_turns))
     return dataclasses.replace(
         encoding,
-        texts=(*(text[turn.start : turn.end] for turn in found), reply_text),
+        texts=(*(text[turn.start : turn.end] for turn in message_turns), reply_text),
         tokens=tuple(tokens),
-        names=(*(turn.role for turn in found), "assistant"),
+        names=(*(turn.role for turn in message_turns), "assistant"),
     )
 
 
@@ -193,14 +193,14 @@ def _name(token: Token, text: str) -> str:
     return text[token.start : token.end].strip() or token.piece
 
 
-def _placed(token: Token, text: str, found: Sequence[Turn]) -> Token:
+def _placed(token: Token, text: str, message_turns: Sequence[Turn]) -> Token:
     """A token in its message, or as a special one before or after it."""
-    for number, turn in enumerate(found):
+    for number, turn in enumerate(message_turns):
         if _covered(token, turn):
             length = turn.end - turn.start
             start, stop = (min(max(place - turn.start, 0), length) for place in (token.start, token.end))
             return dataclasses.replace(token, text_index=number, start=start, end=stop)
-    number = max((i for i, turn in enumerate(found) if turn.header <= token.start), default=0)
-    turn = found[number]
+    number = max((i for i, turn in enumerate(message_turns) if turn.header <= token.start), default=0)
+    turn = message_turns[number]
     place = 0 if token.start < turn.end else turn.end - turn.start
     return Token(_name(token, text), place, place, number, special=True)

@@ -33,11 +33,11 @@ def generated(prompt: Encoding, model: TextModel, max_new_tokens: int) -> list[i
     config.do_sample, config.num_beams, config.max_new_tokens = False, 1, max_new_tokens
     if config.pad_token_id is None:
         config.pad_token_id = model.pad_id
-    given = {
+    inputs = {
         name: value for name, value in model.arguments(prompt, model.layout).items() if name != "use_cache"
     }
     with torch.inference_mode(False), torch.no_grad(), borrowed(model.model):
-        rows = model.model.generate(**given, generation_config=config)  # type: ignore[operator]
+        rows = model.model.generate(**inputs, generation_config=config)  # type: ignore[operator]
     ids: list[int] = rows[0].tolist()
     return ids
 
@@ -51,7 +51,7 @@ def content(ids: Sequence[int], model: TextModel) -> list[int]:
     """The tokens up to the one that ends the text."""
     ends = getattr(getattr(model.model, "generation_config", None), "eos_token_id", None)
     stops = set(ends if isinstance(ends, list) else [ends]) | {model.tokenizer.eos_token_id}
-    stop = next((i for i, one in enumerate(ids) if one in stops), len(ids))
+    stop = next((i for i, token_id in enumerate(ids) if token_id in stops), len(ids))
     if stop == 0:
         raise SaliencyError(
             "the model ends its text at once, so there is nothing to explain: give another prompt, or the "
@@ -127,8 +127,8 @@ def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) ->
     end = prompt.content.stop
     whole = model.encode(before + text, "windows", special=special)
     if whole.ids[:end] == prompt.ids[:end]:
-        own = range(end, whole.content.stop)
-        ids, tokens = [whole.ids[i] for i in own], [whole.tokens[i] for i in own]
+        new = range(end, whole.content.stop)
+        ids, tokens = [whole.ids[i] for i in new], [whole.tokens[i] for i in new]
         shift = len(before)
     else:
         alone = model.encode(text, "windows", special=False)

@@ -117,26 +117,26 @@ class Label(Target):
                 "threshold=."
             )
 
-    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        return text_or_pair(given, self, model, overflow)
+    def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        return text_or_pair(texts, self, model, overflow)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)
         others = _contrast_ids(self.against, labels)
-        wanted: Sequence[Any]
+        labels_or_ids: Sequence[Any]
         if self.all_labels:
-            wanted = sorted(labels)
-            if not wanted:
+            labels_or_ids = sorted(labels)
+            if not labels_or_ids:
                 raise SaliencyError(
                     f"{type(model.model).__name__} does not name its labels: give their indices, Label([0, 1])."
                 )
         elif self.threshold is not None:
-            wanted = self._probable(encoding, model)
+            labels_or_ids = self._probable(encoding, model)
         elif self.label is None:
-            wanted = [0] if _regression(model) else [PREDICTED]
+            labels_or_ids = [0] if _regression(model) else [PREDICTED]
         else:
-            wanted = self.label if isinstance(self.label, tuple) else [self.label]
-        ids = [i if i == PREDICTED and self.label is None else label_id(i, labels) for i in wanted]
+            labels_or_ids = self.label if isinstance(self.label, tuple) else [self.label]
+        ids = [i if i == PREDICTED and self.label is None else label_id(i, labels) for i in labels_or_ids]
         return [Row(encoding, (LogitRef(int(i), 0, against),)) for i in ids for against in others]
 
     def _probable(self, encoding: Encoding, model: TextModel) -> list[int]:
@@ -178,8 +178,8 @@ class Label(Target):
 def names(model: TextModel) -> dict[int, str]:
     """The labels of a classifier by their index; empty for a module without a configuration."""
     config = getattr(model.model, "config", None)
-    found: Mapping[Any, Any] = getattr(config, "id2label", None) or {}
-    return {int(index): str(name) for index, name in found.items()}
+    labels: Mapping[Any, Any] = getattr(config, "id2label", None) or {}
+    return {int(index): str(name) for index, name in labels.items()}
 
 
 def label_id(label: str | int, labels: Mapping[int, str]) -> int:
@@ -188,13 +188,13 @@ def label_id(label: str | int, labels: Mapping[int, str]) -> int:
     if index is not None and (index in labels or (not labels and index >= 0)):
         return index
     text = label if isinstance(label, str) else ""
-    found = [i for i, name in labels.items() if text and name == text]
-    found = found or [i for i, name in labels.items() if text and name.casefold() == text.casefold()]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    matches = [i for i, name in labels.items() if text and name == text]
+    matches = matches or [i for i, name in labels.items() if text and name.casefold() == text.casefold()]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
         raise SaliencyError(
-            f"the labels {', '.join(map(str, found))} are all called {label!r}: give an index."
+            f"the labels {', '.join(map(str, matches))} are all called {label!r}: give an index."
         )
     there = ", ".join(f"{i}: {name!r}" for i, name in sorted(labels.items())) or "none by name: give an index"
     raise SaliencyError(f"label {label!r} is not one of the model's labels. It has {there}.")
@@ -310,19 +310,19 @@ class TokenLabel(Target):
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)
         others = _contrast_ids(self.against, labels)
-        given = None if self.label is None else label_id(self.label, labels)
+        index = None if self.label is None else label_id(self.label, labels)
         where = checked(self.where)
         chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
         if self.aggregation is not None:
             model.check_fits(len(encoding))
         if self.aggregation is None:
-            each = PREDICTED if given is None else given
-            return [Row(encoding, (LogitRef(each, i, other),), i) for i in chosen for other in others]
+            read = PREDICTED if index is None else index
+            return [Row(encoding, (LogitRef(read, i, other),), i) for i in chosen for other in others]
         predicted = _predicted(encoding, model)
         groups: list[tuple[list[int], int | None]]
         if self.aggregation == "word":
             groups = [
-                (group, given if given is not None else predicted[group[0]])
+                (group, index if index is not None else predicted[group[0]])
                 for whole in spans.word_groups(encoding.texts, encoding.tokens)
                 if (group := [i for i in whole if i in set(chosen)])
             ]
@@ -352,8 +352,8 @@ def _predicted(encoding: Encoding, model: TextModel) -> list[int]:
     """The most probable label of each token."""
     output = model.run(encoding)
     logits = hooks.tensor(output, "logits", 3, "(batch, tokens, labels)", "load a token classifier.")
-    found: list[int] = logits[0].argmax(dim=-1).tolist()
-    return found
+    label_ids: list[int] = logits[0].argmax(dim=-1).tolist()
+    return label_ids
 
 
 def _entities(chosen: Sequence[int], predicted: Sequence[int], labels: Mapping[int, str]) -> list[list[int]]:

@@ -95,16 +95,16 @@ class MaskedSpan(Target):
         mask_id = model.mask_id()
         where = checked(self.where)
         if where is not None:
-            found = [span for place in where for span in find(place, encoding)]
+            masked_spans = [span for place in where for span in find(place, encoding)]
         else:
-            found = _runs([i for i in range(len(encoding)) if encoding.ids[i] == mask_id])
-        if not found:
+            masked_spans = _runs([i for i in range(len(encoding)) if encoding.ids[i] == mask_id])
+        if not masked_spans:
             raise SaliencyError(
                 "the text holds no mask tokens: say which words to mask, such as MaskedSpan('two words')."
             )
         model.check_fits(len(encoding))
         rows = []
-        for span, contrast in itertools.product(found, contrasts(self.against)):
+        for span, contrast in itertools.product(masked_spans, contrasts(self.against)):
             others: Sequence[int | None] = [None] * len(span)
             if contrast is not None:
                 others = same_length(contrast, "against", encoding, span, model)
@@ -117,9 +117,11 @@ class MaskedSpan(Target):
             first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
             known = all(own_text(encoding, ref.position, ref.class_id, model) for ref in refs)
             label = encoding.texts[0][first.start : last.end] if known else ""
-            own = tuple(span)
+            positions = tuple(span)
             against = contrast or ""
-            rows.append(Row(encoding, refs, span[0], own, label=label, positions=own, against=against))
+            rows.append(
+                Row(encoding, refs, span[0], positions, label=label, positions=positions, against=against)
+            )
         return rows
 
 

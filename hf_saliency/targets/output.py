@@ -63,9 +63,9 @@ class Output(Target):
             )
         settle_strings(self, UNITS)
 
-    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+    def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
         """A text, or a pair of texts as one sequence."""
-        return text_or_pair(given, self, model, overflow)
+        return text_or_pair(texts, self, model, overflow)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         return [Row(encoding, (LogitRef(0),), label=self.label)]
@@ -90,16 +90,16 @@ class _Number:
         advice = (
             "It is called with the model's output and inputs: lambda output, inputs: output.logits[:, 2]."
         )
-        found: Any = called(self.score, "the function of hs.Output", advice, output, inputs)
-        if not isinstance(found, Tensor) or found.shape != (count,):
-            given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        scores: Any = called(self.score, "the function of hs.Output", advice, output, inputs)
+        if not isinstance(scores, Tensor) or scores.shape != (count,):
+            shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise SaliencyError(
-                f"the function of hs.Output returned {given} for a batch of {count}: it must return a tensor of shape "
+                f"the function of hs.Output returned {shape} for a batch of {count}: it must return a tensor of shape "
                 f"({count},), one number a row."
             )
-        if not found.is_floating_point():
+        if not scores.is_floating_point():
             raise SaliencyError(
-                f"the function of hs.Output returned {found.dtype}, which has no gradient: it must return "
+                f"the function of hs.Output returned {scores.dtype}, which has no gradient: it must return "
                 "floating-point numbers, such as a logit, and not a comparison or an index."
             )
-        return found[:, None, None]
+        return scores[:, None, None]

@@ -94,17 +94,17 @@ class Similarity(Target):
     def heads(cls) -> tuple[tasks.Task, ...]:
         return (tasks.ENCODING, tasks.TEXT_ENCODING)
 
-    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        if not (isinstance(given, tuple) and len(given) == 2):
+    def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
+        if not (isinstance(texts, tuple) and len(texts) == 2):
             raise SaliencyError("Similarity explains two texts: explainer((one, another)).")
         others = () if self.against is None else contrasts(self.against)
-        if given[1] in others:
+        if texts[1] in others:
             raise SaliencyError(
                 f"against={self.against!r} has the second text in it, and the difference would always be zero: give "
                 "another one."
             )
-        texts = (*given, *others)
-        return joined([model.encode(one, overflow, whole=True) for one in texts])
+        strings = (*texts, *others)
+        return joined([model.encode(string, overflow, whole=True) for string in strings])
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         first, second, *_ = (encoding.columns(part).ids for part in encoding.parts)
@@ -140,13 +140,13 @@ class Similarity(Target):
                 "out; for another one explain its transformer, hs.Explainer(model[0].auto_model, model.tokenizer), or "
                 "give a function of its features, pooling=lambda output, inputs: output['token_embeddings'][:, 0]."
             )
-        own = model.sentences.metric
-        if self.metric is None and own not in ("cosine", "dot"):
+        trained = model.sentences.metric
+        if self.metric is None and trained not in ("cosine", "dot"):
             raise SaliencyError(
-                f"{type(model.model).__name__} compares texts by {own!r}, which Similarity does not: choose "
+                f"{type(model.model).__name__} compares texts by {trained!r}, which Similarity does not: choose "
                 "metric='cosine' or metric='dot'."
             )
-        return self.pooling or _sentence_embedding, self.metric or own
+        return self.pooling or _sentence_embedding, self.metric or trained
 
 
 def _sentence_embedding(output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
@@ -163,22 +163,26 @@ class _Similar:
     metric: Metric
 
     def __call__(self, output: Any, rows: RowTensors) -> Float[Tensor, "rows 1 classes"]:
-        first, *others = (self._embedding(one, part, rows) for part, one in enumerate(output))
+        first, *others = (self._embedding(part_output, part, rows) for part, part_output in enumerate(output))
         similarity, *further = (self._similarity(first, other) for other in others)
         differences = [similarity - other for other in further] or [similarity]
         return torch.stack(differences, dim=1)[rows["text"].to(similarity.device)][:, None]
 
     def _similarity(
-        self, one: Float[Tensor, "batch width"], other: Float[Tensor, "batch width"]
+        self, first: Float[Tensor, "batch width"], other: Float[Tensor, "batch width"]
     ) -> Float[Tensor, " batch"]:
         if self.metric == "dot":
-            return (one * other).sum(dim=-1)
-        return torch.nn.functional.cosine_similarity(one, other, dim=-1)
+            return (first * other).sum(dim=-1)
+        return torch.nn.functional.cosine_similarity(first, other, dim=-1)
 
     def _embedding(self, output: Any, part: int, rows: RowTensors) -> Float[Tensor, "batch width"]:
-        own = {name.removesuffix(f".{part}"): one for name, one in rows.items() if name.endswith(f".{part}")}
+        inputs = {
+            name.removesuffix(f".{part}"): tensor
+            for name, tensor in rows.items()
+            if name.endswith(f".{part}")
+        }
         if callable(self.pooling):
-            return _pooled(self.pooling, output, own)
+            return _pooled(self.pooling, output, inputs)
         states = hooks.tensor(
             output,
             "last_hidden_state",
@@ -186,7 +190,7 @@ class _Similar:
             "(batch, tokens, width)",
             "load AutoModel.from_pretrained(name), or give pooling= a function of what the model returns.",
         )
-        mask = own.get("attention_mask", torch.ones(states.shape[:2])).to(states)
+        mask = inputs.get("attention_mask", torch.ones(states.shape[:2])).to(states)
         if self.pooling == "mean":
             return (states * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         last = mask.sum(dim=1).long() - 1 if self.pooling == "last" else torch.zeros(len(states)).long()
@@ -196,9 +200,11 @@ class _Similar:
 def _pooled(pooling: Pool, output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
     """What a function of the user's makes of a text."""
     advice = "It is called with the model's output and its inputs by name, and returns (batch, width)."
-    found: Any = called(pooling, "the function of pooling=", advice, output, rows)
+    embeddings: Any = called(pooling, "the function of pooling=", advice, output, rows)
     count = len(rows["input_ids"])
-    if isinstance(found, Tensor) and found.dim() == 2 and len(found) == count and found.is_floating_point():
-        return found
-    given = f"{tuple(found.shape)} {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
-    raise SaliencyError(f"the function of pooling= returned {given} for a batch of {count}. {advice}")
+    kind = type(embeddings).__name__
+    if isinstance(embeddings, Tensor):
+        if embeddings.dim() == 2 and len(embeddings) == count and embeddings.is_floating_point():
+            return embeddings
+        kind = f"{tuple(embeddings.shape)} {embeddings.dtype}"
+    raise SaliencyError(f"the function of pooling= returned {kind} for a batch of {count}. {advice}")

@@ -134,13 +134,13 @@ class Target(ChecksKeywords, ABC):
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
         """How the model's output becomes scores, for texts of ``parts`` sequences."""
 
-    def encode(self, given: Any, model: TextModel, overflow: Overflow) -> Encoding:
+    def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
         """The tokens that the model reads: of one text, unless the target takes several."""
-        return model.encode(only_text(given, self), overflow)
+        return model.encode(only_text(texts, self), overflow)
 
-    def encode_like(self, given: Any, model: TextModel) -> Encoding:
+    def encode_like(self, texts: Any, model: TextModel) -> Encoding:
         """A text that replaces an explained one, such as a baseline: encoded alike, whatever its length."""
-        return self.encode(given, model, "windows")
+        return self.encode(texts, model, "windows")
 
     @classmethod
     def heads(cls) -> tuple[tasks.Task, ...]:
@@ -170,26 +170,26 @@ ONE_TOKEN = "give one token, as a string or as a whole number, its id"
 PAIR = ("first text", "second text")
 
 
-def text_or_pair(given: Any, target: Target, model: TextModel, overflow: Overflow) -> Encoding:
+def text_or_pair(texts: Any, target: Target, model: TextModel, overflow: Overflow) -> Encoding:
     """A text that is read whole, or a tuple of two as one sequence."""
-    if isinstance(given, tuple) and len(given) == 2:
-        return model.encode(given[0], overflow, pair=given[1])
-    return model.encode(only_text(given, target), overflow, whole=True)
+    if isinstance(texts, tuple) and len(texts) == 2:
+        return model.encode(texts[0], overflow, pair=texts[1])
+    return model.encode(only_text(texts, target), overflow, whole=True)
 
 
-def only_text(given: Any, target: object) -> str:
+def only_text(text: Any, target: object) -> str:
     """The one text that a target explains; refuses several."""
-    if isinstance(given, str):
-        return given
+    if isinstance(text, str):
+        return text
     name = type(target).__name__
-    if isinstance(given, tuple) and len(given) == 1:
-        return only_text(given[0], target)
-    if isinstance(given, tuple):
+    if isinstance(text, tuple) and len(text) == 1:
+        return only_text(text[0], target)
+    if isinstance(text, tuple):
         raise SaliencyError(
-            f"{name} explains one text, but a tuple of {len(given)} stands for texts that belong together, such as "
+            f"{name} explains one text, but a tuple of {len(text)} stands for texts that belong together, such as "
             "premise and hypothesis: give a string, or a list for several explanations."
         )
-    raise SaliencyError(f"a text must be a string, not {type(given).__name__}: explainer('Some text.').")
+    raise SaliencyError(f"a text must be a string, not {type(text).__name__}: explainer('Some text.').")
 
 
 def settle_strings(target: Any, units: Sequence[str] = SCALES) -> None:

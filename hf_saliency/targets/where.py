@@ -64,9 +64,9 @@ def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
         if not -len(encoding) <= place < len(encoding):
             raise SaliencyError(f"there is no token {place}: the text has {len(encoding)}, counted from 0.")
         return [[place % len(encoding)]]
-    own = [i for i, token in enumerate(encoding.tokens) if token.text_index == text]
-    spots = spans.Places([(encoding.tokens[i].start, encoding.tokens[i].end) for i in own])
-    groups = [[own[i] for i in spots.overlapping(start, stop)] for start, stop in ranges]
+    columns = [i for i, token in enumerate(encoding.tokens) if token.text_index == text]
+    spots = spans.Places([(encoding.tokens[i].start, encoding.tokens[i].end) for i in columns])
+    groups = [[columns[i] for i in spots.overlapping(start, stop)] for start, stop in ranges]
     if not any(groups):
         raise SaliencyError(f"no token stands at {place!r} of {whole!r}.")
     return [tokens for tokens in groups if tokens]
@@ -74,14 +74,14 @@ def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
 
 def positions(where: Sequence[Where], encoding: Encoding, text: int = 0) -> list[int]:
     """The tokens at several places, each once, in the order given."""
-    found = [i for place in where for tokens in find(place, encoding, text) for i in tokens]
-    return list(dict.fromkeys(found))
+    columns = [i for place in where for tokens in find(place, encoding, text) for i in tokens]
+    return list(dict.fromkeys(columns))
 
 
 def _word_missing(word: str, text: str) -> str:
-    there = list(dict.fromkeys(text[start:end] for start, end in spans.words(text)))
-    same = [w for w in there if w.casefold() == word.casefold()]
-    near = same or difflib.get_close_matches(word, there, n=3) or there[:10]
+    words = list(dict.fromkeys(text[start:end] for start, end in spans.words(text)))
+    same = [w for w in words if w.casefold() == word.casefold()]
+    near = same or difflib.get_close_matches(word, words, n=3) or words[:10]
     return (
         f"the word {word!r} is not in the text (case counts, and parts of words do not); there is "
         f"{', '.join(map(repr, near))}. Part of a word is addressed by its characters: where=slice(start, end)."
@@ -101,18 +101,18 @@ def one_token(
         if index is None or not 0 <= index < model.classes:
             raise SaliencyError(f"{name}={value!r}: the model has the token ids 0 to {model.classes - 1}.")
         return index
-    there, start = _replaced(value, encoding, [position], model, before)
+    replaced, start = _replaced(value, encoding, [position], model, before)
     end = start + len(value.lstrip())
-    found = spans.overlapping([(token.start, token.end) for token in there.tokens], start, end)
-    if len(found) == 1:
-        token = there.tokens[found[0]]
-        known = there.ids[found[0]] != model.tokenizer.unk_token_id
+    columns = spans.overlapping([(token.start, token.end) for token in replaced.tokens], start, end)
+    if len(columns) == 1:
+        token = replaced.tokens[columns[0]]
+        known = replaced.ids[columns[0]] != model.tokenizer.unk_token_id
         if (token.start, token.end) == (start, end) and known:
-            return there.ids[found[0]]
+            return replaced.ids[columns[0]]
     named = model.tokenizer.convert_tokens_to_ids(value)
     if isinstance(named, int) and model.tokenizer.convert_ids_to_tokens(named) == value:
         return named
-    pieces = ", ".join(repr(there.tokens[i].piece) for i in found) or "nothing"
+    pieces = ", ".join(repr(replaced.tokens[i].piece) for i in columns) or "nothing"
     raise SaliencyError(
         f"{name}={value!r} must be one token of this tokenizer, but in place of {encoding.tokens[position].piece!r} "
         f"it is read as {pieces}: give one of these, another word, or a token id."
@@ -155,13 +155,13 @@ def same_length(
     value: str, name: str, encoding: Encoding, span: Sequence[int], model: TextModel
 ) -> list[int]:
     """The ids of a string that replaces the neighbouring tokens ``span``; refuses another number of tokens."""
-    there, start = _replaced(value, encoding, span, model)
-    places = [(token.start, token.end) for token in there.tokens]
+    replaced, start = _replaced(value, encoding, span, model)
+    places = [(token.start, token.end) for token in replaced.tokens]
     read = spans.overlapping(places, start, start + len(value.strip()))
     if len(read) == len(span):
-        return [there.ids[i] for i in read]
+        return [replaced.ids[i] for i in read]
     first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
-    pieces = ", ".join(repr(there.tokens[i].piece) for i in read) or "nothing"
+    pieces = ", ".join(repr(replaced.tokens[i].piece) for i in read) or "nothing"
     raise SaliencyError(
         f"{name}={value!r} is read as {pieces} in place of "
         f"{encoding.texts[first.text_index][first.start : last.end]!r}, which has {len(span)} tokens: give a string "
