@@ -198,24 +198,24 @@ class Baseline:
     name: str | float
 
     @classmethod
-    def of(cls, given: Any, model: TextModel) -> Baseline:
+    def of(cls, value: Any, model: TextModel) -> Baseline:
         """The baseline that a user gave, None for the model's default; refuses anything else."""
-        if given is None:
-            given = mean_embedding if model.tokenizer.mask_token_id is None else mask_embedding
-        if isinstance(given, Tensor) and given.is_floating_point():
-            return cls(given.detach(), f"tensor {tuple(given.shape)}")
-        if isinstance(given, str) or (isinstance(given, (int, float)) and not isinstance(given, bool)):
-            return cls(given, given)
-        if isinstance(given, tuple) and given and all(isinstance(one, str) for one in given):
-            return cls(given, str(given))
-        if callable(given):
-            return cls(given, getattr(given, "__name__", type(given).__name__))
-        if isinstance(given, list):
+        if value is None:
+            value = mean_embedding if model.tokenizer.mask_token_id is None else mask_embedding
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return cls(value.detach(), f"tensor {tuple(value.shape)}")
+        if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+            return cls(value, value)
+        if isinstance(value, tuple) and value and all(isinstance(text, str) for text in value):
+            return cls(value, str(value))
+        if callable(value):
+            return cls(value, getattr(value, "__name__", type(value).__name__))
+        if isinstance(value, list):
             raise SaliencyError(
-                f"baseline={given!r}: a list is several baselines, which hs.integrated_gradients and hs.gradient_shap "
+                f"baseline={value!r}: a list is several baselines, which hs.integrated_gradients and hs.gradient_shap "
                 "take: give one baseline, or a tuple of texts for texts that belong together."
             )
-        shown = f"a {given.dtype} tensor" if isinstance(given, Tensor) else repr(given)
+        shown = f"a {value.dtype} tensor" if isinstance(value, Tensor) else repr(value)
         raise SaliencyError(
             f"baseline={shown}: give hs.mask_embedding, hs.pad_embedding, hs.mean_embedding or hs.zero_embedding, a "
             "text of as many tokens (a tuple of texts for a tuple), a float tensor (tokens, width), or a function "
@@ -232,30 +232,30 @@ class Baseline:
         Refuses a baseline that does not have the shape of the text, or is not finite.
         """
         words = self._words(batch, encode_like) if isinstance(self.given, (str, tuple)) else None
-        found = []
-        for part, (stream, own) in enumerate(zip(batch.streams, batch.embeds, strict=True)):
+        filled_parts = []
+        for part, (stream, embeds) in enumerate(zip(batch.streams, batch.embeds, strict=True)):
             if words is None:
-                vectors = self._vectors(stream.module, model, batch, part).detach().to(own)
+                vectors = self._vectors(stream.module, model, batch, part).detach().to(embeds)
             else:
-                vectors = stream.embed(_columns_of(words, batch, part)).to(own)
+                vectors = stream.embed(_columns_of(words, batch, part)).to(embeds)
             if not bool(vectors.isfinite().all()):
                 raise SaliencyError(f"the baseline {self.name!r} holds NaN or infinity.")
             try:
-                filled = vectors.broadcast_to(own.shape)
+                filled = vectors.broadcast_to(embeds.shape)
             except RuntimeError as error:
                 raise SaliencyError(
                     f"the baseline {self.name!r} has the shape {tuple(vectors.shape)}, which does not fit the text's "
-                    f"embeddings {tuple(own.shape[1:])} (tokens, width), special tokens included."
+                    f"embeddings {tuple(embeds.shape[1:])} (tokens, width), special tokens included."
                 ) from error
-            found.append(torch.where(kept[part][..., None], own.detach(), filled))
-        return tuple(found)
+            filled_parts.append(torch.where(kept[part][..., None], embeds.detach(), filled))
+        return tuple(filled_parts)
 
     def _vectors(self, embedding: nn.Module, model: TextModel, batch: Batch, part: int) -> Tensor:
-        own = batch.embeds[part]
+        embeds = batch.embeds[part]
         if isinstance(self.given, Tensor):
             return self._columns(self.given, batch, part)
         if not callable(self.given):
-            return own.new_tensor(self.given)
+            return embeds.new_tensor(self.given)
         vectors: Any = self.given(embedding, model.tokenizer, batch.ids[part])
         if not isinstance(vectors, Tensor):
             raise SaliencyError(
@@ -265,40 +265,41 @@ class Baseline:
 
     def _words(self, batch: Batch, encode_like: EncodeLike) -> Encoding:
         """The baseline's texts, read as those that are explained."""
-        one = isinstance(self.given, str)
-        if one and any(len(row.encoding.texts) > 1 for row in batch.rows):
+        single = isinstance(self.given, str)
+        if single and any(len(row.encoding.texts) > 1 for row in batch.rows):
             raise SaliencyError(
                 f"the baseline text {self.given!r} is one, and what is explained holds several: give a tuple of texts "
                 "like the one that is explained, or a baseline such as hs.mean_embedding."
             )
-        shown = f"the baseline {'text' if one else 'texts'} {self.given!r}"
+        shown = f"the baseline {'text' if single else 'texts'} {self.given!r}"
         try:
             words = encode_like(self.given)
         except SaliencyError as error:
             raise SaliencyError(f"{shown} cannot be read like what is explained: {error}") from error
         for row in batch.rows:
-            there, own = _counts(words), _counts(row.encoding)
-            if there != own:
+            count, expected = _counts(words), _counts(row.encoding)
+            if count != expected:
                 raise SaliencyError(
-                    f"{shown} {'has' if one else 'have'} {there} tokens, special ones included, but what is explained "
-                    f"has {own}: give as many, or a baseline such as hs.mask_embedding (the function, not its name)."
+                    f"{shown} {'has' if single else 'have'} {count} tokens, special ones included, but what is "
+                    f"explained has {expected}: give as many, or a baseline such as hs.mask_embedding (the function, "
+                    "not its name)."
                 )
         return words
 
-    def _columns(self, given: Tensor, batch: Batch, part: int) -> Tensor:
+    def _columns(self, tensor: Tensor, batch: Batch, part: int) -> Tensor:
         """A tensor for the whole text, cut to what each row sees."""
-        own = batch.embeds[part]
-        if given.dim() < 2 or given.shape[-2] == 1:
-            return given
-        if given.dim() > 2 or any(len(row.encoding) != len(given) for row in batch.rows):
+        embeds = batch.embeds[part]
+        if tensor.dim() < 2 or tensor.shape[-2] == 1:
+            return tensor
+        if tensor.dim() > 2 or any(len(row.encoding) != len(tensor) for row in batch.rows):
             length = len(batch.rows[0].encoding)
             raise SaliencyError(
                 f"the baseline {self.name!r} does not fit a text of {length} tokens, special ones included: give a "
-                f"tensor of shape ({own.shape[-1]},) or ({length}, {own.shape[-1]})."
+                f"tensor of shape ({embeds.shape[-1]},) or ({length}, {embeds.shape[-1]})."
             )
-        filled = own.new_zeros(*own.shape[:2], given.shape[-1])
+        filled = embeds.new_zeros(*embeds.shape[:2], tensor.shape[-1])
         for i, columns in enumerate(batch.columns):
-            filled[i, : len(columns[part])] = given[list(columns[part])].to(own)
+            filled[i, : len(columns[part])] = tensor[list(columns[part])].to(embeds)
         return filled
 
 
@@ -312,6 +313,6 @@ def _columns_of(words: Encoding, batch: Batch, part: int) -> Int[Tensor, "batch 
     """The ids of a baseline's texts, where each row sees its own text's."""
     ids = batch.ids[part].clone()
     for i, columns in enumerate(batch.columns):
-        own = columns[part]
-        ids[i, : len(own)] = torch.tensor([words.ids[j] for j in own], device=ids.device)
+        seen = columns[part]
+        ids[i, : len(seen)] = torch.tensor([words.ids[j] for j in seen], device=ids.device)
     return ids

@@ -48,8 +48,8 @@ class Batch:
             text.append(number[id(row.encoding)])
             place.append(seen[text[-1]])
             seen[text[-1]] += 1
-        each = functools.partial(torch.tensor, device=self.ids[0].device)
-        return each(text), each(list(longest.values())), each(place)
+        tensor = functools.partial(torch.tensor, device=self.ids[0].device)
+        return tensor(text), tensor(list(longest.values())), tensor(place)
 
 
 def names(model: TextModel, rows: Sequence[Row], readout: Readout) -> tuple[str, ...]:
@@ -94,16 +94,16 @@ def collate(
     streams = readout.layout.streams(model.streams)
     tensors: dict[str, Tensor] = {}
     ids = []
-    longest = max(len(one) for own in columns for one in own) if readout.layout.one_length else 0
+    longest = max(len(part) for parts in columns for part in parts) if readout.layout.one_length else 0
     for part in range(len(streams)):
         pairs = zip(rows, columns, strict=True)
-        sequences = [_sequence(row, own[part], part, model, readout, names) for row, own in pairs]
-        own_ids = model.pad([{"input_ids": one.pop("ids")} for one in sequences], longest)["input_ids"]
+        sequences = [_sequence(row, parts[part], part, model, readout, names) for row, parts in pairs]
+        unpadded = [{"input_ids": sequence.pop("ids")} for sequence in sequences]
+        ids.append(model.pad(unpadded, longest)["input_ids"])
         if sequences[0]:
             tensors.update(model.pad(sequences, longest))
-        ids.append(own_ids)
     tensors.update(_ref_tensors(rows, columns, readout, ids[0].device))
-    embeds = tuple(stream.embed(one) for stream, one in zip(streams, ids, strict=True))
+    embeds = tuple(stream.embed(part_ids) for stream, part_ids in zip(streams, ids, strict=True))
     return Batch(
         streams, embeds, tuple(tensors[name] for name in names), tuple(ids), tuple(rows), tuple(columns)
     )
@@ -116,10 +116,10 @@ def _sequence(
     encoding = row.encoding
     masked = set(row.masked)
     ids = [model.mask_id() if i in masked else encoding.ids[i] for i in columns]
-    given: dict[str, Sequence[int]] = {"input_ids": ids, "attention_mask": [1] * len(ids)}
+    inputs: dict[str, Sequence[int]] = {"input_ids": ids, "attention_mask": [1] * len(ids)}
     for name, values in encoding.inputs.items():
-        given[name] = [values[i] for i in columns]
-    named = {readout.layout.name(part, base): value for base, value in given.items()}
+        inputs[name] = [values[i] for i in columns]
+    named = {readout.layout.name(part, base): value for base, value in inputs.items()}
     return {"ids": ids, **{name: value for name, value in named.items() if name in names}}
 
 
@@ -131,22 +131,26 @@ def _ref_tensors(
 ) -> dict[str, Tensor]:
     """Where and which class each row reads, padded to the row with the most; padding weighs nothing."""
     count = max(len(row.refs) for row in rows)
-    found: dict[str, list[list[float]]] = {
+    values_of: dict[str, list[list[float]]] = {
         name: [] for name in ("position", "class_id", "against_id", "weight")
     }
-    for row, own in zip(rows, columns, strict=True):
+    for row, seen_parts in zip(rows, columns, strict=True):
         places = [ref.position for ref in row.refs]
         if readout.part is not None:
-            slots = {column: slot for slot, column in enumerate(own[readout.part])}
+            slots = {column: slot for slot, column in enumerate(seen_parts[readout.part])}
             places = [slots[position] for position in places]
-        rest = count - len(row.refs)
-        found["position"].append([*places, *places[:1] * rest])
-        found["class_id"].append([*(ref.class_id for ref in row.refs), *[0] * rest])
-        found["against_id"].append([*(ref.against_id or 0 for ref in row.refs), *[0] * rest])
-        found["weight"].append([*[1 / len(row.refs) if row.mean else 1.0] * len(row.refs), *[0.0] * rest])
+        missing = count - len(row.refs)
+        values_of["position"].append([*places, *places[:1] * missing])
+        values_of["class_id"].append([*(ref.class_id for ref in row.refs), *[0] * missing])
+        values_of["against_id"].append([*(ref.against_id or 0 for ref in row.refs), *[0] * missing])
+        values_of["weight"].append(
+            [*[1 / len(row.refs) if row.mean else 1.0] * len(row.refs), *[0.0] * missing]
+        )
     wide = torch.float32 if device.type == "mps" else torch.float64
-    kinds = {name: wide if name == "weight" else torch.long for name in found}
-    return {name: torch.tensor(values, dtype=kinds[name], device=device) for name, values in found.items()}
+    kinds = {name: wide if name == "weight" else torch.long for name in values_of}
+    return {
+        name: torch.tensor(values, dtype=kinds[name], device=device) for name, values in values_of.items()
+    }
 
 
 def kept(model: TextModel, batch: Batch) -> tuple[Bool[Tensor, "batch _"], ...]:

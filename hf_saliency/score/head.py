@@ -55,8 +55,11 @@ class Head:
         if len(cuts) > 1 or logits.shape[:2] != (count, refs):
             self._whole = True
             return self.logits(run, readout, rows)
-        each = torch.arange(count, device=rows["text"].device)
-        in_order = {"text": each, "position": torch.arange(refs, device=each.device).expand(count, refs)}
+        numbers = torch.arange(count, device=rows["text"].device)
+        in_order = {
+            "text": numbers,
+            "position": torch.arange(refs, device=numbers.device).expand(count, refs),
+        }
         return readout.logits(logits, {**rows, **in_order}), cuts[0]
 
 

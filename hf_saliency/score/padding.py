@@ -120,9 +120,9 @@ def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
 Derivative = tuple[Tensor, tuple[Tensor, ...]]  # the score, and its gradient in each stream
 
 
-def _same(embeds: Sequence[Tensor], expected: Derivative, found: Derivative) -> bool:
+def _same(embeds: Sequence[Tensor], expected: Derivative, actual: Derivative) -> bool:
     """Whether two scores agree, and their gradients, with none in what is there only in the second."""
-    (value, gradients), (other, wide) = expected, found
+    (value, gradients), (other, wide) = expected, actual
     rounding = _ROUNDING.get(embeds[0].dtype, _HALF)
     parts = [(e * g).abs().sum() for e, g in zip(embeds, gradients, strict=True)]
     same = [(value - other).abs() <= rounding * torch.stack([value.abs(), *parts]).sum()]

@@ -44,11 +44,11 @@ def in_pieces(
     """
     # Where a gradient in the inputs is wanted, each piece is differentiated as soon as it is evaluated, and the graph
     # of one piece only is alive at any time: as many passes as without pieces, in the memory of one.
-    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+    differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     # Gradients in float16 leave its range unless the caller scales them on their way back through the graph.
-    if wanted and any(tensor.dtype is torch.float16 for tensor in inputs):
+    if differentiated and any(tensor.dtype is torch.float16 for tensor in inputs):
         return function(inputs, rows)
-    if wanted:
+    if differentiated:
         values: Tensor = _Pieces.apply(function, rows, size, *inputs)  # type: ignore[no-untyped-call]
         return values
     return torch.cat([function(*part) for part in _split(inputs, rows, size)])
@@ -106,16 +106,16 @@ class MaskedInTurn:
     ) -> MaskedInTurn:
         """The rows of one token each, with the mask in place of it, in the ids as in the embeddings."""
         owner, place = (rows["weight"] != 0).nonzero(as_tuple=True)
-        each = torch.arange(len(owner), device=owner.device)
+        numbers = torch.arange(len(owner), device=owner.device)
         single = {name: values[owner] for name, values in rows.items()}
         for name in ("position", "class_id", "against_id", "weight"):
             if name in rows:
                 single[name] = rows[name][owner, place][:, None]
         mask = torch.full((1, 1), mask_id, device=owner.device)
         position = single["position"][:, 0]
-        single["input_ids"] = single["input_ids"].index_put((each, position), mask[0])
+        single["input_ids"] = single["input_ids"].index_put((numbers, position), mask[0])
         vector = stream.embed(mask)[0, 0].to(embeds.dtype)
-        return cls(owner, place, embeds[owner].index_put((each, position), vector), single)
+        return cls(owner, place, embeds[owner].index_put((numbers, position), vector), single)
 
     def sums(self, scores: Float[Tensor, " reads"], count: int) -> Float[Tensor, " rows"]:
         """The sum of each row's scores, for so many rows."""

@@ -78,8 +78,8 @@ class SharedPass:
             hidden, read = self.cut
             (seeds,) = torch.autograd.grad(self.scores.sum(), read)
             return hidden, (self.text[:, None].to(hidden.device), self.position.to(hidden.device)), seeds
-        each = torch.arange(len(self.scores), device=self.scores.device)
-        return self.scores, (each,), torch.ones_like(self.scores)
+        numbers = torch.arange(len(self.scores), device=self.scores.device)
+        return self.scores, (numbers,), torch.ones_like(self.scores)
 
 
 def _through(read: Tensor, scores: Tensor) -> bool:
