@@ -92,21 +92,21 @@ class Variants:
 
         def step(chosen: Sequence[int], budget: int) -> None:
             score.batch_tokens = budget
-            which = [numbers[variant] for variant in chosen]
-            distinct = list(dict.fromkeys(which))  # each row is laid out once
+            row_numbers = [numbers[variant] for variant in chosen]
+            distinct = list(dict.fromkeys(row_numbers))  # each row is laid out once
             batch = collate(model, [rows[i] for i in distinct], readout, score.names)
             nothing = [torch.zeros_like(stays) for stays in kept(model, batch)]
             replaced = self._baseline.embeds(model, batch, nothing, encode_like)
-            each = torch.tensor([distinct.index(i) for i in which], device=batch.ids[0].device)
-            stays = _stays(model, batch, each, keep[list(chosen)])
+            place_of = torch.tensor([distinct.index(i) for i in row_numbers], device=batch.ids[0].device)
+            stays = _stays(model, batch, place_of, keep[list(chosen)])
             embeds = [
-                torch.where(stay[..., None], own[each], other[each])
-                for stay, own, other in zip(stays, batch.embeds, replaced, strict=True)
+                torch.where(stay[..., None], embed[place_of], baseline[place_of])
+                for stay, embed, baseline in zip(stays, batch.embeds, replaced, strict=True)
             ]
             sink: list[PassResult] = []
-            values = score(*embeds, *(tensor[each] for tensor in batch.tensors), sink)
+            values = score(*embeds, *(tensor[place_of] for tensor in batch.tensors), sink)
             scores[list(chosen)] = values.tolist()
-            for variant, number, classes in zip(chosen, which, sink[0].classes.tolist(), strict=True):
+            for variant, number, classes in zip(chosen, row_numbers, sink[0].classes.tolist(), strict=True):
                 for place, best in zip(range(len(rows[number].refs)), classes, strict=False):
                     answers[variant, place] = best[0] if best else -1
             for variant in spoiled(chosen, shapes, np.isfinite(scores[list(chosen)])):
@@ -142,13 +142,13 @@ class Variants:
 
 
 def _stays(
-    model: TextModel, batch: Batch, each: Tensor, keep: Bool[np.ndarray, "variants tokens"]
+    model: TextModel, batch: Batch, place_of: Tensor, keep: Bool[np.ndarray, "variants tokens"]
 ) -> list[Bool[Tensor, "variants _"]]:
     """The tokens of each stream that keep their embedding: special ones, masks, padding and those that are kept."""
     always = kept(model, batch)
-    chosen = [stays[each] for stays in always]
+    chosen = [stays[place_of] for stays in always]
     for part, stays in enumerate(chosen):
-        for i, number in enumerate(each.tolist()):
+        for i, number in enumerate(place_of.tolist()):
             columns = list(batch.columns[number][part])
             stays[i, : len(columns)] |= torch.from_numpy(keep[i, columns]).to(stays.device)
     return chosen

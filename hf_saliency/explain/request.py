@@ -122,8 +122,8 @@ def check_contrast(jobs: Sequence[Job]) -> None:
 
 def encoded(text: Any, target: Target, model: TextModel, overflow: Overflow) -> Encoding:
     """A text, which may come with its ids, as a target reads it."""
-    given = text if isinstance(text, str) else with_ids(text, model.tokenizer)
-    return target.encode(given, model, overflow)
+    text_or_ids = text if isinstance(text, str) else with_ids(text, model.tokenizer)
+    return target.encode(text_or_ids, model, overflow)
 
 
 @dataclass(frozen=True)
