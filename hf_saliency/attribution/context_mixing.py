@@ -128,8 +128,8 @@ class ContextMixing(Attribution):  # type: ignore[misc]
             )
         with torch.no_grad():
             mixing = self._mixing(streams[0], rows, max(1, internal_batch_size))
-        each = torch.arange(len(mixing), device=mixing.device)
-        shares: Tensor = mixing[each, places.to(mixing.device)]
+        numbers = torch.arange(len(mixing), device=mixing.device)
+        shares: Tensor = mixing[numbers, places.to(mixing.device)]
         return shares if isinstance(inputs, Tensor) else (shares,)  # type: ignore[return-value]
 
     def _mixing(

@@ -155,11 +155,11 @@ class RowScores:
     ) -> RowScores:
         """What ``attribute`` was given; refuses what does not have a row for each row of the inputs."""
         batch = len(streams[0])
-        rest = usable(_format_additional_forward_args(arguments)) or ()
+        further = usable(_format_additional_forward_args(arguments)) or ()
         _check_rows("inputs", streams, batch)
-        _check_rows("additional_forward_args", [argument for argument in rest if _by_row(argument)], batch)
+        _check_rows("additional_forward_args", [argument for argument in further if _by_row(argument)], batch)
         _check_rows("target", [target] if _differs(target) else [], batch)
-        return cls(RowScale(forward_func, lambda: False), target, rest)
+        return cls(RowScale(forward_func, lambda: False), target, further)
 
     def __call__(
         self, embeds: tuple[Float[Tensor, "copies ..."], ...], rows: Int[Tensor, " copies"]

@@ -326,7 +326,7 @@ def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level:
         }
 
     # Squares have no convergence delta, whose passes the count of other methods contains.
-    each = inner.passes if smooth or inner.at_input else None
+    inner_passes = inner.passes if smooth or inner.at_input else None
     return Method(
         name,
         lambda score, tables: (NoiseTunnel if smooth else _Spread)(inner.build(score, tables)),
@@ -342,7 +342,8 @@ def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level:
         signed=inner.signed and smooth,
         seed=seed,
         unit=inner.unit if smooth else f"({inner.unit}) squared",
-        passes=each and (lambda tokens: _times(n_samples, *each(tokens), at_input=inner.at_input)),
+        passes=inner_passes
+        and (lambda tokens: _times(n_samples, *inner_passes(tokens), at_input=inner.at_input)),
         citation=_CITATIONS[name],
     )
 
