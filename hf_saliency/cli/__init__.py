@@ -51,8 +51,8 @@ def main() -> None:
     app(prog_name="hf-saliency")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"hf-saliency {hs.__version__}")
         raise typer.Exit
 

@@ -42,7 +42,7 @@ def demo_log(heat: hs.SaliencyMap, explainer: hs.Explainer, clock: Sequence[floa
     """The facts of the run, one a line."""
     about = dict(heat.provenance)
     name, kind, dtype, tokenizer = (about.pop(key) for key in ("model", "class", "dtype", "tokenizer"))
-    answers = [[each.class_id for each in target.predictions] for target in heat.targets]
+    answers = [[prediction.class_id for prediction in target.predictions] for target in heat.targets]
     first, among = (
         sum(target.class_id in ids[:k] for target, ids in zip(heat.targets, answers, strict=True))
         for k in (1, 3)

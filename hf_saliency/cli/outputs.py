@@ -51,13 +51,13 @@ def writable(paths: Sequence[Path], count: int) -> Sequence[Path]:
                 f"{str(path)!r}: choose a file name that ends in {', '.join(_ENDINGS)}.",
                 param_hint="--output",
             )
-        for each in _numbered(path, count) if path.suffix.lower() == ".json" else [path]:
+        for target in _numbered(path, count) if path.suffix.lower() == ".json" else [path]:
             try:
-                tempfile.TemporaryFile(dir=each.parent).close()
-                if each.exists():
-                    os.close(os.open(each, os.O_WRONLY | os.O_NONBLOCK))
+                tempfile.TemporaryFile(dir=target.parent).close()
+                if target.exists():
+                    os.close(os.open(target, os.O_WRONLY | os.O_NONBLOCK))
             except OSError as error:
-                raise SaliencyError(f"cannot write {str(each)!r}: {error.strerror}.") from error
+                raise SaliencyError(f"cannot write {str(target)!r}: {error.strerror}.") from error
     if any(path.suffix.lower() == ".html" for path in paths):
         from hf_saliency.render.html.parts import assets
 
@@ -97,9 +97,9 @@ def _save(maps: Sequence[hs.SaliencyMap], path: Path) -> None:
         write_file(path, scores_table(maps).encode())
         say("wrote", str(path))
         return
-    for heat, each in zip(maps, _numbered(path, len(maps)), strict=True):
-        heat.save(each)
-        say("wrote", str(each))
+    for heat, target in zip(maps, _numbered(path, len(maps)), strict=True):
+        heat.save(target)
+        say("wrote", str(target))
 
 
 def _draw(
