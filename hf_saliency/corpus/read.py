@@ -164,8 +164,8 @@ class Corpus:
                 raise self._no_column(name)
             several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
             chosen[name] = value if several else [value]
-        for name, wanted in chosen.items():
-            allowed = frozenset(wanted)
+        for name, values_kept in chosen.items():
+            allowed = frozenset(values_kept)
             conditions[name] = conditions.get(name, allowed) & allowed
         return dataclasses.replace(self, _conditions=conditions)
 

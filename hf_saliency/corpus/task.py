@@ -126,12 +126,12 @@ def _described(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
-        return {str(name): _described(each) for name, each in value.items()}
+        return {str(name): _described(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_described(each) for each in value]
+        return [_described(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-        return {"type": type(value).__name__, **{name: _described(each) for name, each in fields.items()}}
+        fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **{name: _described(item) for name, item in fields.items()}}
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
