@@ -124,8 +124,8 @@ def faithfulness(
         {
             "label": [label for label, _, _ in summaries],
             "group": [metric.name for _, metric, _ in summaries],
-            **{name: [each[name] for _, _, each in summaries] for name in ("value", "low", "high")},
-            "n": [int(each["n"]) for _, _, each in summaries],
+            **{name: [measured[name] for _, _, measured in summaries] for name in ("value", "low", "high")},
+            "n": [int(measured["n"]) for _, _, measured in summaries],
             "better": [metric.better for _, metric, _ in summaries],
         },
         "faithfulness",
@@ -198,12 +198,12 @@ def masking_curves(
     unit_of_score = ""
     for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, baseline, seed):
         unit_of_score = text.score_unit
-        wanted = {
+        variants = {
             label: [(row, _along(row, kind, shares)) for row in rows if len(row)]
             for label, rows in rankings.items()
         }
-        text.prepare([(row.number, keep) for pairs in wanted.values() for row, keep in pairs])
-        for label, pairs in wanted.items():
+        text.prepare([(row.number, keep) for pairs in variants.values() for row, keep in pairs])
+        for label, pairs in variants.items():
             if pairs:
                 curve = np.mean([row.scores(keep) for row, keep in pairs], axis=0)
                 curves.setdefault(label, []).append(np.stack([curve, np.ones(len(shares))], axis=1))
@@ -219,8 +219,8 @@ def masking_curves(
     return Table(
         {
             "x": [share for _, share, _ in rows],
-            **{name: [each[name] for _, _, each in rows] for name in ("value", "low", "high")},
-            "n": [int(each["n"]) for _, _, each in rows],
+            **{name: [measured[name] for _, _, measured in rows] for name in ("value", "low", "high")},
+            "n": [int(measured["n"]) for _, _, measured in rows],
             "group": [label for label, _, _ in rows],
         },
         f"mean score ({unit_of_score})",

@@ -178,15 +178,15 @@ def ground_truth(
             rankings[f"{RANDOM} {band}"] = np.random.default_rng((seed, band, number)).random(shape)
         for label, scores in rankings.items():
             for name in names:
-                each = [
+                measured = [
                     MEASURES[name][0](scores[row][counted], truth[row][counted], share)
                     for row, counted in enumerate(_counted(first[number]))
                 ]
-                mean = float(np.mean([value for value in each if np.isfinite(value)] or [np.nan]))
+                mean = float(np.mean([value for value in measured if np.isfinite(value)] or [np.nan]))
                 values.setdefault((label, name), []).append((mean, 1.0))
     labels = [*lists, *(f"{RANDOM} {band}" for band in range(RANDOM_SEEDS))]
     rows = [
-        (label, name, summary([np.array(values[each, name]) for each in members], seed))
+        (label, name, summary([np.array(values[measured, name]) for measured in members], seed))
         for label, members in bands(labels).items()
         for name in names
     ]
@@ -194,8 +194,8 @@ def ground_truth(
         {
             "label": [label for label, _, _ in rows],
             "group": [name for _, name, _ in rows],
-            **{column: [each[column] for _, _, each in rows] for column in ("value", "low", "high")},
-            "n": [int(each["n"]) for _, _, each in rows],
+            **{column: [measured[column] for _, _, measured in rows] for column in ("value", "low", "high")},
+            "n": [int(measured["n"]) for _, _, measured in rows],
             "better": [MEASURES[name][1] for _, name, _ in rows],
         },
         "agreement with the ground truth",

@@ -73,10 +73,10 @@ class MaskedText:
             for row, units in enumerate(self.units)
         ]
 
-    def prepare(self, wanted: Sequence[tuple[int, Keep]]) -> None:
+    def prepare(self, variants: Sequence[tuple[int, Keep]]) -> None:
         """Evaluate variants of several targets together, those that are not known yet."""
         missing: dict[tuple[int, bytes], np.ndarray] = {}
-        for number, keep in wanted:
+        for number, keep in variants:
             for row in keep:
                 key = row.tobytes()
                 if key not in self._known[number]:

@@ -104,8 +104,11 @@ def randomization_check(
             "label": [name for name, _, _, _ in cells],
             "x": [float(number) for _, number, _, _ in cells],
             "group": [label for _, _, label, _ in cells],
-            **{column: [each[column] for _, _, _, each in cells] for column in ("value", "low", "high")},
-            "n": [int(each["n"]) for _, _, _, each in cells],
+            **{
+                column: [measured[column] for _, _, _, measured in cells]
+                for column in ("value", "low", "high")
+            },
+            "n": [int(measured["n"]) for _, _, _, measured in cells],
         },
         "Spearman’s ρ of magnitudes",
         {"x": "stages made random", "stages": names, "interval": INTERVAL, "random": BAND, "seed": seed},
@@ -117,15 +120,17 @@ def _random(removable: list[np.ndarray], seed: tuple[int, ...]) -> list[np.ndarr
     return [rng.random(tokens.shape) for tokens in removable]
 
 
-def _correlations(one: list[np.ndarray], other: list[np.ndarray], removable: list[np.ndarray]) -> np.ndarray:
+def _correlations(
+    trained: list[np.ndarray], random: list[np.ndarray], removable: list[np.ndarray]
+) -> np.ndarray:
     """For each text the mean over its targets, and the denominator 1."""
     means = []
-    for a, b, tokens in zip(one, other, removable, strict=True):
-        each = [
+    for a, b, tokens in zip(trained, random, removable, strict=True):
+        values = [
             rank_correlation(np.abs(a[row, counted]), np.abs(b[row, counted]))
             for row, counted in enumerate(tokens)
             if counted.sum() > 1
         ]
-        known = [value for value in each if np.isfinite(value)]
+        known = [value for value in values if np.isfinite(value)]
         means.append((float(np.mean(known)) if known else np.nan, 1.0))
     return np.array(means)
