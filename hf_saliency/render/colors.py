@@ -88,14 +88,14 @@ class Colors:
         """
         if normalize not in ("row_max", "row_sum", "none"):
             raise SaliencyError(f"normalize={normalize!r}: choose 'row_max', 'row_sum' or 'none'.")
-        for each in maps:
-            if not each.signed and np.any(each.scores < 0):
+        for heat in maps:
+            if not heat.signed and np.any(heat.scores < 0):
                 raise SaliencyError(
-                    f"the map of {each.method!r} is unsigned, but has scores below 0, which have no colour on "
+                    f"the map of {heat.method!r} is unsigned, but has scores below 0, which have no colour on "
                     "its scale: dataclasses.replace(saliency_map, signed=True)."
                 )
-        signed = any(each.signed for each in maps)
-        values = [_normalized(each, normalize, columns) for each in maps]
+        signed = any(heat.signed for heat in maps)
+        values = [_normalized(heat, normalize, columns) for heat in maps]
         largest = max(map(_largest, values))
         return cls(
             limit=limit or largest or 1.0,
@@ -104,7 +104,7 @@ class Colors:
             label=_label(maps, normalize, columns, signed, largest),
             missing=_missing(maps),
             palette=palette,
-            negative=any(bool((each < 0).any()) for each in values),
+            negative=any(bool((heat < 0).any()) for heat in values),
             clipped=limit is not None and largest > limit * (1 + 1e-9),
             underline=underline,
             columns=columns,

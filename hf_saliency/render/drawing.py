@@ -46,15 +46,15 @@ def _has_defaults(kind: Any) -> bool:
 
 def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
     """The marks that :func:`drawing` kept, from any file; None where the record names none. Refuses unknown ones."""
-    found = kept.get("marks")
-    if found is None:
+    entries = kept.get("marks")
+    if entries is None:
         return None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise SaliencyError("this file's record is damaged: its marks are no list of objects.")
-    options = [one.get("options", {}) for one in found]
-    if not all(isinstance(one, dict) for one in options):
+    options = [entry.get("options", {}) for entry in entries]
+    if not all(isinstance(entry, dict) for entry in options):
         raise SaliencyError("this file's record is damaged: the options of a mark are no object.")
-    return [named(one.get("name"), own) for one, own in zip(found, options, strict=True)]
+    return [named(entry.get("name"), arguments) for entry, arguments in zip(entries, options, strict=True)]
 
 
 def named(name: Any, options: Mapping[str, Any]) -> Mark:
@@ -99,12 +99,14 @@ def settings_of(kept: Mapping[str, Any], panels: int) -> dict[str, Any]:
     if kept.get("scale") == "own":
         kept["scale"] = "separate"
     titles = kept.get("titles")
-    fits = isinstance(titles, list) and len(titles) == panels and all(isinstance(one, str) for one in titles)
-    found: dict[str, Any] = {"title": titles} if fits else {}
+    fits = (
+        isinstance(titles, list) and len(titles) == panels and all(isinstance(entry, str) for entry in titles)
+    )
+    arguments: dict[str, Any] = {"title": titles} if fits else {}
     for key, check in _SETTINGS.items():
         if key in kept and check(kept[key]):
-            found[key] = kept[key]
-    return found
+            arguments[key] = kept[key]
+    return arguments
 
 
 def _length(value: Any) -> bool:

@@ -189,12 +189,12 @@ class SaliencyFigure(Figure):
         if kind in _RASTER and mpl.rcParams["savefig.dpi"] == "figure":
             kwargs.setdefault("dpi", _PRINT_DPI)
         drawn = "svg" if kind == "svgz" else kind
-        own = _UNDATED.get(drawn, {}) | ({KEY: carried} if carried and drawn == "png" else {})
+        metadata = _UNDATED.get(drawn, {}) | ({KEY: carried} if carried and drawn == "png" else {})
         told = self.description if level == "map" else ""
         if told:
-            own |= {"png": {"Description": told}, "pdf": {"Subject": told}}.get(drawn, {})
-        if own:
-            kwargs["metadata"] = own | (kwargs.get("metadata") or {})
+            metadata |= {"png": {"Description": told}, "pdf": {"Subject": told}}.get(drawn, {})
+        if metadata:
+            kwargs["metadata"] = metadata | (kwargs.get("metadata") or {})
         if kind == "pgf":
             kwargs |= {"backend": "module://hf_saliency.render.tex", "outlines": outlines, "dpi": 72}
         _check_dpi(kwargs.get("dpi"))
@@ -233,12 +233,12 @@ class SaliencyFigure(Figure):
             tight = self.get_tightbbox(
                 self.canvas.get_renderer() if hasattr(self.canvas, "get_renderer") else None
             )
-        own = Bbox.from_bounds(0, 0, *self.get_size_inches())
-        union = Bbox.union([own, tight])
-        if np.allclose(union.get_points(), own.get_points(), atol=1 / 72):
+        whole = Bbox.from_bounds(0, 0, *self.get_size_inches())
+        union = Bbox.union([whole, tight])
+        if np.allclose(union.get_points(), whole.get_points(), atol=1 / 72):
             return None  # the layout is exact: nothing is to be cut off
         warnings.warn(
-            f"bbox_inches='tight' makes this figure {union.width:.2f} in wide instead of {own.width:.2f} in, because "
+            f"bbox_inches='tight' makes this figure {union.width:.2f} in wide instead of {whole.width:.2f} in, because "
             "something was drawn beyond its edges.",
             stacklevel=3,
         )
@@ -277,15 +277,15 @@ def embedded(figure: Figure, kind: str) -> Iterator[None]:
 def _columns_of(drawn: SaliencyMap, word: str) -> list[int]:
     """The tokens of the first occurrence of a word."""
     for number, text in enumerate(drawn.texts):
-        own = [(t.start, t.end) if t.text_index == number else (0, 0) for t in drawn.tokens]
+        places = [(t.start, t.end) if t.text_index == number else (0, 0) for t in drawn.tokens]
         for start, end in spans.occurrences(text, word):
-            return spans.overlapping(own, start, end)
+            return spans.overlapping(places, start, end)
     return [i for i, label in enumerate(drawn.labels) if label.strip() == word.strip()][:1]
 
 
 def _boxes_at(cells: Sequence[Any], row: int, column: int) -> list[Box]:
     """The boxes of a token where it was drawn last."""
-    return next((boxes for each in reversed(cells) if (boxes := each.at(row, column))), [])
+    return next((boxes for cell in reversed(cells) if (boxes := cell.at(row, column))), [])
 
 
 def _check_dpi(dpi: Any) -> None:
@@ -297,8 +297,8 @@ def _check_dpi(dpi: Any) -> None:
         )
 
 
-def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, given: str | None) -> str:
-    kind = given
+def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, name: str | None) -> str:
+    kind = name
     if kind is None and isinstance(fname, (str, os.PathLike)):
         kind = Path(fname).suffix.removeprefix(".")
     kind = kind or mpl.rcParams["savefig.format"]

@@ -118,17 +118,17 @@ def _columns(columns: Columns | None, parts: Sequence[SaliencyMap], count: int) 
     """The values of each column, one a row."""
     if columns is None:
         targets = [target for part in parts for target in part.targets]
-        found = {"target": [target_name(target) for target in targets]}
+        cells = {"target": [target_name(target) for target in targets]}
         if any(target.predictions for target in targets):
             best = [prediction_text(t.predictions[0])[0] if t.predictions else "" for t in targets]
-            found["predicted"] = best
-        return found
+            cells["predicted"] = best
+        return cells
     if not isinstance(columns, Mapping):
         raise SaliencyError(
             f"columns={columns!r:.80}: give a mapping from heads to values, columns={{'gold': ['yes', 'no']}}."
         )
     repeated = [number for number, part in enumerate(parts) for _ in part.targets]
-    found = {}
+    cells = {}
     for head, values in columns.items():
         shown = [visible(str(value)) for value in values]
         if len(shown) not in (count, len(parts)):
@@ -136,8 +136,8 @@ def _columns(columns: Columns | None, parts: Sequence[SaliencyMap], count: int) 
             raise SaliencyError(
                 f"columns={{{head!r}: ...}} has {len(shown)} values: give {len(parts)}, one for each map{either}."
             )
-        found[str(head)] = shown if len(shown) == count else [shown[number] for number in repeated]
-    return found
+        cells[str(head)] = shown if len(shown) == count else [shown[number] for number in repeated]
+    return cells
 
 
 def _specification(cells: Mapping[str, Sequence[str]]) -> str:

@@ -210,7 +210,7 @@ TARGET = "target"
 
 def frames_of(maps: Sequence[SaliencyMap]) -> tuple[str, ...]:
     """What the frames in some drawn maps stand for: a target that was masked, or one that was not."""
-    masked = {t.masked for one in maps for t in one.targets if t.position is not None}
+    masked = {t.masked for heat in maps for t in heat.targets if t.position is not None}
     return tuple(text for text, kind in ((MASKED, True), (TARGET, False)) if kind in masked)
 
 

@@ -187,10 +187,12 @@ def distinct_names(maps: Sequence[SaliencyMap]) -> list[str]:
 
 def _differing(index: int, maps: Sequence[SaliencyMap]) -> str:
     """The arguments of a map that are others in a map of the same texts and method."""
-    own = maps[index]
-    rivals = [each for each in maps if each.texts == own.texts and each.method == own.method]
-    keys = [key for key, value in own.arguments.items() if any(r.arguments.get(key) != value for r in rivals)]
-    return ", ".join(f"{key.replace('_', ' ')} {own.arguments[key]}" for key in keys)
+    heat = maps[index]
+    rivals = [other for other in maps if other.texts == heat.texts and other.method == heat.method]
+    keys = [
+        key for key, value in heat.arguments.items() if any(r.arguments.get(key) != value for r in rivals)
+    ]
+    return ", ".join(f"{key.replace('_', ' ')} {heat.arguments[key]}" for key in keys)
 
 
 def _trimmed(saliency_map: SaliencyMap, count: int) -> str:

@@ -61,11 +61,13 @@ def token_labels(saliency_map: SaliencyMap) -> list[str]:
     """What to write for each token by itself; Arabic letters keep the forms that they have in their word."""
     shown = []
     for token, label in zip(saliency_map.tokens, saliency_map.labels, strict=True):
-        own = visible(label)
+        text_shown = visible(label)
         if token.start < token.end:
             text = saliency_map.texts[token.text_index]
-            own = _JOINER * _joined(text, token.start) + own + _JOINER * _joined(text, token.end)
-        shown.append(own)
+            text_shown = (
+                _JOINER * _joined(text, token.start) + text_shown + _JOINER * _joined(text, token.end)
+            )
+        shown.append(text_shown)
     return shown
 
 
@@ -100,12 +102,12 @@ def passage(saliency_map: SaliencyMap) -> Passage:
     for number, text in enumerate(saliency_map.texts):
         starts.append(length)
         named = _named(saliency_map, number)
-        own = {
+        spans_of = {
             i: whole_graphemes(text, t.start, t.end)
             for i, t in enumerate(saliency_map.tokens)
             if _has(t, number)
         }
-        covered = {c for start, end in own.values() for c in range(start, end)}
+        covered = {c for start, end in spans_of.values() for c in range(start, end)}
         places: list[Span] = []
         shown = signs(text)
         for c in range(len(text) + 1):
@@ -126,7 +128,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
                 if text[c] in _SIGNS and c in covered:
                     white_space.add(length)
                 length += len(pieces[-1])
-        placed |= {i: (places[start][0], places[end - 1][1]) for i, (start, end) in own.items()}
+        placed |= {i: (places[start][0], places[end - 1][1]) for i, (start, end) in spans_of.items()}
         if number + 1 < len(saliency_map.texts):
             pieces.append("\n")
             length += 1
@@ -151,7 +153,7 @@ def _set(text: str, place: int, sign: str, covered: bool) -> str:
 
 def _named(saliency_map: SaliencyMap, number: int) -> dict[int, list[int]]:
     """Columns to be set under their own names, by the character of the text before which they stand."""
-    found: dict[int, list[int]] = {}
+    columns: dict[int, list[int]] = {}
     place = len(saliency_map.texts[number])
     for column in reversed(range(len(saliency_map.tokens))):
         token = saliency_map.tokens[column]
@@ -160,8 +162,8 @@ def _named(saliency_map: SaliencyMap, number: int) -> dict[int, list[int]]:
         if token.start < token.end:
             place = token.start
         else:
-            found.setdefault(place, []).insert(0, column)
-    return found
+            columns.setdefault(place, []).insert(0, column)
+    return columns
 
 
 def erased(part: SaliencyMap, hidden: Sequence[Token]) -> SaliencyMap:
@@ -239,16 +241,18 @@ def _cut(part: SaliencyMap, number: int) -> tuple[str, list[tuple[Span, int]]]:
 
 def _stretches(text: str, tokens: Sequence[Token]) -> list[Span]:
     """Characters of the tokens, made one stretch where only white space lies between two."""
-    found: list[Span] = []
+    stretches: list[Span] = []
     places = [whole_graphemes(text, t.start, t.end) if t.start < t.end else (t.start, t.end) for t in tokens]
     for start, end in sorted(places):
-        if found and not text[found[-1][1] : start].strip():
-            start, end = found[-1][0], max(found[-1][1], end)
-            found.pop()
-        found.append((start, end))
-    return found
+        if stretches and not text[stretches[-1][1] : start].strip():
+            start, end = stretches[-1][0], max(stretches[-1][1], end)
+            stretches.pop()
+        stretches.append((start, end))
+    return stretches
 
 
 def _moved(token: Token, kept: Sequence[tuple[Span, int]]) -> Token:
-    (first, _), place = next(each for each in kept if each[0][0] <= token.start <= token.end <= each[0][1])
+    (first, _), place = next(
+        stretch for stretch in kept if stretch[0][0] <= token.start <= token.end <= stretch[0][1]
+    )
     return dataclasses.replace(token, start=token.start - first + place, end=token.end - first + place)

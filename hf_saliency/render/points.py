@@ -146,7 +146,7 @@ def write(
     letters: list[Text] = []
     for piece in typeface.pieces(text):
         along = piece.x * typeface.scale
-        own = piece.face.properties(typeface.points) if piece.face.family else typeface.properties
+        properties = piece.face.properties(typeface.points) if piece.face.family else typeface.properties
         missed(piece.missing)
         letters.append(
             Letters(
@@ -154,7 +154,7 @@ def write(
                 baseline - along if upward else baseline,
                 piece.text,
                 transform=in_points(ax),
-                fontproperties=own,
+                fontproperties=properties,
                 color=text_color() if color is None else color,
                 rotation=90 if upward else 0,
                 rotation_mode="anchor",

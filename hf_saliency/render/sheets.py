@@ -48,8 +48,8 @@ class Sheets(Sequence[SaliencyFigure]):
     @overload
     def __getitem__(self, index: slice) -> Sheets: ...
     def __getitem__(self, index: int | slice) -> SaliencyFigure | Sheets:
-        found = self.figures[index]
-        return Sheets(found, self.attachment) if isinstance(found, tuple) else found
+        pages = self.figures[index]
+        return Sheets(pages, self.attachment) if isinstance(pages, tuple) else pages
 
     def __len__(self) -> int:
         return len(self.figures)

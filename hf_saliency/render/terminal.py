@@ -114,12 +114,12 @@ def strengths(saliency_map: SaliencyMap) -> np.ndarray:
 def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[tuple[str, float]]:
     """The tokens of largest magnitude but the target's own; one that occurs twice with its number."""
     labels = saliency_map.labels
-    often = Counter(labels)
+    counts = Counter(labels)
     order = np.argsort(-np.abs(weights), kind="stable").tolist()
-    own = saliency_map.targets[row].positions
-    chosen = [i for i in order if i not in own and weights[i] != 0][:_STRONGEST]
+    positions = saliency_map.targets[row].positions
+    chosen = [i for i in order if i not in positions and weights[i] != 0][:_STRONGEST]
     return [
-        (printable(labels[i]) + (f"#{i}" if often[labels[i]] > 1 else ""), float(weights[i])) for i in chosen
+        (printable(labels[i]) + (f"#{i}" if counts[labels[i]] > 1 else ""), float(weights[i])) for i in chosen
     ]
 
 
@@ -127,7 +127,7 @@ def chance(target: TargetRow) -> str:
     """The probability of what is explained in percent, and of what it is contrasted with; else what is known of it."""
     if target.probability is not None:
         pair = (target.probability, target.against_probability)
-        return ", ".join(_exact_percent(each) for each in pair if each is not None)
+        return ", ".join(_exact_percent(probability) for probability in pair if probability is not None)
     if target.against is None and target.unit in ("prob", "log_prob"):
         return percent(target.score if target.unit == "prob" else math.exp(target.score))
     for prediction in target.predictions:
@@ -165,8 +165,8 @@ def _name(target: TargetRow) -> str:
 
 def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str) -> Text:
     named = zip(_names(saliency_map), saliency_map.texts, strict=True)
-    text = Text(printable("\n".join(name + each for name, each in named)))
-    own = [_place(saliency_map, each) for each in saliency_map.targets[row].positions]
+    text = Text(printable("\n".join(name + content for name, content in named)))
+    places = [_place(saliency_map, content) for content in saliency_map.targets[row].positions]
     order = np.argsort(np.abs(weights), kind="stable").tolist()
     for i in order if system in _DARK_SHADES else []:  # the strongest last: it is seen where tokens overlap
         start, end = _place(saliency_map, i)
@@ -174,7 +174,7 @@ def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str)
             text.stylize(_style(weights[i], system), start, end)
         if not np.isfinite(saliency_map.scores[row, i]):
             text.stylize("strike", start, end)
-    start, end = (min(a for a, _ in own), max(b for _, b in own)) if own else (0, 0)
+    start, end = (min(a for a, _ in places), max(b for _, b in places)) if places else (0, 0)
     if start < end and system in _DARK_SHADES:
         text.stylize("bold underline", start, end)
     elif start < end:

@@ -61,11 +61,11 @@ def _page(
     carried: str,
     content: str,
 ) -> str:
-    own = assets()
-    style = f"{own.heatmap_style}\n{own.style}\n{_shades()}"
-    scripts = [own.heatmap_script, own.script]
+    files = assets()
+    style = f"{files.heatmap_style}\n{files.style}\n{_shades()}"
+    scripts = [files.heatmap_script, files.script]
     policy = (
-        f"default-src 'none'; script-src {' '.join(_hash(one) for one in scripts)}; style-src {_hash(style)}; "
+        f"default-src 'none'; script-src {' '.join(_hash(text) for text in scripts)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
     names = f' class="{" ".join(classes)}"' if classes else ""
@@ -77,7 +77,7 @@ def _page(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>{escaped(clean(title))}</title>
-<!-- {_comment(own.notice)} -->
+<!-- {_comment(files.notice)} -->
 <style>{style}</style>
 </head>
 <body{names}>
@@ -120,21 +120,21 @@ def _identifier(part: int) -> str:
 
 
 def _group(part: Part, number: int) -> dict[str, Any]:
-    facet, row = part.start
+    first, row = part.start
     return {
         "settings": settings(_identifier(number), part.facets),
-        "facets": [one.data() for one in part.facets],
-        "rows": [one.rows() for one in part.facets],
+        "facets": [facet.data() for facet in part.facets],
+        "rows": [facet.rows() for facet in part.facets],
         "limit": part.facets[0].colors.limit,
-        "start": part.facets[facet].selection(row),
+        "start": part.facets[first].selection(row),
     }
 
 
 def _part(part: Part, number: int) -> str:
     """Where the script builds its facets, and what stands there until then."""
-    facet, row = part.start
-    chosen = part.facets[facet].selection(row)
-    blocks = "".join(_static(one, chosen) for one in part.facets)
+    first, row = part.start
+    chosen = part.facets[first].selection(row)
+    blocks = "".join(_static(facet, chosen) for facet in part.facets)
     name = _identifier(number)
     return (
         f'<div class="textual-heatmap" id="{name}" hidden></div>\n'
@@ -227,7 +227,7 @@ def _items(pairs: Any) -> str:
 
 def _about(kept: Attachment) -> str:
     """How the maps were made."""
-    found = ""
+    lists = ""
     for recipe in kept.recipes:
         arguments = json.dumps(recipe["arguments"], ensure_ascii=False)
         facts = {
@@ -238,5 +238,5 @@ def _about(kept: Attachment) -> str:
         lines = "".join(
             f"<dt>{escaped(clean(str(k)))}</dt><dd>{escaped(clean(str(v)))}</dd>" for k, v in facts.items()
         )
-        found += f"<dl>{lines}</dl>"
-    return f"<details><summary>How this was made</summary>{found}</details>"
+        lists += f"<dl>{lines}</dl>"
+    return f"<details><summary>How this was made</summary>{lists}</details>"

@@ -129,19 +129,19 @@ class Facet:
 
     def data(self) -> list[dict[str, Any]]:
         """TextualHeatmap's data: of each unit the heat of its first target, and the predictions there."""
-        found: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         for text, unit in self.pieces:
             if unit is None:
-                found.append({"token": text, "format": True})
+                entries.append({"token": text, "format": True})
                 continue
             row = self._first_rows.get(unit)
             meta = [] if row is None else [label for label, _, _ in self.predictions(row)]
-            found.append({"token": text, "meta": meta, "heat": [] if row is None else self.heat[row]})
-        return found
+            entries.append({"token": text, "meta": meta, "heat": [] if row is None else self.heat[row]})
+        return entries
 
     def rows(self) -> list[dict[str, Any]]:
         """What TextualHeatmap's data has no place for; the heat only where :meth:`data` has not got it."""
-        found = []
+        rows = []
         for row in range(len(self.units)):
             chosen = self.selection(row)
             more: dict[str, Any] = {
@@ -153,8 +153,8 @@ class Facet:
                 more["heat"] = self.heat[row]
             if len(self.own(row)) > 1:
                 more["own"] = self.own(row)
-            found.append({**chosen, **more})
-        return found
+            rows.append({**chosen, **more})
+        return rows
 
     def label(self, row: int) -> str:
         """What is explained."""
@@ -186,27 +186,31 @@ class Facet:
 
 
 def _prediction(target: TargetRow, rank: int) -> tuple[str, str, bool]:
-    one = target.predictions[rank]
-    probability = "<0.01" if one.probability < 0.005 else decimals(one.probability)
-    return clean(one.label.strip() or one.label), probability, one.class_id == target.class_id
+    prediction = target.predictions[rank]
+    probability = "<0.01" if prediction.probability < 0.005 else decimals(prediction.probability)
+    return (
+        clean(prediction.label.strip() or prediction.label),
+        probability,
+        prediction.class_id == target.class_id,
+    )
 
 
 def groups(maps: Sequence[SaliencyMap]) -> list[list[int]]:
     """The maps of each text, by their numbers: facets of one text move together."""
-    found: dict[tuple[str, ...], list[int]] = {}
-    for i, one in enumerate(maps):
-        found.setdefault(one.texts, []).append(i)
-    return list(found.values())
+    numbers: dict[tuple[str, ...], list[int]] = {}
+    for i, heat in enumerate(maps):
+        numbers.setdefault(heat.texts, []).append(i)
+    return list(numbers.values())
 
 
 def comparable(maps: Sequence[SaliencyMap]) -> list[SaliencyMap]:
     """Maps of one text with the same columns: as they are, or over common words where tokenizers differ."""
-    same = all(_places(one) == _places(maps[0]) for one in maps)
+    same = all(_places(heat) == _places(maps[0]) for heat in maps)
     return list(maps) if same else aligned(maps)
 
 
-def _places(one: SaliencyMap) -> list[tuple[int, int, int, str]]:
-    return [(t.text_index, t.start, t.end, t.piece if t.start == t.end else "") for t in one.tokens]
+def _places(heat: SaliencyMap) -> list[tuple[int, int, int, str]]:
+    return [(t.text_index, t.start, t.end, t.piece if t.start == t.end else "") for t in heat.tokens]
 
 
 def settings(identifier: str, facets: Sequence[Facet]) -> Mapping[str, Any]:
@@ -222,26 +226,26 @@ def settings(identifier: str, facets: Sequence[Facet]) -> Mapping[str, Any]:
     }
 
 
-def separate(one: SaliencyMap) -> SaliencyMap:
+def separate(heat: SaliencyMap) -> SaliencyMap:
     """The map with tokens that share a visible character made one, which a reader can point at.
 
     The byte pieces of an emoji are such tokens. As in :meth:`hf_saliency.SaliencyMap.words`, their scores are
     summed, and each keeps its row.
     """
-    found: list[tuple[Span, list[int]]] = []
-    for column, (start, end) in sorted(passage(one).spans.items(), key=lambda item: (item[1], item[0])):
-        if found and start < found[-1][0][1]:
-            (first, last), columns = found.pop()
-            found.append(((first, max(last, end)), [*columns, column]))
+    units: list[tuple[Span, list[int]]] = []
+    for column, (start, end) in sorted(passage(heat).spans.items(), key=lambda item: (item[1], item[0])):
+        if units and start < units[-1][0][1]:
+            (first, last), columns = units.pop()
+            units.append(((first, max(last, end)), [*columns, column]))
         else:
-            found.append(((start, end), [column]))
-    groups = [columns for _, columns in found]
+            units.append(((start, end), [column]))
+    groups = [columns for _, columns in units]
     if all(len(columns) == 1 for columns in groups):
-        return one
+        return heat
     new = {old: i for i, columns in enumerate(groups) for old in columns}
     return dataclasses.replace(
-        one,
-        tokens=tuple(merged(one.texts, [one.tokens[i] for i in columns]) for columns in groups),
-        targets=tuple(target.moved(new) for target in one.targets),
-        scores=reduced(one.scores, groups, "sum"),
+        heat,
+        tokens=tuple(merged(heat.texts, [heat.tokens[i] for i in columns]) for columns in groups),
+        targets=tuple(target.moved(new) for target in heat.targets),
+        scores=reduced(heat.scores, groups, "sum"),
     )

@@ -34,12 +34,12 @@ def notebook(
     _display(facets, [clean(one) for one in titles], width, start or 0)
 
 
-def _first_rows(one: SaliencyMap) -> SaliencyMap:
+def _first_rows(heat: SaliencyMap) -> SaliencyMap:
     """The map with one row a column: of a word of several pieces the first's."""
-    positions = [target.position for target in one.targets]
-    if "words" not in one.arguments:
-        return one
-    return one.select(
+    positions = [target.position for target in heat.targets]
+    if "words" not in heat.arguments:
+        return heat
+    return heat.select(
         *(row for row, at in enumerate(positions) if at is not None and at not in positions[:row])
     )
 

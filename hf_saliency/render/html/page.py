@@ -181,9 +181,9 @@ def page(
     'page.html'
     """
     level = attachment.checked(provenance)
-    chosen = [_chosen(one, targets) for one in as_list(maps, "page(maps)")]
+    chosen = [_chosen(heat, targets) for heat in as_list(maps, "page(maps)")]
     titles = titles_of(title, chosen)
-    visible = [shown(one, special=special, words=words) for one in chosen]
+    visible = [shown(heat, special=special, words=words) for heat in chosen]
     parts = _parts(visible, titles, normalize, top_k, select)
     kept = Attachment(tuple(chosen), {"titles": titles, "normalize": normalize})
     whole, embedded = document(parts, heading, kept, level)
@@ -193,9 +193,9 @@ def page(
 
 def _in_words(maps: Sequence[SaliencyMap]) -> str:
     """The texts and their strongest tokens; the page itself comes back where the notebook is trusted."""
-    texts = [clean(text) for text in dict.fromkeys(text for each in maps for text in each.texts)]
-    told = [describe_map(each, "Page") for each in maps]
-    return " ".join([*texts, *told, "The page itself is shown in trusted notebooks."])
+    texts = [clean(text) for text in dict.fromkeys(text for heat in maps for text in heat.texts)]
+    descriptions = [describe_map(heat, "Page") for heat in maps]
+    return " ".join([*texts, *descriptions, "The page itself is shown in trusted notebooks."])
 
 
 def _height(parts: Sequence[Part]) -> int:
@@ -214,52 +214,52 @@ def _parts(
 ) -> list[Part]:
     """The maps of each text, with the target that is shown first."""
     numbers = groups(maps)
-    compared = [[separate(one) for one in comparable([maps[i] for i in group])] for group in numbers]
-    colors = Colors.of([one for group in compared for one in group], normalize)
+    compared = [[separate(heat) for heat in comparable([maps[i] for i in group])] for group in numbers]
+    colors = Colors.of([heat for group in compared for heat in group], normalize)
     parts: list[Part] = []
     for group, members in zip(compared, numbers, strict=True):
-        facets = [Facet(one, titles[i], colors, top_k) for one, i in zip(group, members, strict=True)]
+        facets = [Facet(heat, titles[i], colors, top_k) for heat, i in zip(group, members, strict=True)]
         parts.append(Part(tuple(facets), _start(group, select, last=len(parts) + 1 == len(numbers) == 1)))
     return parts
 
 
 def _start(maps: Sequence[SaliencyMap], select: int | str, *, last: bool) -> tuple[int, int]:
     """The map and the row to start with; of several texts, those without the word start with their first."""
-    for number, one in enumerate(maps):
+    for number, heat in enumerate(maps):
         try:
-            return number, rows_of(one, select)[0]
+            return number, rows_of(heat, select)[0]
         except SaliencyError:
             if last and number + 1 == len(maps):
                 raise
     return 0, 0
 
 
-def _chosen(one: SaliencyMap, targets: Which | None) -> SaliencyMap:
-    if not one.targets:
+def _chosen(heat: SaliencyMap, targets: Which | None) -> SaliencyMap:
+    if not heat.targets:
         raise SaliencyError("this map has no target, so there is nothing to show: explain at least one.")
     if targets is None:
-        return one
-    return one.select(*targets) if isinstance(targets, (list, tuple)) else one.select(cast(int, targets))
+        return heat
+    return heat.select(*targets) if isinstance(targets, (list, tuple)) else heat.select(cast(int, targets))
 
 
 def as_list(maps: SaliencyMap | Sequence[SaliencyMap], call: str) -> list[SaliencyMap]:
     """One map or several as a list; ``call`` is what works, for errors."""
-    found = [maps] if isinstance(maps, SaliencyMap) else maps
-    if isinstance(found, (list, tuple)) and found and all(isinstance(one, SaliencyMap) for one in found):
-        return list(found)
-    given = f"{type(maps).__name__} {reprlib.repr(maps)}"
-    raise SaliencyError(f"{call} takes a SaliencyMap or a list of them, not the {given}.")
+    listed = [maps] if isinstance(maps, SaliencyMap) else maps
+    if isinstance(listed, (list, tuple)) and listed and all(isinstance(heat, SaliencyMap) for heat in listed):
+        return list(listed)
+    kind = f"{type(maps).__name__} {reprlib.repr(maps)}"
+    raise SaliencyError(f"{call} takes a SaliencyMap or a list of them, not the {kind}.")
 
 
 def titles_of(title: str | Sequence[str] | None, maps: Sequence[SaliencyMap]) -> list[str]:
     """The titles given, or what tells the maps apart."""
     if title is not None:
         titles = [title] if isinstance(title, str) else list(title)
-        if len(titles) != len(maps) or not all(isinstance(one, str) for one in titles):
+        if len(titles) != len(maps) or not all(isinstance(entry, str) for entry in titles):
             raise SaliencyError(f"{len(titles)} titles for {len(maps)} maps: give one string for each.")
         return titles
-    methods = [method_name(one.method) for one in maps]
-    models = [str(one.provenance.get("model", "")) for one in maps]
+    methods = [method_name(entry.method) for entry in maps]
+    models = [str(entry.provenance.get("model", "")) for entry in maps]
     if len(maps) == 1 or (len(set(methods)) == len(set(models)) == 1):
         return [f"text {i}" if len(groups(maps)) > 1 else "" for i in range(1, len(maps) + 1)]
     parts = [names for names in (models, methods) if len(set(names)) > 1]

@@ -63,7 +63,7 @@ def assets() -> Assets:
     try:
         installed = importlib.metadata.distribution(PACKAGE)
         theirs = Path(str(installed.locate_file(f"{PACKAGE}/web_assets")))
-        found = Assets(
+        texts = Assets(
             heatmap_script=(theirs / "textual_heatmap.js").read_text(encoding="utf-8"),
             heatmap_style=(theirs / "textual_heatmap.css").read_text(encoding="utf-8"),
             notice=f"{PACKAGE} {installed.version}\n\n{installed.read_text('LICENSE.txt') or 'MIT licence'}",
@@ -75,6 +75,6 @@ def assets() -> Assets:
             "pages and notebooks are drawn with TextualHeatmap, which is not installed: "
             "pip install 'hf-saliency[textualheatmap]'."
         ) from error
-    for text in (found.heatmap_script, found.heatmap_style, found.script, found.style):
+    for text in (texts.heatmap_script, texts.heatmap_style, texts.script, texts.style):
         assert "</s" not in text.lower(), "an asset would end its own element"
-    return found
+    return texts

@@ -174,12 +174,12 @@ class Arcs(ChecksKeywords):
     def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:
         """Rows with the columns of their strongest tokens."""
         strength = np.abs(np.nan_to_num(colors.values(part)))
-        found = []
+        links = []
         for row, target in enumerate(part.targets):
             strength[row, list(target.positions)] = 0
             strongest = np.argsort(-strength[row], kind="stable")[: self.links]
-            found += [(row, column) for column in strongest.tolist() if strength[row, column] > 0]
-        return found
+            links += [(row, column) for column in strongest.tolist() if strength[row, column] > 0]
+        return links
 
     def _high(self, part: SaliencyMap, colors: Colors, axis: TokenAxis) -> float:
         spans = [abs(column - (part.targets[row].position or 0)) for row, column in self._links(part, colors)]

@@ -113,14 +113,14 @@ class TextLayout:
     def _set(self) -> list[tuple[Line, float]]:
         """Each line in the order in which it is read, and its left end; one that is read from the right ends there."""
         levels, bases = self._directions
-        found = []
+        lines = []
         for i, span in enumerate(self._lines):
             base = bases[span[0]]
-            one = line(self._passage.text, span, levels, base, self.typeface.weight)
-            spare = self.width - 2 * points.scaled(PAD) - self.typeface.scale * one.width
-            one = one.hanging(self._hanging(i), self.typeface.advance(" ") / self.typeface.scale, base)
-            found.append((one, points.scaled(PAD) + (spare if base % 2 else 0.0)))
-        return found
+            placed = line(self._passage.text, span, levels, base, self.typeface.weight)
+            spare = self.width - 2 * points.scaled(PAD) - self.typeface.scale * placed.width
+            placed = placed.hanging(self._hanging(i), self.typeface.advance(" ") / self.typeface.scale, base)
+            lines.append((placed, points.scaled(PAD) + (spare if base % 2 else 0.0)))
+        return lines
 
     @property
     def backwards(self) -> bool:
@@ -195,16 +195,16 @@ class TextLayout:
 
     def _shared(self, number: int, start: int, end: int, columns: list[int]) -> Iterator[tuple[Box, int]]:
         """Boxes of some characters of a line: one, or more where the direction changes between them."""
-        (one, shift), (first, _) = self._set[number], self._lines[number]
+        (placed, shift), (first, _) = self._set[number], self._lines[number]
         for a, b in self._stretches(number, start - first, end - first):
-            if all(self._passage.text[first + i] in BIDI_CONTROLS for i in one.order[a:b]):
+            if all(self._passage.text[first + i] in BIDI_CONTROLS for i in placed.order[a:b]):
                 continue  # a control may stand apart from its sign, and takes no room
-            edges = [one.edges[i] for i in one.order[a:b]]
+            edges = [placed.edges[i] for i in placed.order[a:b]]
             left = shift + self.typeface.scale * min(edge[0] for edge in edges)
             right = shift + self.typeface.scale * max(edge[1] for edge in edges)
             left -= points.scaled(PAD) * self._open(number, a - 1)
             right += points.scaled(PAD) * self._open(number, b)
-            backwards = one.order[a] > one.order[b - 1]
+            backwards = placed.order[a] > placed.order[b - 1]
             share = (right - left) / len(columns)
             for k, column in enumerate(columns[::-1] if backwards else columns):
                 yield (left + k * share, self._top(number), share, self._box_height), column
@@ -222,10 +222,10 @@ class TextLayout:
 
     def _open(self, number: int, place: int) -> bool:
         """Whether there is neither a letter nor a box at a place from the left of a line."""
-        (one, _), (first, _) = self._set[number], self._lines[number]
-        if not 0 <= place < len(one.order):
+        (placed, _), (first, _) = self._set[number], self._lines[number]
+        if not 0 <= place < len(placed.order):
             return True
-        character = first + one.order[place]
+        character = first + placed.order[place]
         return self._passage.text[character].isspace() and character not in self._columns
 
     def _segments(self) -> Iterator[tuple[int, int, list[int]]]:
@@ -238,8 +238,8 @@ class TextLayout:
     def frames(self, columns: Sequence[int]) -> list[Box]:
         """The boxes of some tokens, made one where they touch on a line or only a space lies between them."""
         joined: list[Box] = []
-        own = [box for box, each in self.boxes if each in columns]
-        for x, y, width, height in sorted(own, key=lambda box: (box[1], box[0])):
+        boxes = [box for box, column in self.boxes if column in columns]
+        for x, y, width, height in sorted(boxes, key=lambda box: (box[1], box[0])):
             if joined and joined[-1][1] == y and x - sum(joined[-1][::2]) < self.typeface.advance(" "):
                 before = joined.pop()
                 x, width = before[0], x + width - before[0]
@@ -348,12 +348,12 @@ class Highlight(ChecksKeywords):
             lambda: (saliency_map, *self._lay_out(saliency_map, typeface, width)),
         )
         values = colors.values(part)
-        found: list[Strip] = []
+        strips: list[Strip] = []
         for row, target in enumerate(part.targets):
             if row:
-                found.append(Strip(points.scaled(_GAP), None))
-            found += self._block(lines, row, target, values[row], colors)
-        return found
+                strips.append(Strip(points.scaled(_GAP), None))
+            strips += self._block(lines, row, target, values[row], colors)
+        return strips
 
     def _lay_out(
         self, saliency_map: SaliencyMap, typeface: Typeface, width: float

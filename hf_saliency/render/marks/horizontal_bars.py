@@ -45,14 +45,14 @@ class HorizontalBars(BarScale):
             if names.get(i):
                 body.append(Strip(self.small.line, partial(self._heading, names[i]), keep=True))
             body.append(Strip(line, partial(self._row, i), keep=i in (0, last - 1)))
-        found = [
+        strips = [
             Strip(line * max(map(len, self._heads)) + points.scaled(GAP), self._head),
             *body,
             *self._tail(),
         ]
         # A page must not begin with what belongs to the last bar, nor end with the names of the targets.
-        whole = [0, *range(len(body), len(found) - 1)]
-        return [dataclasses.replace(s, keep=s.keep or i in whole) for i, s in enumerate(found)]
+        whole = [0, *range(len(body), len(strips) - 1)]
+        return [dataclasses.replace(s, keep=s.keep or i in whole) for i, s in enumerate(strips)]
 
     def _tail(self) -> list[Strip]:
         """The axis, the model's answers, and what was left out."""

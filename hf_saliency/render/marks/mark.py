@@ -144,8 +144,8 @@ def fitting(
     """
     places = [start(column) for column in names]
     ends = [*(place - points.scaled(_GAP) for place in places), right][1:]
-    found = zip(places, ends, names.values(), strict=True)
-    return [(x, text) for x, end, text in found if text and x + typeface.advance(text) <= end]
+    names_at = zip(places, ends, names.values(), strict=True)
+    return [(x, text) for x, end, text in names_at if text and x + typeface.advance(text) <= end]
 
 
 def write_heading(ax: Axes, x: float, y: float, text: str, typeface: Typeface) -> None:
@@ -229,15 +229,15 @@ def target_items(target: TargetRow, count: int, *, backwards: bool = False) -> l
     """The target, and what the model answers; each item is read from the right if asked."""
     if backwards:
         return _from_right(target, count)
-    found = answers(target, count)
-    return [f"{target_name(target, count)} →", *found] if found else [target_name(target)]
+    predictions = answers(target, count)
+    return [f"{target_name(target, count)} →", *predictions] if predictions else [target_name(target)]
 
 
 def _from_right(target: TargetRow, count: int) -> list[str]:
     texts = [prediction_text(p) for p in target.predictions[:count]]
     # Isolates keep a Latin label from taking the number to its own right, and a "<" from being mirrored.
-    found = [f"{_MARK}\u2068{label}\u2069 \u2066{probability}\u2069" for label, probability in texts]
-    return [f"{_MARK}{target_name(target, count)}{' ←' * bool(found)}", *found]
+    items = [f"{_MARK}\u2068{label}\u2069 \u2066{probability}\u2069" for label, probability in texts]
+    return [f"{_MARK}{target_name(target, count)}{' ←' * bool(items)}", *items]
 
 
 def prediction_text(prediction: Prediction) -> tuple[str, str]:

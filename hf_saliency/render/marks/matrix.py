@@ -186,11 +186,11 @@ class Grid:
 
     def boxes(self, part: range) -> np.ndarray:
         """All cells of a text: rows x columns x (x, y, width, height)."""
-        found = np.empty((len(self.rows), len(part), 4))
-        found[..., 0] = [self._x(column) for column in part]
-        found[..., 1] = self.top + np.arange(len(self.rows))[:, None] * self.cell_height
-        found[..., 2:] = self.cell_width, self.cell_height
-        return found
+        cells = np.empty((len(self.rows), len(part), 4))
+        cells[..., 0] = [self._x(column) for column in part]
+        cells[..., 1] = self.top + np.arange(len(self.rows))[:, None] * self.cell_height
+        cells[..., 2:] = self.cell_width, self.cell_height
+        return cells
 
     def _x(self, column: int) -> float:
         return (

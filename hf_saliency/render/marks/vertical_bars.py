@@ -34,17 +34,17 @@ class VerticalBars(BarScale):
     def strips(self) -> list[Strip]:
         """A field for each target, then the labels."""
         self._check()
-        found = []
+        strips = []
         for i, caption in enumerate(self._captions):
             if i:
-                found.append(Strip(points.scaled(_BETWEEN), None))
-            found.append(Strip(caption.height + points.scaled(GAP), partial(self._head, i)))
-            found.append(Strip(self._field, partial(self._bars, i)))
-        found.append(Strip(points.scaled(GAP) + self._tokens.height, self._labels))
+                strips.append(Strip(points.scaled(_BETWEEN), None))
+            strips.append(Strip(caption.height + points.scaled(GAP), partial(self._head, i)))
+            strips.append(Strip(self._field, partial(self._bars, i)))
+        strips.append(Strip(points.scaled(GAP) + self._tokens.height, self._labels))
         if self._note:
-            found.append(Strip(points.scaled(GAP) + self.small.line, self._write_note))
+            strips.append(Strip(points.scaled(GAP) + self.small.line, self._write_note))
         # The labels below the last field belong to every field: no page may end before them.
-        return [dataclasses.replace(strip, keep=i + 1 < len(found)) for i, strip in enumerate(found)]
+        return [dataclasses.replace(strip, keep=i + 1 < len(strips)) for i, strip in enumerate(strips)]
 
     def _check(self) -> None:
         least = _NARROWEST

@@ -30,73 +30,73 @@ def direction(level: int) -> str:
     return "R" if level % 2 else "L"
 
 
-def weak(own: list[str], start: str) -> None:
+def weak(kinds: list[str], start: str) -> None:
     """W1 to W7, in place."""
     strong, previous = start, start
-    for i, each in enumerate(own):
-        if each == "NSM":
-            own[i] = "ON" if previous in (*ISOLATES, "PDI") else previous
-        elif each == "EN" and strong == "AL":
-            own[i] = "AN"
-        if each in ("L", "R", "AL"):
-            strong = each
-        previous = own[i]
-    own[:] = ["R" if each == "AL" else each for each in own]
-    for i in range(1, len(own) - 1):
-        before, each, after = own[i - 1 : i + 2]
+    for i, kind in enumerate(kinds):
+        if kind == "NSM":
+            kinds[i] = "ON" if previous in (*ISOLATES, "PDI") else previous
+        elif kind == "EN" and strong == "AL":
+            kinds[i] = "AN"
+        if kind in ("L", "R", "AL"):
+            strong = kind
+        previous = kinds[i]
+    kinds[:] = ["R" if kind == "AL" else kind for kind in kinds]
+    for i in range(1, len(kinds) - 1):
+        before, kind, after = kinds[i - 1 : i + 2]
         if before == after and (
-            (each == "CS" and before in ("EN", "AN")) or (each == "ES" and before == "EN")
+            (kind == "CS" and before in ("EN", "AN")) or (kind == "ES" and before == "EN")
         ):
-            own[i] = before
+            kinds[i] = before
     place = 0
-    for kind, group in groupby(list(own)):
+    for kind, group in groupby(list(kinds)):
         end = place + len(list(group))
-        touches = (place and own[place - 1] == "EN") or (end < len(own) and own[end] == "EN")
+        touches = (place and kinds[place - 1] == "EN") or (end < len(kinds) and kinds[end] == "EN")
         if kind == "ET" and touches:
-            own[place:end] = ["EN"] * (end - place)
+            kinds[place:end] = ["EN"] * (end - place)
         place = end
     strong = start
-    for i, each in enumerate(own):
-        if each in ("ES", "ET", "CS"):
-            own[i] = "ON"
-        elif each == "EN" and strong == "L":
-            own[i] = "L"
-        elif each in ("L", "R", "AL"):
-            strong = each
+    for i, kind in enumerate(kinds):
+        if kind in ("ES", "ET", "CS"):
+            kinds[i] = "ON"
+        elif kind == "EN" and strong == "L":
+            kinds[i] = "L"
+        elif kind in ("L", "R", "AL"):
+            strong = kind
 
 
 def brackets(
-    characters: Sequence[str], own: list[str], original: Sequence[str], level: int, start: str
+    characters: Sequence[str], kinds: list[str], original: Sequence[str], level: int, start: str
 ) -> None:
     """N0, in place: both brackets of a pair run as what stands inside, or else before them."""
     embedding = direction(level)
-    for opening, closing in _pairs(characters, own):
-        inside = {_strong(own[i]) for i in range(opening + 1, closing)} - {None}
+    for opening, closing in _pairs(characters, kinds):
+        inside = {_strong(kinds[i]) for i in range(opening + 1, closing)} - {None}
         if embedding in inside:
             chosen = embedding
         elif inside:
-            context = next((s for i in reversed(range(opening)) if (s := _strong(own[i]))), start)
+            context = next((s for i in reversed(range(opening)) if (s := _strong(kinds[i]))), start)
             chosen = context
         else:
             continue
         for bracket in (opening, closing):
-            own[bracket] = chosen
+            kinds[bracket] = chosen
             i = bracket + 1
-            while i < len(own) and original[i] == "NSM":
-                own[i] = chosen
+            while i < len(kinds) and original[i] == "NSM":
+                kinds[i] = chosen
                 i += 1
 
 
-def _strong(each: str) -> str | None:
-    return {"L": "L", "R": "R", "EN": "R", "AN": "R"}.get(each)
+def _strong(kind: str) -> str | None:
+    return {"L": "L", "R": "R", "EN": "R", "AN": "R"}.get(kind)
 
 
-def _pairs(characters: Sequence[str], own: Sequence[str]) -> list[Span]:
+def _pairs(characters: Sequence[str], kinds: Sequence[str]) -> list[Span]:
     """BD16: up to 63 brackets open at a time."""
     stack: list[tuple[str, int]] = []
-    found: list[Span] = []
-    for i, (character, each) in enumerate(zip(characters, own, strict=True)):
-        if each != "ON":
+    pairs: list[Span] = []
+    for i, (character, kind) in enumerate(zip(characters, kinds, strict=True)):
+        if kind != "ON":
             continue
         if character in _CLOSING:
             if len(stack) == 63:
@@ -106,29 +106,29 @@ def _pairs(characters: Sequence[str], own: Sequence[str]) -> list[Span]:
             closing = _CANONICAL.get(character, character)
             for depth in reversed(range(len(stack))):
                 if stack[depth][0] == closing:
-                    found.append((stack[depth][1], i))
+                    pairs.append((stack[depth][1], i))
                     del stack[depth:]
                     break
-    return sorted(found)
+    return sorted(pairs)
 
 
-def neutral(own: list[str], level: int, start: str, end: str) -> None:
+def neutral(kinds: list[str], level: int, start: str, end: str) -> None:
     """N1 and N2, in place."""
     place = 0
-    for neutral, group in groupby(list(own), key=NEUTRAL.__contains__):
+    for neutral, group in groupby(list(kinds), key=NEUTRAL.__contains__):
         stop = place + len(list(group))
         if neutral:
-            before = (_strong(own[place - 1]) or start) if place else start
-            after = (_strong(own[stop]) or end) if stop < len(own) else end
-            own[place:stop] = [before if before == after else direction(level)] * (stop - place)
+            before = (_strong(kinds[place - 1]) or start) if place else start
+            after = (_strong(kinds[stop]) or end) if stop < len(kinds) else end
+            kinds[place:stop] = [before if before == after else direction(level)] * (stop - place)
         place = stop
 
 
-def raised(level: int, each: str) -> int:
+def raised(level: int, kind: str) -> int:
     """I1 and I2."""
     if level % 2:
-        return 0 if each == "R" else 1
-    return {"R": 1, "AN": 2, "EN": 2}.get(each, 0)
+        return 0 if kind == "R" else 1
+    return {"R": 1, "AN": 2, "EN": 2}.get(kind, 0)
 
 
 def mirrored(character: str) -> str:
@@ -176,43 +176,51 @@ def levels(text: str, base: int) -> list[int]:
     if base == 0 and not runs_both_ways(text):
         return [0] * len(text)
     original = [_class(c) for c in text]
-    found, classes = _explicit(original, base)
-    kept = [i for i, each in enumerate(original) if each not in _REMOVED]
-    for sequence, start, end in list(_sequences(kept, original, found, base)):  # before levels are raised
-        own = [classes[i] for i in sequence]
-        weak(own, start)
-        brackets([text[i] for i in sequence], own, [original[i] for i in sequence], found[sequence[0]], start)
-        neutral(own, found[sequence[0]], start, end)
-        for i, each in zip(sequence, own, strict=True):
-            found[i] += raised(found[i], each)
-    for i, each in enumerate(original):
-        if each in _REMOVED:
-            found[i] = found[i - 1] if i else base
-    return found
+    text_levels, classes = _explicit(original, base)
+    kept = [i for i, kind in enumerate(original) if kind not in _REMOVED]
+    for sequence, start, end in list(
+        _sequences(kept, original, text_levels, base)
+    ):  # before levels are raised
+        kinds = [classes[i] for i in sequence]
+        weak(kinds, start)
+        brackets(
+            [text[i] for i in sequence],
+            kinds,
+            [original[i] for i in sequence],
+            text_levels[sequence[0]],
+            start,
+        )
+        neutral(kinds, text_levels[sequence[0]], start, end)
+        for i, kind in zip(sequence, kinds, strict=True):
+            text_levels[i] += raised(text_levels[i], kind)
+    for i, kind in enumerate(original):
+        if kind in _REMOVED:
+            text_levels[i] = text_levels[i - 1] if i else base
+    return text_levels
 
 
-def line_levels(text: str, found: Sequence[int], line: Span, base: int) -> list[int]:
+def line_levels(text: str, text_levels: Sequence[int], line: Span, base: int) -> list[int]:
     """Levels of the characters of one line: separators, and white space before them or at the end (rule L1)."""
     start, end = line
-    own = list(found[start:end])
+    own_levels = list(text_levels[start:end])
     trailing = True
     for i in reversed(range(start, end)):
-        each = _class(text[i])
-        if each in ("B", "S"):
+        kind = _class(text[i])
+        if kind in ("B", "S"):
             trailing = True
-        if trailing and (each in NEUTRAL - {"ON"} or each in _REMOVED):
-            own[i - start] = base
+        if trailing and (kind in NEUTRAL - {"ON"} or kind in _REMOVED):
+            own_levels[i - start] = base
         else:
             trailing = False
-    return own
+    return own_levels
 
 
-def visual_order(found: Sequence[int]) -> list[int]:
+def visual_order(levels: Sequence[int]) -> list[int]:
     """Indexes of a line's characters from left to right (rule L2)."""
-    order = list(range(len(found)))
-    for level in range(max(found, default=0), 0, -1):
+    order = list(range(len(levels)))
+    for level in range(max(levels, default=0), 0, -1):
         place = 0
-        for within, group in groupby(order, key=lambda i: found[i] >= level):
+        for within, group in groupby(order, key=lambda i: levels[i] >= level):
             count = len(list(group))
             if within:
                 order[place : place + count] = order[place : place + count][::-1]
@@ -238,30 +246,30 @@ def _class(character: str) -> str:
 def _first_strong(classes: Sequence[str], default: int, start: int = 0, *, isolated: bool = False) -> int:
     """P2, P3; of an isolate, up to its end."""
     depth = 0
-    for each in classes[start:]:
-        if each in ISOLATES:
+    for kind in classes[start:]:
+        if kind in ISOLATES:
             depth += 1
-        elif each == "PDI":
+        elif kind == "PDI":
             if depth == 0 and isolated:
                 return default
             depth = max(0, depth - 1)
-        elif depth == 0 and each in _STRONG:
-            return _STRONG[each]
+        elif depth == 0 and kind in _STRONG:
+            return _STRONG[kind]
     return default
 
 
 def _explicit(original: Sequence[str], base: int) -> tuple[list[int], list[str]]:
     """X1 to X8: levels and classes after embeddings, overrides and isolates."""
-    found, classes = [base] * len(original), list(original)
+    levels, classes = [base] * len(original), list(original)
     stack: list[tuple[int, str | None, bool]] = [(base, None, False)]
     lost_isolates = lost_embeddings = valid_isolates = 0
-    for i, each in enumerate(original):
+    for i, kind in enumerate(original):
         level, override, _ = stack[-1]
-        if each in _EMBEDDINGS or each in ISOLATES:
-            isolate = each in ISOLATES
+        if kind in _EMBEDDINGS or kind in ISOLATES:
+            isolate = kind in ISOLATES
             if isolate:
-                found[i], classes[i] = level, override or each
-            parity, forced = (ISOLATES[each], None) if isolate else _EMBEDDINGS[each]
+                levels[i], classes[i] = level, override or kind
+            parity, forced = (ISOLATES[kind], None) if isolate else _EMBEDDINGS[kind]
             if parity == 2:
                 parity = _first_strong(original, 0, i + 1, isolated=True)
             deeper = level + 1 if (level + 1) % 2 == parity else level + 2
@@ -272,7 +280,7 @@ def _explicit(original: Sequence[str], base: int) -> tuple[list[int], list[str]]
                 lost_isolates += 1
             elif not lost_isolates:
                 lost_embeddings += 1
-        elif each == "PDI":
+        elif kind == "PDI":
             if lost_isolates:
                 lost_isolates -= 1
             elif valid_isolates:
@@ -281,22 +289,22 @@ def _explicit(original: Sequence[str], base: int) -> tuple[list[int], list[str]]
                     stack.pop()
                 stack.pop()
                 valid_isolates -= 1
-            found[i], classes[i] = stack[-1][0], stack[-1][1] or each
-        elif each == "PDF":
+            levels[i], classes[i] = stack[-1][0], stack[-1][1] or kind
+        elif kind == "PDF":
             if not lost_isolates and lost_embeddings:
                 lost_embeddings -= 1
             elif not lost_isolates and not stack[-1][2] and len(stack) > 1:
                 stack.pop()
-        elif each not in ("BN", "B"):
-            found[i], classes[i] = level, override or each
-    return found, classes
+        elif kind not in ("BN", "B"):
+            levels[i], classes[i] = level, override or kind
+    return levels, classes
 
 
 def _sequences(
-    kept: Sequence[int], original: Sequence[str], found: Sequence[int], base: int
+    kept: Sequence[int], original: Sequence[str], levels: Sequence[int], base: int
 ) -> Iterator[tuple[list[int], str, str]]:
     """X10: isolating run sequences, with the direction before and after each."""
-    runs = [list(group) for _, group in groupby(kept, key=lambda i: found[i])]
+    runs = [list(group) for _, group in groupby(kept, key=lambda i: levels[i])]
     matching = _matching(original)
     beginning = {run[0]: run for run in runs}
     place = {i: number for number, i in enumerate(kept)}
@@ -307,19 +315,19 @@ def _sequences(
         sequence = list(run)
         while original[sequence[-1]] in ISOLATES and matching.get(sequence[-1]) in beginning:
             sequence += beginning[matching[sequence[-1]]]
-        level, first, last = found[sequence[0]], place[sequence[0]], place[sequence[-1]]
-        before = found[kept[first - 1]] if first else base
+        level, first, last = levels[sequence[0]], place[sequence[0]], place[sequence[-1]]
+        before = levels[kept[first - 1]] if first else base
         open_ended = original[sequence[-1]] in ISOLATES
-        after = found[kept[last + 1]] if last + 1 < len(kept) and not open_ended else base
+        after = levels[kept[last + 1]] if last + 1 < len(kept) and not open_ended else base
         yield sequence, direction(max(level, before)), direction(max(level, after))
 
 
 def _matching(original: Sequence[str]) -> dict[int, int]:
     """BD9: each isolate's end."""
-    found, stack = {}, []
-    for i, each in enumerate(original):
-        if each in ISOLATES:
+    ends, stack = {}, []
+    for i, kind in enumerate(original):
+        if kind in ISOLATES:
             stack.append(i)
-        elif each == "PDI" and stack:
-            found[stack.pop()] = i
-    return found
+        elif kind == "PDI" and stack:
+            ends[stack.pop()] = i
+    return ends

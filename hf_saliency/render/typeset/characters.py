@@ -57,18 +57,18 @@ def signs(text: str) -> list[str]:
     # variation selectors act in an emoji, or in a script that is shaped by them; the controls of direction both act and
     # are seen.
     overridden = runs_both_ways(text) and ("\u202d" in text or "\u202e" in text)
-    found: list[str] = []
+    shown: list[str] = []
     for i, character in enumerate(text):
         if not _hidden(character) or _acts(text, i):
             bare = not _hidden(character) and unicodedata.category(character)[0] == "M" and _bare(text, i)
-            found.append(_DOTTED_CIRCLE + character if bare else character)
+            shown.append(_DOTTED_CIRCLE + character if bare else character)
             continue
         sign = _sign(character)
         if overridden:
             sign = f"\u2066{sign}\u2069"  # else its letters would be reversed with the text
         before, after = character in _CLOSING, character in _OPENING
-        found.append(character * before + sign + character * after)
-    return found
+        shown.append(character * before + sign + character * after)
+    return shown
 
 
 def printable(text: str) -> str:
@@ -157,8 +157,8 @@ def _bare(text: str, place: int) -> bool:
     """Whether a combining mark has no letter before it."""
     while place > 0 and unicodedata.category(text[place])[0] == "M" and not _hidden(text[place]):
         place -= 1
-    own = unicodedata.category(text[place])[0] == "M"
-    before = text[place] if not own else ""
+    is_mark = unicodedata.category(text[place])[0] == "M"
+    before = text[place] if not is_mark else ""
     return not before or before.isspace() or (_hidden(before) and before not in "\u200c\u200d")
 
 

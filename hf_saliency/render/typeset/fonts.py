@@ -83,16 +83,16 @@ def base_faces(weight: str) -> tuple[Face, ...]:
 def _base_faces(families: tuple[str, ...], weight: str) -> tuple[Face, ...]:
     with _quiet():
         first = findfont(FontProperties(family=list(families), weight=weight))
-        found = [Face(str(first), getattr(first, "face_index", 0), None, weight)]
+        faces = [Face(str(first), getattr(first, "face_index", 0), None, weight)]
         for family in families:
             try:
                 path = findfont(FontProperties(family=[family], weight=weight), fallback_to_default=False)
             except ValueError:  # not installed
                 continue
             face = Face(str(path), getattr(path, "face_index", 0), family, weight)
-            if (face.path, face.index) != (found[0].path, found[0].index):
-                found.append(face)
-    return tuple(found)
+            if (face.path, face.index) != (faces[0].path, faces[0].index):
+                faces.append(face)
+    return tuple(faces)
 
 
 def installed(weight: str) -> list[Face]:
@@ -191,11 +191,11 @@ def advice(characters: Iterable[str], stand_in: str) -> str:
 
     ``stand_in`` is drawn in their place.
     """
-    found = sorted(set(characters))
-    named = ", ".join(f"{c} (U+{ord(c):04X})" for c in found[:_SHOWN])
-    if len(found) > _SHOWN:
-        named += f" and {len(found) - _SHOWN} more"
-    fonts = sorted({_font(c) for c in found})
+    distinct = sorted(set(characters))
+    named = ", ".join(f"{c} (U+{ord(c):04X})" for c in distinct[:_SHOWN])
+    if len(distinct) > _SHOWN:
+        named += f" and {len(distinct) - _SHOWN} more"
+    fonts = sorted({_font(c) for c in distinct})
     families = " and ".join(dict.fromkeys(family for family, _, _ in fonts))
     debian = " ".join(sorted({package for _, package, _ in fonts}))
     brew = " ".join(sorted({cask for _, _, cask in fonts}))
@@ -272,9 +272,9 @@ def fonts(text: str, weight: str) -> Fonts:
     """Faces for a text, in keeping with all other text of the figure that is being drawn."""
     base = base_faces(weight)
     figure = _current.get()
-    wanted = frozenset() if figure is None else figure.wanted
-    beyond = frozenset() if text.isascii() else _unusual(text) - wanted
-    return _fonts(wanted | beyond if beyond else wanted, weight, base)
+    figure_characters = frozenset() if figure is None else figure.wanted
+    beyond = frozenset() if text.isascii() else _unusual(text) - figure_characters
+    return _fonts(figure_characters | beyond if beyond else figure_characters, weight, base)
 
 
 def once(key: tuple[Any, ...], lay_out: Callable[[], _R]) -> _R:
@@ -296,12 +296,12 @@ def drawn_clusters() -> frozenset[str]:
 
 def missed(characters: Iterable[str]) -> None:
     """Note characters that no font has; they are named in one warning for each figure."""
-    found = set(characters)
+    distinct = set(characters)
     figure = _current.get()
     if figure is not None:
-        figure.missing |= found
-    elif found:
-        warnings.warn(advice(found, MISSING), MissingGlyphs, stacklevel=4)
+        figure.missing |= distinct
+    elif distinct:
+        warnings.warn(advice(distinct, MISSING), MissingGlyphs, stacklevel=4)
 
 
 def share_fonts(draw: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -325,7 +325,7 @@ def _drawing(values: Sequence[Any]) -> Iterator[FigureFonts]:
     if outer is not None:  # drawn as part of another figure
         yield outer
         return
-    text = "\n".join(each for each in _strings(values) if not each.isascii())
+    text = "\n".join(string for string in _strings(values) if not string.isascii())
     shown = "".join(signs(text))
     clusters = frozenset(shown[a:b] for a, b in graphemes(shown))
     unusual = frozenset(
@@ -366,18 +366,18 @@ def _unusual(text: str) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=256)
-def _fonts(wanted: frozenset[str], weight: str, base: tuple[Face, ...]) -> Fonts:
-    seen = frozenset(c for c in wanted if not ignorable(c) and not c.isspace())
+def _fonts(characters: frozenset[str], weight: str, base: tuple[Face, ...]) -> Fonts:
+    seen = frozenset(c for c in characters if not ignorable(c) and not c.isspace())
     uncovered = {c for c in seen if not any(face.covers(c) for face in base)}
     if not uncovered:
         return Fonts(base, frozenset(), ())
     moved = frozenset(s for c in uncovered for s in [scripts.script(c)] if s not in ("Zyyy", "Zinh", "Zzzz"))
     required = uncovered | {c for c in seen if _scripts(c) & moved}
-    found, left = _cover(required, weight, base[0])
+    fallback, left = _cover(required, weight, base[0])
     if left & uncovered:
         register_new()
-        found, left = _cover(required, weight, base[0])
-    return Fonts(base, moved, tuple(found))
+        fallback, left = _cover(required, weight, base[0])
+    return Fonts(base, moved, tuple(fallback))
 
 
 def _cover(required: Iterable[str], weight: str, base: Face) -> tuple[list[Face], set[str]]:

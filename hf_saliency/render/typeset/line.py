@@ -86,9 +86,9 @@ def _clusters(text: str, face: Face, right_to_left: bool) -> tuple[list[tuple[fl
     font: Any = face.font
     items = font._layout(directed(whole, right_to_left), LoadFlags.NO_HINTING)
     glyphs = [(item.x, "".join(c for c in item.char if c not in BIDI_CONTROLS)) for item in items]
-    found = _places(whole, [g for g in (glyphs[::-1] if right_to_left else glyphs) if g[1]])
-    width = max((left for first, last, left in found if whole[first:last] == stop), default=0.0)
-    visual = found[::-1] if right_to_left else found
+    places = _places(whole, [g for g in (glyphs[::-1] if right_to_left else glyphs) if g[1]])
+    width = max((left for first, last, left in places if whole[first:last] == stop), default=0.0)
+    visual = places[::-1] if right_to_left else places
     # A mark may be placed before its letter, and before the piece; boxes stay inside and in order.
     lefts = [*accumulate((min(max(left, 0.0), width) for _, _, left in visual), max), width]
     edges = [(0.0, 0.0)] * len(whole)
@@ -106,7 +106,7 @@ def _places(text: str, logical: Sequence[tuple[float, str]]) -> list[tuple[int, 
     A glyph knows the characters of its cluster, but not where they stand: glyphs in a row with the same
     characters are one cluster, or as many as the text repeats these characters.
     """
-    found: list[tuple[int, int, float]] = []
+    clusters: list[tuple[int, int, float]] = []
     place, i = 0, 0
     while i < len(logical):
         characters = logical[i][1]
@@ -118,13 +118,13 @@ def _places(text: str, logical: Sequence[tuple[float, str]]) -> list[tuple[int, 
         while repeats < same - i and text.startswith(characters, place + repeats * step):
             repeats += 1
         glyphs = [x for x, _ in logical[i:same]]
-        each = len(glyphs) / repeats
+        share = len(glyphs) / repeats
         for k in range(repeats):
-            own = glyphs[round(k * each) : round((k + 1) * each)]
-            found.append((place, place + step, min(own)))
+            lefts = glyphs[round(k * share) : round((k + 1) * share)]
+            clusters.append((place, place + step, min(lefts)))
             place += step
         i = same
-    return found
+    return clusters
 
 
 def _unshaped(parts: tuple[str, ...], face: Face, right_to_left: bool) -> Shaped:
@@ -187,9 +187,9 @@ def label(text: str, weight: str) -> Line:
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def _label(text: str, own: Fonts) -> Line:
+def _label(text: str, faces: Fonts) -> Line:
     base = bidi.base_level(text)
-    return _compose(text, (0, len(text)), bidi.levels(text, base), base, own, apart=False)
+    return _compose(text, (0, len(text)), bidi.levels(text, base), base, faces, apart=False)
 
 
 def line(text: str, span: Span, levels: Sequence[int], base: int, weight: str) -> Line:
@@ -206,10 +206,10 @@ def reach(clusters: frozenset[str], weight: str) -> tuple[float, float]:
 
 
 @functools.lru_cache(maxsize=256)
-def _reach(clusters: frozenset[str], own: Fonts) -> tuple[float, float]:
+def _reach(clusters: frozenset[str], faces: Fonts) -> tuple[float, float]:
     above = below = 0.0
     for cluster in sorted(clusters):
-        for piece in _label(cluster, own).pieces:
+        for piece in _label(cluster, faces).pieces:
             properties = piece.face.properties(100)
             _, height, descent = text_to_path.get_text_width_height_descent(
                 piece.text, properties, ismath=False
@@ -227,12 +227,12 @@ class _Segment:
     space: bool
 
 
-def _compose(text: str, span: Span, levels: Sequence[int], base: int, own: Fonts, *, apart: bool) -> Line:
+def _compose(text: str, span: Span, levels: Sequence[int], base: int, faces: Fonts, *, apart: bool) -> Line:
     start, end = span
-    own_levels = [0] * (end - start)
+    line_levels = [0] * (end - start)
     if any(levels) or base:
-        own_levels = _whole(text[start:end], bidi.line_levels(text, levels, span, base))
-    segments = list(_segments(text, span, own_levels, own, apart=apart))
+        line_levels = _whole(text[start:end], bidi.line_levels(text, levels, span, base))
+    segments = list(_segments(text, span, line_levels, faces, apart=apart))
     edges = [(0.0, 0.0)] * (end - start)
     pieces, x = [], 0.0
     for number in bidi.visual_order([segment.level for segment in segments]):
@@ -249,64 +249,67 @@ def _compose(text: str, span: Span, levels: Sequence[int], base: int, own: Fonts
             shown = drawn(segment.parts, backwards)
             pieces.append(Piece(first, last, x, shaped.width, shown, source, segment.face, absent))
         x += shaped.width
-    return Line(tuple(pieces), tuple(edges), tuple(bidi.visual_order(own_levels)), x)
+    return Line(tuple(pieces), tuple(edges), tuple(bidi.visual_order(line_levels)), x)
 
 
 def _whole(text: str, levels: Sequence[int]) -> list[int]:
     """Levels of a line where every visible character is on one: that of its first which is no control."""
-    found: list[int] = []
+    line_levels: list[int] = []
     for a, b in graphemes(text):
-        own = next((levels[i] for i in range(a, b) if text[i] not in BIDI_CONTROLS), levels[a])
-        found += [own] * (b - a)
-    return found
+        level = next((levels[i] for i in range(a, b) if text[i] not in BIDI_CONTROLS), levels[a])
+        line_levels += [level] * (b - a)
+    return line_levels
 
 
-def _segments(text: str, span: Span, levels: Sequence[int], own: Fonts, *, apart: bool) -> Iterator[_Segment]:
+def _segments(
+    text: str, span: Span, levels: Sequence[int], faces: Fonts, *, apart: bool
+) -> Iterator[_Segment]:
     start, end = span
-    found: list[tuple[int, tuple[str, ...], int, Face, bool]] = []
-    face = own.base[0]
+    characters: list[tuple[int, tuple[str, ...], int, Face, bool]] = []
+    face = faces.base[0]
     for a, b in graphemes(text[start:end]):
         cluster = text[start + a : start + b]
         space = RUN.match(cluster) is None
         place = start + a
-        for one, parts in _cluster(cluster, own, face):
-            found.append((place, parts, levels[a], one, space and apart))
+        for one, parts in _cluster(cluster, faces, face):
+            characters.append((place, parts, levels[a], one, space and apart))
             place += len(parts)
-        face = found[-1][3]
-    for (level, face, space), group in groupby(found, key=lambda each: each[2:]):
-        together = list(group)
-        yield _Segment(together[0][0], tuple(p for each in together for p in each[1]), level, face, space)
+        face = characters[-1][3]
+    for (level, face, space), group in groupby(characters, key=lambda each: each[2:]):
+        members = list(group)
+        yield _Segment(members[0][0], tuple(p for each in members for p in each[1]), level, face, space)
 
 
-def _cluster(cluster: str, own: Fonts, before: Face) -> list[tuple[Face, tuple[str, ...]]]:
+def _cluster(cluster: str, faces: Fonts, before: Face) -> list[tuple[Face, tuple[str, ...]]]:
     """A visible character in stretches of one face, mostly one, with what is drawn for each of its characters."""
     if cluster.isascii() and cluster.isprintable() and cluster != " ":
-        return [(own.base[0], tuple(cluster))]
+        return [(faces.base[0], tuple(cluster))]
     parts = tuple("" if c in BIDI_CONTROLS or c == "\n" else c for c in cluster)
     if all(ignorable(c) for c in cluster):
         return [(before, parts)]
     if cluster.isspace():
-        wide = own.face(cluster)
+        wide = faces.face(cluster)
         if before.covers(cluster) or wide is None:
             return [(before, parts if before.covers(cluster) else (" ",) * len(parts))]
         return [(wide, parts)]
-    face = None if _invalid(cluster) else own.face(cluster)
+    face = None if _invalid(cluster) else faces.face(cluster)
     if face is not None:
         return [(face, parts)]
     return [
-        (f, tuple(p for _, p in group)) for f, group in groupby(_apart(parts, own), key=lambda each: each[0])
+        (f, tuple(p for _, p in group))
+        for f, group in groupby(_apart(parts, faces), key=lambda each: each[0])
     ]
 
 
-def _apart(parts: Sequence[str], own: Fonts) -> Iterator[tuple[Face, str]]:
+def _apart(parts: Sequence[str], faces: Fonts) -> Iterator[tuple[Face, str]]:
     """Each character of a cluster that no face has as a whole: in the face of the first if that has it, or its own."""
-    blank = own.face(MISSING) or own.base[0]
-    main = (None if _invalid(parts[0]) else own.face(parts[0])) or blank
+    blank = faces.face(MISSING) or faces.base[0]
+    main = (None if _invalid(parts[0]) else faces.face(parts[0])) or blank
     for part in parts:
         if not part or ignorable(part) or main.covers(part):
             yield main, part
             continue
-        other = None if _invalid(part) else own.face(part)
+        other = None if _invalid(part) else faces.face(part)
         yield (other, part) if other else (blank, MISSING)
 
 
