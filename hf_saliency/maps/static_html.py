@@ -51,11 +51,11 @@ def _more(m: SaliencyMap) -> str:
     left = len(m.targets) - _TARGETS
     shown = min(left, _CELLS // max(1, min(len(m.tokens), _TOKENS)))
     rows = "".join(_target(m, row) for row in range(_TARGETS, _TARGETS + shown))
-    rest = f"<div>{left - shown} more are not shown here: hf_saliency.page(saliency_map) shows all.</div>" * (
+    note = f"<div>{left - shown} more are not shown here: hf_saliency.page(saliency_map) shows all.</div>" * (
         shown < left
     )
     more = wording.counted(left, "more target")
-    return f"<details><summary>and {more}</summary>{rows}{rest}</details>"
+    return f"<details><summary>and {more}</summary>{rows}{note}</details>"
 
 
 def _target(m: SaliencyMap, row: int) -> str:
