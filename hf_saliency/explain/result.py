@@ -165,9 +165,11 @@ def _warn_of_non_finite(made: SaliencyMap) -> None:
     rows = zip(made.targets, made.scores, strict=True)
     bad = [target.label for target, row in rows if not np.isfinite([target.score, *row]).all()]
     if bad:
+        # Masks of float64 are infinite in the softmax that some models compute in float32 (Longformer, LED).
+        where = "In float64" if made.scores.dtype == np.float64 else "In half precision"
         warn(
             f"the scores of {len(bad)} targets are not finite ({', '.join(map(repr, bad[:5]))}): the model's "
-            "output or gradient is NaN or infinite there. Figures hatch them. In half precision, load the model with "
+            f"output or gradient is NaN or infinite there. Figures hatch them. {where}, load the model with "
             "dtype=torch.float32.",
         )
 
