@@ -85,6 +85,8 @@ class Spelling:
         piece = self._piece(index)
         if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):  # byte fallback
             raw = bytes([int(piece[3:5], 16)])
+        elif self.byte_level and index in self.added and not piece.isascii():
+            return piece  # spelled as a user gave it
         elif self.byte_level and all(character in _bytes() for character in piece):
             raw = bytes(_bytes()[character] for character in piece)
         elif self.marked:

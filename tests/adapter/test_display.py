@@ -223,3 +223,17 @@ def test_spans_around_added_tokens(maker: Any, flags: dict[str, bool]) -> None:
                 assert shown.strip().casefold() == expected.strip().casefold(), (text, token)
             covered = {c for t in encoding.tokens for c in range(t.start, t.end)}
             assert all(c in covered or character.isspace() for c, character in enumerate(text)), text
+
+
+def test_an_added_token_is_alone_beside_characters_that_a_normalizer_puts_spaces_around() -> None:
+    tokenizer = tiny.tokenizer.__wrapped__()
+    tokenizer.add_tokens([AddedToken("<entity>", normalized=True, lstrip=True, rstrip=True)])
+    text = "cat東京<entity>  東"
+    places = {token.piece: text[token.start : token.end] for token in encode(tokenizer, text).tokens}
+    assert places["<entity>"] == "<entity>"
+
+
+def test_added_tokens_are_spelled_as_they_were_added() -> None:
+    tokenizer = byte_level()
+    tokenizer.add_tokens(["<entité>"])  # each of its characters stands for a byte in the other tokens
+    assert Spelling.of(tokenizer).name(tokenizer.convert_tokens_to_ids("<entité>")) == "<entité>"
