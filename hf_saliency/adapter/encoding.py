@@ -333,10 +333,10 @@ def _place(text: str, place: Span, spelling: Spelling, index: int, *, first: boo
     start, end = spans.trim(text, *place)
     if spelling.is_whole(index):
         # Normalizers that put spaces around some characters shift it over the white space that it takes with it.
-        word = str(spelling.text(index)).strip()
-        if word and word in text[start:end]:
-            start = text.index(word, start)
-            return start, start + len(word)
+        whole = str(spelling.text(index)).strip()
+        if whole and whole in text[start:end]:
+            start = text.index(whole, start)
+            return start, start + len(whole)
     marks = spelling.marked or spelling.byte_level
     if marks and end - start == 1 and not text[start].isspace() and spelling.text(index) in (" ", b" "):
         # The mark of a word's beginning alone, which some tokenizers place at the word's first letter.

@@ -189,17 +189,20 @@ def scores_table(maps: Sequence[SaliencyMap]) -> str:
     """A comma-separated table with one line for each score: a long table, as data frames like it."""
     head = (
         "map method target position label against unit target_score probability against_probability "
-        "token token_text text start end special score"
+        "missed_sum token token_text text start end special score"
     )
     lines: list[Sequence[Any]] = [head.split()]
     for number, heat in enumerate(maps):
         for row, target in enumerate(heat.targets):
+            missed = (
+                heat.missed_sums[row] if heat.missed_sums is not None and row in heat.incomplete else None
+            )
             known = [number, heat.method, row, target.position, target.label, target.against, target.unit]
             for column, (token, label) in enumerate(zip(heat.tokens, heat.labels, strict=True)):
                 place = [token.text_index, token.start, token.end, int(token.special)]
                 chances = [target.probability, target.against_probability]
                 score = [column, label, *place, float(heat.scores[row, column])]
-                lines.append([*known, float(target.score), *chances, *score])
+                lines.append([*known, float(target.score), *chances, missed, *score])
     return _table(lines, "excel")
 
 

@@ -7,7 +7,7 @@ import itertools
 import math
 import reprlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction, whole
+from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import reduced
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Places, Span, Token, words
@@ -237,12 +238,37 @@ def _rows(first: SaliencyMap, second: SaliencyMap) -> list[tuple[np.ndarray, np.
     units = [u for u in dict.fromkeys(read[0]) if u is not None and u in read[1]]
     if units:
         return [(_mean(both[0], read[0], u), _mean(both[1], read[1], u)) for u in units]
-    if len(first.targets) == len(second.targets) > 0:
-        return list(zip(*both, strict=True))
+    rows = partners(first, second)
+    if rows:
+        return list(zip(both[0], both[1][rows], strict=True))
     raise SaliencyError(
         f"these maps have no target in common: {len(first.targets)} and {len(second.targets)} targets, none read "
         "at the same word. Select those that belong together: agreement(heat.select(0), other.select(0))."
     )
+
+
+def partners(first: SaliencyMap, second: SaliencyMap) -> list[int]:
+    """For each target of a map the row of another that explains the same thing; empty where there is none for some.
+
+    The same are targets of one label at one place, then those of one label or at one place alone; what cannot be told
+    by these goes by its number.
+    """
+    keys: tuple[Callable[[TargetRow], object], ...] = (
+        lambda target: (target.position, target.label, target.against),
+        lambda target: (target.label, target.against),
+        lambda target: target.position,
+    )
+    for key in keys:
+        rows = {key(target): row for row, target in enumerate(second.targets)}
+        wanted = [key(target) for target in first.targets]
+        if (
+            len(rows) == len(second.targets)
+            and len(set(wanted)) == len(wanted)
+            and rows.keys() >= set(wanted)
+        ):
+            return [rows[each] for each in wanted]
+    count = len(first.targets)
+    return list(range(count)) if count == len(second.targets) else []
 
 
 def _mean(values: np.ndarray, read: Sequence[int | None], unit: int) -> np.ndarray:

@@ -86,7 +86,8 @@ def to_dataframe(maps: SaliencyMap | Iterable[SaliencyMap]) -> pd.DataFrame:
     pandas.DataFrame
         The columns are ``map_index`` (from 0), ``method``; ``target``, ``target_label``, ``against``,
         ``target_position``, ``target_score``, ``unit``, ``probability``, ``against_probability`` (NaN where there is
-        none); ``token``, ``piece``, ``label``, ``word`` (number of the word in its text, -1 for none), ``text_index``,
+        none), ``missed_sum`` (what the scores of the target should add up to where they do not, otherwise NaN);
+        ``token``, ``piece``, ``label``, ``word`` (number of the word in its text, -1 for none), ``text_index``,
         ``start``, ``end``, ``special``; ``score`` and ``normalized`` (divided by the largest magnitude of its row). A
         target at no token has the position -1.
 

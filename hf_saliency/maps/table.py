@@ -389,6 +389,7 @@ def _columns(number: int, heat: SaliencyMap) -> dict[str, list[Any]]:
         "unit": [target.unit for target in heat.targets],
         "probability": [_number(target.probability) for target in heat.targets],
         "against_probability": [_number(target.against_probability) for target in heat.targets],
+        "missed_sum": [np.nan] * rows if heat.missed_sums is None else heat.missed_sums.tolist(),
     }
     return {
         "map_index": [number] * (rows * width),

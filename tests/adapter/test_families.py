@@ -125,7 +125,9 @@ def test_the_score_is_differentiated_not_only_called(family: str) -> None:
 
 def test_longformer_with_padding_of_its_own_is_named() -> None:
     model, tokenizer = tiny.masked_lm("longformer")
-    with pytest.warns(RuntimeWarning, match=r"not finite.* In float64, load the model with dtype=torch\.float32"):
+    with pytest.warns(
+        RuntimeWarning, match=r"not finite.* In float64, load the model with dtype=torch\.float32"
+    ):
         heat = hs.Explainer(model, tokenizer)("the cat sat")
     assert np.isnan(heat.scores).any()
     assert np.isfinite(hs.Explainer(model.float(), tokenizer)("the cat sat").scores).all()

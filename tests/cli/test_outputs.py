@@ -10,6 +10,7 @@ from render.test_terminal import scored
 
 import hf_saliency as hs
 from hf_saliency.cli.outputs import predictions_table, scores_table
+from hf_saliency.maps.table import score_columns
 
 
 def test_predictions() -> None:
@@ -32,3 +33,10 @@ def test_scores_are_exact() -> None:
     assert [float(row["score"]) for row in rows[: heat.scores.size]] == heat.scores.ravel().tolist()
     assert [row["token_text"] for row in rows[: len(heat.tokens)]] == list(heat.labels)
     assert {row["map"] for row in rows} == {"0", "1"}
+
+
+def test_a_failed_completeness_check_is_in_each_table_of_scores() -> None:
+    failed = dataclasses.replace(scored(6), convergence_delta=[4.0], missed_sums=[10.0])
+    assert {row["missed_sum"] for row in csv.DictReader(io.StringIO(scores_table([failed])))} == {"10.0"}
+    assert {row["missed_sum"] for row in csv.DictReader(io.StringIO(scores_table([scored(6)])))} == {""}
+    assert set(score_columns([failed])["missed_sum"].tolist()) == {10.0}

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from scipy.stats import spearmanr
 
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.compare import agreement
+from hf_saliency.maps.compare import agreement, partners
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 
@@ -60,6 +60,17 @@ def test_rows_meet_where_they_are_read() -> None:
     found = agreement(one, one.select(1, 0))
     assert found.spearman.tolist() == pytest.approx([1, 1])
     assert agreement(one, one.select(1)).spearman.tolist() == pytest.approx([1])
+
+
+def test_targets_in_another_order_meet_by_their_labels() -> None:
+    one = of([1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1])
+    targets = tuple(replace(maps.target(name, 0), position=None, positions=()) for name in ("good", "bad"))
+    one = replace(one, targets=targets)
+    assert agreement(one, one.select(1, 0)).spearman.tolist() == pytest.approx([1, 1])
+    assert partners(one, one.select(1, 0)) == [1, 0]
+    assert partners(one.select(1), one) == [1]
+    assert partners(one.select(1), one.select(0)) == [0]  # one each
+    assert partners(one, one.select(0)) == []
 
 
 def test_pieces_of_a_word_are_averaged_and_tokenizers_may_differ() -> None:

@@ -21,7 +21,7 @@ from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors, luminance
 from hf_saliency.render.drawing import settings_of
 from hf_saliency.render.figure import figure, measure
-from hf_saliency.render.marks import Arcs, Bars, Bipartite, Highlight, Mark, Matrix
+from hf_saliency.render.marks import Arcs, Bars, Bipartite, Difference, Highlight, Mark, Matrix
 from hf_saliency.render.points import Letters
 from hf_saliency.render.settings import VENUES
 from hf_saliency.render.sheets import sheets
@@ -401,6 +401,16 @@ def test_a_failed_completeness_check_stands_below_the_panel() -> None:
     drawn = strings(figure(failed, width=4.0))
     assert "does not add up: misses 4.1 by 1303" in drawn
     assert not any("add up" in text for text in strings(figure(SIGNED, width=4.0)))
+
+
+def test_a_difference_subtracts_the_same_target_and_says_what_does_not_add_up() -> None:
+    one = saliency_map("formal study of grammar", targets=range(2))
+    other = replace(
+        one.select(1, 0), convergence_delta=np.array([0.0, 1303.0]), missed_sums=np.array([np.nan, 4.1])
+    )
+    assert not Difference(other).shown(one).scores.any()
+    drawn = strings(figure(one, Difference(other), width=4.0))
+    assert f"1 of 2 targets do not add up; {one.targets[0].label!r} misses 4.1 by 1303" in drawn
 
 
 # --- faces

@@ -262,6 +262,9 @@ def test_a_table_has_a_row_for_each_example_and_its_columns() -> None:
     default = to_latex_table(maps[0])
     assert r"\textbf{target} & \textbf{predicted} & \textbf{text}" in default
     assert "a & language &" in default
+    failed = replace(maps[0], convergence_delta=np.array([1303.0]), missed_sums=np.array([4.1]))
+    check(to_latex_table(failed), table=True)
+    assert "does not add up: misses 4.1 by 1303" in to_latex_table(failed)
     shares = [float(share) for share in re.findall(r"\\dimexpr ([0-9.]+)", tex)]
     assert sum(shares) == pytest.approx(1, abs=0.01)
 

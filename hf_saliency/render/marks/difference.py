@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from hf_saliency.errors import ChecksKeywords, SaliencyError
-from hf_saliency.maps.compare import aligned
+from hf_saliency.maps.compare import aligned, partners
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.colors import Colors
@@ -20,7 +21,8 @@ from hf_saliency.render.marks.mark import Mark
 class Difference(ChecksKeywords):
     """The rows of a map less those of another one, each scaled first, on a diverging scale.
 
-    Both maps have the same tokens, or are merged to the words that they have in common; they have as many targets.
+    Both maps have the same tokens, or are merged to the words that they have in common. Targets meet by their
+    label and place, otherwise by their number. A target that does not add up in one of the maps is noted.
 
     Parameters
     ----------
@@ -53,26 +55,25 @@ class Difference(ChecksKeywords):
         if "difference" in saliency_map.arguments:
             return self.mark.shown(saliency_map)
         first, second = saliency_map, self.other
-        if len(first.targets) != len(second.targets):
-            kept = [each.label for each in first.targets]
-            rows = [i for i, each in enumerate(second.targets) if each.label in kept]
-            if len(rows) != len(first.targets):
-                raise SaliencyError(
-                    f"a difference needs as many targets in both maps: there are {len(first.targets)} and "
-                    f"{len(second.targets)}. Select them first: Difference(other.select(0))."
-                )
-            second = second.part(rows, range(len(second.tokens)))
         if first.tokens != second.tokens:
             first, second = aligned([first, second])
+        rows = partners(first, second)
+        if not rows:
+            raise SaliencyError(
+                f"a difference needs the same targets in both maps: there are {len(first.targets)} and "
+                f"{len(second.targets)}. Select them first: Difference(other.select(0))."
+            )
+        second = second.part(rows, range(len(second.tokens)))
         first, second = self.mark.shown(first), self.mark.shown(second)
+        deltas, sums = _incomplete(first, second)
         return dataclasses.replace(
             first,
             scores=first.normalized(self.normalize) - second.normalized(self.normalize),
             method=f"{first.method} − {second.method}",
             arguments={"difference": self.normalize},
             signed=True,
-            convergence_delta=None,
-            missed_sums=None,
+            convergence_delta=deltas,
+            missed_sums=sums,
         )
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
@@ -107,3 +108,13 @@ class Difference(ChecksKeywords):
             The colour scale.
         """
         self.mark.draw(ax, self.shown(saliency_map), colors)
+
+
+def _incomplete(first: SaliencyMap, second: SaliencyMap) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The delta and the missed sum of each row that does not add up in either map, the first map's before all."""
+    deltas, sums = np.zeros(len(first.targets)), np.full(len(first.targets), np.nan)
+    for heat in (second, first):
+        if heat.missed_sums is not None and heat.convergence_delta is not None:
+            failed = ~np.isnan(heat.missed_sums)
+            deltas[failed], sums[failed] = heat.convergence_delta[failed], heat.missed_sums[failed]
+    return (None, None) if np.isnan(sums).all() else (deltas, sums)
