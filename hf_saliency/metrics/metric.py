@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -205,6 +206,10 @@ class Metric:
     arguments: dict[str, Any] | None = None
     citation: str = ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        recipe = vars(self).get("_recipe")
+        return recipe or (type(self), tuple(getattr(self, each.name) for each in dataclasses.fields(self)))
+
     def __call__(
         self,
         explainer: Any,
@@ -247,6 +252,21 @@ class Metric:
         masked.prepare([(row.number, self.variants(row)) for row in rows if len(row)])
         pairs = [self.measure(row) if len(row) else (math.nan, 1.0) for row in rows]
         return np.array([top / bottom if bottom else math.nan for top, bottom in pairs])
+
+
+Parameters = ParamSpec("Parameters")
+
+
+def named_metric(function: Callable[Parameters, Metric]) -> Callable[Parameters, Metric]:
+    """A function that makes a metric, which pickles as this call: its own functions do not."""
+
+    @functools.wraps(function)
+    def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Metric:
+        metric = function(*args, **kwargs)
+        object.__setattr__(metric, "_recipe", (functools.partial(make, **kwargs), args))
+        return metric
+
+    return make
 
 
 def ranked_units(masked: MaskedText, heat: SaliencyMap, ranking: Ranking) -> list[RankedUnits]:

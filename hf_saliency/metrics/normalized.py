@@ -8,13 +8,14 @@ from typing import Literal
 import numpy as np
 
 from hf_saliency.errors import whole
-from hf_saliency.metrics.metric import Keep, Metric, RankedUnits
+from hf_saliency.metrics.metric import Keep, Metric, RankedUnits, named_metric
 
 Drops = Callable[[Keep], np.ndarray]
 
 EXACT_UNITS = 10
 
 
+@named_metric
 def normalized_comprehensiveness(exact_units: int = EXACT_UNITS, beam: int = 5) -> Metric:
     """Comprehensiveness of the whole curve, between the worst and the best order of the units.
 
@@ -56,6 +57,7 @@ def normalized_comprehensiveness(exact_units: int = EXACT_UNITS, beam: int = 5) 
     return _normalized("normalized_comprehensiveness", "higher", True, exact_units, beam)
 
 
+@named_metric
 def normalized_sufficiency(exact_units: int = EXACT_UNITS, beam: int = 5) -> Metric:
     """Sufficiency of the whole curve, between the best and the worst order of the units.
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps.compare import rank_correlation
-from hf_saliency.metrics.metric import Keep, Metric, RankedUnits, masked_first, unit_count
+from hf_saliency.metrics.metric import Keep, Metric, RankedUnits, masked_first, named_metric, unit_count
 
 ERASER_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """The shares of DeYoung et al. (2020)."""
@@ -38,6 +38,7 @@ def curve_counts(units: int, points: int) -> list[int]:
     return sorted({round(step) for step in np.linspace(0, units, min(units, points) + 1).tolist()})
 
 
+@named_metric
 def comprehensiveness(shares: Sequence[float] = ERASER_SHARES) -> Metric:
     """How much the score falls when the most important units are masked.
 
@@ -89,6 +90,7 @@ def comprehensiveness(shares: Sequence[float] = ERASER_SHARES) -> Metric:
     )
 
 
+@named_metric
 def sufficiency(shares: Sequence[float] = ERASER_SHARES) -> Metric:
     """How much the score falls when nothing but the most important units is left.
 
@@ -134,6 +136,7 @@ def sufficiency(shares: Sequence[float] = ERASER_SHARES) -> Metric:
     return Metric("sufficiency", "lower", measure, variants, {"shares": list(shares)}, "DeYoung et al. 2020")
 
 
+@named_metric
 def log_odds(share: float = 0.2) -> Metric:
     """The logarithm of the probability without the most important units, less that of the whole text.
 
@@ -193,6 +196,7 @@ def _area(values: Float[np.ndarray, " points"], counts: Sequence[int]) -> float:
     return float(np.trapezoid(values, np.asarray(counts) / counts[-1]))
 
 
+@named_metric
 def deletion_area(points: int = 20) -> Metric:
     """The area under the curve of the score over the share of masked units, the most important ones first.
 
@@ -237,6 +241,7 @@ def deletion_area(points: int = 20) -> Metric:
     return Metric("deletion_area", "lower", measure, variants, {"points": points}, "Petsiuk et al. 2018")
 
 
+@named_metric
 def insertion_area(points: int = 20) -> Metric:
     """The area under the curve of the score over the share of units that stay, the most important ones first.
 
@@ -279,6 +284,7 @@ def insertion_area(points: int = 20) -> Metric:
     return Metric("insertion_area", "higher", measure, variants, {"points": points}, "Petsiuk et al. 2018")
 
 
+@named_metric
 def decision_flip(points: int = 20) -> Metric:
     """The smallest share of units, the most important ones first, whose masking changes the model's answer.
 
@@ -332,6 +338,7 @@ def decision_flip(points: int = 20) -> Metric:
     return Metric("decision_flip", "lower", measure, variants, {"points": points}, "Serrano and Smith 2019")
 
 
+@named_metric
 def masking_area(points: int = 10, random_orders: int = 5, seed: int = 0) -> Metric:
     """How far the deletion curve lies below that of random orders, as a share of how far it could.
 
@@ -397,6 +404,7 @@ def masking_area(points: int = 10, random_orders: int = 5, seed: int = 0) -> Met
     return Metric("masking_area", "higher", measure, variants, arguments, "Madsen et al. 2022")
 
 
+@named_metric
 def rank_agreement() -> Metric:
     """Spearman's correlation of a method's values with the fall of the score when one unit alone is masked.
 

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from hf_saliency.errors import SaliencyError, whole
-from hf_saliency.metrics.metric import Keep, Metric, RankedUnits
+from hf_saliency.metrics.metric import Keep, Metric, RankedUnits, named_metric
 
 
+@named_metric
 def soft_comprehensiveness(retain: float | None = 0.5, samples: int = 20, seed: int = 0) -> Metric:
     """How much the score falls where the more important a unit is, the more often it is masked.
 
@@ -59,6 +60,7 @@ def soft_comprehensiveness(retain: float | None = 0.5, samples: int = 20, seed: 
     return _soft("soft_comprehensiveness", retain, samples, seed)
 
 
+@named_metric
 def soft_sufficiency(retain: float | None = 0.5, samples: int = 20, seed: int = 0) -> Metric:
     """How much of the score is left where the more important a unit is, the more often it stays.
 

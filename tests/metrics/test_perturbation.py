@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,25 @@ def test_each_variant_is_evaluated_once() -> None:
     for metric in (hs.comprehensiveness(), hs.sufficiency(), hs.deletion_area(), hs.insertion_area()):
         metric.measure(units)
     assert units.text._variants.evaluated == 10  # type: ignore[attr-defined]  # of 6 and 6, whole and empty shared
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(
+            hs.comprehensiveness,
+            hs.sufficiency,
+            hs.log_odds,
+            hs.deletion_area,
+            hs.insertion_area,
+            hs.decision_flip,
+        ),
+        *(hs.masking_area, hs.rank_agreement, hs.normalized_comprehensiveness, hs.normalized_sufficiency),
+        *(hs.soft_comprehensiveness, hs.soft_sufficiency),
+    ],
+)
+def test_metrics_pickle(make: Any) -> None:
+    metric = make()
+    copy = pickle.loads(pickle.dumps(metric))
+    assert (copy.name, copy.arguments, copy.citation) == (metric.name, metric.arguments, metric.citation)
+    assert pickle.loads(pickle.dumps(hs.log_odds(share=0.1))).arguments == {"share": 0.1}
