@@ -86,12 +86,16 @@ def animate(
         grids = [PanelGrid([panel], wide * 72 - 2 * MARGIN) for panel in panels]
         high = max(grid.height for grid in grids) + 2 * MARGIN
         canvas = Figure(figsize=(wide, high / 72))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "frames.gif"
-            writer = PillowWriter(fps=cast(int, rate))  # any number will do
-            with writer.saving(canvas, str(path), whole(dpi, "dpi")):
-                for grid in grids:
-                    canvas.clear()
-                    grid.draw(place_in(canvas))
-                    writer.grab_frame()
-            write_file(fname, path.read_bytes())
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "frames.gif"
+                writer = PillowWriter(fps=cast(int, rate))  # any number will do
+                with writer.saving(canvas, str(path), whole(dpi, "dpi")):
+                    for grid in grids:
+                        canvas.clear()
+                        grid.draw(place_in(canvas))
+                        writer.grab_frame()
+                frames = path.read_bytes()
+        except OSError as error:  # of the folder for temporary files, which may be full
+            raise SaliencyError(f"cannot write {str(fname)!r}: {error.strerror or error}.") from error
+        write_file(fname, frames)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import itertools
 from pathlib import Path
 
@@ -40,3 +41,18 @@ def test_targets_may_be_chosen_and_other_formats_are_refused(tmp_path: Path) -> 
         animate(SWEEP, "sweep.mp4")
     with pytest.raises(SaliencyError, match="seconds=0: give a positive number"):
         animate(SWEEP, "sweep.gif", seconds=0)
+
+
+def test_a_full_disk_is_an_error_that_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sweep.gif"
+    path.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.animation.PillowWriter.finish", full)
+    with pytest.raises(SaliencyError, match="No space left on device"):
+        animate(SWEEP, path, width=2.0, dpi=72)
+    assert path.read_bytes() == b"old"
