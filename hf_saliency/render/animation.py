@@ -15,11 +15,11 @@ from hf_saliency.errors import SaliencyError, real, whole
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.storage import write_file
-from hf_saliency.render.figure import MARGIN, place_in
 from hf_saliency.render.files import SETTINGS
 from hf_saliency.render.layout import PanelGrid
 from hf_saliency.render.marks import Highlight, Mark
 from hf_saliency.render.panels import Scales, Which, panels_of, selected
+from hf_saliency.render.plan import MARGIN, place_in
 from hf_saliency.render.settings import inches, settings, type_size
 from hf_saliency.render.typeset.fonts import share_fonts
 

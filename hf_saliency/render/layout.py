@@ -299,6 +299,14 @@ class Panel:
         return [shown[start:end] for start, end in wrap(shown, width, typeface)]
 
 
+def frames_drawn(panels: Sequence[AnyPanel]) -> tuple[str, ...]:
+    """What the frames in some panels stand for."""
+    maps = [
+        panel for panel in panels if isinstance(panel, Panel) and getattr(panel.mark, "draws_frames", True)
+    ]
+    return frames_of([panel.saliency_map for panel in maps])
+
+
 Position = Literal["bottom", "top", "right"]
 
 
@@ -331,6 +339,7 @@ class PanelGrid:
     columns: int = 1  # side by side, of equal width
     title: str = ""  # of the whole
     legend: Position | None = "bottom"  # where the shared legend stands
+    frames: tuple[str, ...] | None = None  # its keys; None for those of the panels
 
     @property
     def column(self) -> float:
@@ -435,6 +444,5 @@ class PanelGrid:
         panels = [panel for panel in self.panels if isinstance(panel, Panel)]
         if self.panels[0].legend or self.legend is None or not panels:
             return None
-        framed = [panel.saliency_map for panel in panels if getattr(panel.mark, "draws_frames", True)]
-        frames = frames_of(framed)
+        frames = frames_drawn(panels) if self.frames is None else self.frames
         return Legend(panels[0].colors, frames, upright=self.legend == "right")

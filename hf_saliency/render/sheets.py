@@ -22,12 +22,12 @@ from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render.drawing import drawing
-from hf_saliency.render.figure import MARGIN, blank, place_in, too_narrow
 from hf_saliency.render.files import SETTINGS, SaliencyFigure, embedded, write
 from hf_saliency.render.layout import LEGEND_GAP, Legend, Panel, PanelGrid, frames_of
 from hf_saliency.render.marks import Divisible, Highlight, Mark, Matrix, Strip
 from hf_saliency.render.marks.mark import draw_strips
 from hf_saliency.render.panels import Scales, Which, default_marks, panels_of, selected
+from hf_saliency.render.plan import MARGIN, blank, place_in, too_narrow
 from hf_saliency.render.points import scaled
 from hf_saliency.render.settings import height_of, inches, settings, type_size
 from hf_saliency.render.typeset.fonts import share_fonts

@@ -278,6 +278,56 @@ def test_a_drawing_shrinks_and_stands_where_it_is_asked_to() -> None:
     assert outside(low) == []
 
 
+def places(height: float = 3.0, widths: tuple[float, float] = (0.45, 0.55)) -> tuple[Figure, np.ndarray]:
+    """Two Axes side by side, in an array as ``plt.subplots`` returns it."""
+    mine = Figure(figsize=(6.3, height))
+    left, right = widths
+    return mine, np.array([mine.add_axes((0, 0, left, 1)), mine.add_axes((left, 0, right, 1))])
+
+
+@pytest.mark.parametrize(("legend", "place"), [(True, 1), ("right", 1), ("top", 0), (False, None)])
+def test_several_axes_share_one_legend_that_explains_all_of_them(legend: Any, place: int | None) -> None:
+    mine, axes = places()
+    unmasked = replace(ONE, targets=(replace(ONE.targets[0], masked=False),))
+    assert figure([ONE, unmasked], Highlight(), ax=axes, legend=legend) == list(axes)
+    holders = [
+        i for i, ax in enumerate(axes) if any(child.get_label() == "legend" for child in ax.child_axes)
+    ]
+    assert holders == ([] if place is None else [place])
+    if place is not None:
+        (key,) = [child for child in axes[place].child_axes if child.get_label() == "legend"]
+        assert {"masked", "target"} <= set(strings(key))
+    if legend != "right":  # whose words may reach over by a part of a point, for which a new figure has a margin
+        assert outside(mine) == []
+
+
+def test_several_axes_share_scale_unit_length_and_size_of_type() -> None:
+    weak = with_scores(ONE, ONE.scores * 0.5)
+    _, axes = places()
+    figure([ONE, weak], Bars(), ax=axes, normalize="none")
+    longest = [
+        max(
+            box[2] for child in ax.child_axes for box, color in filled(child) if child.get_label() != "legend"
+        )
+        for ax in axes
+    ]
+    assert longest[1] == pytest.approx(longest[0] / 2, rel=0.01)
+    _, axes = places(0.75, (0.5, 0.5))
+    figure([ONE, ONE], Highlight(), ax=axes, shrink=True, title=["first", "second"])
+    sizes = [{text.get_fontsize() for text in ax.findobj(Letters)} for ax in axes]
+    assert len(sizes[0] | sizes[1]) <= 3  # of the text, of small and of smaller type: the same in both
+
+
+def test_axes_that_do_not_fit_the_maps_are_refused() -> None:
+    _, axes = places()
+    with pytest.raises(SaliencyError, match="2 Axes for 3 maps"):
+        figure([ONE, ONE, ONE], ax=axes)
+    with pytest.raises(SaliencyError, match="suptitle"):
+        figure([ONE, ONE], ax=axes, suptitle="Both")
+    with pytest.raises(SaliencyError, match="no list of them"):
+        figure([ONE, ONE], ax=[axes[0], "right"])  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("dpi", [72, 100, 150, 300])
 def test_letters_stay_on_their_colours_at_every_resolution(dpi: int) -> None:
     mine = Figure(figsize=(4, 1.5), dpi=dpi)

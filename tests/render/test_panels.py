@@ -160,7 +160,7 @@ def test_limits_of_an_excerpt_come_from_its_tokens(mark: Highlight | Matrix | Ba
         ({"width": "acm"}, "'acm' is no venue that is known.*'acl', 'acl-2col'.*'neurips'"),
         ({"width": np.float32(-1)}, "give inches above 0"),
         ({"width": float("nan")}, "give inches above 0"),
-        ({"ax": "axes"}, r"ax=str is no Axes of Matplotlib: give Figure\(\)"),
+        ({"ax": "axes"}, r"ax=str is no Axes of Matplotlib, and no list of them: give Figure\(\)"),
         ({"ax": Figure()}, "ax=Figure is no Axes"),
         ({"targets": np.array([0])[:0]}, "no target is selected"),
     ],
