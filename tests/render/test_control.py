@@ -297,7 +297,9 @@ def test_several_axes_share_one_legend_that_explains_all_of_them(legend: Any, pl
     if place is not None:
         (key,) = [child for child in axes[place].child_axes if child.get_label() == "legend"]
         assert {"masked", "target"} <= set(strings(key))
-    if legend != "right":  # whose words may reach over by a part of a point, for which a new figure has a margin
+    if (
+        legend != "right"
+    ):  # whose words may reach over by a part of a point, for which a new figure has a margin
         assert outside(mine) == []
 
 
