@@ -56,7 +56,7 @@ class StratifiedGradientShap(GradientShap):  # type: ignore[misc]
         self,
         inputs: Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...],
         baselines: Float[Tensor, "distribution *_ width"] | tuple[Float[Tensor, "distribution *_ _"], ...],
-        n_samples: int = 50,
+        n_samples: int = 100,
         stdevs: float | tuple[float, ...] = 0.0,
         target: Any = None,
         additional_forward_args: Any = None,

@@ -353,7 +353,7 @@ class _Silent(AdaptiveIntegratedGradients):
 
 @named_method
 def gradient_shap(
-    n_samples: int = 50,
+    n_samples: int = 100,
     *,
     baseline: Any = None,
     noise_level: float = 0.0,

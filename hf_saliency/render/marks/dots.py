@@ -27,7 +27,7 @@ from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _LABELS = 0.35  # of the width, at most
 _FIELD = 30.0  # points that a field must have, for 10-point type
-_BETWEEN = 10.0
+_BETWEEN = 16.0  # so that numbers at the ends of two axes do not touch
 _GUIDE = "0.75"
 
 
