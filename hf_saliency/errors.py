@@ -9,7 +9,9 @@ import importlib
 import inspect
 import math
 import operator
+import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import metadata
@@ -322,3 +324,16 @@ def listed(texts: Any) -> list[Any]:
 
 def _is_conversation(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(message, dict) for message in value)
+
+
+def _renew_property_locks() -> None:
+    """In a forked child: Python 3.11 has a lock in each cached property, which a thread that is gone may hold."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("hf_saliency.")]
+    for cls in {value for module in modules for value in vars(module).values() if isinstance(value, type)}:
+        for each in list(vars(cls).values()):
+            if isinstance(each, functools.cached_property) and hasattr(each, "lock"):
+                each.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_property_locks)

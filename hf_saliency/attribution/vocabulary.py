@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import threading
@@ -111,6 +110,7 @@ class Vocabulary:
 
     def __init__(self, table: nn.Module | Float[Tensor, "vocabulary width"]) -> None:
         self.table = table
+        self._known: _Prepared | None = None
 
     def check(self) -> nn.Embedding | Float[Tensor, "vocabulary width"]:
         """The table; refuses what is neither a float tensor (vocabulary, width) nor an ``nn.Embedding``."""
@@ -147,9 +147,12 @@ class Vocabulary:
             )
         return width
 
-    @functools.cached_property
+    @property
     def _prepared(self) -> _Prepared:
-        return _prepared(self.check())
+        # Not a cached_property, whose lock all vocabularies share in Python 3.11: another thread may hold it for long.
+        if self._known is None:
+            self._known = _prepared(self.check())
+        return self._known
 
 
 def _streamed_norm(
