@@ -37,6 +37,7 @@ class MaskedText:
         self._variants = variants
         self.score_unit = variants.unit
         self.texts, self.tokens = tuple(encoding.texts), encoding.tokens
+        self._places = [(row.position, bool(row.masked)) for row in variants.rows]
         groups = (
             word_groups(encoding.texts, encoding.tokens)
             if unit == "word"
@@ -68,7 +69,20 @@ class MaskedText:
                 f"the map has {len(heat)} targets and the target has {len(self)} rows in this text: give the target "
                 "that the map explains, target=..."
             )
+        for number, (target, place) in enumerate(zip(heat.targets, self._places, strict=True)):
+            if (target.position, target.masked) != place:
+                raise SaliencyError(
+                    f"target {number} of the map, {target.label!r}, stands "
+                    f"{_described(target.position, target.masked)}, "
+                    f"and that of target= {_described(*place)}: give the target that the map explains, target=..."
+                )
         scores = heat.scores.astype(float)
+        if not np.isfinite(scores).all():
+            number = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
+            raise SaliencyError(
+                f"the map has scores that are not finite for target {number}, {heat.targets[number].label!r}: tokens "
+                "cannot be ranked by them. Leave this text out, or explain it in float32 or by another method."
+            )
         return [
             np.array([scores[row, unit].sum() for unit in units], float)
             for row, units in enumerate(self.units)
@@ -267,6 +281,11 @@ def named_metric(function: Callable[Parameters, Metric]) -> Callable[Parameters,
         return metric
 
     return make
+
+
+def _described(position: int | None, masked: bool) -> str:
+    place = "at no token" if position is None else f"at token {position}"
+    return f"{place}, masked" if masked else place
 
 
 def ranked_units(masked: MaskedText, heat: SaliencyMap, ranking: Ranking) -> list[RankedUnits]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -188,3 +189,22 @@ def test_a_map_of_another_text_or_target(explainer: hs.Explainer) -> None:
         metric(explainer, TEXTS[0], heat.drop_special(), target=TARGET)
     with pytest.raises(hs.SaliencyError, match="the map has 6 targets and the target has 1 rows"):
         metric(explainer, TEXTS[0], heat, target=hs.MaskedToken("cat"))
+    with pytest.raises(
+        hs.SaliencyError, match="stands at token 3, masked, and that of target= at token 2, masked"
+    ):
+        metric(explainer, TEXTS[0], heat[2], target=hs.MaskedToken("cat"))
+    with pytest.raises(
+        hs.SaliencyError, match="stands at token 2, masked, and that of target= at token 2: give"
+    ):
+        metric(explainer, TEXTS[0], heat[1], target=hs.UnmaskedToken("cat"))
+    logits = explainer(TEXTS[0], target=hs.MaskedToken("cat"))  # a map of another unit may be ranked
+    assert np.isfinite(
+        metric(explainer, TEXTS[0], logits, target=hs.MaskedToken("cat", unit="log_prob"))
+    ).all()
+
+
+def test_a_map_that_is_not_finite_is_refused(explainer: hs.Explainer) -> None:
+    heat = explainer(TEXTS[0], target=hs.MaskedToken("cat"))
+    broken = dataclasses.replace(heat, scores=np.where(np.arange(len(heat.tokens)) == 3, np.nan, heat.scores))
+    with pytest.raises(hs.SaliencyError, match="scores that are not finite for target 0, 'cat'"):
+        hs.comprehensiveness()(explainer, TEXTS[0], broken, target=hs.MaskedToken("cat"))

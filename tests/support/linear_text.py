@@ -10,6 +10,7 @@ import numpy as np
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.maps.spans import Token
 from hf_saliency.metrics.metric import MaskedText, RankedUnits
+from hf_saliency.targets.target import LogitRef, Row
 
 Score = Callable[[np.ndarray], np.ndarray]
 
@@ -22,6 +23,7 @@ class Function:
         tokens = tuple(Token(text[2 * i], 2 * i, 2 * i + 1) for i in range(units))
         self.encoding = Encoding((text,), tuple(range(units)), tokens)
         self.removable, self.unit, self.score = np.ones((1, units), bool), unit, score
+        self.rows = (Row(self.encoding, (LogitRef(class_id=0, position=0),)),)
         self.evaluated = 0
 
     def evaluate(self, numbers: Sequence[int], keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
