@@ -115,7 +115,7 @@ def embedded(
 
 @contextmanager
 def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator[list[bool]]:
-    """Put embeddings in the place of one call's output; yields, for each call, whether it was replaced."""
+    """Replace one call's output by embeddings; yields, for each call, whether it was replaced."""
     calls: list[bool] = []
     owner = threading.get_ident()
 
@@ -216,7 +216,7 @@ def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence
 
 
 def _holds(output: Tensor, embeds: Tensor) -> bool:
-    """Whether a text's embeddings fit in the place of the module's output, which may have padding after them."""
+    """Whether a text's embeddings can replace the module's output, which may have padding after them."""
     if output.dim() == embeds.dim() == 3 and output.shape[::2] == embeds.shape[::2]:
         return output.shape[1] >= embeds.shape[1]
     return output.numel() == embeds.numel()

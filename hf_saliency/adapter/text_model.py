@@ -394,8 +394,8 @@ class TextModel:
     def trims(self, encoding: Encoding, layout: Layout) -> bool:
         """Whether logits at a token are the same without the tokens after it, tried out on the text.
 
-        A class of transformers is tried once, a module of one's own with each text, which it may read in its own
-        way. Warns of a model that predicts tokens which it has seen.
+        A class of transformers is tried once, a user's module with each text, since it may read each in another way.
+        Warns of a model that predicts tokens which it has seen.
         """
         of_user = not type(self.model).__module__.startswith("transformers.")
         if self._trims is None or of_user:
