@@ -81,8 +81,8 @@ def captum_method(
     What ``attribute`` takes is filled in: baselines, internal batch size, perturbations at a time. A class of
     ``PerturbationAttribution`` sees one feature a token, 1 where the token is present, so that
     ``Occlusion`` takes ``sliding_window_shapes=(3,)``. A layer class gets the layer of the embeddings. DeepLift
-    runs, but its rules are for modules that a transformer calls as functions: what it returns is the gradient
-    times the difference from the baseline, with a convergence delta that says so.
+    runs, but its rules are for modules that a transformer calls as functions: it returns the gradient times the
+    difference from the baseline, with a large convergence delta.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def captum_method(
     reduction
         Over the width, where there is one: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
     signed
-        Whether the sign of a result has a meaning; None for what is known of the class, and else True.
+        Whether the sign of a result has a meaning; by default as the class is known to be, otherwise True.
     baseline
         As for :func:`hf_saliency.integrated_gradients`.
     feature

@@ -92,7 +92,7 @@ _SHAPE = (
 
 
 class ContextMixing(Attribution):  # type: ignore[misc]
-    """What the token at a row's position holds of each token after all layers: weights that add up to 1.
+    """How much of each token the one at a row's position holds after all layers: weights that add up to 1.
 
     ``forward_func`` is an explainer's score: it names its modules of attention and its layers, and which token a row
     reads.

@@ -232,7 +232,7 @@ class GradientNorm(TokenNorm):
         Returns
         -------
         Float[Tensor, "batch ..."] | tuple[Float[Tensor, "batch ..."], ...]
-            (batch, tokens), in float64 for float64 inputs and else in float32; a tuple for a tuple.
+            (batch, tokens), in float64 for float64 inputs and otherwise in float32; a tuple for a tuple.
 
         Raises
         ------

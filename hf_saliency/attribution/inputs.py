@@ -1,4 +1,4 @@
-"""Inputs: what Captum hands an attribution, checked, and its forward function: row by row, and in float16's range."""
+"""Inputs: checks of the arguments that Captum hands an attribution, and its forward function by rows and in float16."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def baselines_of(
 
 
 def check_internal_batch_size(size: object) -> None:
-    """Refuse what is no number of rows."""
+    """Refuse anything but a number of rows."""
     if size is not None:
         whole(size, "internal_batch_size")
 
@@ -225,7 +225,7 @@ def _check_rows(name: str, tensors: Sequence[Any], batch: int) -> None:
 _START = 2.0**10
 _TRIES = 6
 # A row is in range if its largest scaled gradient is finite and at least _LOW: float16 reaches down to 2**-14
-# with all its digits, so that tokens 2**16 times less important keep theirs. Else it is brought near _AIM.
+# with all its digits, so that tokens 2**16 times less important keep theirs. Otherwise it is brought near _AIM.
 _LOW, _AIM = 2.0**2, 2.0**10
 # Steps for a row that vanished and for one that overflowed, neither of which says by how much.
 _RAISE, _LOWER = 2.0**20, 2.0**-12

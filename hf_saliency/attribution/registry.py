@@ -1,4 +1,4 @@
-"""The methods by name, and what else may stand for a method."""
+"""The methods by name, and the other forms that a user may give a method in."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class SequentialIntegratedGradients(PathAttribution):
         Returns
         -------
         Any
-            As the inputs, in float64 for float64 inputs and else in float32; with the delta a pair of this and
+            As the inputs, in float64 for float64 inputs and otherwise in float32; with the delta a pair of this and
             a tensor (batch,).
 
         Raises

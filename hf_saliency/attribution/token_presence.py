@@ -1,4 +1,4 @@
-"""TokenPresence: any of Captum's perturbation methods, on tokens or words in the place of embedding dimensions."""
+"""TokenPresence: any of Captum's perturbation methods, on tokens or words instead of embedding dimensions."""
 
 from __future__ import annotations
 

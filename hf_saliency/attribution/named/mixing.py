@@ -13,8 +13,8 @@ from hf_saliency.attribution.method import Method, named_method
 def value_zeroing() -> Method:
     """Value zeroing: how far each layer's output turns when a token's values are zero, over all layers. Unsigned.
 
-    A map of context mixing: what the token that the target is read at holds of each token, special ones included. It
-    does not depend on the class that is explained.
+    A map of context mixing: how much of each token, special ones included, the token at which the target is read holds.
+    It does not depend on the explained class.
 
     Returns
     -------

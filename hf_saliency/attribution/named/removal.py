@@ -1,4 +1,4 @@
-"""Methods that remove tokens or words and look at what becomes of the score."""
+"""Methods that remove tokens or words and measure how the score changes."""
 
 from __future__ import annotations
 
