@@ -11,21 +11,21 @@ from hf_saliency.errors import Scale
 
 
 def complete_method(incomplete: str) -> list[str]:
-    """The methods whose names begin so."""
+    """The methods whose names start with these letters."""
     from hf_saliency.attribution.registry import METHODS
 
     return [name for name in METHODS if name.startswith(incomplete)]
 
 
 def complete_mark(incomplete: str) -> list[str]:
-    """The marks whose names begin so."""
+    """The marks whose names start with these letters."""
     from hf_saliency.render.drawing import known
 
     return [name.lower() for name in known() if name.lower().startswith(incomplete.lower())]
 
 
 def complete_target(incomplete: str) -> list[str]:
-    """The kinds of targets whose names begin so."""
+    """The kinds of targets whose names start with these letters."""
     from hf_saliency.cli.targets import kinds
 
     return [name for name in kinds() if name.startswith(incomplete)]
