@@ -107,7 +107,7 @@ def failure_batch(records: Sequence[Record], reasons: Sequence[str], carried: Se
 
 
 def common_of(heat: SaliencyMap) -> dict[str, Any]:
-    """What all maps of a file have in common: method, arguments, sign, dtype, provenance."""
+    """The facts that all maps of a file share: method, arguments, sign, dtype, provenance."""
     return {
         "method": heat.method,
         "arguments": dict(heat.arguments),

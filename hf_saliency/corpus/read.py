@@ -38,7 +38,7 @@ class Corpus:
     folder
         Where it is.
     description
-        What the folder says of itself: the task, the types of its columns, the provenance, whether it is complete.
+        The folder's own description: the task, the types of its columns, the provenance, whether it is complete.
     damaged
         The damaged files, which are left out.
 
@@ -141,7 +141,7 @@ class Corpus:
         Returns
         -------
         Corpus
-            In the order of the whole one.
+            In the order of the whole corpus.
 
         Raises
         ------
