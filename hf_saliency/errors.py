@@ -57,7 +57,7 @@ _PART = 4  # letters of a name that stands within another
 
 
 class SaliencyError(ValueError):
-    """What was given cannot be explained or drawn; the message says what would work.
+    """The input cannot be explained or drawn; the message says what would work.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ _LIBRARIES = ("hf_saliency", "captum", "torch", "contextlib", "functools")
 
 
 def is_one(texts: object) -> bool:
-    """Whether one explanation is of this: a string, a tuple of texts that belong together, a conversation."""
+    """Whether a value is explained as one: a string, a tuple of texts that belong together, a conversation."""
     if has_ids(texts):
         return True
     if isinstance(texts, tuple):
@@ -308,7 +308,7 @@ def id_list(value: Any) -> tuple[int, ...] | None:
 
 
 def listed(texts: Any) -> list[Any]:
-    """The texts of a sequence; refuses what is none, or has elements that are no texts, such as a mapping's keys."""
+    """The texts of a sequence; refuses anything else, such as a mapping, whose elements are keys."""
     keyed = isinstance(texts, (Mapping, set, frozenset, bytes)) or getattr(texts, "ndim", 1) != 1
     if not keyed and isinstance(texts, Iterable):
         return list(texts)
