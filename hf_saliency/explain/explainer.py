@@ -322,7 +322,7 @@ class Explainer:
     def captum(
         self, text: Any, *, target: Target | str | None = None, baseline: Any = None
     ) -> tuple[Score, dict[str, Any]]:
-        """What plain Captum needs: the explained score as a module, and the arguments of ``attribute``.
+        """The explained score as a module and the arguments of ``attribute``, for plain Captum.
 
         The targets are the rows of one batch. Captum may repeat them: more than ``batch_tokens`` tokens are done in
         pieces, so that memory stays bounded.
@@ -330,7 +330,7 @@ class Explainer:
         Parameters
         ----------
         text
-            What one explanation is of: a string, a tuple of texts that belong together, or a conversation.
+            The text to explain: a string, a tuple of texts that belong together, or a conversation.
         target
             As in a call.
         baseline
@@ -388,7 +388,7 @@ class Explainer:
         baseline: Any = None,
         overflow: Overflow = "error",
     ) -> Float[np.ndarray, "*targets variants"]:
-        """The target's scores for variants of a text in which some tokens are masked: what faithfulness is made of.
+        """The target's scores for variants of a text in which some tokens are masked, for measures of faithfulness.
 
         A masked token keeps its place: its embedding alone is replaced by the baseline's, as
         :func:`hf_saliency.leave_one_out` does it. Special tokens and the masks of the text or the target always stay. A
@@ -397,7 +397,7 @@ class Explainer:
         Parameters
         ----------
         text
-            What one explanation is of: a string, a tuple of texts that belong together, or a conversation.
+            The text to explain: a string, a tuple of texts that belong together, or a conversation.
         target
             As in a call.
         keep

@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class CallOptions(TypedDict, total=False):
-    """What a call takes by name; ``Explainer.__call__`` says what it means."""
+    """The keyword arguments of a call, which ``Explainer.__call__`` documents."""
 
     target: Target | str | None
     method: Any
@@ -99,7 +99,7 @@ def _calls_with(keywords: Mapping[str, Any], model: TextModel) -> dict[str, str]
 
 @dataclass(frozen=True)
 class Job:
-    """One text as the model reads it, its rows, and the target that they are of."""
+    """One text as the model reads it, its rows, and their target."""
 
     encoding: Encoding
     rows: tuple[Row, ...]

@@ -29,7 +29,7 @@ _CANCELLED = 0.01
 
 @dataclass(frozen=True)
 class Origin:
-    """Where numbers come from, and which products pay; found again only after a training step."""
+    """The origin of a map's numbers, and which products are faster; determined again only after a training step."""
 
     key: object
     products: Products | None
@@ -37,7 +37,7 @@ class Origin:
 
     @classmethod
     def of(cls, text_model: TextModel, fast_products: bool | None, known: Origin | None) -> Origin:
-        """The origin that is known, if weights and threads are still the same; otherwise another one."""
+        """The known origin if weights and threads are still the same; otherwise a new one."""
         model = text_model.model
         key = (versions(model), torch.get_num_threads())
         if known is not None and known.key == key:
