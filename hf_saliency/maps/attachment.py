@@ -1,4 +1,4 @@
-"""Attachment: what a figure's file says about the maps that it shows, as one line of text.
+"""Attachment: the maps that a figure's file carries, as one line of text.
 
 The line is JSON, compressed and in base64, so that it fits into any format's metadata and is the same on every
 run. It may come back from a stranger's file: nothing in it is trusted.

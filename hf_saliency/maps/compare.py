@@ -31,7 +31,7 @@ def aligned(maps: Sequence[SaliencyMap], reduction: Reduction = "sum") -> list[S
       several words, these are one unit in all maps.
     - A unit's score is the reduction of the tokens that touch it.
     - A unit that some map has no token for (cut off, say) is left out of all maps, and so are special tokens
-      and tokens of white space alone, which other tokenizers have not.
+      and tokens of white space alone, which other tokenizers lack.
     - Rows stay as they are, each at the unit that it is read in, or at none if that is left out. A word of
       two pieces in one map and three in another thus has two rows in the one and three in the other.
 
@@ -142,7 +142,7 @@ class Agreement:
         Array of shape (targets,): rank correlation of the scores, ties at their mean rank; NaN where one of
         the two has no ranks, since all its scores are the same.
     overlap
-        Array of shape (targets,): which share of the one's ``top`` strongest units is among the other's.
+        Array of shape (targets,): the share of one map's ``top`` strongest units that is among the other's.
     top
         How many units are compared in ``overlap``; fewer in a text that has fewer.
 
@@ -399,6 +399,6 @@ def _no_maps(name: object, value: object) -> SaliencyError:
 
 
 def _known_mean(values: Sequence[float] | np.ndarray) -> float:
-    """The mean of what is a number; NaN where nothing is."""
+    """The mean of the values that are numbers; NaN if none is."""
     finite = [value for value in values if math.isfinite(value)]
     return float(np.mean(finite)) if finite else math.nan

@@ -1,4 +1,4 @@
-"""From attributions computed elsewhere to what a map holds: arrays of any library, encodings of any origin."""
+"""Interop: make a map of attributions that another tool computed, from arrays of any library and any encoding."""
 
 from __future__ import annotations
 
@@ -353,7 +353,7 @@ def _rows(targets: Any) -> tuple[TargetRow, ...]:
 
 
 def _named(count: int) -> tuple[TargetRow, ...]:
-    """Targets of which nothing is known."""
+    """Default targets, for attributions that come without any."""
     labels = ["score"] if count == 1 else [f"score {i + 1}" for i in range(count)]
     return _rows(labels)
 

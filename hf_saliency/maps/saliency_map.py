@@ -44,8 +44,8 @@ class SaliencyMap:
     targets
         The rows.
     scores
-        Array of shape (targets, tokens), raw: never normalised. Float64 for a float64 model, else float32;
-        lower precision becomes float32.
+        Array of shape (targets, tokens), raw: never normalised. Float64 for a float64 model, otherwise float32; lower
+        precision becomes float32.
     method
         Name of the attribution method, such as ``"gradient_norm"``.
     arguments
@@ -58,7 +58,7 @@ class SaliencyMap:
     provenance
         Model, revision, dtype and library versions.
     text_names
-        What each text is, such as ``("question", "context")``, for the headings of figures; empty where the texts
+        The role of each text, such as ``("question", "context")``, for the headings of figures; empty where the texts
         have no names.
     missed_sums
         Array of shape (targets,), float64: the sum that a row should have, where its scores fail the method's
@@ -140,8 +140,8 @@ class SaliencyMap:
         Returns
         -------
         Array of shape (targets, tokens)
-            Without unit; signs are kept. A score that is NaN or infinite stays what it is, and the others of
-            its row are divided as if it were not there.
+            Without unit; signs are kept. A score that is NaN or infinite stays as it is, and the others of its row are
+            divided as if it were not there.
         """
         counted = counted_columns(self.tokens, self.targets, columns, self.text_names)
         return normalized(self.scores, how, counted)
@@ -248,7 +248,7 @@ class SaliencyMap:
     def words(self, reduction: Reduction = "sum") -> SaliencyMap:
         """The map with the columns of a word's pieces merged into one; rows stay as they are.
 
-        A word is what :func:`hf_saliency.maps.spans.words` says, and a token that covers several words joins them.
+        Words are those of :func:`hf_saliency.maps.spans.words`, and a token that covers several words joins them.
         Special tokens stay alone. A map of words is returned as it is.
 
         Parameters
@@ -317,7 +317,7 @@ class SaliencyMap:
         convergence_delta: Any = None,
         provenance: Mapping[str, str] | None = None,
     ) -> SaliencyMap:
-        """The map of attributions that were computed elsewhere, by Captum itself, say.
+        """The map of attributions that another tool computed, such as Captum itself.
 
         Parameters
         ----------
@@ -325,7 +325,7 @@ class SaliencyMap:
             Tensor or array of shape (tokens,), (tokens, width), (targets, tokens) or (targets, tokens, width), on
             any device and of any precision. NaN is kept.
         encoding
-            Which tokens these are: what ``explainer.encode(text)`` returns, or ``tokenizer(text)`` of a fast
+            The tokens of these attributions: what ``explainer.encode(text)`` returns, or ``tokenizer(text)`` of a fast
             tokenizer of transformers, or one element ``batch[i]`` of several texts. Padding is left out, together
             with its attributions.
         text
@@ -338,13 +338,13 @@ class SaliencyMap:
         arguments
             With which arguments, as JSON values.
         signed
-            Whether a score's sign has a meaning; None for whether there are scores below zero.
+            Whether a score's sign has a meaning; by default, if any score is below zero.
         reduction
             How a width becomes one number: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
         convergence_delta
             One number for each target, or None.
         provenance
-            What else is known: model, versions.
+            Further facts: model, versions.
 
         Returns
         -------

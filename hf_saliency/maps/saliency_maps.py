@@ -94,7 +94,7 @@ def to_dataframe(maps: SaliencyMap | Iterable[SaliencyMap]) -> pd.DataFrame:
     Raises
     ------
     SaliencyError
-        If something else than maps is given, or pandas is not installed.
+        If anything but maps is given, or pandas is not installed.
 
     Examples
     --------
