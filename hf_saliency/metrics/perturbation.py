@@ -1,4 +1,4 @@
-"""Metrics that mask units by rank: what the score loses without the best ones, and what these keep up alone."""
+"""Metrics that mask units by rank: how much the score falls without the best units, or with these alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ERASER_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 
 
 def checked_shares(shares: Any) -> tuple[float, ...]:
-    """Shares of the units as floats; refuses an empty sequence and what lies outside (0, 1]."""
+    """Shares of the units as floats; refuses an empty sequence and values outside (0, 1]."""
     try:
         checked = tuple(float(share) for share in shares)
     except (TypeError, ValueError):
@@ -138,7 +138,7 @@ def sufficiency(shares: Sequence[float] = ERASER_SHARES) -> Metric:
 
 @named_metric
 def log_odds(share: float = 0.2) -> Metric:
-    """The logarithm of the probability without the most important units, less that of the whole text.
+    """The log-probability without the most important units, minus that of the whole text.
 
     ``log p(x without the top k) - log p(x)``, in nats, for a target in ``"log_prob"`` or ``"prob"``. The lower, the
     more faithful.

@@ -21,10 +21,11 @@ def randomization_check(
 ) -> Table:
     """Make the model's weights random from the head down, and compare each method's maps with the true model's.
 
-    The weights of the head, then of each layer from the top down, then of the embeddings are drawn again, those before
-    stay random. The value is Spearman's correlation of magnitudes over the tokens that can be removed, averaged over
-    targets, then over texts. A method that explains the model falls to the band of random orders; one that stays above
-    says something that the text or the lower layers say alone. The model is copied, and stays as it was.
+    The weights of the head are drawn again, then those of each layer from the top down, then those of the embeddings;
+    earlier ones stay random. The value is Spearman's correlation of magnitudes over the tokens that can be removed,
+    averaged over targets, then over texts. A method that explains the model falls to the band of random orders; one
+    that stays above says something that the text or the lower layers say alone. The model is copied, and stays as it
+    was.
 
     **Trap**: the embeddings come last, so that what a method takes from them stays until then. Each weight is drawn
     from a normal distribution with the mean and deviation of its parameter, not from the model's initial distribution.
