@@ -70,7 +70,7 @@ class SaliencyFigure(Figure):
     """The Axes of each panel, and the map as it is drawn there."""
 
     def box(self, token: int | str, target: int = 0, panel: int = 0) -> Bbox:
-        """Where a token stands, for an arrow or a note that points to it.
+        """The box of a token, for an arrow or a note that points to it.
 
         Parameters
         ----------

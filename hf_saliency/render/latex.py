@@ -82,7 +82,7 @@ def to_latex(
     Raises
     ------
     SaliencyError
-        For something else than a map, another mark, or options that cannot work.
+        For anything but a map, another mark, or options that cannot work.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-r"""to_latex_table: many examples with what is known of them, as a table of LaTeX over as many pages as it needs."""
+r"""to_latex_table: many examples with their labels and predictions, as a LaTeX table over as many pages as it needs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def to_latex_table(
     Raises
     ------
     SaliencyError
-        For something else than maps, another mark, or a column with another number of values.
+        For anything but maps, another mark, or a column with another number of values.
 
     Examples
     --------

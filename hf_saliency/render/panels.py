@@ -1,4 +1,4 @@
-"""Panels: from the maps or tables, the marks and the scales that a user gives to what stands in each panel."""
+"""Panels: from a user's maps or tables, marks and scales to the content of each panel."""
 
 from __future__ import annotations
 

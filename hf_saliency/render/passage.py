@@ -42,7 +42,7 @@ class Passage:
 def visible(text: str) -> str:
     """The text in one line: a sign for each character that would not be seen, everything else as it is.
 
-    Spaces are seen only where there is nothing else.
+    A space is shown only in a text of spaces alone.
     """
     if text.isspace():
         return "".join(

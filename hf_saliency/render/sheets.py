@@ -116,11 +116,11 @@ def sheets(
     normalize: Normalization = "row_max",
     font: str | None = None,
 ) -> Sheets:
-    """Draw what is too long for one page, as a figure for each page.
+    """Draw maps that are too long for one page, as a figure for each page.
 
-    Maps stand one below another in one colour scale, whose legend is on every page. Text is parted between
-    lines, lying bars between tokens; a matrix, arcs and standing bars stay on one page. Every row is
-    normalised as a whole, over all pages.
+    Maps stand one below another in one colour scale, whose legend is on every page. Pages break text between lines and
+    lying bars between tokens; a matrix, arcs and standing bars stay on one page. Every row is normalised as a whole,
+    over all pages.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def sheets(
     Raises
     ------
     SaliencyError
-        As :func:`hf_saliency.figure`, and if something that cannot be parted is higher than a page; the
+        As :func:`hf_saliency.figure`, and if something that no page may break is higher than a page; the
         message says the least height.
 
     Examples
@@ -207,7 +207,7 @@ def _strips(panels: Sequence[Panel], width: float) -> Iterator[Strip]:
 
 
 def _whole(panel: Panel, width: float, ax: Axes, y: float) -> None:
-    """A mark that cannot be parted, in Axes of its own inside the page's."""
+    """A mark that no page may break, in Axes of its own inside the page's."""
     wide, high = ax.bbox.width, ax.bbox.height
     scale = cast(Any, ax.figure).dpi / 72
     body = panel.body(width) * scale

@@ -24,7 +24,7 @@ def show(
 ) -> None:
     """Show maps where you are: in a notebook as a page to explore, in a terminal as coloured text.
 
-    In a notebook, pointing at a word shows what its prediction depends on. Every map can be shown. Maps with
+    In a notebook, point at a word to see what its prediction depends on. Every map can be shown. Maps with
     different tokens are compared by words.
 
     Parameters

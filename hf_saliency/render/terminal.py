@@ -1,7 +1,7 @@
 """A SaliencyMap in a terminal: the text in colour, and a table of its targets.
 
 In true colour these are the colours of pages on a dark or a light ground, in 256 colours their neighbours. Without
-colour (a pipe, a file, ``NO_COLOR``, or the 16 colours that every user chooses for himself and that have no order)
+colour (a pipe, a file, ``NO_COLOR``, or a 16-colour palette, which is user-defined and unordered)
 nothing but text is printed: the target stands in brackets then, and the table names the tokens that its score depends
 on most.
 """
@@ -104,7 +104,7 @@ def report(to: Console, saliency_map: SaliencyMap, option: str = "--positions") 
 
 
 def strengths(saliency_map: SaliencyMap) -> np.ndarray:
-    """Scores as parts of the row's largest; special tokens, which would hide all else, do not count."""
+    """Scores as parts of the row's largest; special tokens, which would hide all others, do not count."""
     plain = np.array([not token.special for token in saliency_map.tokens], dtype=bool)
     scores = np.where(plain & np.isfinite(saliency_map.scores), saliency_map.scores, 0).astype(float)
     largest = np.abs(scores).max(axis=1, initial=0, keepdims=True)
@@ -124,7 +124,7 @@ def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[
 
 
 def chance(target: TargetRow) -> str:
-    """The probability of what is explained in percent, and of what it is contrasted with; else what is known of it."""
+    """The probability of the explained class and of its contrast in percent, or the nearest known fact."""
     if target.probability is not None:
         pair = (target.probability, target.against_probability)
         return ", ".join(_exact_percent(probability) for probability in pair if probability is not None)

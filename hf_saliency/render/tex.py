@@ -82,7 +82,7 @@ def _caret(code: int) -> str:
 
 
 def description(text: str) -> str:
-    r"""What those hear who do not see a figure, where the class has ``\Description``, as ACM's has."""
+    r"""The description for readers who do not see a figure, where the class has ``\Description``, as ACM's has."""
     escaped = escape(text).replace("“", "``").replace("”", "''")
     return rf"\ifdefined\Description\Description{{{escaped}}}\fi" + "%\n"
 

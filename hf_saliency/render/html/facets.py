@@ -140,7 +140,7 @@ class Facet:
         return entries
 
     def rows(self) -> list[dict[str, Any]]:
-        """What TextualHeatmap's data has no place for; the heat only where :meth:`data` has not got it."""
+        """The facts that TextualHeatmap's data has no place for; the heat only where :meth:`data` lacks it."""
         rows = []
         for row in range(len(self.units)):
             chosen = self.selection(row)

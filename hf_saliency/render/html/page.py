@@ -47,7 +47,7 @@ class Page(os.PathLike[str]):
     path
         The file, if one was written.
     text
-        What stands in place of the fragment where a notebook that is not trusted takes the page out.
+        Shown instead of the page in a notebook that is not trusted.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def page(
     top_k: int = 3,
     provenance: Provenance = "map",
 ) -> Page:
-    """Maps as one HTML page to be explored: pointing at a word shows what its prediction depends on.
+    """Maps as one HTML page to explore: point at a word to see what its prediction depends on.
 
     The page needs no network and loads nothing: script, style and data of TextualHeatmap are in it, with a
     layer that adds keys (arrows, Home, End, Enter, Escape) and touch, a legend, signed colours, light and dark.
@@ -169,7 +169,7 @@ def page(
     Raises
     ------
     SaliencyError
-        If something else than maps is given, nothing is selected, TextualHeatmap is not installed, or the file
+        If anything but maps is given, nothing is selected, TextualHeatmap is not installed, or the file
         cannot be written.
 
     Examples

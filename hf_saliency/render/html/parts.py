@@ -1,4 +1,4 @@
-"""Assets: what a page is made of, TextualHeatmap's own script and style, and the layer over them."""
+"""Assets: the parts of a page, TextualHeatmap's own script and style, and the layer over them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def escaped(text: str) -> str:
 
 
 def data(value: Any) -> str:
-    """JSON that nothing in can end the element that it stands in: ASCII, without ``<``, ``>`` and ``&``."""
+    """JSON that cannot end the element around it: ASCII, without ``<``, ``>`` and ``&``."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

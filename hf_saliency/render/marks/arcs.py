@@ -27,8 +27,8 @@ _HEAD = 4.0  # length of an arrow's head, in points
 class Arcs(ChecksKeywords):
     """Tokens on a line, and above it an arrow from each target's strongest tokens to the target.
 
-    An arrow has the colour of its score and is the thicker the stronger it is. A target's own token has no
-    arrow, and a score that is not finite none either. The tokens of the targets have frames.
+    Arrows are coloured by score; stronger links are thicker. A target's own token and a score that is not finite have
+    no arrow. The tokens of the targets have frames.
 
     Parameters
     ----------

@@ -151,7 +151,7 @@ class Bars(ChecksKeywords):
         draw_strips(ax, self.strips(saliency_map, colors, points.size(ax)[0]))
 
     def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
-        """Header, bars and captions at a width in points; only lying bars may be parted by a page."""
+        """Header, bars and captions at a width in points; only lying bars can continue on another page."""
         if self.vertical:
             return self._drawn(VerticalBars, saliency_map, colors, width).strips()
         return self.lying(saliency_map, colors, width).strips()

@@ -36,9 +36,8 @@ _THIN, _THICK = 0.5, 1.5
 class Bipartite(ChecksKeywords):
     """Tokens on a line above, targets on a line below, and curves from each target's strongest tokens.
 
-    It suits models that read one text and write another, such as translations. A curve has the colour of its score
-    and is the thicker the stronger it is. A target's own token has no curve, and a score that is not finite none
-    either.
+    It suits models that read one text and write another, such as translations. Curves are coloured by score; stronger
+    links are thicker. A target's own token and a score that is not finite have no curve.
 
     Parameters
     ----------

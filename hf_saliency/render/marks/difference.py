@@ -1,4 +1,4 @@
-"""Difference: what one map has more or less of than another, drawn by any other mark."""
+"""Difference: one map minus another, drawn by any other mark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hf_saliency.render.marks.mark import Mark
 
 @dataclass(frozen=True)
 class Difference(ChecksKeywords):
-    """The rows of a map less those of another one, each scaled first, on a diverging scale.
+    """The rows of a map minus those of another one, each scaled first, on a diverging scale.
 
     Both maps have the same tokens, or are merged to the words that they have in common. Targets meet by their
     label and place, otherwise by their number. A target that does not add up in one of the maps is noted.

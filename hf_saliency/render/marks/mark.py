@@ -1,4 +1,4 @@
-"""Mark: what a figure asks of a way to draw a map."""
+"""Mark: the protocol of a way to draw a map."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def runs_backwards(part: SaliencyMap) -> bool:
 
 
 def name(label: str) -> str:
-    """A label in one line, without the white space at its ends if it has anything else."""
+    """A label in one line, without the white space at its ends unless it is white space alone."""
     return visible(label.strip() or label)
 
 
