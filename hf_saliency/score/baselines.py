@@ -1,4 +1,4 @@
-"""Baselines: what stands in the place of a token that is taken away, as embeddings."""
+"""Baselines: the embeddings that replace a token."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ EncodeLike = Callable[[Any], Encoding]
 
 @dataclass(frozen=True)
 class Baseline:
-    """What takes the place of a token, resolved for a model, and what a result calls it.
+    """A baseline resolved for one model, and its name in results.
 
     A function such as :func:`mask_embedding`; a text of as many tokens, or a tuple of texts where a tuple is explained;
     a tensor that can be broadcast to the whole text's (tokens, width); a number.

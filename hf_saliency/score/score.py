@@ -30,9 +30,9 @@ class Score(nn.Module):
     """The explained scalar as a function of embeddings, for Captum.
 
     ``score(*embeds, *rows)`` takes one tensor of embeddings for each stream, then one batch-first tensor for
-    each of ``names``, and returns one number a row. The model still sees the token ids; a hook on the embedding
-    module puts the given embeddings in the place of its own. The model is used in eval mode with frozen weights,
-    by one thread at a time, and is as before when the call ends.
+    each of ``names``, and returns one number a row. The model still sees the token ids; a hook on the embedding module
+    replaces its output by these embeddings. The model is used in eval mode with frozen weights, by one thread at a
+    time, and is as before when the call ends.
 
     Parameters
     ----------
