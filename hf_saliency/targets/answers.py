@@ -32,7 +32,7 @@ from hf_saliency.targets.where import is_range
 class Choice(Target):
     """A multiple choice model's score of one of the choices; by default of the one that it predicts.
 
-    What is explained is a tuple ``(prompt, first choice, second choice, ...)``. The model reads the prompt with each
+    Explain a tuple ``(prompt, first choice, second choice, ...)``. The model reads the prompt with each
     choice, so the map shows the prompt as often as there are choices. Figures number these from 1: "choice 1 of 2".
 
     Parameters
@@ -114,7 +114,7 @@ _LONGEST = 30  # tokens of a predicted answer
 class AnswerSpan(Target):
     """A question answering model's score of an answer: of its first token as start, its last as end, or both.
 
-    What is explained is a tuple ``(question, context)``; both are in the map.
+    Explain a tuple ``(question, context)``; both are in the map.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def _context(encoding: Encoding) -> list[int]:
 
 
 def _found(answer: str | slice, encoding: Encoding) -> tuple[int, int]:
-    """The first and the last token of an answer that is given."""
+    """The first and the last token of the user's answer."""
     context = encoding.texts[1]
     if isinstance(answer, slice):
         start, end, _ = answer.indices(len(context))

@@ -126,16 +126,16 @@ class Continuation(Target):
     Parameters
     ----------
     text
-        The continuation of each prompt, with the space that it begins with; None for the one in the tuple, or else
-        for what the model writes, greedily.
+        The continuation of each prompt, with the space that it begins with. None for the one in the tuple, or for a
+        prompt alone the text that the model writes greedily.
     ids
-        The continuation as token ids, in a list or a tensor of one row: what the model sampled, which its text may be
-        tokenized otherwise than. With or without the prompt's own before them, as ``generate`` returns them.
+        The continuation as token ids, in a list or a tensor of one row: its text may be tokenized in another way than
+        the model sampled it. The prompt's ids may come first, as ``generate`` returns them.
     where
         Which tokens of the continuation are explained, as for :class:`MaskedToken`; None for every one that is
         not special.
     token
-        The token whose score is explained in the place of each: a string that is one token there, or an id.
+        Another token to explain at each place: a string that is one token there, or an id.
     predicted
         Explain the most probable token at each place instead.
     against
@@ -275,7 +275,7 @@ class NextToken(Target):
         Which tokens are explained, as for :class:`MaskedToken`: the tokens that are predicted, not those that
         the model is read at. None for every token that is not special.
     token
-        The token whose score is explained in the place of each: a string that is one token there, or an id.
+        Another token to explain at each place: a string that is one token there, or an id.
     predicted
         Explain the most probable token at each place instead.
     against

@@ -78,7 +78,7 @@ def _applied(conversation: Sequence[Message], model: TextModel, *, answer: bool)
 class Turn:
     """A message in a rendered conversation.
 
-    ``header`` is where what the template writes for it begins; its content is the characters ``start`` to ``end``.
+    The template's text for it begins at ``header``; its content is the characters ``start`` to ``end``.
     """
 
     role: str

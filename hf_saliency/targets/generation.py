@@ -22,7 +22,7 @@ _CONTEXT = 8  # tokens before a generated one that its spelling may depend on
 
 
 def generated(prompt: Encoding, model: TextModel, max_new_tokens: int) -> list[int]:
-    """All that the decoder reads and writes: the prompt first, or what starts it."""
+    """All ids that the decoder reads and writes: first the prompt, or the token that starts it."""
     if not callable(getattr(model.model, "generate", None)):
         raise SaliencyError(
             f"{type(model.model).__name__} has no generate(): give the continuation, Continuation(' ...')."

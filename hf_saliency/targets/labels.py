@@ -39,7 +39,7 @@ class Label(Target):
 
     A tuple of two texts is a pair, such as premise and hypothesis: both are in the map. A head with several
     labels that exclude each other has probabilities by softmax, a multi-label head
-    (``problem_type="multi_label_classification"``) by sigmoid; what a regression head gives is a value.
+    (``problem_type="multi_label_classification"``) by sigmoid; a regression head gives a value.
 
     Parameters
     ----------

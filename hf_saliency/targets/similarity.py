@@ -35,18 +35,17 @@ Metric = Literal["cosine", "dot"]
 class Similarity(Target):
     """How similar a model finds two texts: the cosine of their embeddings, each read on its own.
 
-    What is explained is a tuple of two texts; the tokens of both are in the map.
+    Explain a tuple of two texts; the tokens of both are in the map.
 
     Parameters
     ----------
     pooling
         What makes an embedding of a text from the hidden states of its last layer: their ``"mean"``, the
         ``"first"`` token's (``[CLS]``), the ``"last"`` token's, or a function from the model's output and the
-        tensors that it was called with to (batch, width). By default the mean; of a ``SentenceTransformer`` what
-        its ``encode`` gives, by all of its layers.
+        tensors that it was called with to (batch, width). By default the mean; for a ``SentenceTransformer`` the output
+        of all of its layers, as ``encode`` gives it.
     metric
-        ``"cosine"`` or ``"dot"``. By default the cosine; of a ``SentenceTransformer`` its own
-        ``similarity_fn_name``.
+        ``"cosine"`` or ``"dot"``. By default the cosine; for a ``SentenceTransformer`` its own ``similarity_fn_name``.
     against
         A third text, whose similarity to the first is subtracted (a contrast): why is the second one nearer? Its
         tokens are in the map, too. A list of several gives one target each, in this order.
@@ -131,7 +130,7 @@ class Similarity(Target):
         return (*PAIR, *(f"against{number}" for number in numbers))
 
     def _own(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
-        """What is compared and how, where the model has a word in it."""
+        """The pooling and the metric, where the model has its own."""
         if model.sentences is None:
             return self.pooling or "mean", self.metric or "cosine"
         if isinstance(self.pooling, str):
@@ -150,14 +149,14 @@ class Similarity(Target):
 
 
 def _sentence_embedding(output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
-    """What a SentenceTransformer embeds a text as."""
+    """The embedding that a SentenceTransformer makes of a text."""
     advice = "its layers end without a Pooling; give pooling= a function of what the model returns."
     return hooks.tensor(output, "sentence_embedding", 2, "(batch, width)", advice)
 
 
 @dataclass(frozen=True)
 class _Similar:
-    """The similarity of two outputs; less that of the first and each further one, where there are: one class each."""
+    """The similarity of two outputs, minus that of the first and each further one, if any: one class each."""
 
     pooling: Pooling | Pool
     metric: Metric
@@ -198,7 +197,7 @@ class _Similar:
 
 
 def _pooled(pooling: Pool, output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
-    """What a function of the user's makes of a text."""
+    """The embedding of a text by a user's function."""
     advice = "It is called with the model's output and its inputs by name, and returns (batch, width)."
     embeddings: Any = called(pooling, "the function of pooling=", advice, output, rows)
     count = len(rows["input_ids"])

@@ -144,7 +144,7 @@ class Target(ChecksKeywords, ABC):
 
     @classmethod
     def heads(cls) -> tuple[tasks.Task, ...]:
-        """What a model's head may be for; empty for any."""
+        """The tasks that a model's head may have; empty for any."""
         return (cls.task,) if cls.task is not None else ()
 
     def check(self, model: TextModel) -> None:
@@ -201,7 +201,7 @@ def settle_strings(target: Any, units: Sequence[str] = SCALES) -> None:
 
 
 def contrasts(against: Any) -> tuple[Any, ...]:
-    """What is subtracted in each row of one thing that is explained: each of several, or the only one, or None."""
+    """The contrast of each row for one explained thing: each of several, the only one, or None."""
     return against if isinstance(against, tuple) else (against,)
 
 
@@ -220,7 +220,7 @@ def is_token(value: object) -> bool:
 
 
 def check_tokens(token: object, predicted: bool) -> None:
-    """Refuse a token that is given and predicted, and what is neither a string nor an id."""
+    """Refuse a token beside ``predicted``, and anything but a string or an id."""
     if token is not None and not is_token(token):
         raise SaliencyError(f"token={token!r}: give one token, as a string or as a whole number, its id.")
     if predicted and token is not None:
