@@ -49,7 +49,7 @@ MAP = {
     "abs": "abs(heat.scores)",
     "aggregate": "heat.words()",
     "attributions": "heat.scores",
-    "base_values": "heat.targets[0].score less heat.scores[0].sum(), with a method that adds up",
+    "base_values": "heat.targets[0].score - heat.scores[0].sum(), with a method that adds up",
     "data": "heat.labels",
     "delta": "heat.convergence_delta",
     "feature_names": "heat.labels",
