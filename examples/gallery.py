@@ -151,7 +151,7 @@ def trimmed_twice() -> Figure:
     return hs.figure(made(STORY, targets=[12, 90], seed=3), around=6, width="acl")
 
 
-@case("Running text", "The first pages of a text that is parted by pages, each with its legend.")
+@case("Running text", "The first pages of a long text, each with its legend.")
 def sheets() -> Sequence[Figure]:
     heat = made(STORY * 3, targets=[20, 240], seed=1)
     return hs.sheets(heat, title="The lighthouse", width="acl", height=2.6)[:3]

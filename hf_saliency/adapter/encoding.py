@@ -272,7 +272,7 @@ def _check_text(text: object) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise SaliencyError(f"the text {text!r} is no valid Unicode: {error.reason}.") from error
+        raise SaliencyError(f"the text {text!r} is not valid Unicode: {error.reason}.") from error
     if not text.strip():
         raise SaliencyError(f"the text is empty ({text!r}): there is nothing to explain.")
 

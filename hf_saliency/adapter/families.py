@@ -253,7 +253,7 @@ def _installed() -> dict[str, Family]:
             if not isinstance(entries, Mapping) or not all(
                 isinstance(name, str) and isinstance(value, Family) for name, value in entries.items()
             ):
-                raise TypeError(f"it is no mapping from class names to Family, but {entries!r:.100}")
+                raise TypeError(f"it is not a mapping from class names to Family, but {entries!r:.100}")
         except Exception as error:
             package = entry_point.dist.name if entry_point.dist else "a package"
             warn(

@@ -215,7 +215,7 @@ class AdaptiveIntegratedGradients(PathAttribution):
         Raises
         ------
         SaliencyError
-            If the inputs are no embeddings, baselines or arguments do not fit them, an option does not exist, or
+            If the inputs are not embeddings, baselines or arguments do not fit them, an option does not exist, or
             the score does not depend on the inputs.
 
         Warns

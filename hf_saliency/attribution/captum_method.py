@@ -163,7 +163,7 @@ def _check_class(attribution: Any, name: str, arguments: Mapping[str, Any]) -> N
     _check_suited(attribution)
     if not issubclass(attribution, Attribution) or name in _ABSTRACT:
         raise SaliencyError(
-            f"{name} is no attribution method: give a class such as captum.attr.IntegratedGradients."
+            f"{name} is not an attribution method: give a class such as captum.attr.IntegratedGradients."
         )
     parameters = _parameters(attribution)
     given_by_adapter = (*_OWN, "baselines", "layer_baselines")

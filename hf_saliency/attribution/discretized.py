@@ -250,7 +250,7 @@ class DiscretizedIntegratedGradients(PathAttribution):
         Raises
         ------
         SaliencyError
-            If the inputs are no embeddings or do not fit the tables, baselines or arguments do not fit them, or
+            If the inputs are not embeddings or do not fit the tables, baselines or arguments do not fit them, or
             the score does not depend on the inputs.
         """
         n_steps, factor = whole(n_steps, "n_steps"), check_factor(factor)

@@ -237,7 +237,7 @@ class GradientNorm(TokenNorm):
         Raises
         ------
         SaliencyError
-            If the inputs are no embeddings or do not fit the tables, or the score does not depend on them.
+            If the inputs are not embeddings or do not fit the tables, or the score does not depend on them.
         """
         streams = embeds_of(inputs)
         vocabularies = self._vocabularies() if self.space == "one_hot" else [None] * len(streams)
@@ -346,7 +346,7 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
         Raises
         ------
         SaliencyError
-            If the inputs are no token ids, or a layer is not called exactly once, on this batch.
+            If the inputs are not token ids, or a layer is not called exactly once, on this batch.
         """
         ids = ids_of(inputs, attribute_to_layer_input)
         if grad_kwargs and grad_kwargs.get("allow_unused"):

@@ -58,12 +58,12 @@ def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
     for embeds in streams:
         if not embeds.is_floating_point():
             raise SaliencyError(
-                f"inputs of dtype {embeds.dtype} are no embeddings: for token ids use "
+                f"inputs of dtype {embeds.dtype} are not embeddings: for token ids use "
                 "LayerGradientNorm(forward_func, embedding).attribute(ids)."
             )
         if embeds.dim() < 3:
             raise SaliencyError(
-                f"inputs of shape {tuple(embeds.shape)} are no embeddings (batch, tokens, width): add what "
+                f"inputs of shape {tuple(embeds.shape)} are not embeddings (batch, tokens, width): add what "
                 "lacks, such as embeds[None] for a batch of one."
             )
     return streams
@@ -105,7 +105,7 @@ def ids_of(inputs: object, attribute_to_layer_input: bool) -> tuple[Shaped[Tenso
     tensors = _tensors(inputs, "token ids (batch, tokens)")
     if all(tensor.is_floating_point() for tensor in tensors):
         raise SaliencyError(
-            f"inputs of dtype {tensors[0].dtype} are no token ids: for embeddings use "
+            f"inputs of dtype {tensors[0].dtype} are not token ids: for embeddings use "
             "GradientNorm(forward_func, table).attribute(embeds)."
         )
     return tensors

@@ -115,7 +115,7 @@ class RelevanceGradient(GradientAttribution):  # type: ignore[misc]
         Raises
         ------
         SaliencyError
-            If the inputs are no embeddings, or the model calls attention that the rules cannot reach.
+            If the inputs are not embeddings, or the model calls attention that the rules cannot reach.
         """
         streams = embeds_of(inputs)
         with autograd(), applied(self.rules, self.attention, self.activations):

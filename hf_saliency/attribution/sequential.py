@@ -101,7 +101,7 @@ class SequentialIntegratedGradients(PathAttribution):
         Raises
         ------
         SaliencyError
-            If the inputs are no embeddings, the baselines do not fit them, the steps, the rule or the batch
+            If the inputs are not embeddings, the baselines do not fit them, the steps, the rule or the batch
             size do not exist, or the score does not depend on the inputs.
         """
         n_steps = whole(n_steps, "n_steps")

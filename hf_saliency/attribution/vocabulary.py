@@ -122,7 +122,7 @@ class Vocabulary:
                 return self.table
             kind = f"a {self.table.dtype} tensor of shape {tuple(self.table.shape)}"
         raise SaliencyError(
-            f"{kind} is no embedding table: the one-hot gradient needs an nn.Embedding, such as "
+            f"{kind} is not an embedding table: the one-hot gradient needs an nn.Embedding, such as "
             "model.get_input_embeddings(), or a float tensor of shape (vocabulary, width); "
             "space='embedding' needs no table."
         )

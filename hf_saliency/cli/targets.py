@@ -137,7 +137,7 @@ def _place(place: str) -> Sequence[int | str | slice]:
         return [slice(start, stop)] if place.startswith("chars:") else range(start, stop + 1)
     if not place or pair or place.startswith("chars:"):
         raise typer.BadParameter(
-            f"{place!r} is no place: give 3, 7-9, chars:16:23, or a word of the text.",
+            f"{place!r} is not a place: give 3, 7-9, chars:16:23, or a word of the text.",
             param_hint="--positions",
         )
     return [place]

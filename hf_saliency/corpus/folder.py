@@ -82,7 +82,7 @@ def description(folder: Path) -> dict[str, Any]:
     path = folder / _DESCRIPTION
     if not path.exists():
         raise SaliencyError(
-            f"{str(folder)!r} is no corpus: it has no {_DESCRIPTION}. hs.write_corpus(explainer, texts, folder) "
+            f"{str(folder)!r} is not a corpus: it has no {_DESCRIPTION}. hs.write_corpus(explainer, texts, folder) "
             "makes one."
         )
     try:

@@ -48,7 +48,7 @@ class SourceFile:
             raise SaliencyError(f"{str(self.path)!r} is not UTF-8 text.") from error
         except csv.Error as error:
             raise SaliencyError(
-                f"{str(self.path)!r} is no table of comma-separated values: {error}."
+                f"{str(self.path)!r} is not a table of comma-separated values: {error}."
             ) from error
 
     def _texts(self) -> Iterator[str]:
@@ -68,7 +68,8 @@ class SourceFile:
                     ) from error
                 if not isinstance(row, dict):
                     raise SaliencyError(
-                        f'line {number} of {str(self.path)!r} is no JSON object: write {{"text": "..."}} in each line.'
+                        f"line {number} of {str(self.path)!r} is not a JSON object: write "
+                        '{"text": "..."} in each line.'
                     )
                 yield row
 

@@ -125,23 +125,25 @@ def loads(line: str, source: str) -> Attachment:
     try:
         data = storage.parsed(_inflated(line).decode())
     except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
-        raise SaliencyError(f"what {source} carries is damaged ({_first_line(error)}).") from error
+        raise SaliencyError(f"the saliency maps in {source} are damaged ({_first_line(error)}).") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or type(data.get("version")) is not int:
         raise SaliencyError(f"{source} contains no saliency maps.")
     if data["version"] > VERSION:
         raise SaliencyError(
-            f"what {source} carries has version {data['version']} of the format, newer than the {VERSION} that "
+            f"the saliency maps in {source} have version {data['version']} of the format, newer than {VERSION}, which "
             "this release reads: upgrade hf-saliency."
         )
     maps, recipes, drawing = (data.get(key) for key in ("maps", "recipes", "drawing"))
     if not isinstance(maps, list) or not isinstance(recipes, list) or not isinstance(drawing, dict):
-        raise SaliencyError(f"what {source} carries is damaged: it lacks maps, recipes or drawing.")
+        raise SaliencyError(
+            f"the saliency maps in {source} are damaged: maps, recipes or the drawing are missing."
+        )
     if maps:  # recipes follow from maps, so that one cannot contradict the other
         return Attachment(
             tuple(storage.from_document(panel, SaliencyMap, f"a map in {source}") for panel in maps), drawing
         )
     if not recipes or not all(isinstance(panel, dict) for panel in recipes):
-        raise SaliencyError(f"what {source} carries is damaged: it names no map.")
+        raise SaliencyError(f"the saliency maps in {source} are damaged: they name no map.")
     return Attachment((), drawing, tuple(recipes))
 
 
@@ -218,11 +220,11 @@ def read(path: str | Path) -> Attachment:
             if line is None:
                 raise SaliencyError(
                     f"{name} is {kind} file that carries no saliency map: figures and pages of this package do, "
-                    "unless they were written with provenance='none' or another program saved them anew."
+                    "unless they were written with provenance='none' or another program saved them again."
                 )
             return loads(line, name)
     raise SaliencyError(
-        f"{name} is no file that carries saliency maps: give a PDF, PNG, SVG, HTML or JSON file."
+        f"{name} is not a file that carries saliency maps: give a PDF, PNG, SVG, HTML or JSON file."
     )
 
 

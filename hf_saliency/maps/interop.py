@@ -202,7 +202,7 @@ def _rows_by_token(saliency_map: SaliencyMap) -> dict[int, int]:
     if missing:
         named = ", ".join(repr(label) for label in missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise SaliencyError(
-            f"TextualHeatmap needs a complete sweep, but {len(missing)} tokens are no target: {named}. "
+            f"TextualHeatmap needs a complete sweep, but {len(missing)} tokens are not targets: {named}. "
             "Explain the text with the default target: explainer(text).",
             page="coming_from/textualheatmap#what-differs-in-the-numbers",
         )

@@ -171,7 +171,7 @@ def opened(data: Any, format: str, version: int, name: str, source: str, noun: s
         raise SaliencyError(f"{source} is no {noun}: it lacks the mark {format!r}.")
     number = data.get("version")
     if type(number) is not int or number < 1:
-        raise SaliencyError(f"{source} is damaged: {number!r} is no version of the format.")
+        raise SaliencyError(f"{source} is damaged: {number!r} is not a version of the format.")
     if number > version:
         raise SaliencyError(
             f"{source} has version {number} of the format, newer than the {version} that this release reads: "
@@ -283,7 +283,9 @@ def loads(document: str, make: Callable[..., Map], source: str = "this document"
     try:
         data = parsed(document)
     except (ValueError, RecursionError) as error:
-        raise SaliencyError(f"{source} is damaged or no saliency map: it is not JSON ({error}).") from error
+        raise SaliencyError(
+            f"{source} is damaged or not a saliency map: it is not JSON ({error})."
+        ) from error
     return from_document(data, make, source)
 
 
@@ -324,7 +326,7 @@ def load(path: str | os.PathLike[str], make: Callable[..., Map]) -> Map:
     try:
         document = data.decode()
     except UnicodeDecodeError as error:
-        raise SaliencyError(f"{name} is damaged or no saliency map: it is not UTF-8 text.") from error
+        raise SaliencyError(f"{name} is damaged or not a saliency map: it is not UTF-8 text.") from error
     return loads(document, make, name)
 
 
@@ -333,7 +335,7 @@ def _from_content(content: dict[str, Any], make: Callable[..., Map]) -> Map:
     tokens = tuple(Token(**_renamed(token, _ATTRIBUTES)) for token in content["tokens"])
     targets = tuple(_read_target(target) for target in content["targets"])
     if content["dtype"] not in ("float32", "float64"):
-        raise ValueError(f"{content['dtype']!r} is no dtype of scores")
+        raise ValueError(f"{content['dtype']!r} is not a dtype of scores")
     dtype = np.dtype(content["dtype"])
     scores = content["scores"]
     scores = _unpacked(scores, dtype) if isinstance(scores, str) else np.array(scores, dtype=dtype)

@@ -242,7 +242,7 @@ class Table:
         try:
             document = storage.parsed(data.decode())
         except (ValueError, RecursionError) as error:
-            raise SaliencyError(f"{name} is damaged or no table: it is not JSON ({error}).") from error
+            raise SaliencyError(f"{name} is damaged or not a table: it is not JSON ({error}).") from error
         content = storage.opened(document, FORMAT, VERSION, "table", name, "table")
         try:
             columns: dict[str, np.ndarray] = {

@@ -50,10 +50,10 @@ def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
     if entries is None:
         return None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SaliencyError("this file's record is damaged: its marks are no list of objects.")
+        raise SaliencyError("this file's record is damaged: its marks are not a list of objects.")
     options = [entry.get("options", {}) for entry in entries]
     if not all(isinstance(entry, dict) for entry in options):
-        raise SaliencyError("this file's record is damaged: the options of a mark are no object.")
+        raise SaliencyError("this file's record is damaged: the options of a mark are not an object.")
     return [named(entry.get("name"), arguments) for entry, arguments in zip(entries, options, strict=True)]
 
 
@@ -62,7 +62,7 @@ def named(name: Any, options: Mapping[str, Any]) -> Mark:
     kinds = {each.lower(): kind for each, kind in known().items()}
     kind = kinds.get(name.lower()) if isinstance(name, str) else None
     if kind is None:
-        raise SaliencyError(f"{name!r} is no mark: choose one of {', '.join(map(repr, kinds))}.")
+        raise SaliencyError(f"{name!r} is not a mark: choose one of {', '.join(map(repr, kinds))}.")
     fields = {f.name: f.default for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key, value in options.items():
         if key not in fields:

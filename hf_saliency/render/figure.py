@@ -334,7 +334,7 @@ def _axes(ax: Any) -> list[Axes]:
     if isinstance(axes, (list, tuple)) and axes and all(isinstance(each, Axes) for each in axes):
         return list(axes)
     raise SaliencyError(
-        f"ax={type(ax).__name__} is no Axes of Matplotlib, and no list of them: give "
+        f"ax={type(ax).__name__} is neither Axes of Matplotlib nor a list of them: give "
         "Figure().add_axes((0, 0, 1, 1)), or leave it out."
     )
 

@@ -155,7 +155,7 @@ def installed_family(font: Any) -> str:
 def _venue(name: str) -> Venue:
     if name not in VENUES:
         raise SaliencyError(
-            f"width={name!r} is no venue that is known: give inches, such as figure(..., width=3.25), or one "
+            f"width={name!r} is not a known venue: give inches, such as figure(..., width=3.25), or one "
             f"of {_names()}."
         )
     return VENUES[name]

@@ -225,7 +225,7 @@ def _pages(strips: Sequence[Strip], room: float, inches_high: float) -> list[lis
         if needed > room + 1e-6:
             least = math.ceil((inches_high + (needed - room) / 72) * 100) / 100
             raise SaliencyError(
-                f"a page of {inches_high:.4g} in is too low for what cannot be parted: the least height is "
+                f"a page of {inches_high:.4g} in is too low for a part that no page may break: the least height is "
                 f"{least:.2f} in, sheets(..., height={least:.2f})."
             )
         if needed > left + 1e-6:

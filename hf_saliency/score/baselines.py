@@ -275,7 +275,7 @@ class Baseline:
         try:
             words = encode_like(self.given)
         except SaliencyError as error:
-            raise SaliencyError(f"{shown} cannot be read like what is explained: {error}") from error
+            raise SaliencyError(f"{shown} cannot be read like the explained text: {error}") from error
         for row in batch.rows:
             count, expected = _counts(words), _counts(row.encoding)
             if count != expected:

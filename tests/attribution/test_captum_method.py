@@ -64,7 +64,7 @@ def test_every_class_of_captum_explains(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, one in CLASSES.items() if refused(one)])
 def test_every_other_class_says_why_not(name: str) -> None:
     with pytest.raises(
-        hs.SaliencyError, match=f"{name} (cannot explain a text: it|is no attribution method)"
+        hs.SaliencyError, match=f"{name} (cannot explain a text: it|is not an attribution method)"
     ):
         explainer()(TEXT, method=CLASSES[name])
 
@@ -152,7 +152,7 @@ def test_an_instance_on_another_score() -> None:
         (captum.attr.FeatureAblation, {"feature": "sentences"}, "feature='sentences'"),
         (captum.attr.Saliency, {"reduction": "total"}, "the sum is called 'sum'"),
         (captum.attr.Lime, {"seed": -1}, "seed=-1"),
-        (torch.nn.Linear, {}, "Linear is no attribution method"),
+        (torch.nn.Linear, {}, "Linear is not an attribution method"),
     ],
 )
 def test_what_a_class_does_not_take(given: Any, arguments: dict[str, Any], message: str) -> None:

@@ -387,15 +387,15 @@ def test_one_hot_space_needs_a_table() -> None:
 @pytest.mark.usefixtures("unchecked_types")
 @pytest.mark.parametrize("table", [nn.Linear(2, 2), "bert", torch.zeros(2), [nn.Embedding(3, 2)]])
 def test_what_is_no_table_is_refused_at_once(table: object) -> None:
-    with pytest.raises(SaliencyError, match="is no embedding table"):
+    with pytest.raises(SaliencyError, match="is not an embedding table"):
         GradientNorm(len, table)
 
 
 @pytest.mark.usefixtures("unchecked_types")
 def test_layers_that_embed_nothing_are_refused_at_once() -> None:
-    with pytest.raises(SaliencyError, match="a Linear is no embedding table"):
+    with pytest.raises(SaliencyError, match="a Linear is not an embedding table"):
         LayerGradientNorm(len, nn.Linear(2, 2))
-    with pytest.raises(SaliencyError, match="a Linear is no embedding table"):
+    with pytest.raises(SaliencyError, match="a Linear is not an embedding table"):
         LayerGradientNorm(len, [nn.Embedding(3, 2), nn.Linear(2, 2)])
     with pytest.raises(SaliencyError, match="layer='bert'"):
         LayerGradientNorm(len, "bert")
@@ -410,7 +410,7 @@ def score(*embeds: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("table", "inputs", "message"),
     [
-        (torch.ones(3, 2), torch.ones(1, 4, dtype=torch.long), "int64 are no embeddings.*LayerGradientNorm"),
+        (torch.ones(3, 2), torch.ones(1, 4, dtype=torch.long), "int64 are not embeddings.*LayerGradientNorm"),
         (torch.ones(3, 2), torch.ones(4, 2), r"shape \(4, 2\).*embeds\[None\]"),
         (torch.ones(3, 2), [torch.ones(1, 4, 2)], "a list.*embeddings"),
         (torch.ones(3, 2), (), "an empty tuple"),
@@ -428,7 +428,9 @@ def test_inputs_that_do_not_fit_are_refused(table: object, inputs: object, messa
 @pytest.mark.usefixtures("unchecked_types")
 def test_token_ids_must_be_whole_numbers() -> None:
     model = Reader()
-    with pytest.raises(SaliencyError, match=r"float64 are no token ids.*GradientNorm\(forward_func, table\)"):
+    with pytest.raises(
+        SaliencyError, match=r"float64 are not token ids.*GradientNorm\(forward_func, table\)"
+    ):
         LayerGradientNorm(model, model.embedding).attribute(torch.zeros(1, 4, dtype=torch.float64), 1)
 
 

@@ -191,8 +191,8 @@ def test_noise_tunnel_averages(build: Build) -> None:
         ({"additional_forward_args": torch.ones(1, 4)}, "additional_forward_args has 1 rows.*inputs have 3"),
         ({"target": [0, 1]}, "target has 2 rows"),
         ({"target": torch.tensor([0, 1])}, "target has 2 rows"),
-        ({"inputs": torch.ones(3, 4, dtype=torch.long)}, "int64 are no embeddings"),
-        ({"inputs": torch.ones(4, 2)}, r"shape \(4, 2\) are no embeddings"),
+        ({"inputs": torch.ones(3, 4, dtype=torch.long)}, "int64 are not embeddings"),
+        ({"inputs": torch.ones(4, 2)}, r"shape \(4, 2\) are not embeddings"),
         ({"inputs": (torch.ones(3, 4, 2), torch.ones(2, 4, 2))}, "inputs has 2 rows where the inputs have 3"),
     ],
 )

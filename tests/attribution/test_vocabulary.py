@@ -287,10 +287,10 @@ def test_without_float64_on_the_device_the_factor_comes_from_the_cpu(monkeypatch
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (nn.Linear(3, 5), "a Linear is no embedding table.*nn.Embedding.*space='embedding'"),
+        (nn.Linear(3, 5), "a Linear is not an embedding table.*nn.Embedding.*space='embedding'"),
         (torch.zeros(3), r"float32 tensor of shape \(3,\).*\(vocabulary, width\)"),
         (torch.zeros(3, 5, dtype=torch.long), "int64 tensor"),
-        ("bert", "a str is no embedding table"),
+        ("bert", "a str is not an embedding table"),
         (PositionEmbedding(13, 5), "PositionEmbedding does not map each token id.*failed"),
     ],
 )

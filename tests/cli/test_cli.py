@@ -268,9 +268,12 @@ def test_scores_survive_a_figure_that_fails() -> None:
         ([], "Missing command"),
         (["explian"], "No such command 'explian'"),
         (["explain", TEXT, "--unit", "nats"], "'nats' is not one of 'logit', 'log_prob', 'prob'"),
-        (["explain", TEXT, "--positions", "9-7"], "'9-7' is no place: give 3, 7-9, chars:16:23, or a word"),
-        (["explain", TEXT, "--positions", "1,,2"], "'' is no place"),
-        (["explain", TEXT, "--positions", "chars:16-23"], "'chars:16-23' is no place"),
+        (
+            ["explain", TEXT, "--positions", "9-7"],
+            "'9-7' is not a place: give 3, 7-9, chars:16:23, or a word",
+        ),
+        (["explain", TEXT, "--positions", "1,,2"], "'' is not a place"),
+        (["explain", TEXT, "--positions", "chars:16-23"], "'chars:16-23' is not a place"),
         (
             ["explain", TEXT, "--target", "Paris", "--positions", "2"],
             "pass it to --positions with the other places",

@@ -91,7 +91,7 @@ def test_a_text_a_line_is_continued(tmp_path: Path) -> None:
         ("a.docx", "", [], "give a file whose name ends in .txt, .jsonl, .csv, .parquet"),
         ("a.jsonl", '{"sentence": "a"}', [], "has no column 'text'; its columns are 'sentence'"),
         ("a.jsonl", "a", [], "line 1 of 'a.jsonl' is not JSON"),
-        ("a.jsonl", '["a"]', [], "line 1 of 'a.jsonl' is no JSON object"),
+        ("a.jsonl", '["a"]', [], "line 1 of 'a.jsonl' is not a JSON object"),
         ("a.csv", "text\na,b\n", [], "has a row with more cells than columns; it begins with 'a'"),
         ("a.txt", "dog\n", ["--key-column", "id"], "is a str, which has no columns"),
         ("a.parquet", "dog", [], "cannot read 'a.parquet' as Parquet"),

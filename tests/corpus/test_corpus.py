@@ -347,7 +347,7 @@ def test_no_space_left(explainer: hs.Explainer, folder: Path, monkeypatch: pytes
         ),
         ({"key": "group"}, r"the key 'a' occurs twice, the second time at texts\[2\]"),
         ({"texts": TEXTS, "key": "id"}, r"texts\[0\] is a str, which has no columns"),
-        ({"texts": [("a", "b", "c")], "keyed": True}, r"texts\[0\] is no pair of a key and a text"),
+        ({"texts": [("a", "b", "c")], "keyed": True}, r"texts\[0\] is not a pair of a key and a text"),
         ({"texts": [(1.5, "b")], "keyed": True}, "the key 1.5 is neither a string nor a whole number"),
         ({"texts": [(1, "b"), ("c", "d")], "keyed": True}, "give one type of keys"),
         ({"engine": "spark"}, "engine='spark': choose one of 'local', 'ray'"),
@@ -373,7 +373,7 @@ def test_folders_that_are_no_corpus(explainer: hs.Explainer, tmp_path: Path) -> 
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(hs.SaliencyError, match="has other files: give a new folder"):
         hs.write_corpus(explainer, TEXTS, tmp_path)
-    with pytest.raises(hs.SaliencyError, match=r"is no corpus: it has no corpus\.json"):
+    with pytest.raises(hs.SaliencyError, match=r"is not a corpus: it has no corpus\.json"):
         hs.read_corpus(tmp_path)
     with pytest.raises(hs.SaliencyError, match="cannot create the folder"):
         hs.write_corpus(explainer, TEXTS, tmp_path / "notes.txt" / "corpus")

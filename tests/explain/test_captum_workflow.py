@@ -185,7 +185,7 @@ def test_what_captum_refuses() -> None:
             one.attribute_future()
     with pytest.raises(AssertionError, match="Future"):
         captum.attr.FeatureAblation(forward).attribute_future(**arguments)
-    with pytest.raises(hs.SaliencyError, match="are no token ids"):
+    with pytest.raises(hs.SaliencyError, match="are not token ids"):
         captum.attr.NoiseTunnel(layer_norm).attribute(torch.tensor([[2, 4, 3]]))
     with torch.inference_mode(), pytest.raises(RuntimeError, match="does not require grad"):
         captum.attr.Saliency(forward).attribute(**arguments)

@@ -187,7 +187,7 @@ def test_bad_arguments_are_refused_at_once(
 
 
 def test_an_element_without_a_key_is_named(explainer: hs.Explainer) -> None:
-    with pytest.raises(hs.SaliencyError, match=r"texts\[0\] is no pair of a key and a text"):
+    with pytest.raises(hs.SaliencyError, match=r"texts\[0\] is not a pair of a key and a text"):
         list(explainer.stream(["dog"], keyed=True))
 
 

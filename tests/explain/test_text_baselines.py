@@ -154,9 +154,9 @@ def test_a_map_with_such_a_baseline_reads_back(tmp_path: Any) -> None:
         ),
         ("pair", OTHER[::-1], "have 5 and 7 tokens"),
         ("pair", ("it was music",), "the baseline texts .* have 5 tokens"),
-        ("pair", (*OTHER, "it"), "cannot be read like what is explained: Label explains"),
+        ("pair", (*OTHER, "it"), "cannot be read like the explained text: Label explains"),
         ("pair", ("", "it"), "empty"),
-        ("choice", OTHER, "cannot be read like what is explained: Choice explains a prompt"),
+        ("choice", OTHER, "cannot be read like the explained text: Choice explains a prompt"),
         ("similarity", (*OTHER, "it"), "Similarity explains two texts"),
     ],
 )
@@ -168,5 +168,5 @@ def test_what_is_no_baseline_of_several_texts(name: str, baseline: Any, message:
 
 def test_a_continuation_of_its_own_is_no_place_for_a_tuple() -> None:
     target = hs.Continuation("a dog ran", total=True)
-    with pytest.raises(hs.SaliencyError, match=r"cannot be read like what is explained: .* the tuple"):
+    with pytest.raises(hs.SaliencyError, match=r"cannot be read like the explained text: .* the tuple"):
         CASES["continuation"].explainer()(PAIR[0], target=target, method=hs.leave_one_out(baseline=OTHER))

@@ -81,7 +81,7 @@ def test_other_formats_carry_nothing_of_the_map(kind: str, tmp_path: Path) -> No
     path = tmp_path / f"a.{kind}"
     drawn().savefig(path)
     assert b"zlib,base64" not in path.read_bytes()
-    with pytest.raises(SaliencyError, match="is no file that carries saliency maps"):
+    with pytest.raises(SaliencyError, match="is not a file that carries saliency maps"):
         attachment.read(path)
 
 
@@ -167,11 +167,11 @@ def test_any_byte_may_be_wrong(kind: str, tmp_path: Path) -> None:
 
 def test_what_is_no_carrier_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    assert "is no file that carries saliency maps" in refusal(path, b"")
-    assert "is no file that carries saliency maps" in refusal(path, b"GIF89a")
+    assert "is not a file that carries saliency maps" in refusal(path, b"")
+    assert "is not a file that carries saliency maps" in refusal(path, b"GIF89a")
     assert "is an SVG file that carries no saliency map" in refusal(path, b"<svg/>")
     assert "is an HTML file that carries no" in refusal(path, b"<!doctype HTML><p>")
-    assert "is no saliency map" in refusal(path, b"{}")
+    assert "is not a saliency map" in refusal(path, b"{}")
     assert "damaged SVG" in refusal(path, b"<svg>")
     assert "damaged PDF" in refusal(path, b"%PDF-1.4 nothing")
     assert "damaged PNG" in refusal(path, b"\x89PNG\r\n\x1a\n nothing")

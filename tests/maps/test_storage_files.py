@@ -174,7 +174,7 @@ def _refused(*_: Any, **__: Any) -> None:
         (b"\x80\x04\x95", "it is not UTF-8 text"),
         ("{}".encode("utf-16"), "it is not UTF-8 text"),
         (b"", "it is not JSON"),
-        (b"{}", "is no saliency map"),
+        (b"{}", "is not a saliency map"),
     ],
 )
 def test_a_foreign_file_is_named(content: bytes, message: str, tmp_path: Path) -> None:

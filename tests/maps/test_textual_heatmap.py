@@ -164,9 +164,12 @@ def test_tokens_and_gaps_spell_the_text(text: str, data: st.DataObject) -> None:
         ({"targets": (target("an", 1),) * 6}, "one target a token: 'an' has two"),
         (
             {"targets": (target("an", 1), target("end", 6)), "scores": np.ones((2, 8))},
-            r"complete sweep, but 4 tokens are no target: 'un', '-', 'believ', 'able'\. .*explainer\(",
+            r"complete sweep, but 4 tokens are not targets: 'un', '-', 'believ', 'able'\. .*explainer\(",
         ),
-        ({"targets": (), "scores": np.ones((0, 8))}, r"6 tokens are no target: .*'believ', 'able', \.\.\.\."),
+        (
+            {"targets": (), "scores": np.ones((0, 8))},
+            r"6 tokens are not targets: .*'believ', 'able', \.\.\.\.",
+        ),
     ],
 )
 def test_what_textual_heatmap_cannot_show_is_named(changes: dict[str, Any], message: str) -> None:

@@ -205,9 +205,7 @@ def test_options_that_cannot_work_are_refused(options: dict[str, object], messag
 def test_options_of_another_type_are_refused() -> None:
     with pytest.raises(SaliencyError, match="normalize='max': choose 'row_max', 'row_sum' or 'none'"):
         figure(saliency_map("a b"), normalize="max")  # type: ignore[arg-type]
-    with pytest.raises(
-        SaliencyError, match=r"'column' is no venue that is known: give inches.*'acl', 'acl-2"
-    ):
+    with pytest.raises(SaliencyError, match=r"'column' is not a known venue: give inches.*'acl', 'acl-2"):
         figure(saliency_map("a b"), width="column")  # type: ignore[arg-type]
 
 

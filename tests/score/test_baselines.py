@@ -151,7 +151,7 @@ def test_the_default_without_a_mask_token() -> None:
         (lambda embedding, tokenizer, ids: "mask", "returned str, not a tensor"),
         ("mask", "has 3 tokens, .* what is explained has 8: .* hs.mask_embedding"),
         ("", "empty"),
-        ((TEXT, TEXT), "cannot be read like what is explained: MaskedToken explains one text"),
+        ((TEXT, TEXT), "cannot be read like the explained text: MaskedToken explains one text"),
         ((TEXT, 1.0), "a tuple of texts for a tuple"),
     ],
 )
