@@ -155,8 +155,8 @@ def _warn_of_against(made: SaliencyMap, results: Sequence[tuple[Row, RowResult]]
     ]
     if same:
         warn(
-            f"against= names the very class that {len(same)} targets explain ({', '.join(map(repr, same[:5]))}): its "
-            "score less itself is zero, and so is their row. Give another one for these.",
+            f"against= names the very class that {len(same)} targets explain ({', '.join(map(repr, same[:5]))}): "
+            "the contrast is zero, and so are their rows. Pass a different against= for these.",
             UserWarning,
         )
 

@@ -168,7 +168,7 @@ def envelope(format: str, version: int, name: str, content: Mapping[str, Any]) -
 def opened(data: Any, format: str, version: int, name: str, source: str, noun: str) -> Any:
     """The content of an :func:`envelope` from anyone; one that is damaged or too new is refused."""
     if not isinstance(data, dict) or data.get("format") != format:
-        raise SaliencyError(f"{source} is no {noun}: it lacks the mark {format!r}.")
+        raise SaliencyError(f"{source} is not a {noun}: it lacks the mark {format!r}.")
     number = data.get("version")
     if type(number) is not int or number < 1:
         raise SaliencyError(f"{source} is damaged: {number!r} is not a version of the format.")

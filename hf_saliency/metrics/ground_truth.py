@@ -207,7 +207,7 @@ def _checked_maps(maps: Any) -> dict[str, list[SaliencyMap]]:
     if not isinstance(maps, Mapping) or not maps:
         raise SaliencyError(
             "maps is a dictionary from names to maps, ground_truth({'saliency': maps}, truths): "
-            f"{type(maps).__name__} is none, or empty."
+            f"{type(maps).__name__} is not one, or is empty."
         )
     lists = {
         str(name): [value] if isinstance(value, SaliencyMap) else list(value) for name, value in maps.items()

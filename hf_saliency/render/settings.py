@@ -47,7 +47,7 @@ def styled(style: str | None) -> Iterator[None]:
         except (OSError, ValueError) as error:
             names = ", ".join(repr(name) for name in matplotlib.style.available if not name.startswith("_"))
             raise SaliencyError(
-                f"{style!r} is no style of Matplotlib, such as {names}, and no file."
+                f"{style!r} is neither a style of Matplotlib, such as {names}, nor a file."
             ) from error
         yield
 

@@ -26,7 +26,7 @@ def messages(value: Any) -> list[Message]:
         if not known or not (isinstance(message.get("content"), (str, list)) or message.get("tool_calls")):
             raise SaliencyError(
                 "a conversation is a list of messages with a role and a content, explainer([{'role': 'user', "
-                f"'content': 'Some text.'}}]), and {message!r} is none."
+                f"'content': 'Some text.'}}]), and {message!r} is not one."
             )
     return list(value)
 

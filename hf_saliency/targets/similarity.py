@@ -99,8 +99,8 @@ class Similarity(Target):
         others = () if self.against is None else contrasts(self.against)
         if texts[1] in others:
             raise SaliencyError(
-                f"against={self.against!r} has the second text in it, and the difference would always be zero: give "
-                "another one."
+                f"against={self.against!r} contains the second text, so the contrast would always be zero: pass a "
+                "different against=."
             )
         strings = (*texts, *others)
         return joined([model.encode(string, overflow, whole=True) for string in strings])

@@ -123,7 +123,7 @@ def test_redraw_in_a_style() -> None:
     Path("own.mplstyle").write_text("font.size: 20\n")
     redrawn("a.pdf", "--output", "d.svg", "--style", "own.mplstyle")
     assert Path("d.svg").read_bytes() not in (Path("b.svg").read_bytes(), Path("c.svg").read_bytes())
-    assert "'nowhere' is no style of Matplotlib" in failure(
+    assert "'nowhere' is neither a style of Matplotlib" in failure(
         "redraw", "a.pdf", "--output", "e.svg", "--style", "nowhere"
     )
 

@@ -105,7 +105,7 @@ def test_it_reads_back_what_it_wrote(tmp_path: Path) -> None:
     [
         (lambda data: data["table"]["columns"][1]["values"].append(1), "does not match its SHA-256"),
         (lambda data: data.update(version=2), "has version 2 of the format, newer than the 1"),
-        (lambda data: data.update(format="hf_saliency.SaliencyMap"), "is no table"),
+        (lambda data: data.update(format="hf_saliency.SaliencyMap"), "is not a table"),
     ],
 )
 def test_a_damaged_file_is_refused(change: Any, message: str, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_style_holds_for_a_while() -> None:
     with styled(None):
         assert dict(mpl.rcParams) == before
     with (
-        pytest.raises(SaliencyError, match="'nowhere' is no style of Matplotlib, such as"),
+        pytest.raises(SaliencyError, match="'nowhere' is neither a style of Matplotlib, such as"),
         styled("nowhere"),
     ):
         pass
