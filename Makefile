@@ -5,7 +5,7 @@ LOWEST := .venv-lowest/bin
 OLDEST := 3.11
 
 # `make .venv` makes the environment; the mark is written last, so that half an installation is not taken for one.
-.PHONY: .venv demo test test-random test-lowest lint wheel bench gallery docs linkcheck axe check-release clean
+.PHONY: .venv demo test test-random test-lowest lint wheel bench bench-peers gallery docs linkcheck axe check-release clean
 
 .venv: .venv/.complete
 
@@ -74,6 +74,11 @@ bench: .venv
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/corpus.py cost
 	$(BIN)/python benchmarks/files_opened.py
+
+# The same work by inseq, interpreto, transformers-interpret, ferret, Captum by hand and this package, each peer in an
+# environment of its own under build/peers; about 20 CPU minutes.
+bench-peers: .venv
+	$(BIN)/python benchmarks/peers/compare.py
 
 gallery: .venv
 	$(BIN)/python examples/gallery.py

@@ -118,11 +118,14 @@ def measure(way: Callable[[Case, list[int]], np.ndarray], case: Case, positions:
 
 def matrix_limit(case: Case) -> float:
     """Seconds a position if the encoder's matrix products, forward and back to the input, were all the work."""
-    config = case.model.config
-    width, tokens = config.hidden_size, len(case.ids)
-    weights = sum(layer.weight.numel() for layer in _products(case.model)) // config.num_hidden_layers
-    forward = 2 * config.num_hidden_layers * (tokens * weights + 2 * tokens * tokens * width)
-    return 2 * forward / _products_a_second(case.model)
+    return matrix_work(case.model, len(case.ids)) / max(product_rates(case.model).values())
+
+
+def matrix_work(model: BertForMaskedLM, tokens: int) -> int:
+    """Floating-point operations of the encoder's matrix products for a position, forward and back to the input."""
+    config = model.config
+    weights = sum(layer.weight.numel() for layer in _products(model)) // config.num_hidden_layers
+    return 4 * config.num_hidden_layers * (tokens * weights + 2 * tokens * tokens * config.hidden_size)
 
 
 def _products(model: BertForMaskedLM) -> list[torch.nn.Linear]:
@@ -130,21 +133,29 @@ def _products(model: BertForMaskedLM) -> list[torch.nn.Linear]:
 
 
 @torch.no_grad()
-def _products_a_second(model: BertForMaskedLM, rows: int = 1024) -> float:
-    """Floating-point operations a second when the encoder's weights are multiplied in turn, by the faster path."""
-    layers = _products(model)
+def product_rates(
+    model: BertForMaskedLM,
+    rows: int = 1024,
+    most: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Floating-point operations a second by either path, multiplying the encoder's weights (at most so many)."""
+    layers = _products(model)[:most]
     inputs = {size: torch.randn(rows, size) for layer in layers for size in layer.weight.shape}
-    times = []
-    for products in (Products(), Products({False: 0, True: 0})):  # PyTorch's default path, and oneDNN
+    work = 4 * rows * sum(layer.weight.numel() for layer in layers)
+    rates = {}
+    for name, products in (("default", Products()), ("oneDNN", Products({False: 0, True: 0}))):
+        times = []
         for attempt in range(4):
-            start = time.perf_counter()
+            start = clock()
             with products.entered():
                 for layer in layers:
                     torch.nn.functional.linear(inputs[layer.in_features], layer.weight)
                     torch.mm(inputs[layer.out_features], layer.weight)
             if attempt:
-                times.append(time.perf_counter() - start)
-    return 4 * rows * sum(layer.weight.numel() for layer in layers) / min(times)
+                times.append(clock() - start)
+        rates[name] = work / min(times)
+    return rates
 
 
 def case_of(tokens: int, model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase) -> Case:

@@ -1,0 +1,108 @@
+"""This package, and the numbers that the other ways have to give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from works import FIRST, LABEL, MEAN, NORM, ONE_HOT, PATH_LOGIT, PATH_PROB, PATH_SHARE, STEPS, Case, Way
+
+import hf_saliency as hs
+
+NAME = "hf-saliency"
+REFERENCE = "reference: "  # starts the names of ways that are not timed
+PADDING = hs.pad_embedding
+
+
+def explainer(case: Case) -> hs.Explainer:
+    """One explainer a model, as a script has it."""
+    if "explainer" not in case.kept:
+        case.kept["explainer"] = hs.Explainer(case.model, case.tokenizer, progress=False)
+    return case.kept["explainer"]  # type: ignore[no-any-return]
+
+
+def sweep(target: Any, **options: Any) -> Any:
+    """All targets of the text, in the order of the work."""
+
+    def run(case: Case, warm: bool) -> Any:
+        places = case.all[:1] if warm else case.all
+        return explainer(case)(case.text, target=target(places), **options).scores
+
+    return run
+
+
+def next_tokens(unit: str = "logit", **options: Any) -> Any:
+    """Next tokens; the columns of one text."""
+    return sweep(lambda places: hs.NextToken(places, unit=unit), **options)
+
+
+def label(unit: str = "logit", **options: Any) -> Any:
+    """The label that is given, of one text."""
+    return lambda case, warm: explainer(case)(case.text, target=hs.Label(LABEL, unit=unit), **options).scores
+
+
+def texts(case: Case, warm: bool) -> Any:
+    """A list of texts."""
+    chosen = list(case.work.texts)[: 16 if warm else None]
+    heats = explainer(case)(chosen, target=hs.Label(LABEL), method=hs.saliency("mean"))
+    return [heat.scores[0] for heat in heats]
+
+
+def tiny_list(case: Case, warm: bool) -> Any:
+    """The same short text 64 times in one call."""
+    heats = explainer(case)([case.text] * 64, target=hs.Label(LABEL), method="saliency")
+    return np.concatenate([heat.scores for heat in heats])
+
+
+def translation(method: Any = None) -> Any:
+    """All tokens of the target, from the source and the target's tokens before them."""
+
+    def run(case: Case, warm: bool) -> Any:
+        return explainer(case)(case.work.texts, target=hs.Continuation(), method=method).scores
+
+    return run
+
+
+def share(run: Any) -> Any:
+    """The scores that a way gives, each row divided by its norm."""
+
+    def divided(case: Case, warm: bool) -> Any:
+        rows = run(case, warm)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    return divided
+
+
+def first(run: Any) -> Any:
+    """Of the scores that a way gives, the column of the first token."""
+    return lambda case, warm: run(case, warm)[:, :1]
+
+
+fixed = {"method": hs.integrated_gradients(STEPS, baseline=PADDING)}
+tolerance = {"method": hs.integrated_gradients(tolerance=1e-3, baseline=PADDING)}
+WAYS = {
+    **{f"masked-{tokens}": {NAME: Way(sweep(hs.MaskedToken, top_k=3), ONE_HOT)} for tokens in (38, 128, 512)},
+    **{
+        f"causal-{tokens}": {
+            NAME: Way(next_tokens(top_k=3), ONE_HOT),
+            REFERENCE + NORM: Way(next_tokens(method=hs.saliency("norm")), NORM),
+            REFERENCE + MEAN: Way(next_tokens(method=hs.saliency("mean")), MEAN),
+            REFERENCE + FIRST: Way(first(next_tokens("log_prob", method=hs.input_x_gradient())), FIRST),
+        }
+        for tokens in (64, 256)
+    },
+    "gradients": {
+        NAME: Way(label("prob", **fixed), PATH_PROB),
+        f"{NAME}, tolerance=1e-3": Way(label("prob", **tolerance), PATH_PROB, 2e-2),
+        REFERENCE + PATH_SHARE: Way(share(label("prob", **fixed)), PATH_SHARE),
+        REFERENCE + PATH_LOGIT: Way(label(**fixed), PATH_LOGIT),
+    },
+    "texts": {NAME: Way(texts, MEAN)},
+    "labels": {NAME: Way(sweep(hs.TokenLabel), ONE_HOT)},
+    "translation": {NAME: Way(translation(hs.saliency("norm")), NORM)},
+    "tiny": {
+        NAME: Way(label(method="saliency"), NORM),
+        f"{NAME}, a list of 64": Way(tiny_list, NORM),
+        REFERENCE + MEAN: Way(label(method=hs.saliency("mean")), MEAN),
+    },
+}
