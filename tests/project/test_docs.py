@@ -116,7 +116,8 @@ def test_workflows_call_what_make_has() -> None:
 
 
 def test_the_table_of_methods_is_that_of_the_code() -> None:
-    table = page("docs/methods.md").split("<!-- table of methods: begin -->")[1].split("<!-- table of methods: end -->")[0]
+    begin, end = "<!-- table of methods: begin -->", "<!-- table of methods: end -->"
+    table = page("docs/methods.md").split(begin)[1].split(end)[0]
     lines = re.findall(r"^\| `(\w+)` \|(.*)\|$", table, flags=re.MULTILINE)
     found = {name: [cell.strip() for cell in rest.split("|")] for name, rest in lines}
     assert list(found) == list(METHODS)
