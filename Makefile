@@ -76,7 +76,7 @@ bench: .venv
 	$(BIN)/python benchmarks/files_opened.py
 
 # The same work by inseq, interpreto, transformers-interpret, ferret, Captum by hand and this package, each peer in an
-# environment of its own under build/peers; about 20 CPU minutes.
+# environment of its own under build/peers; about half an hour on one core.
 bench-peers: .venv
 	$(BIN)/python benchmarks/peers/compare.py
 
