@@ -88,8 +88,8 @@ def test_what_an_installed_package_registers(monkeypatch: pytest.MonkeyPatch) ->
     ("value", "said"),
     [
         (ImportError("no module named x"), "ImportError: no module named x"),
-        ([Family()], "no mapping from class names to Family"),
-        ({"own_models.Own": False}, "no mapping from class names to Family"),
+        ([Family()], "not a mapping from class names to Family"),
+        ({"own_models.Own": False}, "not a mapping from class names to Family"),
     ],
 )
 def test_a_broken_package_is_named_and_left_out(

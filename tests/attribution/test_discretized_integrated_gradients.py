@@ -128,7 +128,7 @@ def test_each_stream_walks_over_its_own_table() -> None:
         ({"n_neighbors": 0}, {}, "n_neighbors=0"),
         ({}, {"n_steps": 0}, "n_steps=0"),
         ({}, {"factor": -1}, "factor=-1: give a whole number of at least 0"),
-        ({"table": torch.ones(5)}, {}, "no embedding table"),
+        ({"table": torch.ones(5)}, {}, "not an embedding table"),
         ({"table": torch.ones(5, 7)}, {}, "embeddings are 2 wide, but their table is 7 wide"),
         ({"table": (torch.ones(5, 2),) * 2}, {}, r"2 table\(s\) for 1 tensor"),
     ],

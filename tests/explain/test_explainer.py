@@ -340,7 +340,7 @@ def test_each_target_of_a_long_text_has_a_window_around_it(explainer: hs.Explain
         (" \n ", "the text is empty"),
         ("[CLS] [SEP]", "special tokens only"),
         (3, "must be a string, not int"),
-        ("\ud800", "no valid Unicode"),
+        ("\ud800", "not valid Unicode"),
     ],
 )
 def test_bad_text(explainer: hs.Explainer, text: Any, message: str) -> None:
