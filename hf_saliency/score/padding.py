@@ -95,10 +95,10 @@ def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
     as_it_is = [wide[:1] for wide in both.embeds]
     refilled = [_refilled(wide, length) for wide, length in zip(as_it_is, lengths, strict=True)]
     trials = (
-        (_States(padding=10), refilled, first),
-        (_States(padding=-10), both.embeds, both.tensors),
-        (_States(shift=-10), as_it_is, first),
-        (_States(shift=10), as_it_is, first),
+        (_States(padding=10.0), refilled, first),
+        (_States(padding=-10.0), both.embeds, both.tensors),
+        (_States(shift=-10.0), as_it_is, first),
+        (_States(shift=10.0), as_it_is, first),
     )
     with borrowed(model.model):  # over the backward pass as well, in which checkpointed layers are run again
         expected: dict[float, Derivative] = {}
@@ -140,8 +140,8 @@ class _States:
     ``padding`` is the state of padding, where it is not 0; ``shift`` is added to the states of the text.
     """
 
-    padding: float = 0
-    shift: float = 0
+    padding: float = 0.0
+    shift: float = 0.0
 
 
 @contextmanager
