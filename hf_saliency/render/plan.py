@@ -140,10 +140,12 @@ def draw_into(
     while True:
         with settings({"font.size": size}):
             parts = [plan] if len(axes) == 1 else plan.split(min(widths) * 72)
-            misfit = _misfit(parts, widths, sizes, shrink)
+            grids = [part.grid(across * 72) for part, across in zip(parts, widths, strict=True)]
+            heights = [_height_or_infinity(*each, shrink) for each in zip(grids, widths, strict=True)]
+            misfit = next(filter(None, map(_misfit, widths, heights, sizes)), None)
             if misfit is None:
-                for ax, part, across, room in zip(axes, parts, widths, sizes, strict=True):
-                    _draw_into(ax, part, across, room, align)
+                for ax, grid, height, room in zip(axes, grids, heights, sizes, strict=True):
+                    grid.draw(_place_inside(ax, height, room, align))
                 return
         smaller = size - 0.25
         if not shrink or smaller < max(SMALLEST, _SMALLEST_SHARE * base):
@@ -151,25 +153,27 @@ def draw_into(
         size = smaller
 
 
-def _misfit(
-    parts: Sequence[Plan], widths: Sequence[float], sizes: Sequence[tuple[float, float]], shrink: bool
-) -> SaliencyError | None:
-    """The error for the first Axes that is too small at this size of type, if one is."""
-    for part, across, (wide, high) in zip(parts, widths, sizes, strict=True):
-        try:
-            height = part.height(across)
-        except SaliencyError:
-            if not shrink:
-                raise
-            height = math.inf
-        if height > high + 1e-6 or across * 72 > wide + 1e-6:
-            return _too_small(across, height, wide, high)
-    return None
+def _height_or_infinity(grid: PanelGrid, width: float, shrink: bool) -> float:
+    """The height in points; infinite where smaller type may still make a drawing fit that is too wide."""
+    try:
+        return _height(grid, width)
+    except SaliencyError:
+        if not shrink:
+            raise
+        return math.inf
 
 
-def _draw_into(ax: Axes, plan: Plan, width: float, room: tuple[float, float], align: Align) -> None:
+def _misfit(across: float, height: float, room: tuple[float, float]) -> SaliencyError | None:
+    """The error for Axes that are too small at this size of type."""
     wide, high = room
-    height = plan.height(width)
+    if height <= high + 1e-6 and across * 72 <= wide + 1e-6:
+        return None
+    return _too_small(across, height, wide, high)
+
+
+def _place_inside(ax: Axes, height: float, room: tuple[float, float], align: Align) -> Any:
+    """A function that makes Axes inside others for a box in points from the upper left corner of the drawing."""
+    wide, high = room
     start = {"top": 0.0, "center": (high - height) / 2, "bottom": high - height}[align]
 
     def place(box: Box) -> Axes:
@@ -179,7 +183,7 @@ def _draw_into(ax: Axes, plan: Plan, width: float, room: tuple[float, float], al
         return child
 
     ax.set_axis_off()
-    plan.grid(width * 72).draw(place)
+    return place
 
 
 def _too_small(across: float, height: float, wide: float, high: float) -> SaliencyError:
