@@ -58,7 +58,8 @@ def main() -> None:
         embeds = embedding(batch["input_ids"]).detach().requires_grad_()
 
         def logits(embeds: torch.Tensor) -> torch.Tensor:
-            return model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).logits  # type: ignore[no-any-return]
+            values: torch.Tensor = model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).logits
+            return values
 
         label = 1
         if predicted:

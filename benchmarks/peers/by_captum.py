@@ -35,7 +35,7 @@ def masked_rows(rows: int) -> Any:
     return run
 
 
-def unmasked(case: Case, positions: list[int], targets: list[tuple[int, int]]) -> unmasked_sweep.Case:
+def unmasked(case: Case, targets: list[tuple[int, int]]) -> unmasked_sweep.Case:
     """The case as the benchmark of unmasked sweeps has it."""
     ids = torch.tensor(case.tokenizer(case.text)["input_ids"])
     return unmasked_sweep.Case("", case.model, case.tokenizer, case.text, ids, targets)
@@ -44,16 +44,21 @@ def unmasked(case: Case, positions: list[int], targets: list[tuple[int, int]]) -
 def causal(case: Case, count: int | None) -> unmasked_sweep.Case:
     """Each next token of the first few positions."""
     ids = case.tokenizer(case.text)["input_ids"]
-    return unmasked(case, case.some, [(at - 1, ids[at]) for at in case.some[:count]])
+    return unmasked(case, [(at - 1, ids[at]) for at in case.some[:count]])
 
 
 def labels(case: Case, count: int | None) -> unmasked_sweep.Case:
     """The predicted labels of the first few positions; the prediction is made once."""
-    if "best" not in case.kept:
-        with torch.no_grad():
-            batch = case.tokenizer(case.text, return_tensors="pt")
-            case.kept["best"] = case.model(batch["input_ids"]).logits[0].argmax(dim=-1).tolist()
-    return unmasked(case, case.some, [(at, case.kept["best"][at]) for at in case.some[:count]])
+    best = case.once("best", lambda: predicted(case))
+    return unmasked(case, [(at, best[at]) for at in case.some[:count]])
+
+
+@torch.no_grad()
+def predicted(case: Case) -> list[int]:
+    """The most probable label at each position."""
+    batch = case.tokenizer(case.text, return_tensors="pt")
+    labels: list[int] = case.model(batch["input_ids"]).logits[0].argmax(dim=-1).tolist()
+    return labels
 
 
 def sweep(of: Any, rows: int) -> Any:
@@ -83,7 +88,8 @@ def integrated_gradients(size: int) -> Any:
         baseline[:, [0, -1]] = ids[:, [0, -1]]
 
         def probability(ids: torch.Tensor) -> torch.Tensor:
-            return case.model(ids).logits.softmax(dim=-1)  # type: ignore[no-any-return]
+            logits: torch.Tensor = case.model(ids).logits
+            return logits.softmax(dim=-1)
 
         method = captum.attr.LayerIntegratedGradients(probability, case.model.get_input_embeddings())
         steps = 2 if warm else STEPS
@@ -99,7 +105,8 @@ def saliency(case: Case, texts: list[str]) -> torch.Tensor:
     embeds = case.model.get_input_embeddings()(batch["input_ids"]).detach()
 
     def logits(embeds: torch.Tensor) -> torch.Tensor:
-        return case.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).logits  # type: ignore[no-any-return]
+        values: torch.Tensor = case.model(inputs_embeds=embeds, attention_mask=batch["attention_mask"]).logits
+        return values
 
     return captum.attr.Saliency(logits).attribute(embeds, target=LABEL)
 

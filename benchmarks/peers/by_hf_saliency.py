@@ -5,20 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from works import FIRST, LABEL, MEAN, NORM, ONE_HOT, PATH_LOGIT, PATH_PROB, PATH_SHARE, STEPS, Case, Way
+from works import (
+    FIRST,
+    LABEL,
+    MEAN,
+    NORM,
+    ONE_HOT,
+    OURS,
+    PATH_LOGIT,
+    PATH_PROB,
+    PATH_SHARE,
+    REFERENCE,
+    STEPS,
+    Case,
+    Way,
+)
 
 import hf_saliency as hs
 
-NAME = "hf-saliency"
-REFERENCE = "reference: "  # starts the names of ways that are not timed
 PADDING = hs.pad_embedding
 
 
-def explainer(case: Case) -> hs.Explainer:
+def explainer(case: Case) -> Any:
     """One explainer a model, as a script has it."""
-    if "explainer" not in case.kept:
-        case.kept["explainer"] = hs.Explainer(case.model, case.tokenizer, progress=False)
-    return case.kept["explainer"]  # type: ignore[no-any-return]
+    return case.once("explainer", lambda: hs.Explainer(case.model, case.tokenizer, progress=False))
 
 
 def sweep(target: Any, **options: Any) -> Any:
@@ -81,10 +91,10 @@ def first(run: Any) -> Any:
 fixed = {"method": hs.integrated_gradients(STEPS, baseline=PADDING)}
 tolerance = {"method": hs.integrated_gradients(tolerance=1e-3, baseline=PADDING)}
 WAYS = {
-    **{f"masked-{tokens}": {NAME: Way(sweep(hs.MaskedToken, top_k=3), ONE_HOT)} for tokens in (38, 128, 512)},
+    **{f"masked-{tokens}": {OURS: Way(sweep(hs.MaskedToken, top_k=3), ONE_HOT)} for tokens in (38, 128, 512)},
     **{
         f"causal-{tokens}": {
-            NAME: Way(next_tokens(top_k=3), ONE_HOT),
+            OURS: Way(next_tokens(top_k=3), ONE_HOT),
             REFERENCE + NORM: Way(next_tokens(method=hs.saliency("norm")), NORM),
             REFERENCE + MEAN: Way(next_tokens(method=hs.saliency("mean")), MEAN),
             REFERENCE + FIRST: Way(first(next_tokens("log_prob", method=hs.input_x_gradient())), FIRST),
@@ -92,17 +102,17 @@ WAYS = {
         for tokens in (64, 256)
     },
     "gradients": {
-        NAME: Way(label("prob", **fixed), PATH_PROB),
-        f"{NAME}, tolerance=1e-3": Way(label("prob", **tolerance), PATH_PROB, 2e-2),
+        OURS: Way(label("prob", **fixed), PATH_PROB),
+        f"{OURS}, tolerance=1e-3": Way(label("prob", **tolerance), PATH_PROB, 2e-2),
         REFERENCE + PATH_SHARE: Way(share(label("prob", **fixed)), PATH_SHARE),
         REFERENCE + PATH_LOGIT: Way(label(**fixed), PATH_LOGIT),
     },
-    "texts": {NAME: Way(texts, MEAN)},
-    "labels": {NAME: Way(sweep(hs.TokenLabel), ONE_HOT)},
-    "translation": {NAME: Way(translation(hs.saliency("norm")), NORM)},
+    "texts": {OURS: Way(texts, MEAN)},
+    "labels": {OURS: Way(sweep(hs.TokenLabel), ONE_HOT)},
+    "translation": {OURS: Way(translation(hs.saliency("norm")), NORM)},
     "tiny": {
-        NAME: Way(label(method="saliency"), NORM),
-        f"{NAME}, a list of 64": Way(tiny_list, NORM),
+        OURS: Way(label(method="saliency"), NORM),
+        f"{OURS}, a list of 64": Way(tiny_list, NORM),
         REFERENCE + MEAN: Way(label(method=hs.saliency("mean")), MEAN),
     },
 }

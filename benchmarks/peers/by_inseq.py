@@ -14,9 +14,7 @@ logging.disable(logging.WARNING)
 
 def model(case: Case) -> Any:
     """The model with inseq's hooks, made once."""
-    if "model" not in case.kept:
-        case.kept["model"] = inseq.load_model(case.model, "saliency", tokenizer=case.tokenizer)
-    return case.kept["model"]
+    return case.once("model", lambda: inseq.load_model(case.model, "saliency", tokenizer=case.tokenizer))
 
 
 def saliency(case: Case, source: str, target: str, **options: Any) -> Any:

@@ -11,10 +11,8 @@ from works import LABEL, MEAN, STEPS, Case, Way
 
 def explainer(case: Case, kind: Any, **options: Any) -> Any:
     """An explainer of every token, special ones included; made once."""
-    key = repr(options)
-    if key not in case.kept:
-        case.kept[key] = kind(case.model, case.tokenizer, granularity=Granularity.ALL_TOKENS, **options)
-    return case.kept[key]
+    settings = {"granularity": Granularity.ALL_TOKENS, **options}
+    return case.once(repr(options), lambda: kind(case.model, case.tokenizer, **settings))
 
 
 def causal(case: Case, warm: bool) -> Any:

@@ -14,7 +14,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -26,11 +25,12 @@ import torch
 from environments import BUILD, ROOT, python_of
 from models import make_models
 from results import Result, compare, table
-from works import WORKS, case as load
+from works import OURS, REFERENCE, WORKS, case as load
 
 HERE = Path(__file__).parent
-OURS, FAST = "hf-saliency", "hf-saliency, oneDNN"
-PEERS = {  # the module of this folder that explains, and the environment variables that it needs
+sys.path.append(str(HERE.parent))  # for the other benchmarks
+FAST = f"{OURS}, oneDNN"
+PEERS = {  # the module of this folder that explains
     "captum": "by_captum",
     OURS: "by_hf_saliency",
     FAST: "by_hf_saliency",
@@ -96,7 +96,7 @@ class Peer:
 
 
 def start(names: list[str], models: Path) -> tuple[list[Peer], dict[str, str]]:
-    """Processes of the peers that can be had, and why the others cannot."""
+    """Start a process for each peer; returns these, and for each other peer why it has none."""
     peers, missing = [], {}
     for name in names:
         try:
@@ -114,7 +114,7 @@ def start(names: list[str], models: Path) -> tuple[list[Peer], dict[str, str]]:
 
 
 def measure(work: str, peers: list[Peer], repeats: int, folder: Path) -> tuple[list[Result], list[str]]:
-    """All ways of a work, in turn, so many times; and what does not agree."""
+    """Run all ways of a work in turn, so many times; returns the results, and a line for each that does not agree."""
     results: list[tuple[Peer, str, Result]] = []
     references: dict[str, np.ndarray] = {}
     path = folder / "scores.npz"
@@ -122,7 +122,7 @@ def measure(work: str, peers: list[Peer], repeats: int, folder: Path) -> tuple[l
         if peer.name == FAST and not work.startswith(SWEEPS):
             continue
         for way, (definition, allowed) in peer.offer.get(work, {}).items():
-            if not way.startswith("reference: "):
+            if not way.startswith(REFERENCE):
                 name = way.replace(OURS, peer.name) if peer.name == FAST else way
                 results.append((peer, way, Result(name, definition, allowed)))
             elif peer.name == OURS and peer.run(work, way, path) == "ok":
@@ -147,7 +147,6 @@ def measure(work: str, peers: list[Peer], repeats: int, folder: Path) -> tuple[l
 
 def rates(models: Path) -> dict[str, float]:
     """Floating-point operations a CPU second of either path of float32 products, with BERT-base's weights."""
-    sys.path.append(str(HERE.parent))
     from masked_sweep import product_rates
 
     return product_rates(load("masked-38", models).model, rows=512, most=12, clock=time.process_time)
@@ -172,15 +171,6 @@ def limits(models: Path, measured: dict[str, list[Result]], fast: dict[str, floa
     return "\n".join(lines)
 
 
-def processor() -> str:
-    """The name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(
@@ -191,6 +181,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="each way once")
     options = parser.parse_args()
+    from device import processor
+
     torch.set_num_threads(1)
     models = BUILD / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -201,8 +193,8 @@ def main() -> None:
     measured: dict[str, list[Result]] = defaultdict(list)
     failures: list[str] = []
     for work in options.only:
-        measured[work], apart = measure(work, peers, 1 if options.quick else options.repeats, BUILD)
-        failures += [f"{work}: {line}" for line in apart]
+        measured[work], disagreements = measure(work, peers, 1 if options.quick else options.repeats, BUILD)
+        failures += [f"{work}: {line}" for line in disagreements]
         print(f"\n{table(WORKS[work].title, WORKS[work].unit, measured[work], OURS)}", flush=True)
     for peer in peers:
         peer.close()

@@ -36,9 +36,7 @@ def make_models(folder: Path) -> None:
         head = next(work.head for work in WORKS.values() if work.model == name)
         torch.manual_seed(0)
         model = getattr(transformers, head)(config).eval()
-        if (
-            name == "classifier"
-        ):  # transformers-interpret gives the last token another segment than all others do
+        if name == "classifier":  # since transformers-interpret alone gives the last token another segment
             torch.nn.init.zeros_(model.bert.embeddings.token_type_embeddings.weight)
         model.save_pretrained(home)
         options = _tokenizer(config, home / "tokenizer.json")

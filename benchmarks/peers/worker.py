@@ -28,7 +28,7 @@ def main() -> None:
     torch.set_num_threads(1)
     try:
         ways = importlib.import_module(sys.argv[1]).WAYS
-    except Exception as error:
+    except Exception as error:  # a peer may fail in any way, and is then a line of the table
         return print(_line(error), file=answers, flush=True)
     offer = {
         work: {label: [way.definition, way.error] for label, way in named.items()}
@@ -40,7 +40,7 @@ def main() -> None:
         work, way, path = line.rstrip("\n").split("\t")
         try:
             run(ways[work][way].run, work, Path(sys.argv[2]), Path(path), warm=(work, way) in warm)
-        except Exception as error:
+        except Exception as error:  # as above; the other ways go on
             traceback.print_exc()
             print(_line(error), file=answers, flush=True)
         else:

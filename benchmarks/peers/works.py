@@ -17,6 +17,8 @@ SENTENCE = (
     "context the formal study of grammar is an important part of education from a young age through advanced "
     "learning though the rules taught in schools are not a grammar in the sense most people use "
 )
+OURS = "hf-saliency"
+REFERENCE = "reference: "  # starts the names of ways that give a definition's numbers, and are not timed
 LABEL = 1  # of classifiers; it is given, so that nobody has to predict it
 STEPS = 50  # of integrated gradients
 
@@ -37,9 +39,8 @@ class Way:
 
     run: Callable[[Case, bool], Any]
     definition: str = ""
-    error: float = (
-        1e-4  # the largest difference from the definition's numbers, relative to the largest of a row
-    )
+    # The largest difference from the definition's numbers, relative to the largest of a row.
+    error: float = 1e-4
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,14 @@ class Case:
         """Of the embeddings."""
         return int(self.model.get_input_embeddings().weight.shape[1])
 
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """What ``make`` returned the first time that a way asked for it."""
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
     def in_order(self, rows: Any) -> Any:
-        """Of rows for targets in the order of the text, the rows in the order of the work's targets."""
+        """The rows, which are in the order of the text, in the order of the work's targets."""
         ordered = sorted(self.work.targets)
         return rows[[ordered.index(target) for target in self.work.targets]]
 
