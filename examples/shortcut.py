@@ -56,7 +56,7 @@ def planted(kind: str, random: Random) -> Planted:
 
 
 def plain(kind: str, random: Random) -> Planted:
-    """A review that decides its own label, with letters that are no shortcut where the kind has some."""
+    """A review that decides its own label, with letters that are not a shortcut where the kind has some."""
     review, liked = task_texts.review(random)
     letters: tuple[str, ...] = ()
     if kind == "context":

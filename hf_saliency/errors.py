@@ -29,7 +29,7 @@ Scale = Literal["logit", "log_prob", "prob"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 
 Unit = Literal["logit", "log_prob", "prob", "value"]
-"""What a score is measured in: one of these, or the measure of an output that is no logit (a regression's)."""
+"""What a score is measured in: one of these, or the measure of an output that is not a logit (a regression's)."""
 
 UNITS: tuple[Unit, ...] = get_args(Unit)
 

@@ -37,7 +37,7 @@ def field(output: Any, name: str, place: int = 0) -> Any:
 
 
 def tensor(output: Any, name: str, dims: int, shape: str, advice: str, place: int = 0) -> Tensor:
-    """A field of an output, refused if it is no tensor of so many dimensions; ``advice`` says what to do then."""
+    """A field of an output, refused unless it is a tensor of so many dimensions; ``advice`` says what to do then."""
     value = field(output, name, place)
     if isinstance(value, Tensor) and value.dim() == dims:
         return value

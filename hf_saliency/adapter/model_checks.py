@@ -38,7 +38,7 @@ def _required(package: str) -> Requirement | None:
 
 
 def check_kinds(model: Any, tokenizer: Any) -> None:
-    """Refuse what is no model, no tokenizer, or the class of one."""
+    """Refuse anything but a loaded model and its tokenizer, such as their classes."""
     known = tasks.tasks_of(model) if isinstance(model, nn.Module) else ()
     example = f"{known[0].auto_class if known else 'AutoModelForMaskedLM'}.from_pretrained(name)"
     call = f"Explainer({example}, AutoTokenizer.from_pretrained(name))"

@@ -53,7 +53,7 @@ def check_quadrature(rule: object, n_steps: int, name: str = "quadrature") -> Qu
 
 
 def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
-    """The streams given to ``GradientNorm``; refuses what is no float tensor (batch, tokens, width) or tuple."""
+    """The streams given to ``GradientNorm``; refuses anything but float tensors (batch, tokens, width)."""
     streams = _tensors(inputs, "embeddings (batch, tokens, width)")
     for embeds in streams:
         if not embeds.is_floating_point():
@@ -249,7 +249,7 @@ class RowScale:
         self.device_ids = getattr(forward_func, "device_ids", None)
 
     def __call__(self, *arguments: object) -> Float[Tensor, "batch ..."]:
-        """The scores, scaled after a pass in float16; refuses what is no tensor of scores."""
+        """The scores, scaled after a pass in float16; refuses anything but a tensor of scores."""
         scores = self.forward_func(*arguments)
         if not isinstance(scores, Tensor) or scores.dim() == 0:
             kind = "a number" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"

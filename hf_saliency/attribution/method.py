@@ -135,7 +135,7 @@ class Method:
     Raises
     ------
     SaliencyError
-        For an unknown reduction, and a seed that is no whole number from 0.
+        For an unknown reduction, and a seed that is not a whole number from 0.
 
     Examples
     --------

@@ -266,7 +266,7 @@ def read_corpus(folder: str | os.PathLike[str], *, damaged: Damaged = "raise") -
     Raises
     ------
     SaliencyError
-        If the folder is no corpus, or pyarrow is not installed.
+        If the folder is not a corpus, or pyarrow is not installed.
 
     Examples
     --------

@@ -196,7 +196,7 @@ def agreement(
     Raises
     ------
     SaliencyError
-        If the maps share no text, no unit or no target, or ``top`` is less than 1.
+        If the maps do not share a text, a unit or a target, or ``top`` is less than 1.
 
     Examples
     --------
@@ -250,8 +250,8 @@ def _rows(first: SaliencyMap, second: SaliencyMap) -> list[tuple[np.ndarray, np.
 def partners(first: SaliencyMap, second: SaliencyMap) -> list[int]:
     """For each target of a map the row of another that explains the same thing; empty where there is none for some.
 
-    The same are targets of one label at one place, then those of one label or at one place alone; what cannot be told
-    by these goes by its number.
+    Targets of one label at one place explain the same thing; failing these, targets of one label, then targets at one
+    place. Otherwise they are paired by number.
     """
     keys: tuple[Callable[[TargetRow], object], ...] = (
         lambda target: (target.position, target.label, target.against),

@@ -156,7 +156,7 @@ class Prediction:
     Raises
     ------
     SaliencyError
-        If the label is no string.
+        If the label is not a string.
 
     Examples
     --------
@@ -210,7 +210,7 @@ class TargetRow:
     Raises
     ------
     SaliencyError
-        For an unknown unit, and a label that is no string.
+        For an unknown unit, and a label that is not a string.
 
     Examples
     --------

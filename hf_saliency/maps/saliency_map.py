@@ -294,7 +294,7 @@ class SaliencyMap:
         Parameters
         ----------
         path
-            The file; if it is no map, damaged, or of a newer format, :class:`SaliencyError` says so.
+            The file; if it is not a map, damaged, or of a newer format, :class:`SaliencyError` says so.
 
         Returns
         -------

@@ -60,7 +60,7 @@ class Token:
     Raises
     ------
     SaliencyError
-        If the piece is no string.
+        If the piece is not a string.
 
     Examples
     --------

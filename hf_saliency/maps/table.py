@@ -228,7 +228,7 @@ class Table:
         Raises
         ------
         SaliencyError
-            If the file cannot be read, is no table, is damaged, or has a newer format.
+            If the file cannot be read, is not a table, is damaged, or has a newer format.
 
         Examples
         --------

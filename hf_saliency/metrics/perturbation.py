@@ -413,7 +413,7 @@ def rank_agreement() -> Metric:
 
     **Trap**: :func:`hf_saliency.leave_one_out` is this very measure, and so is
     :func:`hf_saliency.sequential_integrated_gradients` with summed reduction: both reach 1 by definition. Masking one
-    unit misses what two units say together, so that a low agreement is no proof of a bad method.
+    unit misses what two units say together, so that a low agreement does not prove a bad method.
 
     Returns
     -------

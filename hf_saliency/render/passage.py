@@ -197,7 +197,7 @@ CUT = "…"
 def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
     """The tokens up to a distance from any target, in a text with an ellipsis for each cut; words are kept whole.
 
-    Refuses a distance that is no number, and a target that stands at no token.
+    Refuses a distance that is not a number, and a target that stands at no token.
     """
     distance = whole(around, "around", least=0)
     places = [place for target in saliency_map.targets for place in target.positions]

@@ -1,4 +1,4 @@
-"""Plan: from panels to a new figure, or into Axes of the user's."""
+"""Plan: from panels to a new figure, or into Axes that the caller made."""
 
 from __future__ import annotations
 

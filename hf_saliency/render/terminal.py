@@ -68,7 +68,7 @@ def console() -> Console:
 
 
 def write(to: Console, *renderables: RenderableType) -> None:
-    """Print at once. A closed pipe is no error: what comes after the printing still happens."""
+    """Print at once. A closed pipe is not an error: the call goes on after the printing."""
     with to.capture() as captured:
         for renderable in renderables:
             to.print(Text(renderable) if isinstance(renderable, str) else renderable)

@@ -265,7 +265,7 @@ class NextToken(Target):
     """A causal language model's score of each token of a text, given the tokens before it.
 
     One text gives a triangle: a token's score depends on the tokens before it, and the scores of all others are
-    exactly zero. The first token of a text has nothing before it and is no target. Of a conversation (a list of
+    exactly zero. The first token of a text has nothing before it and is not a target. Of a conversation (a list of
     ``{"role": ..., "content": ...}``) the last message of the assistant is explained, or what the model answers, as by
     :class:`Continuation`.
 

@@ -207,7 +207,7 @@ def span_logits(output: Any, rows: RowTensors) -> Float[Tensor, "rows refs token
     )
     text, position = (rows[name].to(start.device) for name in ("text", "position"))
     both = torch.stack([start, end.to(start.device)], dim=1)
-    if "attention_mask" in rows:  # padding is no answer
+    if "attention_mask" in rows:  # padding is not an answer
         seen = rows["attention_mask"].to(start.device)[text].bool()
         return both[text[:, None], position].masked_fill(~seen[:, None], torch.finfo(both.dtype).min)
     return both[text[:, None], position]

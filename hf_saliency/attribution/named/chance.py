@@ -58,7 +58,7 @@ def random_baseline(seed: int = 0) -> Method:
     Raises
     ------
     SaliencyError
-        For a seed that is no whole number from 0.
+        For a seed that is not a whole number from 0.
 
     Examples
     --------

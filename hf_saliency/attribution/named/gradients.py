@@ -195,7 +195,7 @@ def smooth_grad(
     Raises
     ------
     SaliencyError
-        If ``of`` is no method, or a number is out of its range.
+        If ``of`` is not a method, or a number is out of its range.
 
     References
     ----------

@@ -58,7 +58,7 @@ def sequential_integrated_gradients(
     Returns
     -------
     Method
-        One forward pass for each token; ``n_steps`` forward and backward passes for each where the reduction is no sum.
+        One forward pass for each token; ``n_steps`` forward and backward passes for each if the reduction is not a sum.
 
     Raises
     ------

@@ -48,7 +48,7 @@ class Arcs(ChecksKeywords):
     Raises
     ------
     SaliencyError
-        For ``links`` that are no whole number from 1. Drawing raises it if the width is too narrow for the tokens,
+        For ``links`` that are not a whole number from 1. Drawing raises it if the width is too narrow for the tokens,
         if a target stands at no token that is drawn, or only special tokens are left, which are hidden.
 
     Examples

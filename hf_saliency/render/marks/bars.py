@@ -62,8 +62,8 @@ class Bars(ChecksKeywords):
     Raises
     ------
     SaliencyError
-        For a ``top`` that is no whole number from 1, or a size that is no number above 0. Drawing raises it if the
-        width is too narrow for the bars, or only special tokens are left, which are hidden.
+        For a ``top`` that is not a whole number from 1, or a size that is not a number above 0. Drawing raises it if
+        the width is too narrow for the bars, or only special tokens are left, which are hidden.
 
     Examples
     --------

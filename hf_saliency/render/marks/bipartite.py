@@ -57,7 +57,7 @@ class Bipartite(ChecksKeywords):
     Raises
     ------
     SaliencyError
-        For ``links`` that are no whole number from 1. Drawing raises it if the width is too narrow for the labels.
+        For ``links`` that are not a whole number from 1. Drawing raises it if the width is too narrow for the labels.
 
     Examples
     --------

@@ -197,7 +197,7 @@ class Caption:
 
 
 def target_name(target: TargetRow, answers: int = 0) -> str:
-    """What is explained, and against what; a value that is no logit has no predictions and stands here.
+    """What is explained, and against what; a value that is not a logit has no predictions and stands here.
 
     Beside ``answers`` of the model's, each has its probability where they leave it out.
     """

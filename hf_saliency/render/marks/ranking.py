@@ -48,7 +48,7 @@ class Ranking(ChecksKeywords):
     Raises
     ------
     SaliencyError
-        For a ``top`` that is no whole number from 1. Drawing raises it if the table lacks a column.
+        For a ``top`` that is not a whole number from 1. Drawing raises it if the table lacks a column.
 
     Examples
     --------
