@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import hf_saliency as hs
 
 PACKAGE = Path(hs.__file__).parent
 NAME = PACKAGE.name
+ROOT = Path(__file__).parents[2]
 
 # Which rooms each room may import besides itself. "maps.spans" is that one module.
 BELOW = {
@@ -322,3 +324,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(ImportError, match="cannot import name 'Explaner'"):
         from hf_saliency import Explaner  # noqa: F401
     assert not hasattr(hs, "torch")
+
+
+def test_the_files_that_contributing_names_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {path.removeprefix("hf_saliency/") for path in re.findall(r"`([\w/]+\.py)`", text)}
+    places = {path: [PACKAGE / path, ROOT / path] for path in named if "/" in path}
+    assert len(places) > 15
+    assert [path for path, found in places.items() if not any(map(Path.exists, found))] == []
