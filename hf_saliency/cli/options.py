@@ -131,7 +131,8 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="FILE",
-        help="Write a figure (.pdf, .png, .svg), a page (.html) or scores (.json). Repeatable.",
+        help="Write a figure (.pdf, .png, .svg, .pgf), LaTeX (.tex), a page (.html), maps (.json) or a table of their "
+        "scores (.csv, .parquet). Repeatable.",
     ),
 ]
 Carried = Annotated[

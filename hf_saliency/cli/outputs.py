@@ -21,6 +21,7 @@ import typer
 import hf_saliency as hs
 from hf_saliency.cli.arguments import UsageError
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.table import score_columns
 from hf_saliency.render.typeset.characters import printable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from hf_saliency.maps.saliency_map import SaliencyMap
 
 
-_DATA = (".json", ".csv")
+_DATA = (".json", ".csv", ".parquet")
 _ENDINGS = (".pdf", ".png", ".svg", ".pgf", ".tex", ".html", *_DATA)
 
 
@@ -62,6 +63,10 @@ def writable(paths: Sequence[Path], count: int) -> Sequence[Path]:
         from hf_saliency.render.html.parts import assets
 
         assets()  # raises if the extra is missing
+    if any(path.suffix.lower() == ".parquet" for path in paths):
+        from hf_saliency.corpus.columns import arrow
+
+        arrow("pyarrow.parquet")  # raises if the extra is missing
     return paths
 
 
@@ -91,10 +96,10 @@ def write(
 
 
 def _save(maps: Sequence[hs.SaliencyMap], path: Path) -> None:
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() != ".json":  # one table of all maps
         from hf_saliency.maps.storage import write_file
 
-        write_file(path, scores_table(maps).encode())
+        write_file(path, _parquet(maps) if path.suffix.lower() == ".parquet" else scores_table(maps).encode())
         say("wrote", str(path))
         return
     for heat, target in zip(maps, _numbered(path, len(maps)), strict=True):
@@ -186,24 +191,16 @@ def _answers(target: TargetRow) -> list[Any]:
 
 
 def scores_table(maps: Sequence[SaliencyMap]) -> str:
-    """A comma-separated table with one line for each score: a long table, as data frames like it."""
-    head = (
-        "map method target position label against unit target_score probability against_probability "
-        "missed_sum token token_text text start end special score"
-    )
-    lines: list[Sequence[Any]] = [head.split()]
-    for number, heat in enumerate(maps):
-        for row, target in enumerate(heat.targets):
-            missed = (
-                heat.missed_sums[row] if heat.missed_sums is not None and row in heat.incomplete else None
-            )
-            known = [number, heat.method, row, target.position, target.label, target.against, target.unit]
-            for column, (token, label) in enumerate(zip(heat.tokens, heat.labels, strict=True)):
-                place = [token.text_index, token.start, token.end, int(token.special)]
-                chances = [target.probability, target.against_probability]
-                score = [column, label, *place, float(heat.scores[row, column])]
-                lines.append([*known, float(target.score), *chances, missed, *score])
-    return _table(lines, "excel")
+    """The columns of :func:`hf_saliency.to_dataframe` as CSV, with nothing for NaN, as pandas writes it."""
+    columns = {name: values.tolist() for name, values in score_columns(maps).items()}
+    rows = (["" if value != value else value for value in row] for row in zip(*columns.values(), strict=True))
+    return _table([list(columns), *rows], "excel")
+
+
+def _parquet(maps: Sequence[SaliencyMap]) -> bytes:
+    from hf_saliency.corpus.columns import parquet_bytes
+
+    return parquet_bytes(score_columns(maps))
 
 
 def _table(lines: Iterable[Sequence[Any]], dialect: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -24,7 +24,15 @@ _NUMBERS = {"float16": np.float16, "float32": np.float32, "float64": np.float64}
 
 def arrow(module: str = "pyarrow") -> Any:
     """pyarrow, or a module of it."""
-    return imported(module, "a corpus is a folder of Parquet files, which need pyarrow", "corpus")
+    return imported(module, "Parquet files are written and read by pyarrow", "corpus")
+
+
+def parquet_bytes(columns: Mapping[str, np.ndarray]) -> bytes:
+    """Columns of equal length as the bytes of one Parquet file."""
+    pa, parquet = arrow(), arrow("pyarrow.parquet")
+    sink = pa.BufferOutputStream()
+    parquet.write_table(pa.table({name: values.tolist() for name, values in columns.items()}), sink)
+    return bytes(sink.getvalue())
 
 
 def map_batch(

@@ -36,6 +36,7 @@ from hf_saliency.targets.target import (
 from hf_saliency.targets.where import (
     Where,
     checked,
+    latest,
     one_token,
     own_text,
     plain_tokens,
@@ -86,12 +87,9 @@ def following_rows(
         refs.append([LogitRef(class_id, i - 1, other) for other in others])
     if target.total:
         length = max(chosen) - begin if left_to_right else None
-        label = encoding.texts[-1][encoding.tokens[chosen[0]].start : encoding.tokens[chosen[-1]].end]
+        label = _between(encoding, min(chosen), max(chosen))
         model.check_fits(len(encoding))
-        return [
-            Row(encoding, total, None, length=length, label=label.strip())
-            for total in zip(*refs, strict=True)
-        ]
+        return [Row(encoding, total, None, length=length, label=label) for total in zip(*refs, strict=True)]
     return [
         Row(
             encoding,
@@ -103,6 +101,15 @@ def following_rows(
         for i, of_token in zip(chosen, refs, strict=True)
         for ref in of_token
     ]
+
+
+def _between(encoding: Encoding, first: int, last: int) -> str:
+    """What the texts say from one token to another."""
+    begin, end = encoding.tokens[first], encoding.tokens[last]
+    texts = list(encoding.texts[begin.text_index : end.text_index + 1])
+    texts[-1] = texts[-1][: end.end]
+    texts[0] = texts[0][begin.start :]
+    return " ".join(text.strip() for text in texts)
 
 
 def _before(encoding: Encoding, position: int) -> str:
@@ -267,7 +274,7 @@ class NextToken(Target):
     One text gives a triangle: a token's score depends on the tokens before it, and the scores of all others are
     exactly zero. The first token of a text has nothing before it and is not a target. Of a conversation (a list of
     ``{"role": ..., "content": ...}``) the last message of the assistant is explained, or what the model answers, as by
-    :class:`Continuation`.
+    :class:`Continuation`; a word that is not in it is looked up in the messages before it.
 
     Parameters
     ----------
@@ -342,7 +349,7 @@ class NextToken(Target):
         where = checked(self.where)
         if where is not None:
             try:
-                chosen = positions(where, encoding, text=len(encoding.texts) - 1)
+                chosen = latest(where, encoding)
             except SaliencyError as error:
                 raise SaliencyError(
                     f"{error} A word that the text does not hold yet is its continuation: "

@@ -78,6 +78,21 @@ def positions(where: Sequence[Where], encoding: Encoding, text: int = 0) -> list
     return list(dict.fromkeys(columns))
 
 
+def latest(where: Sequence[Where], encoding: Encoding) -> list[int]:
+    """The tokens at several places of the last text; a word that is not there is looked up in all texts before it."""
+    last = len(encoding.texts) - 1
+    columns: list[int] = []
+    for place in where:
+        texts = [last]
+        if isinstance(place, str):
+            texts = [i for i, text in enumerate(encoding.texts) if spans.occurrences(text, place)]
+            if not texts:
+                raise SaliencyError(_word_missing(place, "\n".join(encoding.texts)))
+            texts = [last] if last in texts else texts
+        columns += [i for text in texts for i in positions([place], encoding, text)]
+    return list(dict.fromkeys(columns))
+
+
 def _word_missing(word: str, text: str) -> str:
     words = list(dict.fromkeys(text[start:end] for start, end in spans.words(text)))
     same = [w for w in words if w.casefold() == word.casefold()]

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any, get_args
 
+import pandas
 import pytest
 import tiny
 from typer.testing import CliRunner, Result
@@ -241,7 +242,7 @@ def test_bad_outputs_are_refused_before_anything_is_computed() -> None:
     Path("folder.json").mkdir()
     assert "nowhere/a.pdf': No such file" in failure("explain", TEXT, "--output", "nowhere/a.pdf")
     assert "'folder.json': Is a directory" in failure("explain", TEXT, "--output", "folder.json")
-    assert "ends in .pdf, .png, .svg, .pgf, .tex, .html, .json, .csv" in failure(
+    assert "ends in .pdf, .png, .svg, .pgf, .tex, .html, .json, .csv, .parquet" in failure(
         "explain", TEXT, "--output", "a.gif", code=2
     )
     assert list(Path().iterdir()) == [Path("folder.json")]
@@ -343,14 +344,16 @@ def test_files_are_replaced_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_more_formats() -> None:
-    names = ["a.pgf", "a.tex", "a.csv"]
+    names = ["a.pgf", "a.tex", "a.csv", "a.parquet"]
     result = invoke(
         "explain", TEXT, *(part for name in names for part in ("--output", name)), "--width", "acl"
     )
     assert result.exit_code == 0, result.stderr
     assert "\\pgftext" in Path("a.pgf").read_text("utf-8")
     assert "\\hsFrame" in Path("a.tex").read_text("utf-8")
-    assert Path("a.csv").read_text("utf-8").startswith("map,method,target,")
+    assert Path("a.csv").read_text("utf-8").startswith("map_index,method,target,")
+    pandas.read_parquet("a.parquet").to_csv("b.csv", index=False)
+    assert Path("b.csv").read_text("utf-8") == Path("a.csv").read_text("utf-8")
 
 
 def test_doctor() -> None:

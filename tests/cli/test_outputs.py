@@ -31,8 +31,9 @@ def test_scores_are_exact() -> None:
     rows = list(csv.DictReader(io.StringIO(scores_table([heat, heat]))))
     assert len(rows) == 2 * heat.scores.size
     assert [float(row["score"]) for row in rows[: heat.scores.size]] == heat.scores.ravel().tolist()
-    assert [row["token_text"] for row in rows[: len(heat.tokens)]] == list(heat.labels)
-    assert {row["map"] for row in rows} == {"0", "1"}
+    assert [row["label"] for row in rows[: len(heat.tokens)]] == list(heat.labels)
+    assert {row["map_index"] for row in rows} == {"0", "1"}
+    assert list(rows[0]) == list(score_columns([heat]))  # the names of to_dataframe()
 
 
 def test_a_failed_completeness_check_is_in_each_table_of_scores() -> None:

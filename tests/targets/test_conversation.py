@@ -55,6 +55,16 @@ def test_the_default_explains_the_last_message_of_the_assistant(explainer: hs.Ex
     assert [row.label for row in by_word.targets] == ["boat"]
 
 
+def test_a_word_of_an_earlier_message(explainer: hs.Explainer) -> None:
+    heat = explainer([TOLD, QUESTION, ANSWER], target=hs.NextToken(["ship", "boat"]))
+    places = [heat.tokens[row.position or 0].text_index for row in heat.targets]
+    assert ([row.label.strip() for row in heat.targets], places) == (["ship", "boat"], [1, 2])
+    whole = explainer([TOLD, QUESTION, ANSWER], target=hs.NextToken(["first", "boat"], total=True))
+    assert whole.targets[0].label == "first? The mail boat"
+    with pytest.raises(hs.SaliencyError, match="the word 'tea' is not in the text .* there is 'You', 'are'"):
+        explainer([TOLD, QUESTION, ANSWER], target=hs.NextToken("tea"))
+
+
 def test_the_model_answers_where_no_answer_is_given(explainer: hs.Explainer) -> None:
     heat = explainer([QUESTION], target=hs.NextToken(total=True))
     written = explainer([QUESTION], target=hs.Continuation(total=True))
