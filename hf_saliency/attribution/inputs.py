@@ -1,4 +1,4 @@
-"""Inputs: checks of the arguments that Captum hands an attribution, and its forward function by rows and in float16."""
+"""Inputs: checks of what Captum hands an attribution, rules of integration too; its forward function by rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readouts: what a target reads from a model's output, as rows of logits, and how these become a score."""
+"""Readouts: what a target reads from a model's output, as rows of logits; the score room makes a number of these."""
 
 from __future__ import annotations
 
