@@ -326,7 +326,7 @@ def _is_conversation(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(message, dict) for message in value)
 
 
-def _renew_property_locks() -> None:
+def renew_property_locks() -> None:
     """In a forked child: Python 3.11 has a lock in each cached property, which a thread that is gone may hold."""
     modules = [module for name, module in list(sys.modules.items()) if name.startswith("hf_saliency.")]
     for cls in {value for module in modules for value in vars(module).values() if isinstance(value, type)}:
@@ -336,4 +336,4 @@ def _renew_property_locks() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_property_locks)
+    os.register_at_fork(after_in_child=renew_property_locks)

@@ -268,8 +268,8 @@ class Baseline:
         single = isinstance(self.given, str)
         if single and any(len(row.encoding.texts) > 1 for row in batch.rows):
             raise SaliencyError(
-                f"the baseline text {self.given!r} is one, and what is explained holds several: give a tuple of texts "
-                "like the one that is explained, or a baseline such as hs.mean_embedding."
+                f"the baseline {self.given!r} is a single text, but several texts are explained together: give a tuple "
+                "of as many baseline texts, or a baseline such as hs.mean_embedding."
             )
         shown = f"the baseline {'text' if single else 'texts'} {self.given!r}"
         try:

@@ -26,7 +26,7 @@ def default_target(model: TextModel) -> Target:
     for task in tasks.tasks_of(model.model):
         return _DEFAULTS[task.target]()
     raise SaliencyError(
-        f"what {type(model.model).__name__} is for is not known from its class, so say what is explained: "
+        f"{type(model.model).__name__} has no default target, since its class does not tell the task. Give one: "
         "target=hs.Output(lambda output, inputs: ...) for any number of its output, hs.Label() for labels of a text, "
         "hs.TokenLabel() for labels of tokens, hs.MaskedToken() for a masked language model, hs.NextToken() for a "
         f"causal one, hs.Similarity() for an encoder.{tasks.loading_advice(model.model)}",

@@ -22,6 +22,11 @@ def logits(model: nn.Module, text: str) -> Tensor:
     return found.logits[0]
 
 
+def trims(on: hs.Explainer, text: str) -> bool:
+    encoding = on.encode(text)
+    return on.text_model.trims(encoding.columns(range(1, len(encoding) - 1)), OneSequence())
+
+
 def assert_plain(heat: hs.SaliencyMap, model: nn.Module) -> None:
     """The scores are those of one forward pass over the whole text."""
     plain, ids = logits(model, heat.texts[0]), tiny.tokenizer()(heat.texts[0])["input_ids"]
@@ -46,7 +51,7 @@ def test_positions_that_depend_on_the_length_are_not_trimmed(rope: dict[str, Any
     for batch_tokens in (None, 1):
         on = hs.Explainer(model, tokenizer, batch_tokens=batch_tokens)
         heat = on(TEXT)
-        assert on.text_model._trims is False
+        assert not trims(on, TEXT)
         assert_plain(heat, model)
 
 
@@ -58,7 +63,7 @@ def test_an_offset_of_all_logits_hides_nothing(dtype: torch.dtype) -> None:
     on = hs.Explainer(model.to(dtype), tiny.tokenizer())
     with pytest.warns(UserWarning, match=BOTH_WAYS):
         heat = on(TEXT)
-    assert on.text_model._trims is False
+    assert not trims(on, TEXT)
     assert heat.scores[0, heat.targets[0].position + 1 :].any()
 
 
@@ -112,7 +117,6 @@ def test_a_module_of_ones_own_is_tried_with_each_text() -> None:
 
 def test_one_token_over_and_over_tells_nothing() -> None:
     on = hs.Explainer(tiny.of_class("BertLMHeadModel", is_decoder=False), tiny.tokenizer())
-    assert on.text_model.trims(on.encode("the the the").columns(range(1, 4)), OneSequence()) is False
-    assert on.text_model._trims is None
+    assert not trims(on, "the the the")
     with pytest.warns(UserWarning, match=BOTH_WAYS):
         on(TEXT)

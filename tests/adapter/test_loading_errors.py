@@ -89,7 +89,7 @@ def test_the_next_sentence_is_a_label() -> None:
 def test_several_heads(name: str, auto: str) -> None:
     explainer = hs.Explainer(tiny.of_class(name), tiny.tokenizer())
     with pytest.raises(
-        hs.SaliencyError, match=rf"{name} is for is not known.*{auto}.from_pretrained\(name\)"
+        hs.SaliencyError, match=rf"{name} has no default target.*{auto}.from_pretrained\(name\)"
     ):
         explainer(TEXT)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -318,3 +319,28 @@ def test_a_table_that_is_not_finite_is_refused(value: float) -> None:
     table[1, 1] = value
     with pytest.raises(SaliencyError, match="NaN or infinity"):
         Vocabulary(table).norm(torch.ones(2, 3))
+
+
+def test_threads_do_not_wait_for_the_norms_of_another_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, slow = torch.eye(3), torch.ones(3, 2)
+    made = vocabulary._prepared
+    thread = threading.Thread(target=Vocabulary(slow).norm, args=(torch.ones(1, 2),))
+    begun, done = threading.Event(), threading.Event()
+
+    def prepared(of: torch.Tensor) -> object:
+        if of is slow:
+            begun.set()
+            done.wait(20)
+        return made(of)
+
+    monkeypatch.setattr(vocabulary, "_prepared", prepared)
+    thread.start()
+    begun.wait(20)
+    other = threading.Thread(target=Vocabulary(table).norm, args=(torch.ones(1, 3),))
+    other.start()
+    other.join(10)
+    waits = other.is_alive()
+    done.set()
+    thread.join()
+    other.join()
+    assert not waits

@@ -18,9 +18,7 @@ import torch
 import hf_saliency as hs
 from hf_saliency.adapter.guards import HeldInterrupts, borrowed
 from hf_saliency.adapter.text_model import TextModel
-from hf_saliency.attribution import vocabulary
-from hf_saliency.attribution.vocabulary import Vocabulary
-from hf_saliency.errors import _renew_property_locks
+from hf_saliency.errors import renew_property_locks
 
 
 @pytest.fixture(autouse=True)
@@ -119,36 +117,11 @@ def test_no_property_of_a_forked_child_waits_for_a_thread_that_is_gone() -> None
     """Python 3.11 locks cached properties by class."""
     lock = getattr(vars(TextModel)["size"], "lock", None)
     try:
-        _renew_property_locks()
+        renew_property_locks()
         assert lock is None or vars(TextModel)["size"].lock is not lock
     finally:
         if lock is not None:
             vars(TextModel)["size"].lock = lock
-
-
-def test_threads_do_not_wait_for_the_norms_of_another_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    table, slow = torch.eye(3), torch.ones(3, 2)
-    made = vocabulary._prepared
-    thread = threading.Thread(target=Vocabulary(slow).norm, args=(torch.ones(1, 2),))
-    begun, done = threading.Event(), threading.Event()
-
-    def prepared(of: torch.Tensor) -> object:
-        if of is slow:
-            begun.set()
-            done.wait(20)
-        return made(of)
-
-    monkeypatch.setattr(vocabulary, "_prepared", prepared)
-    thread.start()
-    begun.wait(20)
-    other = threading.Thread(target=Vocabulary(table).norm, args=(torch.ones(1, 3),))
-    other.start()
-    other.join(10)
-    waits = other.is_alive()
-    done.set()
-    thread.join()
-    other.join()
-    assert not waits
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")

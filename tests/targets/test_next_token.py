@@ -65,9 +65,9 @@ def test_shared_and_trimmed_passes_change_nothing(
     shared = explainer(name)(texts, method=method)
     passes = explainer(name)
     small = hs.Explainer(passes.text_model.model, tiny.tokenizer(), batch_tokens=16)(texts, method=method)
-    monkeypatch.setattr("hf_saliency.explain.attribute._shares", lambda *_: False)
+    monkeypatch.setattr(sharing.SharedGradients, "of", lambda *_: None)
     whole = explainer(name)
-    whole.text_model._trims = False
+    monkeypatch.setattr(whole.text_model, "trims", lambda *_: False)
     plain = whole(texts, method=method)
     for one, other, third in zip(shared, small, plain, strict=True):
         assert (one.scores != 0).any()
