@@ -146,7 +146,11 @@ def test_a_map_with_such_a_baseline_reads_back(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "baseline", "message"),
     [
-        ("pair", "it was music", "'it was music' is a single text, .* give a tuple of as many baseline texts"),
+        (
+            "pair",
+            "it was music",
+            "'it was music' is a single text, .* give a tuple of as many baseline texts",
+        ),
         (
             "pair",
             ("it was", "music"),
