@@ -159,7 +159,10 @@ def check_reduction(value: object, name: str = "reduction") -> Reduction:
 
 
 def plain(value: Any) -> Any:
-    """The value, with NumPy's strings, also those within lists and tuples, as strings of Python's own."""
+    """The value, with NumPy's strings and whole numbers, also those within lists and tuples, as Python's own."""
+    if type(value).__module__.partition(".")[0] == "numpy" and not hasattr(value, "__len__"):
+        number = integer(value)
+        return value if number is None else number
     if isinstance(value, str) and type(value).__module__.startswith("numpy"):
         return str.__str__(value)
     if type(value) in (list, tuple):

@@ -100,7 +100,7 @@ def from_pretrained(
     heads = () if task is None else (tasks.PIPELINES[task],)
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise SaliencyError(
-            f"name_or_path is a {type(name_or_path).__name__}: give the folder of a model or its name on the hub; a "
+            f"name_or_path is not a {type(name_or_path).__name__}: give a folder or a name on the hub; a "
             "model that is loaded goes to hs.Explainer(model, tokenizer)."
         )
     _check_dtype(dtype)

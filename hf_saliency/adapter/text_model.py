@@ -111,9 +111,10 @@ OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 _TRUNCATE = "Pass overflow='truncate' to explain its beginning"
 # What a model says of an input that it does not take, and how it is given one.
 _REMEDIES = {
+    "not a valid attention implementation": "Call model.set_attn_implementation('sdpa').",
     "exactly three separator tokens": "Load the tokenizer that belongs to this model, which puts two of them between "
     "question and context and one at the end; or say where attention is global, Explainer(model, tokenizer, "
-    "inputs={'global_attention_mask': lambda inputs: ...})."
+    "inputs={'global_attention_mask': lambda inputs: ...}).",
 }
 _TRUSTED = {"torch", "transformers"}  # packages whose modules need no trial of what they do with padding
 
@@ -380,7 +381,7 @@ class TextModel:
         """What a function that calls the model returns; an error of the model's own says whose it is."""
         try:
             return function(*arguments)
-        except (AssertionError, TypeError, ValueError) as error:
+        except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, SaliencyError):
                 raise
             raise self.failure(error, ", and that the model reads this text without the Explainer") from error
@@ -388,6 +389,8 @@ class TextModel:
     def failure(self, error: Exception, further: str = "") -> SaliencyError:
         """What to say of an error of the model's own; ``further`` is what else is to be checked."""
         remedy = next((words for part, words in _REMEDIES.items() if part in str(error)), "")
+        if isinstance(error, ImportError):  # flash attention's kernels come in a package of their own
+            remedy = "Install what it names, or call model.set_attn_implementation('sdpa')."
         check = remedy or f"Check that the target fits this model{further}."
         return SaliencyError(f"{type(self.model).__name__}.forward raised {described(error)} {check}")
 

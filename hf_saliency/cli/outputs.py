@@ -20,6 +20,7 @@ import typer
 
 import hf_saliency as hs
 from hf_saliency.cli.arguments import UsageError
+from hf_saliency.cli.targets import kinds
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.table import score_columns
 from hf_saliency.render.typeset.characters import printable
@@ -169,9 +170,20 @@ def _line(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted."
     if isinstance(error, (SaliencyError, OSError)):
-        return re.sub(r"\boverflow='(\w+)'", r"--overflow \1", str(error))
+        return _in_options(str(error))
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first} (--debug shows where)"
+
+
+def _in_options(message: str) -> str:
+    """A message of the library with options of the command line where it advises arguments of Python."""
+    named = {target.__name__: kind for kind, target in kinds().items()}
+    message = re.sub(r"\boverflow='(\w+)'", r"--overflow \1", message)
+    message = message.replace("where=slice(start, end)", "--positions chars:start:end")
+    message = re.sub(r"\bbaseline=hs\.(\w+)_embedding", r"-a baseline=\1", message)
+    return re.sub(
+        r"\btarget=hs\.(\w+)\(\)", lambda call: f"--target {named.get(call[1], call[1].lower())}", message
+    )
 
 
 def predictions_table(saliency_map: SaliencyMap) -> str:

@@ -279,7 +279,7 @@ def read_corpus(folder: str | os.PathLike[str], *, damaged: Damaged = "raise") -
     """
     arrow()
     one_of(damaged, get_args(Damaged), "damaged")
-    path = Path(storage.checked_path(folder))
+    path = Path(storage.checked_path(folder, "attributions"))
     content = description(path)
     kinds: tuple[Kind, ...] = ("maps", "failures")
     files = {kind: shards(path, kind) for kind in kinds}

@@ -156,7 +156,7 @@ def write_corpus(
         "provenance": task.provenance,
     }
     run = cluster.Workers(workers, worker_gpus) if engine == "ray" else _local
-    with Folder.opened(Path(storage.checked_path(folder)), content) as place:
+    with Folder.opened(Path(storage.checked_path(folder, "attributions")), content) as place:
         finished = place.finished()
         bar = tqdm(
             total=size_of(texts), initial=len(finished), unit="text", delay=2, disable=not explainer.progress

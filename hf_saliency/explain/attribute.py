@@ -217,7 +217,7 @@ def _refusal(error: Exception, method: Method, model: TextModel) -> SaliencyErro
         return None
     refuses = isinstance(error, (AssertionError, TypeError, ValueError))  # as Captum and scikit-learn do
     constants = ", ".join(name for name in model.inputs if name != "use_cache")
-    if _within(error, model.model) and (refuses or constants):
+    if (refuses or constants or isinstance(error, (ImportError, KeyError))) and _within(error, model.model):
         return model.failure(error, f", and inputs= ({constants})" if constants else "")
     if isinstance(error, RuntimeError) and "does not require grad" in str(error):
         return SaliencyError(

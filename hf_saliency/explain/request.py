@@ -18,7 +18,7 @@ from hf_saliency.adapter.guards import HeldInterrupts, seeded
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.registry import METHODS
-from hf_saliency.errors import SaliencyError, check_keywords
+from hf_saliency.errors import SaliencyError, check_keywords, plain
 from hf_saliency.explain import memory
 from hf_saliency.explain.attribute import BuiltMethod, RowResult
 from hf_saliency.explain.batches import batch_overhead, spoiled, sweep
@@ -122,6 +122,7 @@ def check_contrast(jobs: Sequence[Job]) -> None:
 
 def encoded(text: Any, target: Target, model: TextModel, overflow: Overflow) -> Encoding:
     """A text, which may come with its ids, as a target reads it."""
+    text = plain(text)
     text_or_ids = text if isinstance(text, str) else with_ids(text, model.tokenizer)
     return target.encode(text_or_ids, model, overflow)
 

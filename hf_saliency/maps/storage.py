@@ -37,15 +37,18 @@ _DEEPEST = 64  # lists within lists; a map needs five, and a method's arguments 
 _MOST_OBJECTS = 500_000  # lists and dictionaries; a map has one for each token, target and prediction
 
 
-def checked_path(path: object) -> str:
-    """A path as a string; anything but a string or an ``os.PathLike`` of one is refused."""
+def checked_path(path: object, example: str = "map.json", another: str = "") -> str:
+    """A path as a string; anything but a string or an ``os.PathLike`` of one is refused.
+
+    ``example`` is a path that the error names, ``another`` what it says of another kind of value that is taken.
+    """
     try:
         name = os.fspath(path)  # type: ignore[call-overload]
     except TypeError:
         name = None
     if not isinstance(name, str):
         raise SaliencyError(
-            f"a path is a string or a pathlib.Path, not {type(path).__name__}: 'map.json', say."
+            f"a path is a string or a pathlib.Path{another}, such as {example!r}, not {type(path).__name__}."
         )
     return str(name)
 
@@ -160,6 +163,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"JSON has no {name}")
 
 
+_READERS = {
+    "hf_saliency.Corpus": "hs.read_corpus, which is given its folder,",
+    "hf_saliency.SaliencyMap": "hs.SaliencyMap.load",
+    "hf_saliency.Table": "hs.Table.load",
+}
+
+
 def envelope(format: str, version: int, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Content with its format, version and SHA-256."""
     return {"format": format, "version": version, "sha256": digest(content), name: content}
@@ -168,7 +178,10 @@ def envelope(format: str, version: int, name: str, content: Mapping[str, Any]) -
 def opened(data: Any, format: str, version: int, name: str, source: str, noun: str) -> Any:
     """The content of an :func:`envelope` from anyone; one that is damaged or too new is refused."""
     if not isinstance(data, dict) or data.get("format") != format:
-        raise SaliencyError(f"{source} is not a {noun}: it lacks the mark {format!r}.")
+        other = data.get("format") if isinstance(data, dict) else None
+        reader = _READERS.get(other if isinstance(other, str) else "")
+        hint = f"{reader} reads it" if reader else f"it lacks the mark {format!r}"
+        raise SaliencyError(f"{source} is not a {noun}: {hint}.")
     number = data.get("version")
     if type(number) is not int or number < 1:
         raise SaliencyError(f"{source} is damaged: {number!r} is not a version of the format.")
@@ -214,6 +227,9 @@ _MOST_DECIMALS = 10_000  # scores that are written for a reader's eyes; of more,
 
 _PICTURES = (".png", ".pdf", ".svg", ".svgz", ".eps", ".ps", ".pgf", ".jpg", ".tif", ".webp")
 _PAGES = (".html", ".htm")
+_FRAMES = (".csv", ".tsv", ".parquet", ".xlsx")
+_ARRAYS = (".npy", ".npz", ".pt")
+_PICKLES = (".pickle", ".pkl")
 _FIGURES = (b"%pdf", b"\x89png", b"\x1f\x8b", b"<")  # lower case; how files begin that `read_maps` reads
 
 # Version 1 of the format was set before these attributes got their names; files keep its keys and their digests.
@@ -298,20 +314,45 @@ def from_document(data: Any, make: Callable[..., Map], source: str) -> Map:
         raise SaliencyError(f"{source} is damaged ({type(error).__name__}: {error}).") from error
 
 
+def check_table_suffix(name: str) -> None:
+    """Refuse a name of a file that is not JSON for a table."""
+    check_suffix(
+        name,
+        "table",
+        {
+            (*_PICTURES, *_PAGES): "hs.figure(table, mark).savefig('figure.pdf') draws it",
+            (*_FRAMES, *_ARRAYS, ".tex"): "table.to_dataframe() gives its columns for pandas to write",
+            _PICKLES: "pickle.dump(table, file) pickles it",
+        },
+    )
+
+
+def check_suffix(name: str, noun: str, ways: Mapping[tuple[str, ...], str]) -> None:
+    """Refuse a name that ends like another format than JSON; the error says how ``noun`` gets there."""
+    suffix = os.path.splitext(name)[1].lower()
+    for suffixes, way in ways.items():
+        if suffix in suffixes:
+            example = "map" if noun == "heat" else noun
+            raise SaliencyError(
+                f"save({name!r}) writes JSON, not {suffix}: {way}, and {noun}.save('{example}.json') keeps all of it."
+            )
+
+
 def save(saliency_map: SaliencyMap, path: str | os.PathLike[str]) -> None:
     """Write :func:`dumps` to a file, in one step."""
     name = checked_path(path)
-    suffix = os.path.splitext(name)[1].lower()
-    if suffix in _PICTURES:
-        raise SaliencyError(
-            f"save({name!r}) writes JSON, not {suffix}: hs.figure(heat).savefig({name!r}) draws the map, and "
-            "heat.save('map.json') keeps it."
-        )
-    if suffix in _PAGES:
-        raise SaliencyError(
-            f"save({name!r}) writes JSON, which no browser shows: hs.page(heat, {name!r}) writes a page, and "
-            "heat.save('map.json') keeps the map."
-        )
+    check_suffix(
+        name,
+        "heat",
+        {
+            _PICTURES: f"hs.figure(heat).savefig({name!r}) draws the map",
+            _PAGES: f"hs.page(heat, {name!r}) writes a page",
+            _FRAMES: "heat.to_dataframe() gives the scores for pandas to write",
+            _ARRAYS: "heat.scores is the array",
+            _PICKLES: "pickle.dump(heat, file) pickles it",
+            (".tex",): "hs.to_latex(heat) gives its text",
+        },
+    )
     write_file(name, encode(dumps(saliency_map)))
 
 

@@ -191,7 +191,7 @@ class Table:
         Raises
         ------
         SaliencyError
-            If the path cannot be written.
+            If the path cannot be written, or ends like another format than JSON.
 
         Examples
         --------
@@ -209,6 +209,7 @@ class Table:
                 for name, v in self.columns.items()
             ],
         }
+        storage.check_table_suffix(storage.checked_path(path, "table.json"))
         document = storage.envelope(FORMAT, VERSION, "table", content)
         storage.write_file(path, storage.encode(json.dumps(document, ensure_ascii=False, allow_nan=False)))
 

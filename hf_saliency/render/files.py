@@ -29,7 +29,7 @@ from hf_saliency.errors import SaliencyError, whole
 from hf_saliency.maps import attachment, spans
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.maps.saliency_map import SaliencyMap
-from hf_saliency.maps.storage import write_file
+from hf_saliency.maps.storage import checked_path, write_file
 from hf_saliency.render.points import Box, Cells, in_points
 from hf_saliency.render.raster import CellImage
 from hf_saliency.render.settings import settings
@@ -39,6 +39,9 @@ from hf_saliency.render.typeset.fonts import is_truetype
 _VECTOR = ("eps", "pdf", "pgf", "ps", "svg", "svgz")
 _RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
 _PRINT_DPI = 300
+# Pixels on a side: what Matplotlib draws, and what two formats hold.
+_MOST_PIXELS = {"jpeg": 65_500, "jpg": 65_500, "webp": 16_383}
+_DRAWN_PIXELS = 65_535
 _SCREEN_DPI = 144
 
 # Type 42 is TrueType, which publishers ask for; Matplotlib writes Type 3 by default. The layout is exact, so
@@ -197,7 +200,7 @@ class SaliencyFigure(Figure):
             kwargs["metadata"] = metadata | (kwargs.get("metadata") or {})
         if kind == "pgf":
             kwargs |= {"backend": "module://hf_saliency.render.tex", "outlines": outlines, "dpi": 72}
-        _check_dpi(kwargs.get("dpi"))
+        _check_dpi(kwargs.get("dpi"), kind, float(max(self.get_size_inches())))
         if kwargs.get("bbox_inches") == "tight":
             kwargs["bbox_inches"] = self._promised(kwargs.pop("pad_inches", None))
         buffer = BytesIO()
@@ -288,19 +291,29 @@ def _boxes_at(cells: Sequence[Any], row: int, column: int) -> list[Box]:
     return next((boxes for cell in reversed(cells) if (boxes := cell.at(row, column))), [])
 
 
-def _check_dpi(dpi: Any) -> None:
+def _check_dpi(dpi: Any, kind: str, inches: float) -> None:
+    """Refuse what is not a number of pixels per inch, and more of them than an image of so many inches has."""
     if dpi is None or dpi == "figure":
         return
     if isinstance(dpi, bool) or not isinstance(dpi, numbers.Real) or not 0 < float(dpi) < math.inf:
         raise SaliencyError(
             f"dpi={dpi!r}: give pixels per inch above 0, such as savefig('figure.png', dpi=300)."
         )
+    most = _MOST_PIXELS.get(kind, _DRAWN_PIXELS)
+    if kind in _RASTER and inches * float(dpi) > most:
+        raise SaliencyError(
+            f"dpi={dpi!r}: a {kind} image has at most {most:,} pixels on a side, and a side of this figure has "
+            f"{inches:.1f} inches: give at most dpi={int(most / inches)}."
+        )
 
 
 def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, name: str | None) -> str:
     kind = name
-    if kind is None and isinstance(fname, (str, os.PathLike)):
-        kind = Path(fname).suffix.removeprefix(".")
+    if not hasattr(fname, "write"):
+        path = checked_path(fname, "figure.pdf", ", or a binary file")
+        if not path:
+            raise SaliencyError("the path of the figure is empty: savefig('figure.pdf').")
+        kind = Path(path).suffix.removeprefix(".") if kind is None else kind
     kind = kind or mpl.rcParams["savefig.format"]
     if kind.lower() not in _VECTOR + _RASTER:
         raise SaliencyError(

@@ -41,6 +41,15 @@ def test_attention_without_a_backward_pass(attention: str) -> None:
         hs.Explainer(model, tokenizer)
 
 
+def test_attention_whose_kernels_are_not_installed() -> None:
+    model, tokenizer = tiny.model("causal", "llama")
+    model.config._attn_implementation = "flash_attention_9"
+    with pytest.raises(
+        hs.SaliencyError, match=r"LlamaForCausalLM.forward raised .*model.set_attn_implementation\('sdpa'\)"
+    ):
+        hs.Explainer(model, tokenizer)(TEXT)
+
+
 def test_weights_that_were_never_loaded() -> None:
     config = tiny.masked_lm("bert")[0].config
     with torch.device("meta"):

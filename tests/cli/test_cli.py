@@ -293,7 +293,7 @@ def test_usage(arguments: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([TEXT, "--target", "London"], "the word 'London' is not in the text"),
+        ([TEXT, "--target", "London"], "by its characters: --positions chars:start:end"),
         ([TEXT, "--positions", "99"], "there is no token 99: the text has 9"),
         ([TEXT, "--against", "unbelievable"], "must be one token of this tokenizer"),
         (["word " * 600], "--overflow truncate"),

@@ -203,13 +203,19 @@ def test_dumps_and_loads_need_no_file() -> None:
 @pytest.mark.parametrize("path", [None, b"map.json", 3, object()])
 def test_a_path_is_a_string_or_a_path(path: Any) -> None:
     for call in (sweep().save, SaliencyMap.load, read_maps):
-        with pytest.raises(SaliencyError, match=r"a path is a string or a pathlib.Path, not "):
+        with pytest.raises(SaliencyError, match=r"a path is a string or a pathlib.Path, such as .*, not "):
             call(path)
 
 
 @pytest.mark.parametrize(
     ("name", "call"),
-    [("x.png", "savefig"), ("x.PDF", "savefig"), ("x.html", "hs.page"), ("x.svg", "savefig")],
+    [
+        ("x.png", "savefig"),
+        ("x.PDF", "savefig"),
+        ("x.html", "hs.page"),
+        ("x.csv", "to_dataframe"),
+        ("x.npz", "scores"),
+    ],
 )
 def test_a_map_is_not_saved_as_a_picture(name: str, call: str, tmp_path: Path) -> None:
     with pytest.raises(SaliencyError, match=f"writes JSON.*{call}"):

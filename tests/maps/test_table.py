@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hf_saliency.errors import SaliencyError
+from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
 
 TABLE = Table(
@@ -91,6 +92,14 @@ def test_rows_are_selected_as_numpy_does() -> None:
     assert len(TABLE.select([])) == 0
     with pytest.raises(SaliencyError, match="this table has 3 rows"):
         TABLE.select([3])
+
+
+def test_it_is_not_saved_as_another_format_nor_read_as_a_map(tmp_path: Path) -> None:
+    with pytest.raises(SaliencyError, match=r"writes JSON, not .csv: table.to_dataframe\(\)"):
+        TABLE.save(tmp_path / "a.csv")
+    TABLE.save(tmp_path / "a.json")
+    with pytest.raises(SaliencyError, match=r"is not a saliency map: hs.Table.load reads it"):
+        SaliencyMap.load(tmp_path / "a.json")
 
 
 def test_it_reads_back_what_it_wrote(tmp_path: Path) -> None:

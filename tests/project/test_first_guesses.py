@@ -75,7 +75,7 @@ GUESSES: list[tuple[str, str | None]] = [
     ("explainer(text, method='IntegratedGradients')", "Did you mean 'integrated_gradients'"),
     ("explainer(text, method=captum.attr.Saliency(model))", "give the class, method=Saliency"),
     ("explainer(text, method=captum.attr.Occlusion)", r"hs.captum_method\(Occlusion, sliding_window_shapes"),
-    ("explainer(text, n_steps=20)", r"use method=hs.integrated_gradients\(n_steps\)"),
+    ("explainer(text, n_steps=20)", r"use method=hs.integrated_gradients\(n_steps=20\)"),
     ("explainer(text, baselines=0)", "takes no argument 'baselines'"),
     ("hs.integrated_gradients(20, baselines=0)", "did you mean 'baseline'"),
     ("hs.integrated_gradients(20, internal_batch_size=4)", "it takes n_steps, baseline"),

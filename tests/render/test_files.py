@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pypdf
@@ -121,6 +122,21 @@ def test_paths_name_the_format(tmp_path: Path) -> None:
     assert pypdf.PdfReader(tmp_path / "a.pdf").metadata["/Title"] == "mine"  # type: ignore[index]
     fig.savefig(str(tmp_path / "b"))
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("fname", "options", "message"),
+    [
+        (None, {}, "a path is a string .*, or a binary file, such as 'figure.pdf', not NoneType"),
+        (b"a.pdf", {}, "not bytes"),
+        ("", {}, "the path of the figure is empty"),
+        ("a.png", {"dpi": 1e9}, "a png image has at most 65,535 pixels .* give at most dpi=20164"),
+        ("a.webp", {"dpi": 6000}, "a webp image has at most 16,383 pixels .* give at most dpi=5040"),
+    ],
+)
+def test_no_path_and_images_that_no_file_holds(fname: Any, options: Any, message: str) -> None:
+    with pytest.raises(SaliencyError, match=message):
+        figure(saliency_map(targets=[0]), width=3.25).savefig(fname, **options)
 
 
 def test_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

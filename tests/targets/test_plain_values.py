@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny
 
 import hf_saliency as hs
 
@@ -28,6 +29,12 @@ def test_strings_and_numbers_of_numpy(given: object, expected: object) -> None:
     assert callable(given)
     assert repr(given()) == repr(expected)
     assert "np." not in repr(given())
+
+
+def test_texts_of_numpy() -> None:
+    heat = hs.Explainer(*tiny.masked_lm("bert"))(np.array(["the cat sat"]), target=hs.MaskedToken("cat"))[0]
+    assert type(heat.texts[0]) is str
+    assert type(hs.Label(np.int64(1)).label) is int
 
 
 def test_strings_of_numpy_in_methods() -> None:
