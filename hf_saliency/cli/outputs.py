@@ -22,7 +22,6 @@ import hf_saliency as hs
 from hf_saliency.cli.arguments import UsageError
 from hf_saliency.cli.targets import kinds
 from hf_saliency.errors import SaliencyError
-from hf_saliency.maps.table import score_columns
 from hf_saliency.render.typeset.characters import printable
 
 if TYPE_CHECKING:
@@ -204,6 +203,8 @@ def _answers(target: TargetRow) -> list[Any]:
 
 def scores_table(maps: Sequence[SaliencyMap]) -> str:
     """The columns of :func:`hf_saliency.to_dataframe` as CSV, with nothing for NaN, as pandas writes it."""
+    from hf_saliency.maps.table import score_columns  # here, since --help imports nothing heavy
+
     columns = {name: values.tolist() for name, values in score_columns(maps).items()}
     rows = (["" if value != value else value for value in row] for row in zip(*columns.values(), strict=True))
     return _table([list(columns), *rows], "excel")
@@ -211,6 +212,7 @@ def scores_table(maps: Sequence[SaliencyMap]) -> str:
 
 def _parquet(maps: Sequence[SaliencyMap]) -> bytes:
     from hf_saliency.corpus.columns import parquet_bytes
+    from hf_saliency.maps.table import score_columns
 
     return parquet_bytes(score_columns(maps))
 

@@ -41,7 +41,7 @@ class Visit:
     def __init__(self, browser: Any, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": 800, "height": 900}, **options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(5000)
+        self.page.set_default_timeout(60_000)
         self.logged: list[str] = []
         self.requested: list[str] = []
         self.page.on("console", lambda message: self.logged.append(message.text))
