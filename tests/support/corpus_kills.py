@@ -17,7 +17,7 @@ import tiny
 import hf_saliency as hs
 from hf_saliency.corpus.folder import shards
 
-TEXTS = 240
+TEXTS = 120
 WORDS = [
     "the cat sat",
     "a dog ran",
