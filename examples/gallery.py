@@ -339,25 +339,28 @@ def aligned() -> Figure:
 # --- tokenizers
 
 
-@case("Tokenizers", "Code in the tokens of a byte-level BPE: small signs stand for line breaks and tabs.")
+@case(
+    "Tokenizers",
+    "Code in the tokens of a byte-level BPE, for the last “total”; signs stand for line breaks and tabs.",
+)
 def code() -> Figure:
-    return hs.figure(tokenized(byte_level(), CODE, -7), width="acl")
+    return hs.figure(tokenized(byte_level(), CODE, "total"), width="acl")
 
 
 @case("Tokenizers", "The same without tokens that are nothing but white space.")
 def code_without_white_space() -> Figure:
-    return hs.figure(tokenized(byte_level(), CODE, -7), hs.Highlight(white_space=False), width="acl")
+    return hs.figure(tokenized(byte_level(), CODE, "total"), hs.Highlight(white_space=False), width="acl")
 
 
 @case("Tokenizers", "Code as a matrix, whose labels name words where tokens have no room.")
 def code_matrix() -> Figure:
-    maps = tokenized(byte_level(), CODE, -7)
+    maps = tokenized(byte_level(), CODE, "total")
     return hs.figure(maps, hs.Matrix(), width="acl")
 
 
 @case("Tokenizers", "Text with the special tokens that stand in it; without special=True they are left out.")
 def chat() -> Figure:
-    return hs.figure(tokenized(byte_level(), CHAT, -3), hs.Highlight(special=True), width="acl")
+    return hs.figure(tokenized(byte_level(), CHAT, "dawn"), hs.Highlight(special=True), width="acl")
 
 
 @case(
@@ -365,12 +368,12 @@ def chat() -> Figure:
 )
 def fallback() -> Figure:
     text = "The keeper read ∂x/∂t in a café, and counted 鯨."
-    return hs.figure(tokenized(byte_fallback(), text, 8), width="acl")
+    return hs.figure(tokenized(byte_fallback(), text, "counted"), width="acl")
 
 
 @case("Tokenizers", "One sentence in the tokens of a byte-level BPE, a Unigram model and a WordPiece model.")
 def kinds() -> Figure:
-    maps = [tokenized(tokenizer(), PROSE[1], 5) for tokenizer in (byte_level, unigram, word_piece)]
+    maps = [tokenized(tokenizer(), PROSE[1], "answer") for tokenizer in (byte_level, unigram, word_piece)]
     return hs.figure(maps, title=["byte-level BPE", "Unigram", "WordPiece"], width="acl")
 
 

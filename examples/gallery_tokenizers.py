@@ -95,17 +95,16 @@ def word_piece() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
 
 
-def tokenized(
-    tokenizer: PreTrainedTokenizerFast, text: str, target: int = -1, *, seed: int = 0
-) -> hs.SaliencyMap:
-    """A map of a text in the tokens of a tokenizer, for one of its tokens."""
+def tokenized(tokenizer: PreTrainedTokenizerFast, text: str, word: str, *, seed: int = 0) -> hs.SaliencyMap:
+    """A map of a text in the tokens of a tokenizer, for the last place where a word stands in it."""
     encoding = tokenizer(text, add_special_tokens=False)
     count = len(encoding["input_ids"])
-    target %= count
-    distance = np.abs(np.arange(count) - target)
+    start = text.rindex(word)
+    places = range(start, start + len(word))
+    target = list(dict.fromkeys(encoding.char_to_token(place) for place in places))
+    distance = np.abs(np.arange(count) - target[0])
     scores = np.random.default_rng(seed).gamma(0.8, 1.0, (1, count)) / (1 + distance / 6)
-    start, end = encoding.token_to_chars(target)
-    row = hs.TargetRow(text[start:end], target, 4.0)
+    row = hs.TargetRow(word, target[0], 4.0, positions=tuple(target))
     return hs.SaliencyMap.from_attributions(
         scores, encoding, text=text, targets=[row], method="gradient_norm"
     )
@@ -115,7 +114,9 @@ def tokenized(
 def conversed(*, total: bool = False) -> hs.SaliencyMap:
     """A conversation as a causal model's map has it; of an untrained model, so that the scores are made by hand."""
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=len(byte_level()), n_layer=1, n_head=1, n_embd=8)
+    config = GPT2Config(
+        vocab_size=len(byte_level()), n_layer=1, n_head=1, n_embd=8, bos_token_id=None, eos_token_id=None
+    )
     explainer = hs.Explainer(GPT2LMHeadModel(config).eval(), byte_level())
     unit: Any = "log_prob" if total else "logit"
     heat = explainer(MESSAGES, target=hs.NextToken(total=total, unit=unit), top_k=0)

@@ -1,4 +1,4 @@
-"""A map as a few lines of HTML: how it shows itself in a notebook.
+"""A map or a table as a few lines of HTML: how it shows itself in a notebook.
 
 No script and no style sheet, which notebooks strip from what they do not trust; no link, no image. It brings its
 own paper and ink: whether a notebook is dark is not known here, and on a dark one white would not be neutral.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import math
 import unicodedata
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ _ANSWERS = 3
 _TOKENS = 400
 _CELLS = 600  # of further targets x tokens
 _SHADES = 10
+_LETTERS = 60  # of a cell of a table
 _CARD = f"background-color:{LIGHT.ground};color:{LIGHT.ink};padding:0.5em 0.75em;border-radius:4px"
 _BLOCK = "margin:0.4em 0;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
 
@@ -44,6 +46,34 @@ def static_html(saliency_map: SaliencyMap) -> str:
         f'<div style="{_CARD}"><div><b>SaliencyMap</b> {shape}, {_escaped(m.method)}{model}</div>'
         f"{rows}{more}{_legend(m) if rows else ''}</div>"
     )
+
+
+def static_table(
+    about: str, facts: str, columns: Mapping[str, Sequence[str]], text: Set[str], more: str
+) -> str:
+    """Printed cells between lines about them; columns of ``text`` are flush with the left."""
+    style = {
+        name: f'style="padding:0 1em 0 0;text-align:{"left" if name in text else "right"}"'
+        for name in columns
+    }
+    heads = "".join(f'<th scope="col" {style[name]}>{_cell(name)}</th>' for name in columns)
+    rows = "".join(
+        "<tr>"
+        + "".join(f"<td {style[name]}>{_cell(cell)}</td>" for name, cell in zip(columns, row, strict=True))
+        + "</tr>"
+        for row in zip(*columns.values(), strict=True)
+    )
+    measured = f"<div>{_escaped(facts)}</div>" if facts else ""
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if columns else ""
+    end = f"<div>{_escaped(more)}</div>" if more else ""
+    return f'<div style="{_CARD}"><div><b>Table</b> {_escaped(about)}</div>{measured}{table}{end}</div>'
+
+
+def _cell(text: str) -> str:
+    """A cell, cut where it is long; spaces that put decimal points below each other are as wide as digits."""
+    cut = text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1]}…"
+    number = cut.rstrip(" ")
+    return _escaped(number) + "\N{FIGURE SPACE}" * (len(cut) - len(number))
 
 
 def _more(m: SaliencyMap) -> str:

@@ -14,6 +14,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import storage
 from hf_saliency.maps.fields import json_object, string
 from hf_saliency.maps.spans import Places, words
+from hf_saliency.maps.static_html import static_table
 from hf_saliency.maps.wording import counted
 
 if TYPE_CHECKING:
@@ -143,12 +144,22 @@ class Table:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        rows = len(self)
-        head = f"Table: {counted(rows, 'row')}" + (f", {self.measure}" if self.measure else "")
+        about, facts, more = self._notes()
+        lines = [f"Table: {about}", *([f"  {facts}"] if facts else []), *_aligned(self.columns)]
+        return "\n".join([*(_short(line) for line in lines), *([f"  ... {more}"] if more else [])])
+
+    def _repr_html_(self) -> str:
+        """Shows the table where it is the last value of a notebook's cell: the same rows, without a script."""
+        about, facts, more = self._notes()
+        text = {name for name, values in self.columns.items() if values.dtype.kind == "U"}
+        return static_table(about, facts, _cells(self.columns), text, f"and {more}" if more else "")
+
+    def _notes(self) -> tuple[str, str, str]:
+        """What the table is, how it was measured, and how many rows are not shown."""
+        about = ", ".join(filter(None, [counted(len(self), "row"), self.measure]))
         facts = ", ".join(f"{name}={value!r}" for name, value in self.facts.items())
-        lines = [head, *([f"  {facts}"] if facts else []), *_aligned(self.columns, min(rows, _ROWS))]
-        more = [f"  ... {counted(rows - _ROWS, 'more row')}"] if rows > _ROWS else []
-        return "\n".join([*(_short(line) for line in lines), *more])
+        left = len(self) - _ROWS
+        return about, facts, counted(left, "more row") if left > 0 else ""
 
     def select(self, rows: Any) -> Table:
         """The table of some rows.
@@ -336,20 +347,26 @@ def _equal(column: np.ndarray, other: np.ndarray) -> bool:
     )
 
 
-def _aligned(columns: Mapping[str, np.ndarray], rows: int) -> list[str]:
-    """A header and the first rows; text to the left, numbers by their points to the right."""
-    cells = []
+def _cells(columns: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """The first rows as they are printed: numbers rounded, with their decimal points below each other."""
+    cells = {}
     for name, values in columns.items():
-        first = values[:rows].tolist()
+        first = values[:_ROWS].tolist()
         if values.dtype.kind == "f":
-            shown = _points([f"{value:.4g}" for value in first])
+            cells[name] = _points([f"{value:.4g}" for value in first])
         else:
-            shown = [" ".join(str(value).split()) for value in first]
+            cells[name] = [" ".join(str(value).split()) for value in first]
+    return cells
+
+
+def _aligned(columns: Mapping[str, np.ndarray]) -> list[str]:
+    """A header and the first rows; text to the left, numbers by their points to the right."""
+    fields = []
+    for name, shown in _cells(columns).items():
         width = max(map(len, [name, *shown]))
-        flush = str.ljust if values.dtype.kind == "U" else str.rjust
-        cells.append([name.ljust(width) if flush is str.ljust else name.rjust(width)])
-        cells[-1] += [flush(text, width) for text in shown]
-    return ["  " + "  ".join(row).rstrip() for row in zip(*cells, strict=True)]
+        flush = str.ljust if columns[name].dtype.kind == "U" else str.rjust
+        fields.append([flush(text, width) for text in [name, *shown]])
+    return ["  " + "  ".join(row).rstrip() for row in zip(*fields, strict=True)]
 
 
 def _points(numbers: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.saliency_maps import SaliencyMaps
 from hf_saliency.maps.spans import Token
+from hf_saliency.maps.table import Table
 from hf_saliency.palette import LIGHT
 
 VOID = {"br"}
@@ -118,3 +119,21 @@ def test_several_maps_stand_one_below_another() -> None:
     assert found.text.count("SaliencyMap ") == 10
     assert "and 2 more maps: hf_saliency.page(maps) shows all." in found.text
     assert SaliencyMaps()._repr_html_() is None
+
+
+def test_a_table_is_short_rounded_and_harmless() -> None:
+    names = ["<script>alert(1)</script>", "tea & cake", "x" * 200] + ["tea"] * 30
+    values = [0.123456789, 12.5, np.nan] + [1.0] * 30
+    table = Table({"label": names, "value": values}, "mean <share>", {"n": 3})
+    html = table._repr_html_()
+    found = Read(html)
+    assert found.tags == {"div", "b", "bdi", "table", "thead", "tbody", "tr", "th", "td"}
+    assert found.attributes == {"style", "scope"}
+    assert (
+        "Table 33 rows, mean <share>n=3labelvalue<script>alert(1)</script>0.1235tea & cake12.5" in found.text
+    )
+    assert html.count("<tr>") == 21
+    assert found.text.endswith("and 13 more rows")
+    assert "x" * 59 + "…" in found.text
+    assert "x" * 60 not in found.text
+    Read(Table({})._repr_html_())

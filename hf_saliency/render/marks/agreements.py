@@ -12,7 +12,7 @@ from hf_saliency.errors import ChecksKeywords
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, decimals, palette_for
-from hf_saliency.render.marks.matrix import Grid, fit, write_labels
+from hf_saliency.render.marks.grid import Grid, fit, write_labels
 from hf_saliency.render.marks.number_axis import columns_of, note_of, text
 from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 

@@ -160,6 +160,20 @@ def test_a_pair_stands_on_both_sides_of_the_diagonal() -> None:
     assert isinstance(cells[0], PathCollection)
 
 
+def test_names_of_pairs_break_between_words() -> None:
+    names = ["integrated gradients", "norm", "lime"]
+    pairs = {
+        "first": [names[0], names[0], "norm"],
+        "second": ["norm", "lime", "lime"],
+        "value": [0.5, 0.1, 0.2],
+    }
+    for width in (2.5, 3.5):  # upright, and on a level
+        fig = figure(Table(pairs, "ρ"), Agreements(), width=width)
+        shown = strings(fig)
+        assert not any("…" in text for text in shown)
+        assert shown.count("integrated") == 2 == shown.count("gradients")
+
+
 def test_each_metric_has_an_axis_of_its_own() -> None:
     ax = drawing(figure(METRICS, width=6.0))
     places = dict(zip([(0, "a"), (0, "b"), (1, "a"), (1, "b")], dots(ax), strict=True))
