@@ -45,10 +45,10 @@ def summarize(
     maps
         Maps of one method, with one unit and one list of arguments.
     by
-        ``"word"`` (lower case; the pieces of a word are summed), ``"token"`` (the tokenizer's piece), ``"position"``
-        (tokens from the target, negative before it), ``"target"`` (the target's label); a list with one value a map,
-        such as a column of a corpus; or ``function(token, heat)``, whose value is the key, and None to leave the
-        token out.
+        ``"word"`` (lower case; the pieces of a word are summed after scaling, so a word may be above 1), ``"token"``
+        (the tokenizer's piece), ``"position"`` (tokens from the target, negative before it), ``"target"`` (the target's
+        label); a list with one value a map, such as a column of a corpus; or ``function(token, heat)``, whose value is
+        the key, and None to leave the token out.
     normalize
         ``"row_max"``, ``"row_sum"`` (shares of the row) or ``"none"``, as in :meth:`SaliencyMap.normalized`.
     columns
@@ -131,7 +131,7 @@ def summarize(
 
 def _measure(normalize: Normalization) -> str:
     return {
-        "row_max": "mean |score|, scaled to the largest of the row",
+        "row_max": "mean |score|, scaled to the largest token of the row",
         "row_sum": "mean share of the row",
         "none": "mean |score|",
     }[normalize]
