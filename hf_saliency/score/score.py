@@ -235,8 +235,8 @@ class Score(nn.Module):
         return scores, cut
 
     def _probabilities_of(self, name: str, probabilities: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
-        """The probability of the classes of a row tensor; no columns where there are no probabilities of classes."""
-        if name not in rows or self.readout.activation == "none":
+        """The probability of the classes of a row tensor; no columns where a score is no class but a number."""
+        if name not in rows or self.readout.activation == "none" or not self.readout.names:
             return probabilities[:, :0, 0]
         return probabilities.gather(-1, rows[name][..., None])[..., 0]
 

@@ -310,7 +310,8 @@ class TokenLabel(Target):
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)
         others = _contrast_ids(self.against, labels)
-        index = None if self.label is None else label_id(self.label, labels)
+        # Of several numbers of a regression, as Label has it: none is the most probable.
+        index = label_id(self.label, labels) if self.label is not None else 0 if _regression(model) else None
         where = checked(self.where)
         chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
         if self.aggregation is not None:

@@ -209,8 +209,10 @@ def settle_contrasts(target: Any, accepts: Callable[[Any], bool], advice: str) -
     """Check a frozen target's ``against``, and make a tuple of a list, so that it can be compared and hashed."""
     if isinstance(target.against, list):
         object.__setattr__(target, "against", tuple(target.against))
+    if target.against is None:
+        return
     known = contrasts(target.against)
-    if not known or not all(contrast is None or accepts(contrast) for contrast in known):
+    if not known or not all(map(accepts, known)):  # None within a list would be subtracted as the class 0
         raise SaliencyError(f"against={target.against!r}: {advice}; or a list of several, one target each.")
 
 

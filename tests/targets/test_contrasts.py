@@ -106,7 +106,7 @@ def test_contrasts_of_what_a_causal_model_writes(total: bool) -> None:
         )
 
 
-@pytest.mark.parametrize("against", [[], ["dog", 1.5], {"dog"}, [None, 2.5]])
+@pytest.mark.parametrize("against", [[], ["dog", 1.5], {"dog"}, [None, 2.5], [None, 2]])
 def test_what_is_no_contrast_is_refused(against: Any) -> None:
     for kind in (hs.MaskedToken, hs.NextToken, hs.Label):
         with pytest.raises(hs.SaliencyError, match="or a list of several, one target each"):

@@ -141,6 +141,7 @@ def test_a_regression_head_has_a_value() -> None:
     heat = explainer(TEXT)
     assert heat.targets[0].unit == "value"
     assert heat.targets[0].predictions == ()
+    assert heat.targets[0].probability is None
     assert heat.targets[0].score == pytest.approx(logits(explainer, TEXT).item(), rel=1e-12)
     with pytest.raises(hs.SaliencyError, match="predicts a number, which has no probability"):
         explainer(TEXT, target=hs.Label(unit="prob"))
@@ -300,6 +301,12 @@ def test_a_tagger_of_numbers_has_no_probability(kind: Any) -> None:
     assert heat.scores.any()
     assert {row.unit for row in heat.targets} == {"value"}
     assert not heat.targets[0].predictions
+    assert heat.targets[0].probability is None
+
+
+def test_of_several_numbers_a_tagger_explains_the_first_as_label_does() -> None:
+    on = tagger(problem_type="regression")
+    assert {row.class_id for row in on(TEXT).targets} == {0}
 
 
 @pytest.mark.parametrize("unit", ["prob", "log_prob"])
