@@ -35,7 +35,7 @@ def with_ids(texts: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
     if isinstance(texts, tuple):
         text, ids = texts
         return TextWithIds(text, _ids(ids))
-    ids = _ids(texts["input_ids"])
+    ids = _unpadded(_ids(texts["input_ids"]), texts.get("attention_mask"))
     if any(number for number in _sequence_numbers(texts)):
         raise SaliencyError(
             "the encoding holds a pair of texts, whose ids do not say which is which: give the texts, "
@@ -53,6 +53,19 @@ def _ids(value: Any) -> tuple[int, ...]:
             "explainer((text, ids)) or explainer(tokenizer(text)); several are a list of these."
         )
     return ids
+
+
+def _unpadded(ids: tuple[int, ...], mask: Any) -> tuple[int, ...]:
+    """The ids without padding at either end, which the model would read as text."""
+    seen = (1,) * len(ids) if mask is None else id_list(mask)
+    places = [i for i, number in enumerate(seen or ()) if number]
+    first, last = (places[0], places[-1]) if places else (0, -1)
+    if seen is None or len(seen) != len(ids) or last - first + 1 != len(places) or not places:
+        raise SaliencyError(
+            "the attention_mask of this encoding hides tokens within the text, where it may hide padding at an end "
+            "only: explain the text without what it hides."
+        )
+    return ids[first : last + 1]
 
 
 def _sequence_numbers(encoding: Any) -> Sequence[int | None]:

@@ -262,6 +262,16 @@ class TextModel:
             raise SaliencyError(
                 f"{type(self.model).__name__} makes the ids of a text itself, with its prompt: give the text alone."
             )
+        pad = self.tokenizer.pad_token_id
+        ends = {text.ids[0], text.ids[-1]} if special else set()  # a continuation may begin with one
+        specials = ("bos", "eos", "cls", "sep", "unk")
+        if pad in ends and pad not in [
+            getattr(self.tokenizer, f"{name}_token_id", None) for name in specials
+        ]:
+            raise SaliencyError(
+                f"the ids begin or end with padding ({self.tokenizer.pad_token!r}, id {pad}), which the model would read as "
+                "text: leave it out, explainer((text, ids[mask.bool()])), or give the tokenizer's encoding."
+            )
         return encode_with_ids(self.tokenizer, text, special=special)
 
     def too_long(

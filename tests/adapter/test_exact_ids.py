@@ -37,6 +37,7 @@ def test_the_tokenizers_own_ids_change_nothing(masked: hs.Explainer, kind: Any) 
     same(masked((TEXT, kind(tokenizer(TEXT)["input_ids"]))), expected)
     same(masked(tokenizer(TEXT)), expected)
     same(masked([tokenizer(TEXT, return_tensors="pt"), "dog ran"])[0], expected)
+    same(masked(tokenizer(TEXT, padding="max_length", max_length=20)), expected)
     same(next(iter(masked.stream([(TEXT, tokenizer(TEXT)["input_ids"])]))), expected)
 
 
@@ -65,6 +66,8 @@ def test_other_ids_of_the_same_text_are_read(masked: hs.Explainer) -> None:
         ((TEXT, torch.tensor([[1, 2], [3, 4]])), "one row of whole numbers"),
         ((TEXT, [10**6]), "(?s)10.*|ids"),
         ((TEXT, []), "one row of whole numbers"),
+        ((TEXT, [*tiny.tokenizer()(TEXT)["input_ids"], 0]), "begin or end with padding"),
+        (tiny.tokenizer()(TEXT) | {"attention_mask": [1, 0] + [1] * 6}, "hides tokens within the text"),
     ],
 )
 def test_a_mismatch_is_refused(masked: hs.Explainer, given: Any, message: str) -> None:
