@@ -269,8 +269,8 @@ class TextModel:
             getattr(self.tokenizer, f"{name}_token_id", None) for name in specials
         ]:
             raise SaliencyError(
-                f"the ids begin or end with padding ({self.tokenizer.pad_token!r}, id {pad}), which the model would read as "
-                "text: leave it out, explainer((text, ids[mask.bool()])), or give the tokenizer's encoding."
+                f"the ids begin or end with padding ({self.tokenizer.pad_token!r}, id {pad}), which the model would "
+                "read as text: leave it out, explainer((text, ids[mask.bool()])), or give the tokenizer's encoding."
             )
         return encode_with_ids(self.tokenizer, text, special=special)
 
