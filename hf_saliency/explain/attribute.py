@@ -225,6 +225,11 @@ def _refusal(error: Exception, method: Method, model: TextModel) -> SaliencyErro
             "no_grad() or indices.",
             page="tasks/own_heads#your-own-heads-and-targets",
         )
+    if isinstance(error, RuntimeError) and "Inference tensors cannot" in str(error):
+        return SaliencyError(
+            f"weights of {type(model.model).__name__} were made under torch.inference_mode(), and autograd cannot use "
+            "them: load or set them outside of that mode."
+        )
     if isinstance(error, RuntimeError) and "use_reentrant=True" in str(error):
         return SaliencyError(
             f"{type(model.model).__name__} has reentrant activation checkpoints, which pass no gradient on to the "

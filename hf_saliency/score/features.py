@@ -75,6 +75,7 @@ def _spans(encoding: Encoding, feature: Feature) -> Spans:
             "It is called with the Encoding of a text and returns spans of characters, (start, end) each."
         )
         feature = called(feature, f"feature={name}", advice, encoding)
+        name = f"feature={name}: its result"
     spans = sorted(character_spans(feature, name))
     for text, start, end in spans:
         if text >= len(encoding.texts) or end > len(encoding.texts[text]):
@@ -83,6 +84,11 @@ def _spans(encoding: Encoding, feature: Feature) -> Spans:
                 f"{name}: the span ({text}, {start}, {end}) is (text_index, start, end), and the texts have {sizes} "
                 "characters: give spans within the text, which is the same for all texts of a list, or a function from "
                 "the Encoding to spans."
+            )
+        if not encoding.texts[text][start:end].strip():
+            raise SaliencyError(
+                f"{name}: the span ({text}, {start}, {end}) is {encoding.texts[text][start:end]!r}, which holds no "
+                "token: leave it out."
             )
     for before, after in itertools.pairwise(spans):
         if before[0] == after[0] and after[1] < before[2]:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from hf_saliency.adapter.guards import borrowed, hooked, modules_of
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.adapter.weights import versions
-from hf_saliency.errors import out_of_memory
+from hf_saliency.errors import out_of_memory, warn
 from hf_saliency.score.batch import collate, shape
 from hf_saliency.score.score import Score
 from hf_saliency.targets.target import Row
@@ -69,6 +69,12 @@ def ignores_padding(score: Score, model: TextModel, rows: Sequence[Row]) -> bool
     if trial is None or not trial.holds(weights, shortest, longest):
         ignores = all(_ignores(score, model, rows[row], rows[longer]) for row, longer in sorted(pairs))
         trial = PaddingTrial(weights, shortest, longest, ignores)
+        if _mixes(score, model, rows[numbers[0]]):
+            warn(
+                f"{type(model.model).__name__} reads the rows of a batch together: what it says of a text depends on "
+                "the others in its batch. hs.Explainer(model, tokenizer, batch_tokens=1) runs each row alone.",
+                UserWarning,
+            )
         while len(model.padding_trials) >= _TRIALS:
             model.padding_trials.pop(next(iter(model.padding_trials)))
         model.padding_trials[key] = trial
@@ -79,6 +85,22 @@ def ignores_padding(score: Score, model: TextModel, rows: Sequence[Row]) -> bool
         )
         _log.info("tried what padding does to the score of %s: it %s", type(model.model).__name__, effect)
     return bool(trial.ignores)
+
+
+def _mixes(score: Score, model: TextModel, row: Row) -> bool:
+    """Whether the score of a row changes beside another one of its length."""
+    alone = collate(model, [row], score.readout, score.names)
+    embeds = [torch.cat([values, 2 * values]) for values in alone.embeds]
+    tensors = [torch.cat([values, values]) for values in alone.tensors]
+    with borrowed(model.model):
+        try:
+            expected = _differentiated(score, alone.embeds, alone.tensors)
+            value, gradients = _differentiated(score, embeds, tensors)
+        except (RuntimeError, ValueError, IndexError) as error:
+            if out_of_memory(error):
+                raise
+            return False  # it says so itself where the rows are explained
+    return not _same(alone.embeds, expected, (value, tuple(wide[:1] for wide in gradients)))
 
 
 def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:

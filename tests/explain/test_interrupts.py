@@ -113,6 +113,17 @@ def test_weights_made_under_inference_mode_leave_the_others_trainable() -> None:
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_a_weight_made_under_inference_mode_is_named() -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    with torch.inference_mode():
+        model.cls.predictions.transform.dense.weight = torch.nn.Parameter(torch.eye(16, dtype=torch.float64))
+    explainer = hs.Explainer(model, tokenizer)
+    with pytest.raises(
+        hs.SaliencyError, match="weights of BertForMaskedLM were made under torch.inference_mode"
+    ):
+        explainer("a cat", method="saliency")
+
+
 def test_no_property_of_a_forked_child_waits_for_a_thread_that_is_gone() -> None:
     """Python 3.11 locks cached properties by class."""
     lock = getattr(vars(TextModel)["size"], "lock", None)

@@ -88,10 +88,11 @@ def test_spans_of_the_users_own() -> None:
         ([(0, 5), (4, 7)], "overlap"),
         ([(5, 5)], "a list of spans of characters"),
         ([(0, 1.5)], "a list of spans"),
+        ([(3, 4)], r"the span \(0, 3, 4\) is ' ', which holds no token"),
         ([], "a list of spans"),
         (3, "a list of spans"),
         (lambda encoding: encoding.nothing, "raised AttributeError"),
-        (lambda encoding: None, "a list of spans"),
+        (lambda encoding: None, "feature=<lambda>: its result=None: give .* a list of spans"),
     ],
 )
 def test_features_that_do_not_fit(feature: Any, message: str) -> None:
