@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -41,6 +42,53 @@ def layer_modules(model: nn.Module) -> tuple[nn.Module, ...]:
             stacks.append(module)
             inside |= {id(part) for part in module.modules()}
     return tuple(stacks[0]) if len(stacks) == 1 else ()
+
+
+@dataclass(frozen=True)
+class LastLayer:
+    """The last layer of a model, and where in it tokens stop to exchange.
+
+    ``projection`` is the last matrix of its attention: from there on each token goes its own way. ``readers`` may read
+    the layer's input for attention, of which all tokens are needed.
+    """
+
+    layer: nn.Module
+    projection: nn.Module
+    readers: tuple[nn.Module, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> LastLayer | None:
+        """None where it is not one layer with one attention, of whose parts some may be needed by others.
+
+        This is what most transformers look like, and no proof: it has to be tried out.
+        """
+        try:
+            layers = layer_modules(model)
+        except SaliencyError:
+            return None
+        attention = attention_modules(layers[-1]) if layers else ()
+        if not attention or any(module not in set(attention[0].modules()) for module in attention):
+            return None
+        matrices = [name for name, module in attention[0].named_modules() if _has_matrix(module)]
+        outermost = [n for n in matrices if not any(n.startswith(f"{other}.") for other in matrices)]
+        path = _path(layers[-1], attention[0].get_submodule(outermost[-1])) if outermost else ()
+        if len(path) < 2:
+            return None
+        beside = [child for module in path[:-1] for child in module.children() if child not in path]
+        return cls(layers[-1], path[-1], (*beside, path[-2]))
+
+
+def _has_matrix(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, torch.Tensor) and weight.dim() == 2
+
+
+def _path(module: nn.Module, inner: nn.Module) -> tuple[nn.Module, ...]:
+    """From a module down to one inside it, both included; empty if it is not there."""
+    if module is inner:
+        return (module,)
+    ways = (_path(child, inner) for child in module.children())
+    return next(((module, *way) for way in ways if way), ())
 
 
 _NAME = re.compile(r"gelu|silu|swish|relu|mish|tanh|elu|activation|laplace", re.IGNORECASE)

@@ -26,6 +26,7 @@ from hf_saliency.explain.precision import Precision, lowered
 from hf_saliency.explain.result import saliency_map
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.progress import tqdm
+from hf_saliency.score import last_layer
 from hf_saliency.score.batch import collate, shape
 from hf_saliency.score.padding import ignores_padding
 from hf_saliency.score.products import Products
@@ -231,6 +232,7 @@ class Request:
         alone, overhead = self.method.draws(built.attribution), batch_overhead(model)
         pads = _pads(score, model, rows, shapes)
         lengths, shortage = [sum(each) for each in shapes], None
+        score.last_layer = last_layer.tried(score, model, rows, lengths)
         if max(*lengths, self.batch_tokens) >= memory.WORTH:
             shortage = memory.shortage_of(score, model, rows, lengths, texts, self.batch_tokens)
         return sweep(

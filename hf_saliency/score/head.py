@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,56 +12,98 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hf_saliency.adapter import hooks
-from hf_saliency.adapter.guards import borrowed, hooked
+from hf_saliency.adapter.architecture import LastLayer
+from hf_saliency.adapter.guards import borrowed, hooked, modules_of
 from hf_saliency.errors import out_of_memory
 from hf_saliency.targets.readout import Readout
 
 Cut = tuple[Tensor, Tensor]
-"""All hidden states, (batch, tokens, width), and those that the head was handed, (rows, refs, width)."""
+"""All hidden states, (batch, tokens, width), and those that the rest of the model was handed, (rows, refs, width)."""
 
 
 class Head:
     """The head of a model, which makes logits of hidden states.
 
-    A logit vector is as long as the vocabulary, so the head runs at the tokens that are read and at no others. A head
-    whose output is needed whole, or has another shape, is left alone from the first time that this shows.
+    A logit vector is as long as the vocabulary, so the head runs at the tokens that are read and at no others. With
+    ``last_layer`` this begins earlier, behind the attention of that layer. A model that needs all hidden states, or
+    gives logits of another shape, is left alone from the first time that this shows.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._whole = False
+        self.last_layer: LastLayer | None = None
 
     def logits(
         self, run: Callable[[], Any], readout: Readout, rows: Mapping[str, Tensor]
-    ) -> tuple[Float[Tensor, "rows refs classes"], Cut | None]:
-        """The logits that each row reads of the output of ``run``; the hidden states if the head was cut to them."""
-        head, shape = None, torch.Size()
-        if readout.part is not None and not self._whole:
+    ) -> tuple[Float[Tensor, "rows refs classes"], tuple[Cut, ...]]:
+        """The logits that each row reads of the output of ``run``, and where hidden states were cut to these."""
+        with borrowed(self._model):
+            if readout.part is None or self._whole:
+                return readout.logits(run(), rows), ()
             shape = rows[readout.layout.name(readout.part, "input_ids")].shape
-            head = _output_embeddings(self._model)
-        cuts: list[Cut] = []
-        try:
-            with borrowed(self._model), _gathered(head, rows["text"], rows["position"], shape) as cuts:
-                output = run()
-        except (RuntimeError, IndexError) as error:
-            if not cuts or out_of_memory(error):
-                raise
-            # What becomes of the head's output needs all of it.
-            self._whole = True
-            return self.logits(run, readout, rows)
-        if not cuts:
-            return readout.logits(output, rows), None
+            reads = _Reads(rows["text"], rows["position"], shape)
+            last_layer = None if self.last_layer is None or self._hooked() else self.last_layer
+            try:
+                with self._cut(last_layer, reads):
+                    output = run()
+            except Exception as error:
+                if not reads.cuts or out_of_memory(error):
+                    raise
+                if last_layer is None and not isinstance(error, (RuntimeError, IndexError)):
+                    raise
+                return self._with_more(last_layer, run, readout, rows)
+        if not reads.cuts:
+            return readout.logits(output, rows), ()
         count, refs = rows["position"].shape
         logits = hooks.tensor(output, "logits", 3, "(batch, refs, classes)", "its head has another shape.")
-        if len(cuts) > 1 or logits.shape[:2] != (count, refs):
-            self._whole = True
-            return self.logits(run, readout, rows)
+        if len(reads.cuts) != (1 if last_layer is None else 2) or logits.shape[:2] != (count, refs):
+            return self._with_more(last_layer, run, readout, rows)
         numbers = torch.arange(count, device=rows["text"].device)
         in_order = {
             "text": numbers,
             "position": torch.arange(refs, device=numbers.device).expand(count, refs),
         }
-        return readout.logits(logits, {**rows, **in_order}), cuts[0]
+        return readout.logits(logits, {**rows, **in_order}), tuple(reads.cuts)
+
+    def _with_more(
+        self,
+        last_layer: LastLayer | None,
+        run: Callable[[], Any],
+        readout: Readout,
+        rows: Mapping[str, Tensor],
+    ) -> tuple[Float[Tensor, "rows refs classes"], tuple[Cut, ...]]:
+        """The logits with more hidden states, from here on, since the model needs them."""
+        if last_layer is None:
+            self._whole = True
+        self.last_layer = None
+        return self.logits(run, readout, rows)
+
+    @contextmanager
+    def _cut(self, last_layer: LastLayer | None, reads: _Reads) -> Iterator[None]:
+        """Run the last layer behind its attention, or the head alone, on the hidden states that are read."""
+        with ExitStack() as stack:
+            if last_layer is not None:
+                entry = last_layer.layer.register_forward_pre_hook
+                stack.enter_context(hooked(entry, reads.enter, with_kwargs=True))
+                for module in last_layer.readers:
+                    register = module.register_forward_pre_hook
+                    stack.enter_context(hooked(register, reads.put_back, with_kwargs=True))
+                leave = last_layer.projection.register_forward_pre_hook
+                stack.enter_context(hooked(leave, reads.leave))
+            elif (head := _output_embeddings(self._model)) is not None:
+                stack.enter_context(hooked(head.register_forward_pre_hook, reads.leave))
+            yield
+
+    def _hooked(self) -> bool:
+        """Whether the model has hooks, which may expect all hidden states."""
+        return any(
+            module._forward_hooks
+            or module._forward_pre_hooks
+            or module._backward_hooks
+            or module._backward_pre_hooks
+            for module in modules_of(self._model)
+        )
 
 
 def _output_embeddings(model: nn.Module) -> nn.Module | None:
@@ -72,29 +115,48 @@ def _output_embeddings(model: nn.Module) -> nn.Module | None:
     return head
 
 
-@contextmanager
-def _gathered(
-    head: nn.Module | None,
-    text: Int[Tensor, " rows"],
-    position: Int[Tensor, "rows refs"],
-    shape: torch.Size,
-) -> Iterator[list[Cut]]:
-    """Hand the head the states that are read, of ``shape`` (batch, tokens); yields a cut for each time that it could.
+@dataclass
+class _Reads:
+    """Hooks that gather the hidden states that are read, and what they gathered: a cut for each time.
 
-    ``text`` is the row of the hidden states that each row reads, ``position`` at which tokens.
+    ``text`` is the row of the hidden states that each row reads, ``position`` at which tokens; ``shape`` is that of the
+    hidden states, (batch, tokens).
     """
-    cuts: list[Cut] = []
-    if head is None:
-        yield cuts
-        return
 
-    def gather(module: nn.Module, arguments: Any) -> Any:
-        hidden = arguments[0] if arguments else None
-        if not (isinstance(hidden, Tensor) and hidden.dim() == 3 and hidden.shape[:2] == shape):
+    text: Int[Tensor, " rows"]
+    position: Int[Tensor, "rows refs"]
+    shape: torch.Size
+    cuts: list[Cut] = field(default_factory=list)
+
+    def enter(self, module: nn.Module, arguments: Any, named: Any) -> Any:
+        """The layer's input, which goes around the attention, is gathered."""
+        read = self._gathered(_hidden(arguments, named))
+        return None if read is None else _with_hidden(read, arguments, named)
+
+    def put_back(self, module: nn.Module, arguments: Any, named: Any) -> Any:
+        """What reads the layer's input for attention gets all of it."""
+        if len(self.cuts) != 1 or _hidden(arguments, named) is not self.cuts[0][1]:
             return None
-        read = hidden[text.to(hidden.device)[:, None], position.to(hidden.device)]
-        cuts.append((hidden, read))
-        return (read, *arguments[1:])
+        return _with_hidden(self.cuts[0][0], arguments, named)
 
-    with hooked(head.register_forward_pre_hook, gather):
-        yield cuts
+    def leave(self, module: nn.Module, arguments: Any) -> Any:
+        """What the attention, or the layer before a head, gives is gathered."""
+        read = self._gathered(_hidden(arguments, {}))
+        return None if read is None else (read, *arguments[1:])
+
+    def _gathered(self, hidden: Any) -> Tensor | None:
+        if not (isinstance(hidden, Tensor) and hidden.dim() == 3 and hidden.shape[:2] == self.shape):
+            return None
+        read = hidden[self.text.to(hidden.device)[:, None], self.position.to(hidden.device)]
+        self.cuts.append((hidden, read))
+        return read
+
+
+def _hidden(arguments: Any, named: Any) -> Any:
+    """The argument that models of transformers call hidden_states."""
+    return arguments[0] if arguments else named.get("hidden_states")
+
+
+def _with_hidden(hidden: Tensor, arguments: Any, named: Any) -> tuple[Any, Any]:
+    """The arguments with other hidden states."""
+    return ((hidden, *arguments[1:]), named) if arguments else (arguments, {**named, "hidden_states": hidden})

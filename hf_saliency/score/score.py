@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hf_saliency.adapter import hooks
-from hf_saliency.adapter.architecture import activation_modules, attention_modules, layer_modules
+from hf_saliency.adapter.architecture import LastLayer, activation_modules, attention_modules, layer_modules
 from hf_saliency.adapter.streams import Stream
 from hf_saliency.adapter.text_model import TextModel, batch_inputs
 from hf_saliency.score.batch import names
@@ -93,6 +93,7 @@ class Score(nn.Module):
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
         # Whether all operations of the model have them, until it turns out that one has none.
         self.batched_derivatives = True
+        self.opened = False  # whether a method has asked for modules of the model
         self._head = Head(model)
 
     @classmethod
@@ -150,14 +151,33 @@ class Score(nn.Module):
         return (*tensors[:at], sink[0].class_ids, *tensors[at + 1 :]), sink[0]
 
     @property
+    def last_layer(self) -> LastLayer | None:
+        """The last layer, of which the part behind its attention runs at the tokens that are read; None for the head.
+
+        To be set only where it was tried out, see ``score.last_layer``.
+        """
+        return self._head.last_layer
+
+    @last_layer.setter
+    def last_layer(self, last_layer: LastLayer | None) -> None:
+        self._head.last_layer = last_layer
+
+    @property
     def attention(self) -> tuple[nn.Module, ...]:
         """The modules of the model that hold attention, for methods with rules of their own there."""
+        self._open()
         return attention_modules(self._model[0])
 
     @property
     def layers(self) -> tuple[nn.Module, ...]:
         """The layers of the model that hold attention; none where it has several stacks of them."""
+        self._open()
         return layer_modules(self._model[0])
+
+    def _open(self) -> None:
+        """From here on a method knows modules of the model, which must see all tokens."""
+        self.opened = True
+        self.last_layer = None
 
     def token_read(self, tensors: Sequence[Tensor]) -> Int[Tensor, " rows"] | None:
         """The token that each row reads; None where a target reads several, or none in particular."""
@@ -169,6 +189,7 @@ class Score(nn.Module):
     @property
     def activations(self) -> tuple[nn.Module, ...]:
         """The modules of the model that are one elementwise function each."""
+        self._open()
         return activation_modules(self._model[0])
 
     def same_as(self, other: object) -> bool:
@@ -205,13 +226,10 @@ class Score(nn.Module):
 
     def one_pass(
         self, embeds: Sequence[Tensor], rows: Mapping[str, Tensor], sinks: Sinks
-    ) -> tuple[Float[Tensor, " rows"], Cut | None]:
-        """The scores of rows from one forward pass, and the hidden states that the head was cut to."""
-        inputs = {name: rows[name] for name in self.model_inputs}
+    ) -> tuple[Float[Tensor, " rows"], tuple[Cut, ...]]:
+        """The scores of rows from one forward pass, and where hidden states were cut to those that are read."""
         readout = self.readout
-        logits, cut = self._head.logits(
-            lambda: readout.layout.run(self._output, self.streams, embeds, inputs), readout, rows
-        )
+        logits, cuts = self.logits(embeds, rows)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
         reads = {name: rows[name].to(logits.device) for name in READOUT_TENSORS if name in rows}
@@ -232,7 +250,17 @@ class Score(nn.Module):
                     self._probabilities_of("against_id", probabilities, reads),
                 )
             )
-        return scores, cut
+        return scores, cuts
+
+    def logits(
+        self, embeds: Sequence[Tensor], rows: Mapping[str, Tensor]
+    ) -> tuple[Float[Tensor, "rows refs classes"], tuple[Cut, ...]]:
+        """The logits that each row reads, and where hidden states were cut to those that are read."""
+        inputs = {name: rows[name] for name in self.model_inputs}
+        layout = self.readout.layout
+        return self._head.logits(
+            lambda: layout.run(self._output, self.streams, embeds, inputs), self.readout, rows
+        )
 
     def _probabilities_of(self, name: str, probabilities: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
         """The probability of the classes of a row tensor; no columns where a score is no class but a number."""

@@ -24,8 +24,8 @@ class SharedPass:
     leaves: tuple[Tensor, ...]  # what to differentiate in: (texts, tokens, width), one a stream
     text: Int[Tensor, " rows"]  # that each row reads
     position: Int[Tensor, "rows refs"]  # that each row reads
-    # The hidden states of the texts and those that the head was handed; None where the head was not cut.
-    cut: Cut | None
+    # The hidden states of the texts and those that the rest of the model was handed; none where it was handed all.
+    cuts: tuple[Cut, ...]
 
     @classmethod
     def of(
@@ -40,8 +40,8 @@ class SharedPass:
         leaves = tuple(values[first].detach().requires_grad_() for values in embeds)
         rows = dict(zip(score.names, tensors, strict=True))
         shared = {name: rows[name][first] for name in score.model_inputs}
-        scores, cut = score.one_pass(leaves, {**rows, **shared, "text": text}, sinks)
-        return cls(scores, leaves, text, rows["position"], cut)
+        scores, cuts = score.one_pass(leaves, {**rows, **shared, "text": text}, sinks)
+        return cls(scores, leaves, text, rows["position"], cuts)
 
     def gradients(self, place: Int[Tensor, " rows"], at_once: int) -> tuple[Tensor, ...]:
         """The gradient of each row's score in its text, (rows, tokens, width) a stream, as batched products.
@@ -50,7 +50,7 @@ class SharedPass:
         ``at_once`` is how many products share a backward pass.
         """
         outputs, where, seeds = self._outputs()
-        device = outputs.device
+        device = outputs[0].device
         place, text = place.to(device), self.text.to(device)
         gradients = tuple(leaf.new_empty(len(place), *leaf.shape[1:]) for leaf in self.leaves)
         count = int(place.max()) + 1
@@ -58,9 +58,11 @@ class SharedPass:
             size = min(at_once, count - start)
             rows = ((start <= place) & (place < start + size)).nonzero()[:, 0]
             product = place[rows] - start
-            outer = outputs.new_zeros(size, *outputs.shape)
             lined = product.view(-1, *[1] * (where[0].dim() - 1))
-            outer.index_put_((lined, *(index[rows] for index in where)), seeds[rows], accumulate=True)
+            places = (lined, *(index[rows] for index in where))
+            outer = [output.new_zeros(size, *output.shape) for output in outputs]
+            for gradient, seed in zip(outer, seeds, strict=True):
+                gradient.index_put_(places, seed[rows], accumulate=True)
             parts = torch.autograd.grad(
                 outputs, self.leaves, outer, is_grads_batched=True, retain_graph=start + size < count
             )
@@ -68,25 +70,26 @@ class SharedPass:
                 whole[rows.to(part.device)] = part[product.to(part.device), text[rows].to(part.device)]
         return gradients
 
-    def _outputs(self) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-        """Where the backward passes start, at which of its elements each row, and with which gradient.
+    def _outputs(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Where the backward passes start, at which of its elements each row, and with which gradients.
 
-        A head has the logits of each row from the row's own hidden states, so one backward pass through it gives the
+        Behind the cuts each row's logits come from the row's own hidden states, so one backward pass gives the
         gradients of all rows in these.
         """
-        if self.cut is not None and _through(self.cut[1], self.scores):
-            hidden, read = self.cut
-            (seeds,) = torch.autograd.grad(self.scores.sum(), read)
-            return hidden, (self.text[:, None].to(hidden.device), self.position.to(hidden.device)), seeds
+        hidden, reads = tuple(cut[0] for cut in self.cuts), tuple(cut[1] for cut in self.cuts)
+        if _through(reads, self.scores):
+            seeds = torch.autograd.grad(self.scores.sum(), reads)
+            device = hidden[0].device
+            return hidden, (self.text[:, None].to(device), self.position.to(device)), seeds
         numbers = torch.arange(len(self.scores), device=self.scores.device)
-        return self.scores, (numbers,), torch.ones_like(self.scores)
+        return (self.scores,), (numbers,), (torch.ones_like(self.scores),)
 
 
-def _through(read: Tensor, scores: Tensor) -> bool:
+def _through(reads: Sequence[Tensor], scores: Tensor) -> bool:
     """Whether scores depend on the embeddings through these hidden states alone."""
-    if read.grad_fn is None or scores.grad_fn is None:
+    if not reads or scores.grad_fn is None or any(read.grad_fn is None for read in reads):
         return False
-    known, waiting = {read.grad_fn}, [scores.grad_fn]
+    known, waiting = {read.grad_fn for read in reads}, [scores.grad_fn]
     while waiting:
         node = waiting.pop()
         if node in known:

@@ -37,18 +37,18 @@ def test_products_in_pieces_are_the_gradients_row_by_row() -> None:
     for at_once in (1, 2, 3):
         for cut in (False, True):
             hidden, read, scores = run()
-            head = (hidden, read) if cut else None
-            (found,) = SharedPass(scores, (leaf,), text, position, head).gradients(place, at_once)
+            cuts = ((hidden, read),) if cut else ()
+            (found,) = SharedPass(scores, (leaf,), text, position, cuts).gradients(place, at_once)
             torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 
 def test_a_score_that_goes_around_the_head_is_seen() -> None:
     leaf = torch.randn(2, 3, requires_grad=True)
     read = leaf.sin()
-    assert _through(read, read.sum())
-    assert not _through(read, read.sum() + leaf.sum())
-    assert not _through(read.detach(), read.sum())
-    assert not _through(read, torch.ones(()))
+    assert _through((read,), read.sum())
+    assert not _through((read,), read.sum() + leaf.sum())
+    assert not _through((read.detach(),), read.sum())
+    assert not _through((read,), torch.ones(()))
 
 
 @pytest.mark.parametrize("name", ["GPT2LMHeadModel", "LlamaForCausalLM"])

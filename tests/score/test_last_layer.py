@@ -1,0 +1,229 @@
+"""The last layer at the tokens that are read alone: the same scores, and the model as it was."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import captum.attr
+import interrupts
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch import Tensor, nn
+
+import hf_saliency as hs
+from hf_saliency.adapter.architecture import LastLayer
+from hf_saliency.score import last_layer
+from hf_saliency.score.score import Score
+
+TEXTS = ["the cat sat on a mat and it learned music", "she sat"]
+
+
+@pytest.fixture(autouse=True)
+def _always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_layer, "WORK", 0)
+    monkeypatch.setattr(last_layer, "ROWS", 1)
+
+
+@pytest.fixture
+def outcomes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each score that a call makes, whether the last layer runs at some tokens alone."""
+    found: list[bool] = []
+    tried = last_layer.tried
+
+    def noted(*arguments: Any) -> LastLayer | None:
+        result = tried(*arguments)
+        found.append(result is not None)
+        return result
+
+    monkeypatch.setattr(last_layer, "tried", noted)
+    return found
+
+
+def without(call: Callable[[], Any]) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(last_layer, "WORK", float("inf"))
+        return call()
+
+
+def largest_difference(maps: Any, others: Any) -> float:
+    pairs = zip(maps, others, strict=True)
+    return max(float(np.abs(a.scores - b.scores).max() / np.abs(b.scores).max()) for a, b in pairs)
+
+
+# Post-norm, the residual within the attention module or beside it; pre-norm; and what has another shape.
+CASES = [
+    *(("masked", family) for family in ("bert", "distilbert", "mpnet", "deberta-v2", "modernbert", "esm")),
+    *(("causal", family) for family in ("llama", "opt", "bloom", "gpt_neox", "gemma2", "mixtral")),
+    ("token_classification", "bert"),
+]
+WHOLE = [
+    ("masked", "albert"),
+    ("masked", "mobilebert"),
+    ("causal", "gpt2"),
+    ("causal", "phi"),
+    ("masked", "bart"),
+]
+
+
+@pytest.mark.parametrize(("head", "family"), CASES + WHOLE)
+def test_scores_are_those_of_the_whole_layer(head: str, family: str, outcomes: list[bool]) -> None:
+    explainer = hs.Explainer(*tiny.model(head, family), progress=False)
+    expected = without(lambda: explainer(TEXTS))
+    maps = explainer(TEXTS)
+    assert outcomes[-1] == ((head, family) in CASES)
+    assert largest_difference(maps, expected) < 1e-10
+    assert largest_difference([explainer(text) for text in TEXTS], maps) < 1e-10
+    for heat, other in zip(maps, expected, strict=True):
+        assert [row.label for row in heat.targets] == [row.label for row in other.targets]
+        np.testing.assert_allclose(
+            [row.score for row in heat.targets], [row.score for row in other.targets], rtol=1e-10
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "used"),
+    [
+        (hs.integrated_gradients(n_steps=4), True),
+        (hs.gradient_shap(n_samples=3), True),
+        (hs.leave_one_out(), True),
+        (hs.attn_lrp(), False),
+        (hs.value_zeroing(), False),
+        (hs.attention_rollout(), False),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_methods(method: hs.Method, used: bool, outcomes: list[bool]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
+        expected = without(lambda: explainer(TEXTS, method=method))
+        assert largest_difference(explainer(TEXTS, method=method), expected) < 1e-10
+    assert outcomes[-1] == used
+
+
+@pytest.mark.parametrize(
+    "target",
+    [hs.MaskedSpan("sat"), hs.PseudoLogLikelihood(), hs.UnmaskedToken()],
+    ids=lambda t: type(t).__name__,
+)
+def test_targets_that_read_several_tokens_or_share_a_pass(target: hs.Target, outcomes: list[bool]) -> None:
+    explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
+    expected = without(lambda: explainer(TEXTS, target=target))
+    assert largest_difference(explainer(TEXTS, target=target), expected) < 1e-10
+    assert outcomes[-1]
+
+
+class MeanAdded(nn.Module):
+    """A head that reads all tokens, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner: Any = tiny.masked_lm("bert")[0]
+        self.config = self.inner.config
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.inner.get_input_embeddings()  # type: ignore[no-any-return]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Any:
+        states = self.inner.bert(input_ids, attention_mask=attention_mask).last_hidden_state
+        return {"logits": self.inner.cls(states + states.mean(dim=1, keepdim=True))}
+
+
+def test_a_head_that_mixes_tokens_has_all_of_them(outcomes: list[bool]) -> None:
+    explainer = hs.Explainer(MeanAdded(), tiny.tokenizer(), progress=False)
+    expected = without(lambda: explainer(TEXTS, target=hs.MaskedToken()))
+    assert largest_difference(explainer(TEXTS, target=hs.MaskedToken()), expected) == 0
+    assert not outcomes[-1]
+
+
+def test_a_hook_on_the_model_sees_all_tokens() -> None:
+    model: Any = tiny.masked_lm("bert")[0]
+    explainer = hs.Explainer(model, tiny.tokenizer(), progress=False)
+    explainer(TEXTS[0])  # the trial
+    shapes: list[int] = []
+    handle = model.bert.encoder.layer[-1].register_forward_hook(
+        lambda module, arguments, output: shapes.append(output.shape[1])
+    )
+    heat = explainer(TEXTS[0])
+    handle.remove()
+    assert set(shapes) == {heat.scores.shape[1]}
+
+
+def test_what_fails_later_runs_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = tiny.masked_lm("bert")[0]
+    explainer = hs.Explainer(model, tiny.tokenizer(), progress=False)
+    expected = explainer(TEXTS[0]).scores
+    dense = model.cls.predictions.transform.dense
+    forward = dense.forward
+
+    def whole(hidden: Tensor) -> Tensor:
+        if hidden.shape[1] == 1:
+            raise ValueError("one token")
+        return forward(hidden)
+
+    monkeypatch.setattr(dense, "forward", whole)
+    np.testing.assert_allclose(explainer(TEXTS[0]).scores, expected, rtol=1e-10)
+
+
+def test_an_error_leaves_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = tiny.masked_lm("bert")[0]
+    explainer = hs.Explainer(model, tiny.tokenizer(), progress=False)
+    explainer(TEXTS[0])
+
+    def broken(*arguments: Any) -> Tensor:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model.bert.encoder.layer[-1].output.dense, "forward", broken)
+    with pytest.raises(KeyboardInterrupt):
+        explainer(TEXTS[0])
+    assert not any(interrupts.state(model)["hooks"])
+
+
+# Python drops an exception that falls into the closing of a generator, and says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_no_interrupt_leaves_anything_changed() -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert list(interrupts.changes(model, tokenizer, 60)) == []
+
+
+def test_nothing_is_tried_where_it_does_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
+    calls: list[bool] = []
+    monkeypatch.setattr(last_layer, "_agrees", lambda *arguments: calls.append(True))
+    without(lambda: explainer(TEXTS[0]))
+    monkeypatch.setattr(last_layer, "ROWS", 1000)
+    explainer(TEXTS[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        explainer(TEXTS[0])
+    assert not calls
+    assert not explainer.text_model.layer_trials
+
+
+def test_scores_for_captum_run_whole() -> None:
+    explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
+    explainer(TEXTS[0])
+    score: Score = explainer.captum(TEXTS[0])[0]
+    assert score.last_layer is None
+
+
+def test_a_method_that_asks_for_modules_later_has_all_tokens() -> None:
+    explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
+    seen: list[LastLayer | None] = []
+
+    class Late(captum.attr.Saliency):
+        def attribute(self, *arguments: Any, **options: Any) -> Any:
+            seen.append(self.forward_func.last_layer)
+            assert self.forward_func.layers
+            seen.append(self.forward_func.last_layer)
+            return super().attribute(*arguments, **options)
+
+    method = hs.Method("late", lambda score, tables: Late(score), reduction="norm")
+    explainer(TEXTS[0], method=method)
+    assert seen[0] is not None
+    assert seen[1] is None
