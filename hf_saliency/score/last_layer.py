@@ -42,6 +42,8 @@ def tried(score: Score, model: TextModel, rows: Sequence[Row], lengths: Sequence
     dtype, device = next(stream.module.parameters()).dtype, stream.device.type
     if dtype not in _ROUNDING or torch.is_autocast_enabled(device):
         return None
+    if len(rows) < ROWS and not model.layer_trials:
+        return None
     last_layer = LastLayer.of(model.model)
     if last_layer is None:
         return None
