@@ -165,7 +165,7 @@ class TextModel:
         self.inputs: dict[str, Any] = further_inputs(reads, tokenizer, inputs)
         self.pads = self._pads()
         self.padding_trials: dict[Hashable, Any] = {}  # what score.padding found where pads is None
-        self.layer_trials: dict[Hashable, bool] = {}  # what score.last_layer found
+        self.layer_trials: dict[Hashable, tuple[object, bool]] = {}  # what score.last_layer found
         if self.sentences is not None:
             self.inputs = {**self.sentences.constants, **self.inputs}
         self.limits = token_limits(model, self.streams, tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,10 @@ from hf_saliency.errors import out_of_memory
 from hf_saliency.targets.readout import Readout
 
 Cut = tuple[Tensor, Tensor]
-"""All hidden states, (batch, tokens, width), and those that the rest of the model was handed, (rows, refs, width)."""
+"""All hidden states, (batch, tokens, width), and those that the rest of the model was handed, (rows, refs, width).
+
+The model has a copy of the second: it may change that in place, and gradients are taken in what it was before.
+"""
 
 
 class Head:
@@ -96,8 +100,9 @@ class Head:
             yield
 
     def _hooked(self) -> bool:
-        """Whether the model has hooks, which may expect all hidden states."""
-        return any(
+        """Whether the model has hooks, or all modules have some, which may expect all hidden states."""
+        everywhere: Any = nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
+        return bool(everywhere) or any(
             module._forward_hooks
             or module._forward_pre_hooks
             or module._backward_hooks
@@ -120,22 +125,27 @@ class _Reads:
     """Hooks that gather the hidden states that are read, and what they gathered: a cut for each time.
 
     ``text`` is the row of the hidden states that each row reads, ``position`` at which tokens; ``shape`` is that of the
-    hidden states, (batch, tokens).
+    hidden states, (batch, tokens). Other threads, which may call the model meanwhile, have all of theirs.
     """
 
     text: Int[Tensor, " rows"]
     position: Int[Tensor, "rows refs"]
     shape: torch.Size
     cuts: list[Cut] = field(default_factory=list)
+    entered: Tensor | None = None  # what the layer was handed, which goes around the attention
+    owner: int = field(default_factory=threading.get_ident)
 
     def enter(self, module: nn.Module, arguments: Any, named: Any) -> Any:
-        """The layer's input, which goes around the attention, is gathered."""
+        """The layer's input is gathered."""
         read = self._gathered(_hidden(arguments, named))
-        return None if read is None else _with_hidden(read, arguments, named)
+        if read is None:
+            return None
+        self.entered = read
+        return _with_hidden(read, arguments, named)
 
     def put_back(self, module: nn.Module, arguments: Any, named: Any) -> Any:
         """What reads the layer's input for attention gets all of it."""
-        if len(self.cuts) != 1 or _hidden(arguments, named) is not self.cuts[0][1]:
+        if len(self.cuts) != 1 or _hidden(arguments, named) is not self.entered:
             return None
         return _with_hidden(self.cuts[0][0], arguments, named)
 
@@ -145,11 +155,13 @@ class _Reads:
         return None if read is None else (read, *arguments[1:])
 
     def _gathered(self, hidden: Any) -> Tensor | None:
-        if not (isinstance(hidden, Tensor) and hidden.dim() == 3 and hidden.shape[:2] == self.shape):
+        if threading.get_ident() != self.owner or not (
+            isinstance(hidden, Tensor) and hidden.dim() == 3 and hidden.shape[:2] == self.shape
+        ):
             return None
         read = hidden[self.text.to(hidden.device)[:, None], self.position.to(hidden.device)]
         self.cuts.append((hidden, read))
-        return read
+        return read.clone()
 
 
 def _hidden(arguments: Any, named: Any) -> Any:

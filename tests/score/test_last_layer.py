@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 import hf_saliency as hs
 from hf_saliency.adapter.architecture import LastLayer
 from hf_saliency.score import last_layer
+from hf_saliency.score.head import _Reads
 from hf_saliency.score.score import Score
 
 TEXTS = ["the cat sat on a mat and it learned music", "she sat"]
@@ -26,6 +29,12 @@ TEXTS = ["the cat sat on a mat and it learned music", "she sat"]
 def _always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_layer, "WORK", 0)
     monkeypatch.setattr(last_layer, "ROWS", 1)
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The modules of this file count as those of a known package."""
+    monkeypatch.setattr(last_layer, "_PLAIN", {*last_layer._PLAIN, __name__.partition(".")[0]})
 
 
 @pytest.fixture
@@ -133,6 +142,7 @@ class MeanAdded(nn.Module):
         return {"logits": self.inner.cls(states + states.mean(dim=1, keepdim=True))}
 
 
+@pytest.mark.usefixtures("plain")
 def test_a_head_that_mixes_tokens_has_all_of_them(outcomes: list[bool]) -> None:
     explainer = hs.Explainer(MeanAdded(), tiny.tokenizer(), progress=False)
     expected = without(lambda: explainer(TEXTS, target=hs.MaskedToken()))
@@ -153,6 +163,146 @@ def test_a_hook_on_the_model_sees_all_tokens() -> None:
     assert set(shapes) == {heat.scores.shape[1]}
 
 
+class DecayAttention(nn.Module):
+    """Weighs tokens by their distance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(16, 16)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        numbers = torch.arange(hidden.shape[1], dtype=hidden.dtype)
+        return self.out(-(numbers - numbers[:, None]).abs().softmax(dim=-1) @ hidden)  # type: ignore[no-any-return]
+
+
+class ScaledInPlace(nn.Module):
+    """A layer that changes the states that it was handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = DecayAttention()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        mixed = self.attention(hidden)
+        return hidden.mul_(1.5) + mixed.mul_(2)
+
+
+class OwnModel(nn.Module):
+    """A model of one such layer, and what follows it."""
+
+    def __init__(self, tail: Callable[[OwnModel, Tensor], Tensor] = lambda model, hidden: hidden) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.layers = nn.Embedding(48, 16), nn.ModuleList([ScaledInPlace()])
+        self.head, self.gate, self.tail = nn.Linear(16, 48), nn.Parameter(torch.zeros(())), tail
+        self.double().eval()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.table
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Any:
+        hidden = self.layers[0](self.table(input_ids).sin())
+        return {"logits": self.head(self.tail(self, hidden).tanh())}
+
+
+def gated(model: OwnModel, hidden: Tensor) -> Tensor:
+    return hidden + model.gate * hidden.mean(dim=1, keepdim=True)
+
+
+def within_capacity(model: OwnModel, hidden: Tensor) -> Tensor:
+    return hidden * (hidden[..., :1].sigmoid().cumsum(dim=1) < 3)
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_layer_that_changes_its_input_in_place(outcomes: list[bool]) -> None:
+    explainer = hs.Explainer(OwnModel(), tiny.tokenizer(), progress=False)
+    for target in (hs.MaskedToken(), hs.UnmaskedToken()):
+        expected = without(lambda target=target: explainer(TEXTS[0], target=target))
+        assert largest_difference([explainer(TEXTS[0], target=target)], [expected]) < 1e-10
+        assert outcomes[-1]
+
+
+@pytest.mark.usefixtures("plain")
+def test_it_is_tried_again_after_a_weight_changed(outcomes: list[bool]) -> None:
+    model = OwnModel(gated)
+    explainer = hs.Explainer(model, tiny.tokenizer(), progress=False)
+    explainer(TEXTS[0], target=hs.MaskedToken())
+    with torch.no_grad():
+        model.gate.fill_(0.5)
+    heat = explainer(TEXTS[0], target=hs.MaskedToken())
+    assert outcomes == [True, False]
+    assert largest_difference([heat], [without(lambda: explainer(TEXTS[0], target=hs.MaskedToken()))]) == 0
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_last_tokens_are_tried_as_well(outcomes: list[bool]) -> None:
+    hs.Explainer(OwnModel(within_capacity), tiny.tokenizer(), progress=False)(
+        TEXTS[0], target=hs.MaskedToken()
+    )
+    assert outcomes == [False]
+
+
+class FirstAdded(nn.Module):
+    """A part of a model, of a user's, that reads another token in some texts only."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.inner(hidden + hidden[:, :1])  # type: ignore[no-any-return]
+
+
+def module_replaced(model: Any) -> None:
+    model.model.layers[-1].mlp.down_proj = FirstAdded(model.model.layers[-1].mlp.down_proj)
+
+
+def forward_replaced(model: Any) -> None:
+    model.model.norm.forward = FirstAdded(copy.copy(model.model.norm)).forward
+
+
+@pytest.mark.parametrize("change", [module_replaced, forward_replaced])
+def test_code_of_a_users_has_all_tokens(change: Callable[[Any], None], outcomes: list[bool]) -> None:
+    model, tokenizer = tiny.model("causal", "llama")
+    explainer = hs.Explainer(model, tokenizer, progress=False)
+    explainer(TEXTS[0])
+    change(model)
+    heat = explainer(TEXTS[0])
+    assert outcomes == [True, False]
+    assert largest_difference([heat], [without(lambda: explainer(TEXTS[0]))]) == 0
+
+
+def test_a_hook_on_all_modules_sees_all_tokens() -> None:
+    model: Any = tiny.model("causal", "llama")[0]
+    explainer = hs.Explainer(model, tiny.tokenizer(), progress=False)
+    explainer(TEXTS[0])
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, arguments, output: output + output[:, :1] if module is model.model.norm else None
+    )
+    try:
+        heat, expected = explainer(TEXTS[0]), without(lambda: explainer(TEXTS[0]))
+    finally:
+        handle.remove()
+    assert largest_difference([heat], [expected]) == 0
+
+
+def test_another_thread_has_all_of_its_tokens() -> None:
+    reads = _Reads(torch.tensor([0]), torch.tensor([[1]]), torch.Size([1, 4]))
+    hidden = torch.zeros(1, 4, 2)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(reads.leave, nn.Identity(), (hidden,)).result() is None
+    assert reads.leave(nn.Identity(), (hidden,))[0].shape == (1, 1, 2)
+
+
+def test_a_layer_that_is_never_handed_all_states_leaves_the_head_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, outcomes: list[bool]
+) -> None:
+    monkeypatch.setattr(LastLayer, "of", lambda model: LastLayer(nn.Identity(), nn.Identity(), ()))
+    hs.Explainer(*tiny.masked_lm("bert"), progress=False)(TEXTS[0])
+    assert outcomes == [False]
+
+
+@pytest.mark.usefixtures("plain")
 def test_what_fails_later_runs_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     model: Any = tiny.masked_lm("bert")[0]
     explainer = hs.Explainer(model, tiny.tokenizer(), progress=False)
@@ -169,6 +319,7 @@ def test_what_fails_later_runs_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(explainer(TEXTS[0]).scores, expected, rtol=1e-10)
 
 
+@pytest.mark.usefixtures("plain")
 def test_an_error_leaves_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     model: Any = tiny.masked_lm("bert")[0]
     explainer = hs.Explainer(model, tiny.tokenizer(), progress=False)
