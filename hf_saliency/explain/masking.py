@@ -18,6 +18,7 @@ from hf_saliency.adapter.guards import HeldInterrupts
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.explain.batches import spoiled, sweep
+from hf_saliency.score import last_layer
 from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.batch import Batch, collate, kept, seen, shape
 from hf_saliency.score.passes import PassResult
@@ -113,6 +114,8 @@ class Variants:
                 step([variant], budget)
 
         shapes = [shape(rows[i], model, readout.layout) for i in numbers]
+        each, lengths = [rows[i] for i in numbers], [sum(tokens) for tokens in shapes]
+        score.last_layer = last_layer.tried(score, model, each, lengths, backward=False)
         for _ in sweep(shapes, self._batch_tokens, bool(model.pads), step):
             pass
         return scores, answers

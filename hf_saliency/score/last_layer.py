@@ -33,11 +33,14 @@ _TRIALS = 8  # that are remembered of a model
 _PLAIN = {"torch", "transformers", "peft"}
 
 
-def tried(score: Score, model: TextModel, rows: Sequence[Row], lengths: Sequence[int]) -> LastLayer | None:
+def tried(
+    score: Score, model: TextModel, rows: Sequence[Row], lengths: Sequence[int], *, backward: bool = True
+) -> LastLayer | None:
     """The last layer, if it gives the same logits and gradients at the tokens that are read alone.
 
     Tried on the longest of the rows, whose numbers of tokens are ``lengths``, and remembered until a weight changes.
-    None where little is gained, and for models with modules or forward functions of a user's.
+    None where little is gained, and for models with modules or forward functions of a user's. ``backward`` says whether
+    rows have a backward pass, as the trial has.
     """
     readout, stream = score.readout, score.streams[0]
     if score.opened or readout.part is None or readout.logits is not token_logits or len(score.streams) > 1:
@@ -47,7 +50,8 @@ def tried(score: Score, model: TextModel, rows: Sequence[Row], lengths: Sequence
     dtype, device = next(stream.module.parameters()).dtype, stream.device.type
     if dtype not in _ROUNDING or torch.is_autocast_enabled(device):
         return None
-    if len(rows) < ROWS and not model.layer_trials:
+    pays = len(rows) >= (ROWS if backward else 2 * ROWS)
+    if not (pays or model.layer_trials):
         return None
     # Weights that wait elsewhere, on the meta device, are others in each pass.
     if any(weight.is_meta for weight in model.model.parameters()) or not _is_plain(model.model):
@@ -59,7 +63,7 @@ def tried(score: Score, model: TextModel, rows: Sequence[Row], lengths: Sequence
     weights = versions(model.model)
     trial = model.layer_trials.get(key)
     if trial is None or trial[0] != weights:
-        if len(rows) < ROWS:
+        if not pays:
             return None
         batch = collate(model, [rows[lengths.index(max(lengths))]], readout, score.names, trim=False)
         trial = weights, _agrees(score, model, batch, last_layer)

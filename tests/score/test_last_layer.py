@@ -43,8 +43,8 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     found: list[bool] = []
     tried = last_layer.tried
 
-    def noted(*arguments: Any) -> LastLayer | None:
-        result = tried(*arguments)
+    def noted(*arguments: Any, **options: Any) -> LastLayer | None:
+        result = tried(*arguments, **options)
         found.append(result is not None)
         return result
 
@@ -124,6 +124,16 @@ def test_targets_that_read_several_tokens_or_share_a_pass(target: hs.Target, out
     expected = without(lambda: explainer(TEXTS, target=target))
     assert largest_difference(explainer(TEXTS, target=target), expected) < 1e-10
     assert outcomes[-1]
+
+
+@pytest.mark.parametrize(("head", "family"), [("masked", "bert"), ("causal", "llama")])
+def test_variants_with_masked_tokens(head: str, family: str, outcomes: list[bool]) -> None:
+    explainer = hs.Explainer(*tiny.model(head, family), progress=False)
+    target = hs.MaskedToken() if head == "masked" else hs.NextToken()
+    keep = np.random.default_rng(0).random((4, len(explainer.encode(TEXTS[0], target=target)))) < 0.5
+    expected = without(lambda: explainer.score_masked(TEXTS[0], target, keep))
+    np.testing.assert_allclose(explainer.score_masked(TEXTS[0], target, keep), expected, rtol=1e-10)
+    assert outcomes == [False, True]
 
 
 class MeanAdded(nn.Module):
