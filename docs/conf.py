@@ -57,10 +57,15 @@ html_theme = "furo"
 pygments_dark_style = "github-dark"  # names of modules are not underlined like links
 html_title = "hf-saliency"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_copy_source = False  # its link stands outside of all landmarks, and the source is in the repository
 html_math_renderer = "mathml"  # browsers draw it themselves: the site needs no network
+
+# External links, by `make linkcheck`: a server may be slow, or refuse a program once.
+linkcheck_timeout = 30
+linkcheck_retries = 3
 
 ROOMS = {
     "explain": "Explaining",
