@@ -45,6 +45,7 @@ def unwrapped_table(module: Any) -> Any:
         if module.disable_adapters or not any(name in module.modules_to_save for name in names):
             return module.original_module
         return module.modules_to_save[names[0]] if len(names) == 1 else module
+    module = getattr(module, "token_adapter", module)  # trained rows of the table, within a wrapper
     if type(module).__module__.startswith("peft.") and (module.merged or module.disable_adapters):
         return module.base_layer
     return module

@@ -237,3 +237,21 @@ def test_an_embedding_that_an_adapter_adds_to_is_refused_until_it_is_merged() ->
     wrapped.unmerge_adapter()
     with pytest.raises(hs.SaliencyError, match="unmerged.*make another one"):
         explainer(TEXT)
+
+
+def test_trained_rows_of_an_embedding_are_refused_until_they_are_merged() -> None:
+    model, tokenizer = tiny.masked_lm("bert", tie_word_embeddings=False)
+    plain = copy.deepcopy(model)
+    wrapped = lora(model, trainable_token_indices=tokenizer("cat sat")["input_ids"][1:3])
+    rows = wrapped.get_input_embeddings().token_adapter.trainable_tokens_delta["default"]
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_" in name:
+                parameter.zero_()  # these rows alone
+        rows.mul_(1.5)
+        plain.get_input_embeddings().weight[tokenizer("cat sat")["input_ids"][1:3]] *= 1.5
+    with pytest.raises(hs.SaliencyError, match=r"is adapted itself.*model.merge_adapter\(\)"):
+        hs.Explainer(wrapped, tokenizer)
+    wrapped.merge_adapter()
+    heat, expected = (hs.Explainer(each, tokenizer)(TEXT) for each in (wrapped, plain))
+    np.testing.assert_allclose(heat.scores, expected.scores, rtol=1e-10)
