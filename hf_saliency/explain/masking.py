@@ -115,7 +115,8 @@ class Variants:
 
         shapes = [shape(rows[i], model, readout.layout) for i in numbers]
         each, lengths = [rows[i] for i in numbers], [sum(tokens) for tokens in shapes]
-        score.last_layer = last_layer.tried(score, model, each, lengths, backward=False)
+        if sum(lengths) * model.size >= last_layer.WORK:
+            score.last_layer = last_layer.tried(score, model, each, lengths, backward=False)
         for _ in sweep(shapes, self._batch_tokens, bool(model.pads), step):
             pass
         return scores, answers

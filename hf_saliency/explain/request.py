@@ -232,7 +232,8 @@ class Request:
         alone, overhead = self.method.draws(built.attribution), batch_overhead(model)
         pads = _pads(score, model, rows, shapes)
         lengths, shortage = [sum(each) for each in shapes], None
-        score.last_layer = last_layer.tried(score, model, rows, lengths)
+        if sum(lengths) * model.size >= last_layer.WORK:
+            score.last_layer = last_layer.tried(score, model, rows, lengths)
         if max(*lengths, self.batch_tokens) >= memory.WORTH:
             shortage = memory.shortage_of(score, model, rows, lengths, texts, self.batch_tokens)
         return sweep(

@@ -226,7 +226,7 @@ def palette_for(ground: Any, cmap: str | Colormap | None = None, *, signed: bool
 
 def _on_ground(palette: Palette, ground: np.ndarray) -> Palette:
     """A palette whose zero is the ground itself, and whose strongest colours stay as they are."""
-    shift = ground - np.array(to_rgb(palette.ground))
+    shift = ground - np.array(to_rgb(palette.positive[0]))
     if np.abs(shift).max() < 1 / 255:
         return palette
 

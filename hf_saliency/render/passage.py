@@ -54,7 +54,7 @@ def visible(text: str) -> str:
 
 def isolated(text: str) -> str:
     """A label that does not turn around what stands beside it: a probability stays on its right."""
-    return f"\u2068{text}\u2069" if bidi.runs_both_ways(text) else text
+    return text if text.isascii() or not bidi.runs_both_ways(text) else f"\u2068{text}\u2069"
 
 
 def token_labels(saliency_map: SaliencyMap) -> list[str]:

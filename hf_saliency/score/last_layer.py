@@ -19,7 +19,7 @@ from hf_saliency.targets.target import Row
 
 _log = logging.getLogger(__name__)
 
-# Multiplications of all rows, of weights by tokens, from which on it is worth to look for the layer; and how many rows
+# Multiplications of all rows, of weights by tokens, from which on callers ask for the layer; and how many rows
 # pay for a trial, which takes the time of about two.
 WORK = 2e9
 ROWS = 16
@@ -45,7 +45,7 @@ def tried(
     readout, stream = score.readout, score.streams[0]
     if score.opened or readout.part is None or readout.logits is not token_logits or len(score.streams) > 1:
         return None
-    if sum(lengths) * model.size < WORK or not 4 <= max(lengths) <= LONGEST:
+    if not 4 <= max(lengths) <= LONGEST:
         return None
     dtype, device = next(stream.module.parameters()).dtype, stream.device.type
     if dtype not in _ROUNDING or torch.is_autocast_enabled(device):

@@ -14,7 +14,6 @@ import unicodedata
 import regex
 
 from hf_saliency.maps.spans import Span
-from hf_saliency.render.typeset.bidi import runs_both_ways
 
 _DOTTED_CIRCLE = "\u25cc"
 _JOINER = "\u200d"
@@ -56,7 +55,7 @@ def signs(text: str) -> list[str]:
     # Most fonts lack the control pictures of Unicode, and in print these are too small to be read. Joiners and
     # variation selectors act in an emoji, or in a script that is shaped by them; the controls of direction both act and
     # are seen.
-    overridden = runs_both_ways(text) and ("\u202d" in text or "\u202e" in text)
+    overridden = "\u202d" in text or "\u202e" in text
     shown: list[str] = []
     for i, character in enumerate(text):
         if not _hidden(character) or _acts(text, i):
