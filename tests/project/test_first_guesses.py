@@ -129,7 +129,7 @@ GUESSES: list[tuple[str, str | None]] = [
     ("np.asarray(label)", None),
     ("hs.plots.text(label)", r"use hs.show\(heat\)"),
     ("clf.shap_values(text)", r"method=hs.shapley_sampling\(\)"),
-    ("clf(text, max_evals=100)", r"method=hs.shapley_sampling\(n_samples\)"),
+    ("clf(text, max_evals=100)", r"method=hs.shapley_sampling\(n_samples=25\)"),
     ("clf(text, class_name='POSITIVE')", r"use target=hs.Label\('POSITIVE'\)"),
     ("clf.predicted_class_name", r"use explainer\(text\).targets\[0\].label"),
     ("label.word_attributions", r"use list\(zip\(heat.labels, heat.scores\[0\]\)\)"),

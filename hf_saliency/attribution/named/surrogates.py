@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import warnings
 from typing import Any
 
 import torch
@@ -190,7 +191,10 @@ class StandardizedLasso(SkLearnLasso):  # type: ignore[misc]
             deviation = torch.zeros_like(deviation)
         scaled = (exact - mean) / deviation if deviation > 0 else torch.zeros_like(exact)
         rows = TensorDataset(presence, scaled.float(), weights)
-        report = super().fit(DataLoader(rows, batch_size=len(scores)), **arguments)
+        with warnings.catch_warnings():
+            if not deviation > 0:  # of zeros some releases of scikit-learn say that they do not converge
+                warnings.simplefilter("ignore")
+            report = super().fit(DataLoader(rows, batch_size=len(scores)), **arguments)
         with torch.no_grad():
             self.linear.weight.mul_(deviation.to(self.linear.weight))
             if self.linear.bias is not None:

@@ -253,7 +253,8 @@ def test_pdf_has_truetype_fonts_and_the_text(name: str) -> None:
         inner = font.get_object()["/DescendantFonts"][0].get_object()
         data = inner["/FontDescriptor"]["/FontFile2"].get_object().get_data()
         assert data[:4] in (b"\0\1\0\0", b"true")  # TrueType outlines, not CFF
-    assert SAMPLES[name] in page.extract_text().replace("\n", "")
+    # Older releases of pypdf lose spaces between Korean words.
+    assert SAMPLES[name].replace(" ", "") in "".join(page.extract_text().split())
 
 
 def test_svg_names_the_font_of_each_word() -> None:
