@@ -131,17 +131,6 @@ def raised(level: int, kind: str) -> int:
     return {"R": 1, "AN": 2, "EN": 2}.get(kind, 0)
 
 
-def mirrored(character: str) -> str:
-    """A bracket's other side, which is what it looks like in text from right to left (rule L4)."""
-    if len(character) != 1 or character not in _BOTH_SIDES:
-        return character
-    place = _BOTH_SIDES.index(character)
-    return _BOTH_SIDES[place ^ 1]
-
-
-_BOTH_SIDES = _BRACKETS + "<>«»‹›≤≥"
-
-
 _DEEPEST = 125
 _STRONG = {"L": 0, "R": 1, "AL": 1}
 _EMBEDDINGS = {"LRE": (0, None), "RLE": (1, None), "LRO": (0, "L"), "RLO": (1, "R")}

@@ -130,7 +130,7 @@ def register_new() -> None:
 @functools.lru_cache(maxsize=48)
 def _open(path: str, index: int) -> FT2Font:
     # Not Matplotlib's cached font: what is loaded and sized here must not disturb a renderer.
-    font = FT2Font(path, **_numbered(index))
+    font = FT2Font(path, face_index=index)
     font.set_size(100, 72)
     return font
 
@@ -138,19 +138,13 @@ def _open(path: str, index: int) -> FT2Font:
 @functools.cache
 def _character_map(path: str, index: int) -> tuple[np.ndarray, np.ndarray, bool]:
     """First and last code points of the stretches that a font has, and whether its outlines are TrueType's."""
-    font = FT2Font(path, **_numbered(index))
+    font = FT2Font(path, face_index=index)
     charmap = font.get_charmap()
     codes = np.sort(np.fromiter(charmap, dtype=np.int64, count=len(charmap))) if charmap else np.array([-1])
     gaps = np.flatnonzero(np.diff(codes) > 1)
     table = font.get_sfnt_table("maxp")
     truetype = table is not None and table["version"][0] >= 1
     return codes[np.r_[0, gaps + 1]], codes[np.r_[gaps, len(codes) - 1]], truetype
-
-
-def _numbered(index: int) -> dict[str, Any]:
-    return (
-        {"face_index": index} if index else {}
-    )  # Matplotlib before 3.11 knows the first font of a file only
 
 
 @functools.lru_cache(maxsize=1 << 16)

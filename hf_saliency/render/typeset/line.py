@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
-from matplotlib.ft2font import FT2Font, LoadFlags
+from matplotlib.ft2font import LoadFlags
 from matplotlib.textpath import text_to_path
 
 from hf_saliency.maps.spans import Span
 from hf_saliency.render.typeset import bidi
-from hf_saliency.render.typeset.bidi import mirrored
 from hf_saliency.render.typeset.characters import BIDI_CONTROLS, graphemes
 from hf_saliency.render.typeset.fonts import MISSING, Face, Fonts, fonts, ignorable, once
 
-SHAPES = hasattr(FT2Font, "_layout")
 _SIZE = 100.0
 _LEFT_TO_RIGHT, _RIGHT_TO_LEFT = "\u202d", "\u202e"
 _MARK, _END = "\u200f", "\u202c"
@@ -39,8 +37,6 @@ class Shaped:
 
 def directed(text: str, right_to_left: bool) -> str:
     """The text with what makes it run as a whole one way where it stands alone, invisible itself."""
-    if not SHAPES:
-        return text
     parity = int(right_to_left)
     base = bidi.base_level(text)
     if not any((level - parity) % 2 for level in bidi.levels(text, base)):
@@ -50,21 +46,12 @@ def directed(text: str, right_to_left: bool) -> str:
     return (_RIGHT_TO_LEFT if right_to_left else _LEFT_TO_RIGHT) + text + _END
 
 
-def drawn(parts: Sequence[str], right_to_left: bool) -> str:
-    """What Matplotlib is given for a piece."""
-    if SHAPES or not right_to_left:
-        return directed("".join(parts), right_to_left)
-    return "".join(mirrored(part) for part in reversed(parts))
-
-
 @functools.lru_cache(maxsize=1 << 15)
 def shape(parts: tuple[str, ...], face: Face, right_to_left: bool) -> Shaped:
     """Lay out a piece; ``parts`` are its characters, or what is drawn for each."""
     text = "".join(parts)
     if not text:
         return Shaped(((0.0, 0.0),) * len(parts), 0.0)
-    if not SHAPES:
-        return _unshaped(parts, face, right_to_left)
     clusters, width = _clusters(text, face, right_to_left)
     borders = list(accumulate(map(len, parts), initial=0))
     edges = []
@@ -125,22 +112,6 @@ def _places(text: str, logical: Sequence[tuple[float, str]]) -> list[tuple[int, 
             place += step
         i = same
     return clusters
-
-
-def _unshaped(parts: tuple[str, ...], face: Face, right_to_left: bool) -> Shaped:
-    """Without HarfBuzz: one glyph after another, with kerning."""
-    ordered = [mirrored(part) for part in reversed(parts)] if right_to_left else list(parts)
-    properties = face.properties(_SIZE)
-
-    def pen(text: str) -> float:
-        # Only ink is measured, so the text stands between two bars whose own width is then taken off.
-        wide = text_to_path.get_text_width_height_descent(f"|{text}|", properties, ismath=False)[0]
-        bars = text_to_path.get_text_width_height_descent("||", properties, ismath=False)[0]
-        return float(wide - bars)
-
-    stops = [pen("".join(ordered[:i])) for i in range(len(ordered) + 1)]
-    edges = [(a, max(a, b)) for a, b in pairwise(stops)]
-    return Shaped(tuple(edges[::-1] if right_to_left else edges), stops[-1])
 
 
 # What stays together on a line if it can: visible characters and the spaces that do not break.
@@ -246,7 +217,7 @@ def _compose(text: str, span: Span, levels: Sequence[int], base: int, faces: Fon
             absent = frozenset(
                 c for c, p in zip(text[first:last], segment.parts, strict=True) if p == MISSING != c
             )
-            shown = drawn(segment.parts, backwards)
+            shown = directed("".join(segment.parts), backwards)
             pieces.append(Piece(first, last, x, shaped.width, shown, source, segment.face, absent))
         x += shaped.width
     return Line(tuple(pieces), tuple(edges), tuple(bidi.visual_order(line_levels)), x)

@@ -17,7 +17,7 @@ from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Highlight, Matrix
 from hf_saliency.render.typeset import fonts as fallback
 from hf_saliency.render.typeset.fonts import MISSING, MissingGlyphs, base_faces, fonts
-from hf_saliency.render.typeset.line import SHAPES, shape
+from hf_saliency.render.typeset.line import shape
 
 SAMPLES = {
     "chinese": "语言模型的预测取决于上下文中的哪些词",
@@ -76,7 +76,7 @@ def test_first_token_stands_on_the_right_of_a_line_from_right_to_left() -> None:
 
 
 def test_caption_of_a_block_from_the_right_begins_on_the_right() -> None:
-    target = "החיזוי" if SHAPES else "החיזוי"[::-1]
+    target = "החיזוי"
     one = saliency_map("החיזוי של המודל", targets=[0], predictions=2)
     fig = figure(one, Highlight(), width=3.25)
     texts = panels(fig)[0].texts
@@ -110,7 +110,6 @@ def test_brackets_are_mirrored() -> None:
     assert "\u200f(" in strings(alone)
 
 
-@pytest.mark.skipif(not SHAPES, reason="Matplotlib shapes text from 3.11 on")
 def test_letters_join_across_tokens_and_boxes_fill_the_word() -> None:
     word = "كلمات"
     face = base_faces("normal")[0]
