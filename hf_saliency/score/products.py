@@ -184,6 +184,16 @@ def _available() -> bool:
 
 _calibrating = threading.Lock()
 
+
+def _renew_lock() -> None:
+    """In a forked child, where the thread that held the lock is gone."""
+    global _calibrating
+    _calibrating = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
 # The time of this thread alone, which other work on the machine does not lengthen, where it is fine enough.
 _fine = time.get_clock_info("thread_time").resolution <= 1e-6
 _clock = time.thread_time if _fine else time.perf_counter

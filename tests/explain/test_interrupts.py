@@ -19,6 +19,7 @@ import hf_saliency as hs
 from hf_saliency.adapter.guards import HeldInterrupts, borrowed
 from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import renew_property_locks
+from hf_saliency.score import products
 
 
 @pytest.fixture(autouse=True)
@@ -145,12 +146,14 @@ def test_a_child_forked_while_another_thread_explains_can_explain() -> None:
     model.train()
     explainer = hs.Explainer(model, tokenizer, progress=False)
     expected = explainer("the cat sat").scores
+    products.calibration(1)
     held, done = threading.Event(), threading.Event()
 
     def wait(module: torch.nn.Module, arguments: object) -> None:
         if threading.current_thread() is thread:
-            held.set()
-            done.wait(60)
+            with products._calibrating:
+                held.set()
+                done.wait(60)
 
     handle = model.bert.encoder.register_forward_pre_hook(wait)
     thread = threading.Thread(target=lambda: explainer("a dog ran"))
@@ -160,6 +163,7 @@ def test_a_child_forked_while_another_thread_explains_can_explain() -> None:
     def child(queue: multiprocessing.Queue[object]) -> None:
         training = model.training and all(parameter.requires_grad for parameter in model.parameters())
         hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+        products.calibration(1)
         queue.put((training, hooks, explainer("the cat sat").scores))
 
     context = multiprocessing.get_context("fork")
