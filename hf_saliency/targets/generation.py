@@ -262,8 +262,19 @@ def translated(
 
 
 def _warn_of_start(ids: Sequence[int], model: TextModel) -> None:
-    """Warn where a given target does not start with the token that the model is made to write first."""
-    forced = getattr(getattr(model.model, "generation_config", None), "forced_bos_token_id", None)
+    """Warn where a given target does not start with the tokens that the model's generation config starts with."""
+    config = getattr(model.model, "generation_config", None)
+    start = getattr(config, "decoder_start_token_id", None)
+    if start is not None and ids[0] != start:
+        wanted, actual = model.class_name(start), model.class_name(ids[0])
+        warn(
+            f"the model's generation config makes its decoder start with {wanted!r}, but it starts with {actual!r} "
+            "before the given target: that is explained after another beginning than what the model writes. If "
+            f"{wanted!r} is the target language, set tokenizer.tgt_lang = {wanted!r}; otherwise set "
+            f"generation_config.decoder_start_token_id to {ids[0]}.",
+            UserWarning,
+        )
+    forced = getattr(config, "forced_bos_token_id", None)
     if forced is not None and ids[1] != forced:
         wanted, actual = model.class_name(forced), model.class_name(ids[1])
         warn(

@@ -137,3 +137,17 @@ def test_a_given_target_that_starts_as_the_model_never_does_is_named() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         explainer(("the cat sat", "dog ran"))
+
+
+@pytest.mark.parametrize("family", ["mbart", "plbart"])
+def test_a_decoder_that_starts_as_the_model_never_does_is_named(family: str) -> None:
+    """These start with the last token of the given target, which is its language for their tokenizers."""
+    model, tokenizer = tiny.model("seq2seq", family)
+    model.generation_config.decoder_start_token_id = tokenizer.convert_tokens_to_ids("the")
+    explainer = hs.Explainer(model, tokenizer)
+    with pytest.warns(UserWarning, match=r"decoder start with 'the', but it starts with '\[SEP\]'.*tgt_lang"):
+        explainer(("the cat sat", "dog ran"))
+    model.generation_config.decoder_start_token_id = tokenizer.sep_token_id
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explainer(("the cat sat", "dog ran"))

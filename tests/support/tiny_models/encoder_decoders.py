@@ -9,7 +9,7 @@ ENCODER_DECODERS: dict[str, dict[str, Any]] = {
     "bigbird_pegasus": {"attention_type": "original_full"},
     "blenderbot": {},
     "blenderbot-small": {},
-    "fsmt": {"src_vocab_size": 48, "tgt_vocab_size": 48},
+    "fsmt": {"decoder_start_token_id": 3, "src_vocab_size": 48, "tgt_vocab_size": 48},
     "led": {
         "attention_window": 4,
         "max_encoder_position_embeddings": 40,
@@ -24,7 +24,7 @@ ENCODER_DECODERS: dict[str, dict[str, Any]] = {
     "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2, "expert_capacity": 64},
     "pegasus": {},
     "pegasus_x": {},
-    "plbart": {},
+    "plbart": {"decoder_start_token_id": 3},  # starts with the last token of what is given
     "switch_transformers": {"num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1},
     "t5": {},
     "trocr": {},
