@@ -21,6 +21,15 @@ _SHARED = (
     "revision", "trust_remote_code", "gguf_file", "subfolder", "token", "cache_dir", "local_files_only", "proxies",
 )  # fmt: skip
 
+# What older releases of transformers and other tools take, which would be an argument of the model or have no effect.
+_ELSEWHERE = {
+    "attribution_method": "explainer(text, method='saliency')",
+    "load_in_4bit": "quantization_config=transformers.BitsAndBytesConfig(load_in_4bit=True)",
+    "load_in_8bit": "quantization_config=transformers.BitsAndBytesConfig(load_in_8bit=True)",
+    "torch_dtype": "dtype='bfloat16'",
+    "use_auth_token": "token=",
+}
+
 _WRITING = (tasks.SEQ2SEQ, tasks.MASKED, tasks.CAUSAL)  # what a model is for that says nothing of a head
 
 
@@ -100,8 +109,13 @@ def from_pretrained(
     heads = () if task is None else (tasks.PIPELINES[task],)
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise SaliencyError(
-            f"name_or_path is not a {type(name_or_path).__name__}: give a folder or a name on the hub; a "
+            f"name_or_path must be a folder or a name on the hub, not {type(name_or_path).__name__}; a "
             "model that is loaded goes to hs.Explainer(model, tokenizer)."
+        )
+    for option in _ELSEWHERE.keys() & options:
+        raise SaliencyError(
+            f"from_pretrained takes no argument {option!r}: use {_ELSEWHERE[option]}.",
+            page="how_to/big_models#quantised-weights" if option.startswith("load_in_") else None,
         )
     _check_dtype(dtype)
     if revision is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import logging
@@ -180,6 +181,16 @@ class TextModel:
         caution = self.family.caution(model) if self.family.caution else None
         if caution:
             warn(caution, UserWarning)
+
+    def __str__(self) -> str:
+        """The model in a line: its class and its tokenizer's, the device and the type of its embeddings."""
+        names = [type(self.model).__name__, type(self.tokenizer).__name__]
+        with contextlib.suppress(
+            Exception
+        ):  # weights that were moved or deleted: what is printed never fails
+            weight = next(self.streams[0].module.parameters())
+            names += [str(self.streams[0].device), str(weight.dtype).removeprefix("torch.")]
+        return ", ".join(names)
 
     @property
     def max_tokens(self) -> int | None:

@@ -33,7 +33,7 @@ from hf_saliency.score.batch import collate, kept
 from hf_saliency.score.products import switch
 from hf_saliency.score.score import Score
 from hf_saliency.synonyms import EXPLAINER, attribute
-from hf_saliency.targets.default import as_target, default_target
+from hf_saliency.targets.default import as_target, default_target, summary
 from hf_saliency.targets.target import Target
 
 if TYPE_CHECKING:
@@ -162,10 +162,8 @@ class Explainer:
         """
         names = [*inspect.signature(cls.__init__).parameters][3:]  # all but self, the model and the tokenizer
         arguments = {name: options.pop(name) for name in names if name in options}
-        quiet = not arguments.get("progress", True)
-        model, tokenizer = from_pretrained(
-            name_or_path, task, device, dtype, revision, quiet=quiet, **options
-        )
+        options["quiet"] = not arguments.get("progress", True)
+        model, tokenizer = from_pretrained(name_or_path, task, device, dtype, revision, **options)
         return cls(model, tokenizer, **arguments)
 
     @overload  # a string is a sequence of strings, too: the first that fits counts
@@ -475,6 +473,9 @@ class Explainer:
             origin.products,
             self.precision,
         )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {summary(self.__dict__.get('text_model'))}>"
 
     if not TYPE_CHECKING:  # a type checker would take any name for an attribute
 

@@ -34,6 +34,13 @@ def default_target(model: TextModel) -> Target:
     )
 
 
+def summary(model: TextModel | None) -> str:
+    """A model in a line, with its default target if it has one; None is a model that is not loaded yet."""
+    if model is None:
+        return "no model"
+    return ", ".join([str(model), *(f"target {task.target}()" for task in tasks.tasks_of(model.model)[:1])])
+
+
 def as_target(target: Any, model: TextModel) -> Target:
     """The target itself, or the default one at a word; refuses what is neither, or does not fit the model."""
     if isinstance(target, Target):

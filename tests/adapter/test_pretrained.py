@@ -51,17 +51,25 @@ def test_every_argument_of_the_explainer_goes_to_it(folder: Path) -> None:
             "neither the explainer nor the model takes an argument 'batch_size'.*batch_tokens",
         ),
         ({"method": "saliency"}, r"argument 'method'.*explainer\(text, target=\.\.\., method=\.\.\.\)"),
+        (
+            {"load_in_8bit": True},
+            r"quantization_config=transformers.BitsAndBytesConfig\(load_in_8bit=True\).*#quantised-weights",
+        ),
+        ({"load_in_4bit": True}, r"BitsAndBytesConfig\(load_in_4bit=True\)"),
+        ({"torch_dtype": "bfloat16"}, "argument 'torch_dtype': use dtype="),
         ({"dtype": "float33"}, "dtype='float33': choose one of 'float32'"),
         ({"device": "gpu"}, "cannot use the device 'gpu'.*This machine has .*cpu"),
     ],
 )
-def test_arguments_that_nothing_takes(folder: Path, options: dict[str, str], message: str) -> None:
+def test_arguments_that_nothing_takes(folder: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(hs.SaliencyError, match=message):
         hs.Explainer.from_pretrained(folder, **options)
 
 
 def test_a_model_is_no_name() -> None:
-    with pytest.raises(hs.SaliencyError, match=r"goes to hs.Explainer\(model, tokenizer\)"):
+    with pytest.raises(
+        hs.SaliencyError, match=r"not BertForMaskedLM; .* goes to hs.Explainer\(model, tokenizer\)"
+    ):
         hs.Explainer.from_pretrained(tiny.masked_lm("bert")[0])  # type: ignore[arg-type]
 
 

@@ -559,3 +559,18 @@ def test_an_unknown_keyword_names_the_nearest(
 ) -> None:
     with pytest.raises(hs.SaliencyError, match=message):
         call(bert)
+
+
+class Named(hs.Explainer):
+    """A subclass of a user's."""
+
+
+def test_an_explainer_prints_its_model_and_what_it_explains() -> None:
+    model, tokenizer = tiny.masked_lm("bert")
+    tokens = type(tokenizer).__name__
+    line = f"<Named: BertForMaskedLM, {tokens}, cpu, float64, target MaskedToken()>"
+    assert repr(Named(model, tokenizer)) == str(Named(model, tokenizer)) == line
+    encoder = hs.Explainer(model.bert, tokenizer)
+    encoder.text_model.streams[0].module.weight = None
+    assert repr(encoder).startswith(f"<Explainer: BertModel, {tokens}")
+    assert repr(Named.__new__(Named)) == "<Named: no model>"
