@@ -40,8 +40,8 @@ def scale_label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: b
     """What the colours of some maps mean: method, unit and scaling."""
     methods = {heat.method for heat in maps}
     name = method_name(methods.pop()) if len(methods) == 1 else "attribution"
-    units = sorted({UNIT_NAMES[target.unit] for heat in maps for target in heat.targets})
-    label = f"{name} of the {' or '.join(units)}"
+    units = list(dict.fromkeys(UNIT_NAMES[target.unit] for heat in maps for target in heat.targets))
+    label = f"{name} of the {' or '.join([', '.join(units[:-1])] * (len(units) > 1) + units[-1:])}"
     scaling = scaling_words(
         normalize, signed, several=len(maps) > 1 or any(len(heat.targets) > 1 for heat in maps)
     )

@@ -153,7 +153,12 @@ def test_label_says_method_unit_and_normalisation() -> None:
     )
     assert Colors.of([nats]).label == "saliency of the log-probability (nats), scaled to max |score|"
     assert Colors.of([nats], "none").label == "saliency of the log-probability (nats)"
-    assert Colors.of([one, nats], "none").label == "attribution of the log-probability (nats) or logit"
+    assert Colors.of([one, nats], "none").label == "attribution of the logit or log-probability (nats)"
+    share = replace(nats, targets=(replace(nats.targets[0], unit="prob"),))
+    assert (
+        Colors.of([share, nats, one], "none").label
+        == "attribution of the probability, log-probability (nats) or logit"
+    )
 
 
 # --- laws that hold on the whole scale
