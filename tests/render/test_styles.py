@@ -31,7 +31,12 @@ STYLES = [
     "seaborn-v0_8-talk",
 ]
 MAP = saliency_map("the formal study of grammar is important", targets=[1, 4], signed=True)
-CURVES = Table({"x": [0.0, 0.5, 1.0], "value": [0.9, 0.4, 0.1]}, "probability", {"x": "share removed"})
+_GROUPS = ["saliency", "lime", "occlusion", "random"]
+CURVES = Table(
+    {"group": np.repeat(_GROUPS, 2), "x": [0.0, 1.0] * 4, "value": [0.9, 0.4, 0.8, 0.1, 0.7, 0.3, 0.6, 0.5]},
+    "probability",
+    {"x": "share removed"},
+)
 DRAWN: list[tuple[Any, Any]] = [
     (MAP, Highlight()),
     (MAP, Matrix(values=True, predictions=1)),
@@ -72,10 +77,12 @@ def test_everything_has_room_and_is_read(style: str, shown: Any, mark: Any) -> N
     for ax in fig.axes:
         for text in ax.findobj(Text):
             if text.get_text():
-                assert contrast(text.get_color(), behind(ax, text, ground)) >= 4.4, text.get_text()
+                assert contrast(text.get_color(), behind(ax, text, ground)) >= 4.5, text.get_text()
         for frame in ax.findobj(Rectangle):
             if frame.get_gid() in ("target", "frame"):
                 assert contrast(frame.get_edgecolor(), ground) >= 3
+        for line in ax.get_lines():
+            assert contrast(line.get_color(), ground) >= 3
 
 
 def test_zero_is_the_ground_in_every_style(style: str) -> None:
@@ -103,6 +110,8 @@ def test_pixels_have_the_colours_of_their_tokens_at_every_resolution(own: str, d
         fig.set_dpi(dpi)
         canvas = FigureCanvasAgg(fig)
         canvas.draw()
+    assert overlapping(fig) == []
+    assert outside(fig) == []
     pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
     height, width, _ = pixels.shape
     fills = {patch.get_gid(): patch.get_facecolor() for patch in fig.findobj(Rectangle) if patch.get_gid()}

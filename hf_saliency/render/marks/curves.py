@@ -189,7 +189,8 @@ class _Plot:
                     points.dot(ax, float(x), float(y), color=color, marker=marker(index))
 
     def _color(self, index: int) -> str:
-        return "#7a7a7a" if self._groups[index].startswith("random") else hue(index)
+        random = self._groups[index].startswith("random")
+        return points.distinct("#7a7a7a") if random else hue(index)
 
     @cached_property
     def _groups(self) -> Sequence[str]:

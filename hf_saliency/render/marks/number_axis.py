@@ -19,7 +19,7 @@ from hf_saliency.render.passage import visible
 from hf_saliency.render.typeset.typeface import Typeface
 
 GAP = 3.0  # points, for 10-point type
-# Apart for all colour blindnesses; each has a contrast of 3 on paper and on a dark page.
+# Apart for all colour blindnesses; each has a contrast of 3 on white and on black.
 _HUES = ("#0072b2", "#d55e00", "#009e73", "#8c6bb1", "#b5651d", "#7a7a7a")
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _MARKERS = "osD^vP"
@@ -119,8 +119,8 @@ def ends_of(table: Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hue(index: int) -> str:
-    """The colour of a group."""
-    return _HUES[index % len(_HUES)]
+    """The colour of a group on the present figure."""
+    return points.distinct(_HUES[index % len(_HUES)])
 
 
 def dashes(index: int) -> object:
