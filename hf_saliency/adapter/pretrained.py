@@ -82,7 +82,7 @@ def load(
         folder = f"{other} ./folder" if other.startswith("--") else "such as './folder'"
         hint = "" if is_folder else f" Give the folder of a model, {folder}, or its name on the hub."
         raise SaliencyError(f"cannot load {name!r} as a text model: {reason}{hint}", page=page) from error
-    missing = sorted(one for one in report["missing_keys"] if "pooler" not in one)
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing and not named_head:
         raise SaliencyError(
             f"{name!r} names no head, and has no weights ({', '.join(missing[:3])}) for one that {task.name}: give "

@@ -88,8 +88,8 @@ class SentenceModel:
     @property
     def transformer(self) -> nn.Module:
         """The model of transformers that reads the token ids."""
-        found: nn.Module = unwrapped(self.layers[0].auto_model)
-        return found
+        model: nn.Module = unwrapped(self.layers[0].auto_model)
+        return model
 
     @property
     def metric(self) -> Any:

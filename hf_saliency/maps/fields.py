@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hf_saliency.errors import UNITS, SaliencyError, Unit
+from hf_saliency.errors import UNITS, SaliencyError, Unit, one_of
 
 if TYPE_CHECKING:
     from hf_saliency.maps.spans import Token
@@ -233,8 +233,7 @@ class TargetRow:
     against_probability: float | None = None
 
     def __post_init__(self) -> None:
-        if self.unit not in UNITS:
-            raise SaliencyError(f"unit={self.unit!r}: choose one of {', '.join(map(repr, UNITS))}.")
+        one_of(self.unit, UNITS, "unit")
         object.__setattr__(self, "label", string(self.label, "label"))
         if self.against is not None:
             object.__setattr__(self, "against", string(self.against, "against"))

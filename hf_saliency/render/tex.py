@@ -89,8 +89,8 @@ def description(text: str) -> str:
 
 def unknown_to_pdflatex(text: str) -> str:
     """The characters of a text that pdfLaTeX stops at, each once; XeLaTeX and LuaLaTeX print what the font has."""
-    found = dict.fromkeys(unicodedata.normalize("NFC", text))
-    return "".join(c for c in found if not _known(c))
+    characters = dict.fromkeys(unicodedata.normalize("NFC", text))
+    return "".join(c for c in characters if not _known(c))
 
 
 def _known(character: str) -> bool:

@@ -106,10 +106,10 @@ def _mixes(score: Score, model: TextModel, row: Row) -> bool:
 def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
     """Whether the score of a row and its gradient stay the same where it is padded to a longer row.
 
-    Tried beside the longer row, with the padding as it is, and with the embeddings of other tokens in its place. The
-    states that encoders of transformers give for it are made the largest of all, then the smallest, so that no maximum
-    overlooks them; then those of the text are all negative, then all positive, so that none overlooks zeros.
+    Tried beside the longer row, with the padding as it is, and with the embeddings of other tokens in its place.
     """
+    # The states that encoders of transformers give for padding are made the largest of all, then the smallest, so that
+    # no maximum overlooks them; then those of the text are all negative, then all positive, and none overlooks zeros.
     alone = collate(model, [row], score.readout, score.names)
     both = collate(model, [row, longer], score.readout, score.names)
     lengths = [embeds.shape[1] for embeds in alone.embeds]
@@ -129,12 +129,12 @@ def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
                 with _extreme(model.model, states):
                     if states.shift not in expected:
                         expected[states.shift] = _differentiated(score, alone.embeds, alone.tensors)
-                    found = _differentiated(score, padded, tensors)
+                    derivative = _differentiated(score, padded, tensors)
             except (RuntimeError, ValueError, IndexError) as error:
                 if out_of_memory(error):
                     raise
                 return False  # it reads texts of one length only
-            if not _same(alone.embeds, expected[states.shift], found):
+            if not _same(alone.embeds, expected[states.shift], derivative):
                 return False
     return True
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,24 @@ def test_every_public_name_has_an_example() -> None:
     assert {
         name for name, value in public.items() if callable(value) and ">>> " not in (value.__doc__ or "")
     } == WITHOUT_EXAMPLE
+
+
+def test_private_names_have_a_docstring_of_three_lines_at_most() -> None:
+    """What is longer is a comment beside the lines that it explains."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+    texts = [(path.stem, *text) for path, tree in trees.items() for text in private_docstrings(tree, False)]
+    assert len(texts) > 300
+    lines = {(file, name): len(list(filter(str.strip, text.splitlines()))) for file, name, text in texts}
+    assert {key: count for key, count in lines.items() if count > 3} == {}
+
+
+def private_docstrings(node: ast.AST, private: bool) -> Iterator[tuple[str, str]]:
+    """Names that begin with an underscore, or stand within such a name, and their docstrings."""
+    for child in ast.iter_child_nodes(node):
+        inside = private
+        if isinstance(child, ast.ClassDef | ast.FunctionDef):
+            inside = private or (child.name.startswith("_") and not child.name.startswith("__"))
+            text = ast.get_docstring(child)
+            if inside and text:
+                yield child.name, text
+        yield from private_docstrings(child, inside)

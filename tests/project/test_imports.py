@@ -24,7 +24,7 @@ BELOW = {
     "synonyms": "",
     "progress": "",
     "maps": "errors palette synonyms",
-    "adapter": "errors progress palette maps.spans",
+    "adapter": "errors progress palette synonyms maps.spans",
     "targets": "errors palette maps.spans adapter",
     "score": "errors palette maps.spans adapter targets",
     "attribution": "errors progress synonyms",

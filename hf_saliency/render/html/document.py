@@ -107,9 +107,9 @@ def _shades() -> str:
     """The colours of all classes that :func:`shade` gives, in both schemes."""
 
     def rules(palette: Palette) -> str:
-        found = [(f"p{i}", palette.color(i / LEVELS)) for i in range(LEVELS + 1)]
-        found += [(f"n{i}", palette.color(-i / LEVELS)) for i in range(1, LEVELS + 1)]
-        return "".join(f".{name}{{background-color:{color}!important}}" for name, color in found)
+        shades = [(f"p{i}", palette.color(i / LEVELS)) for i in range(LEVELS + 1)]
+        shades += [(f"n{i}", palette.color(-i / LEVELS)) for i in range(1, LEVELS + 1)]
+        return "".join(f".{name}{{background-color:{color}!important}}" for name, color in shades)
 
     hatch = ".missing{background:repeating-linear-gradient(45deg,var(--ground) 0 4px,var(--line) 4px 5px)!important}"
     return f"{rules(LIGHT)}@media(prefers-color-scheme:dark){{{rules(DARK)}}}{hatch}"
@@ -156,11 +156,11 @@ def _static(facet: Facet, chosen: dict[str, int | None]) -> str:
 
 
 def _block(facet: Facet, row: int) -> str:
-    heat, own = facet.heat[row], facet.own(row)
+    heat, places = facet.heat[row], facet.own(row)
     spans = [
         f"<span>{escaped(text)}</span>"
         if unit is None
-        else f'<span class="{shade(heat[unit])}{" selected" if unit in own else ""}">{escaped(text)}</span>'
+        else f'<span class="{shade(heat[unit])}{" selected" if unit in places else ""}">{escaped(text)}</span>'
         for text, unit in facet.pieces
     ]
     meta = "".join(

@@ -24,14 +24,14 @@ def notebook(
 ) -> None:
     """Display maps in the running notebook, as :func:`hf_saliency.show` says."""
     assets()  # an error, if it is not installed
-    if len({one.texts for one in maps}) > 1:
+    if len({heat.texts for heat in maps}) > 1:
         raise SaliencyError(
             "these maps do not share their text: show them one by one, show(maps[0]), or page()."
         )
     shown = comparable(maps)
-    facets = [_first_rows(one).to_textual_heatmap(top_k=top_k) for one in shown]
+    facets = [_first_rows(heat).to_textual_heatmap(top_k=top_k) for heat in shown]
     start = shown[0].targets[rows_of(shown[0], select)[0]].position
-    _display(facets, [clean(one) for one in titles], width, start or 0)
+    _display(facets, [clean(title) for title in titles], width, start or 0)
 
 
 def _first_rows(heat: SaliencyMap) -> SaliencyMap:

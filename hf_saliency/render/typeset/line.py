@@ -242,8 +242,8 @@ def _segments(
         cluster = text[start + a : start + b]
         space = RUN.match(cluster) is None
         place = start + a
-        for one, parts in _cluster(cluster, faces, face):
-            characters.append((place, parts, levels[a], one, space and apart))
+        for source, parts in _cluster(cluster, faces, face):
+            characters.append((place, parts, levels[a], source, space and apart))
             place += len(parts)
         face = characters[-1][3]
     for (level, face, space), group in groupby(characters, key=lambda each: each[2:]):
