@@ -171,6 +171,20 @@ def test_completion_offers_the_librarys_names(names: Any, expected: Any) -> None
     assert names("no such name") == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="PowerShell asks for the place of its profile")
+def test_completion_is_installed_for_a_shell(tmp_path: Path) -> None:
+    settings = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    code = "from hf_saliency.cli import main; main()"
+    subprocess.run(
+        [sys.executable, "-c", code, "--install-completion", "bash"],
+        env={**os.environ, **settings},
+        check=True,
+    )
+    script = tmp_path / ".bash_completions" / "hf-saliency.sh"
+    assert str(script) in (tmp_path / ".bashrc").read_text("utf-8")
+    assert "complete -o default -F" in script.read_text("utf-8")
+
+
 # Texts
 
 
