@@ -109,3 +109,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     )
     Path("latin.txt").write_bytes(b"caf\xe9\n")
     assert failure("corpus", "latin.txt", "--output", "out") == "'latin.txt' is not UTF-8 text."
+
+
+def test_a_damaged_corpus_is_mended_by_the_same_command(tmp_path: Path) -> None:
+    Path("a.txt").write_text("She drank hot tea.\n")
+    command = ("corpus", "a.txt", "--output", "out", "--target", "masked", "--positions", "tea")
+    invoke(*command)
+    (file,) = (tmp_path / "out").rglob("maps-*.parquet")
+    file.write_bytes(b"damaged")
+    line = failure(*command)
+    assert "is damaged" in line
+    assert line.endswith("delete the file and run the same command again.")
