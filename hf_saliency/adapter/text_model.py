@@ -166,6 +166,7 @@ class TextModel:
         self.inputs: dict[str, Any] = further_inputs(reads, tokenizer, inputs)
         self.pads = self._pads()
         self.padding_trials: dict[Hashable, Any] = {}  # what score.padding found where pads is None
+        self.batch_trials: set[Hashable] = set()  # readouts whose rows it ran beside each other
         self.layer_trials: dict[Hashable, tuple[object, bool]] = {}  # what score.last_layer found
         if self.sentences is not None:
             self.inputs = {**self.sentences.constants, **self.inputs}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec
 
+import numpy as np
 import torch
 from captum.attr import (
     Attribution,
@@ -91,7 +92,7 @@ def no_arguments(call: Call) -> Mapping[str, Any]:
     return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Method:
     """An attribution method as a value: what to swap to compare methods.
 
@@ -132,6 +133,13 @@ class Method:
     citation
         Where the method was published.
 
+    Notes
+    -----
+    Two methods are equal if one call makes both, whichever way its arguments are written:
+    ``hs.integrated_gradients(5) == hs.integrated_gradients(n_steps=5)``. Those that were put together by hand are equal
+    if all their parameters are, functions included. A copy by ``pickle`` or ``copy`` equals its original, unless it
+    holds an object that does not equal its own copy, such as an instance of a Captum class.
+
     Raises
     ------
     SaliencyError
@@ -162,7 +170,7 @@ class Method:
     citation: str = ""
     # The call that made the method: pickle stores it, since the functions above are often local ones.
     recipe: tuple[Callable[..., Method], tuple[Any, ...], dict[str, Any]] | None = field(
-        default=None, init=False, repr=False, compare=False
+        default=None, init=False, repr=False
     )
 
     def __post_init__(self) -> None:
@@ -170,6 +178,17 @@ class Method:
             object.__setattr__(self, "reduction", check_reduction(self.reduction))
         if self.seed is not None:
             object.__setattr__(self, "seed", whole(self.seed, "seed", least=0))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Method):
+            return NotImplemented
+        # Each call makes its local functions again: where both have a recipe, that alone compares.
+        if self.recipe is not None and other.recipe is not None:
+            return _equal(_bound(*self.recipe), _bound(*other.recipe))
+        return _equal(vars(self), vars(other))
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.reduction, self.seed))
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.recipe is not None:
@@ -209,6 +228,31 @@ def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters,
 
 def _made(make: Callable[..., Method], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Method:
     return make(*args, **kwargs)
+
+
+def _bound(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """A call with each argument by its name, defaults included."""
+    call = inspect.signature(make).bind(*args, **kwargs)
+    call.apply_defaults()
+    return make, dict(call.arguments)
+
+
+def _equal(first: Any, second: Any) -> bool:
+    """Whether two values are equal, tensors and arrays within them included, which answer one truth for each number."""
+    if first is second:
+        return True
+    if type(first) is not type(second):
+        return isinstance(first, (int, float)) and isinstance(second, (int, float)) and first == second
+    if isinstance(first, Mapping):
+        return first.keys() == second.keys() and all(_equal(first[key], second[key]) for key in first)
+    if isinstance(first, (list, tuple)):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    if isinstance(first, Tensor):
+        same = first.shape == second.shape and first.dtype == second.dtype and first.device == second.device
+        return same and torch.equal(first, second)
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second)
+    return bool(first == second)
 
 
 def keeps_sign(reduction: str | None) -> bool:

@@ -28,7 +28,7 @@ from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.progress import tqdm
 from hf_saliency.score import last_layer
 from hf_saliency.score.batch import collate, shape
-from hf_saliency.score.padding import ignores_padding
+from hf_saliency.score.padding import ignores_padding, warn_of_mixing
 from hf_saliency.score.products import Products
 from hf_saliency.score.score import Score
 from hf_saliency.targets.default import target_with
@@ -230,8 +230,8 @@ class Request:
         shapes = [shape(row, model, readout.layout) for row in rows]
         texts = [id(row.encoding) for row in rows] if built.shares else None
         alone, overhead = self.method.draws(built.attribution), batch_overhead(model)
-        pads = _pads(score, model, rows, shapes)
         lengths, shortage = [sum(each) for each in shapes], None
+        pads = _pads(score, model, rows, shapes, self.batch_tokens >= 2 * min(lengths))
         if sum(lengths) * model.size >= last_layer.WORK:
             score.last_layer = last_layer.tried(score, model, rows, lengths)
         if max(*lengths, self.batch_tokens) >= memory.WORTH:
@@ -248,9 +248,17 @@ class Request:
         )
 
 
-def _pads(score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]]) -> bool:
-    """Whether rows of different shape may share a batch: known of the model's class, or tried out."""
-    if model.pads is not None or len(set(shapes)) == 1:
+def _pads(
+    score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]], batched: bool
+) -> bool:
+    """Whether rows of different shape may share a batch: known of the model's class, or tried out.
+
+    Where rows, or a method's copies of one, are ``batched``, it is tried too whether they are read together.
+    """
+    if model.pads is not None:
         return bool(model.pads)
     with seeded(0):
-        return ignores_padding(score, model, rows)
+        if batched:
+            shortest = min(range(len(rows)), key=lambda i: sum(shapes[i]))
+            warn_of_mixing(score, model, rows[shortest])
+        return len(set(shapes)) > 1 and ignores_padding(score, model, rows)

@@ -69,12 +69,6 @@ def ignores_padding(score: Score, model: TextModel, rows: Sequence[Row]) -> bool
     if trial is None or not trial.holds(weights, shortest, longest):
         ignores = all(_ignores(score, model, rows[row], rows[longer]) for row, longer in sorted(pairs))
         trial = PaddingTrial(weights, shortest, longest, ignores)
-        if _mixes(score, model, rows[numbers[0]]):
-            warn(
-                f"{type(model.model).__name__} reads the rows of a batch together: what it says of a text depends on "
-                "the others in its batch. hs.Explainer(model, tokenizer, batch_tokens=1) runs each row alone.",
-                UserWarning,
-            )
         while len(model.padding_trials) >= _TRIALS:
             model.padding_trials.pop(next(iter(model.padding_trials)))
         model.padding_trials[key] = trial
@@ -87,6 +81,22 @@ def ignores_padding(score: Score, model: TextModel, rows: Sequence[Row]) -> bool
     return bool(trial.ignores)
 
 
+def warn_of_mixing(score: Score, model: TextModel, row: Row) -> None:
+    """Warn, once for each readout, where the score of a row depends on the others in its batch."""
+    key = (score.readout, score.names)
+    if key in model.batch_trials:
+        return
+    if len(model.batch_trials) >= _TRIALS:
+        model.batch_trials.clear()
+    model.batch_trials.add(key)
+    if _mixes(score, model, row):
+        warn(
+            f"{type(model.model).__name__} reads the rows of a batch together: what it says of a text depends on "
+            "the others in its batch. hs.Explainer(model, tokenizer, batch_tokens=1) runs each row alone.",
+            UserWarning,
+        )
+
+
 def _mixes(score: Score, model: TextModel, row: Row) -> bool:
     """Whether the score of a row changes beside another one of its length."""
     alone = collate(model, [row], score.readout, score.names)
@@ -96,10 +106,8 @@ def _mixes(score: Score, model: TextModel, row: Row) -> bool:
         try:
             expected = _differentiated(score, alone.embeds, alone.tensors)
             value, gradients = _differentiated(score, embeds, tensors)
-        except (RuntimeError, ValueError, IndexError) as error:
-            if out_of_memory(error):
-                raise
-            return False  # it says so itself where the rows are explained
+        except (RuntimeError, ValueError, IndexError, MemoryError):
+            return False  # an error comes again where the rows are explained, which may need less memory
     return not _same(alone.embeds, expected, (value, tuple(wide[:1] for wide in gradients)))
 
 

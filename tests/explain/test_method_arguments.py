@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import pickle
 from collections.abc import Callable
@@ -38,7 +39,25 @@ SPECIMENS: dict[str, Callable[[], hs.Method]] = {
 def test_methods_pickle(make: Callable[[], hs.Method]) -> None:
     method = make()
     copy = pickle.loads(pickle.dumps(method))
+    assert (copy, hash(copy)) == (method, hash(method))
     assert (copy.name, copy.arguments, copy.seed) == (method.name, method.arguments, method.seed)
+
+
+def test_methods_are_equal_if_one_call_makes_both() -> None:
+    method = hs.integrated_gradients(5)
+    assert method == hs.integrated_gradients(n_steps=5)
+    assert method != hs.integrated_gradients(6)
+    assert method != hs.saliency()
+    assert method != "integrated_gradients"
+    assert hs.integrated_gradients(5, baseline=torch.ones(3)) == hs.integrated_gradients(
+        5, baseline=torch.ones(3)
+    )
+    assert hs.integrated_gradients(5, baseline=torch.ones(3)) != hs.integrated_gradients(
+        5, baseline=torch.zeros(3)
+    )
+    assert len({method, hs.integrated_gradients(5), hs.saliency(), hs.saliency(absolute=False)}) == 3
+    assert dataclasses.replace(method) == dataclasses.replace(method) != method
+    assert hs.Method("half", _half) == hs.Method("half", _half) != hs.Method("half", _half, reduction="norm")
 
 
 def test_a_pickled_method_gives_the_same_scores(explainer: hs.Explainer) -> None:
