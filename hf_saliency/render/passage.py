@@ -19,6 +19,7 @@ from hf_saliency.render.typeset import bidi
 from hf_saliency.render.typeset.characters import signs, whole_graphemes
 
 _TAB = "    "
+_SEEN_TAB = "⇥\u00a0\u00a0"  # about as wide, since the sign is wider than a space
 # White space that a token covers, and so must be seen; where no token covers it, it acts and is not seen.
 _SIGNS = {"\n": "↵", "\t": "⇥"}
 _SPACE = "␣"
@@ -91,8 +92,8 @@ def _has_form(character: str, form: str) -> bool:
 def passage(saliency_map: SaliencyMap) -> Passage:
     """Set all texts of a map, one after another, as the user's own strings.
 
-    A newline ends the line; if a token covers it, ``↵`` stands before that. Other control characters become control
-    pictures, and a token without characters (a special one, or a lone word-start mark) is set under its own name.
+    A newline ends the line; if a token covers it, ``↵`` stands before that. A tab is as wide as an indent. Other
+    control characters have signs, and a token without characters (a special one, say) is set under its own name.
     """
     pieces: list[str] = []
     placed: dict[int, Span] = {}
@@ -145,7 +146,7 @@ def _set(text: str, place: int, sign: str, covered: bool) -> str:
         stop = "\n" * (place + 1 < len(text))  # the last line break of a text begins no line
         return "↵" + stop if covered else stop
     if character == "\t":
-        return "⇥" if covered else _TAB
+        return _SEEN_TAB if covered else _TAB
     if character == "\r" and not covered and text[place + 1 : place + 2] == "\n":
         return ""
     return sign

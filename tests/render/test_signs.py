@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from handmade import of_spans
 
+from hf_saliency.render.marks.highlight import TextLayout
 from hf_saliency.render.passage import passage, token_labels, visible
+from hf_saliency.render.typeset.typeface import Typeface
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,20 @@ def test_sign_has_a_place_of_its_own() -> None:
 
 def test_end_of_line_of_another_system_leaves_no_sign() -> None:
     assert passage(of_spans("a\r\nb", (0, 1), (3, 4))).text == "a\nb"
+
+
+def test_tab_of_a_token_is_as_wide_as_an_indent() -> None:
+    text = "if x:\n\tif y:\n\t\treturn"
+    spans = [(m.start(), m.end()) for m in re.finditer(r"\S+|\s", text)]
+    signed = passage(of_spans(text, *spans))
+    tabs = {place for place in signed.white_space if signed.text[place] == "⇥"}
+    assert [signed.text[a:b] for a, b in signed.spans.values() if a in tabs] == ["⇥\u00a0\u00a0"] * 3
+    layout = TextLayout(of_spans(text, *spans), Typeface(), 300.0)
+    indents = [box[0] for box, column in layout.boxes if text[slice(*spans[column])] in ("if", "return")]
+    indent = layout.typeface.advance("    ")
+    # Of letters that begin a line: its own left end, then one indent and two.
+    assert indents[1] - indents[0] == pytest.approx(indent, rel=0.25)
+    assert indents[2] - indents[0] == pytest.approx(2 * indent, rel=0.25)
 
 
 def test_arabic_labels_keep_the_forms_of_their_word() -> None:
