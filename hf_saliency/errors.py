@@ -116,15 +116,15 @@ def imported(module: str, need: str, extra: str) -> Any:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is short: only CUDA's has a class of its own."""
-    said = str(error).lower()
-    short = any(part in said for part in ("out of memory", "can't allocate memory", "not enough memory"))
+    message = str(error).lower()
+    short = any(part in message for part in ("out of memory", "can't allocate memory", "not enough memory"))
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short)
 
 
 def described(error: Exception) -> str:
     """An error's class and the beginning of what it says, as a sentence."""
-    said = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {said.rstrip('.')}." if said else f"{type(error).__name__}."
+    message = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {message.rstrip('.')}." if message else f"{type(error).__name__}."
 
 
 def integer(value: object) -> int | None:
@@ -291,13 +291,13 @@ def is_one(texts: object) -> bool:
     return isinstance(texts, str) or _is_conversation(texts)
 
 
-def has_ids(given: Any) -> bool:
+def has_ids(text: Any) -> bool:
     """Whether a text comes with its token ids: a tokenizer's ``BatchEncoding``, or a tuple of a string and ids."""
-    if isinstance(given, tuple):
-        ids = given[1] if len(given) == 2 and isinstance(given[0], str) else None
+    if isinstance(text, tuple):
+        ids = text[1] if len(text) == 2 and isinstance(text[0], str) else None
         numbers = isinstance(ids, list) and not any(isinstance(each, (str, dict, tuple)) for each in ids)
         return numbers or hasattr(ids, "dtype")
-    return type(given).__name__ == "BatchEncoding"
+    return type(text).__name__ == "BatchEncoding"
 
 
 def id_list(value: Any) -> tuple[int, ...] | None:

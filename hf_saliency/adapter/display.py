@@ -58,7 +58,7 @@ class Spelling:
             for part in (getattr(backend, "decoder", None), getattr(backend, "pre_tokenizer", None))
             if part
         ]
-        said = "".join(part.__getstate__().decode() for part in parts)
+        state = "".join(part.__getstate__().decode() for part in parts)
         model: Any = getattr(backend, "model", None)
         word_piece = type(model).__name__ == "WordPiece"
         in_python = "##" if hasattr(tokenizer, "wordpiece_tokenizer") else ""
@@ -66,8 +66,8 @@ class Spelling:
             cast(
                 "PreTrainedTokenizerBase", weakref.proxy(tokenizer)
             ),  # a cached value must not keep its key alive
-            byte_level='"ByteLevel"' in said or hasattr(tokenizer, "byte_decoder"),
-            marked=_MARK in said or '"Metaspace"' in said or hasattr(tokenizer, "sp_model"),
+            byte_level='"ByteLevel"' in state or hasattr(tokenizer, "byte_decoder"),
+            marked=_MARK in state or '"Metaspace"' in state or hasattr(tokenizer, "sp_model"),
             prefix=str(model.continuing_subword_prefix) if word_piece else in_python,
             suffix=str(getattr(model, "end_of_word_suffix", None) or ""),
             added=frozenset(tokenizer.added_tokens_decoder),

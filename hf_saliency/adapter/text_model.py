@@ -46,14 +46,14 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = [parameter for parameter in parameters if parameter.kind not in variable]
     of_transformers = _of_transformers(model)
-    taken = {parameter.name for parameter in named} | (_passed_on() if of_transformers else set())
+    names = {parameter.name for parameter in named} | (_passed_on() if of_transformers else set())
     takes_any = not of_transformers and any(
         parameter.kind is parameter.VAR_KEYWORD for parameter in parameters
     )
     for name in further:
-        if name in _MADE or not (name in taken or takes_any):
+        if name in _MADE or not (name in names or takes_any):
             raise SaliencyError(
-                f"inputs={{{name!r}: ...}}: {type(model).__name__}.forward takes {', '.join(sorted(taken - _MADE))}, "
+                f"inputs={{{name!r}: ...}}: {type(model).__name__}.forward takes {', '.join(sorted(names - _MADE))}, "
                 "and the tokenizer gives the rest."
             )
     filled = {*_MADE, *(f"decoder_{name}" for name in _MADE), *getattr(tokenizer, "model_input_names", ())}
@@ -66,7 +66,7 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
             f"Explainer(model, tokenizer, inputs={{{example}}}), each a tensor of one row or a function of the others."
         )
     # A cache of keys and values is of no use to a single pass.
-    cache = {"use_cache": False} if "use_cache" in taken else {}
+    cache = {"use_cache": False} if "use_cache" in names else {}
     values = {name: _computed(name, value) if callable(value) else value for name, value in further.items()}
     return {**cache, **values}
 

@@ -78,19 +78,19 @@ def where_of(target: str | None, positions: Sequence[str]) -> list[int | str | s
 
 
 def target_of(
-    kind: str, options: Mapping[str, Any], texts: Sequence[str | tuple[str, ...]], asked: str | None
+    kind: str, options: Mapping[str, Any], texts: Sequence[str | tuple[str, ...]], target_option: str | None
 ) -> Any:
     """The target of a kind from the options given (None or False: not given); refuses those of another kind."""
     target = kinds()[kind]
-    _check_counts(kind, texts, asked)
+    _check_counts(kind, texts, target_option)
     values = {}
     for option, value in options.items():
         if value is None or value is False:
             continue
         field = _field(option, target)
-        if field is None and option == "positions" and asked and asked not in kinds():
+        if field is None and option == "positions" and target_option and target_option not in kinds():
             raise typer.BadParameter(
-                f"{asked!r} is not a kind of target ({', '.join(kinds())}), nor can it be a word of the text: "
+                f"{target_option!r} is not a kind of target ({', '.join(kinds())}), nor can it be a word of the text: "
                 f"the target of this model, {kind}, has no places.",
                 param_hint="--target",
             )
@@ -104,13 +104,15 @@ def target_of(
     return target(**values)
 
 
-def _check_counts(kind: str, texts: Sequence[str | tuple[str, ...]], asked: str | None) -> None:
+def _check_counts(kind: str, texts: Sequence[str | tuple[str, ...]], target_option: str | None) -> None:
     fewest, most = kinds()[kind].text_counts
     for number, text in enumerate(texts, start=1):
         count = len(text) if isinstance(text, tuple) else 1
         if not fewest <= count <= most:
             which = f" (text {number} has {count})" if len(texts) > 1 else ""
-            subject = f"--target {kind}" if asked in kinds() else f"this model's target is {kind}, which"
+            subject = (
+                f"--target {kind}" if target_option in kinds() else f"this model's target is {kind}, which"
+            )
             hint = "" if kind != "next" else "; --target continuation takes a prompt and its continuation"
             raise typer.BadParameter(
                 f"{subject} takes {_COUNTS.get((fewest, most), _CHOICES)}{hint}{which}.", param_hint="TEXT"

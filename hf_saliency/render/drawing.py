@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, get_args
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, one_of
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.render import marks
 from hf_saliency.render.layout import Panel
@@ -60,9 +60,7 @@ def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
 def named(name: Any, options: Mapping[str, Any]) -> Mark:
     """A mark by its name, in any case, with options by theirs; refuses an unknown name or option, or another type."""
     kinds = {each.lower(): kind for each, kind in known().items()}
-    kind = kinds.get(name.lower()) if isinstance(name, str) else None
-    if kind is None:
-        raise SaliencyError(f"{name!r} is not a mark: choose one of {', '.join(map(repr, kinds))}.")
+    kind = kinds[one_of(name.lower() if isinstance(name, str) else name, kinds, "mark")]
     fields = {f.name: f.default for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key, value in options.items():
         if key not in fields:

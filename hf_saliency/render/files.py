@@ -193,9 +193,9 @@ class SaliencyFigure(Figure):
             kwargs.setdefault("dpi", _PRINT_DPI)
         drawn = "svg" if kind == "svgz" else kind
         metadata = _UNDATED.get(drawn, {}) | ({KEY: carried} if carried and drawn == "png" else {})
-        told = self.description if level == "map" else ""
-        if told:
-            metadata |= {"png": {"Description": told}, "pdf": {"Subject": told}}.get(drawn, {})
+        subject = self.description if level == "map" else ""
+        if subject:
+            metadata |= {"png": {"Description": subject}, "pdf": {"Subject": subject}}.get(drawn, {})
         if metadata:
             kwargs["metadata"] = metadata | (kwargs.get("metadata") or {})
         if kind == "pgf":
@@ -220,12 +220,12 @@ class SaliencyFigure(Figure):
             data = _SVG_START.sub(
                 rb'\g<0>\n <metadata id="%s">%s</metadata>' % (KEY.encode(), carried.encode()), data, count=1
             )
-        if drawn == "svg" and told:
-            short, _, _ = told.partition(". ")  # browsers show a title beside the pointer
-            heads = f"\n <title>{html.escape(short)}</title>\n <desc>{html.escape(told)}</desc>".encode()
+        if drawn == "svg" and subject:
+            short, _, _ = subject.partition(". ")  # browsers show a title beside the pointer
+            heads = f"\n <title>{html.escape(short)}</title>\n <desc>{html.escape(subject)}</desc>".encode()
             data = _SVG_START.sub(lambda match: match.group() + heads, data, count=1)
-        if drawn == "pgf" and told:
-            data += description(told).encode()
+        if drawn == "pgf" and subject:
+            data += description(subject).encode()
         if kind == "svgz":
             data = gzip.compress(data, mtime=0)
         write(fname, kind, data)

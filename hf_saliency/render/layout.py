@@ -113,14 +113,14 @@ class Legend:
         gap, high = points.scaled(_GAP), face.capital
         top = (face.line - high) / 2
         least, most = self._ends()
-        taken = face.advance(least) + face.advance(most) + 2 * gap
-        taken += face.advance("0") + gap if self.colors.signed else 0.0
+        occupied = face.advance(least) + face.advance(most) + 2 * gap
+        occupied += face.advance("0") + gap if self.colors.signed else 0.0
         label = " ".join(lines)
         widths = [2 * high + gap + face.advance(text) for text in self._keys]
         written_wide = (1.5 * gap + face.advance(label) if label else 0.0) + sum(3 * gap + w for w in widths)
         # A shorter ramp may keep everything on one line.
-        full, spare = points.scaled(_BAR), width - taken - written_wide - 0.01
-        bar = min(full, spare) if spare >= full / 2 else max(min(full, width - taken), gap)
+        full, spare = points.scaled(_BAR), width - occupied - written_wide - 0.01
+        bar = min(full, spare) if spare >= full / 2 else max(min(full, width - occupied), gap)
         x = face.advance(least) + gap
         numbers, ramps = [(0.0, least)], []
         if self.colors.signed:

@@ -184,9 +184,9 @@ class FigureCanvas(FigureCanvasPgf):
         fh.write(_HEADER)
         box = rf"{{\pgfpointorigin}}{{\pgfqpoint{{{width:f}in}}{{{height:f}in}}}}"
         fh.write(f"\\pgfpathrectangle{box}%\n\\pgfusepath{{use as bounding box,clip}}%\n")
-        own = _Renderer(self.figure, fh, outlines=outlines)
+        pgf = _Renderer(self.figure, fh, outlines=outlines)
         renderer = MixedModeRenderer(  # type: ignore[no-untyped-call]
-            self.figure, width, height, self.figure.dpi, own, bbox_inches_restore=bbox_inches_restore
+            self.figure, width, height, self.figure.dpi, pgf, bbox_inches_restore=bbox_inches_restore
         )
         self.figure.draw(renderer)  # type: ignore[arg-type]
         fh.write(_FOOTER)

@@ -194,7 +194,7 @@ class Baseline:
     a tensor that can be broadcast to the whole text's (tokens, width); a number.
     """
 
-    given: Vectors | str | tuple[str, ...] | Tensor | float
+    source: Vectors | str | tuple[str, ...] | Tensor | float
     name: str | float
 
     @classmethod
@@ -231,7 +231,7 @@ class Baseline:
 
         Refuses a baseline that does not have the shape of the text, or is not finite.
         """
-        words = self._words(batch, encode_like) if isinstance(self.given, (str, tuple)) else None
+        words = self._words(batch, encode_like) if isinstance(self.source, (str, tuple)) else None
         filled_parts = []
         for part, (stream, embeds) in enumerate(zip(batch.streams, batch.embeds, strict=True)):
             if words is None:
@@ -252,11 +252,11 @@ class Baseline:
 
     def _vectors(self, embedding: nn.Module, model: TextModel, batch: Batch, part: int) -> Tensor:
         embeds = batch.embeds[part]
-        if isinstance(self.given, Tensor):
-            return self._columns(self.given, batch, part)
-        if not callable(self.given):
-            return embeds.new_tensor(self.given)
-        vectors: Any = self.given(embedding, model.tokenizer, batch.ids[part])
+        if isinstance(self.source, Tensor):
+            return self._columns(self.source, batch, part)
+        if not callable(self.source):
+            return embeds.new_tensor(self.source)
+        vectors: Any = self.source(embedding, model.tokenizer, batch.ids[part])
         if not isinstance(vectors, Tensor):
             raise SaliencyError(
                 f"the baseline {self.name!r} returned {type(vectors).__name__}, not a tensor."
@@ -265,15 +265,15 @@ class Baseline:
 
     def _words(self, batch: Batch, encode_like: EncodeLike) -> Encoding:
         """The baseline's texts, read as those that are explained."""
-        single = isinstance(self.given, str)
+        single = isinstance(self.source, str)
         if single and any(len(row.encoding.texts) > 1 for row in batch.rows):
             raise SaliencyError(
-                f"the baseline {self.given!r} is a single text, but several texts are explained together: give a tuple "
-                "of as many baseline texts, or a baseline such as hs.mean_embedding."
+                f"the baseline {self.source!r} is a single text, but several texts are explained together: give a "
+                "tuple of as many baseline texts, or a baseline such as hs.mean_embedding."
             )
-        shown = f"the baseline {'text' if single else 'texts'} {self.given!r}"
+        shown = f"the baseline {'text' if single else 'texts'} {self.source!r}"
         try:
-            words = encode_like(self.given)
+            words = encode_like(self.source)
         except SaliencyError as error:
             raise SaliencyError(f"{shown} cannot be read like the explained text: {error}") from error
         for row in batch.rows:

@@ -97,8 +97,8 @@ def _agrees(score: Score, model: TextModel, batch: Batch, last_layer: LastLayer)
         score.last_layer = None
     rounding = _ROUNDING[batch.embeds[0].dtype]
     return cuts == 2 and all(
-        bool((one - other).abs().max() <= rounding * one.abs().max())  # with NaN it is false
-        for one, other in zip(whole, part, strict=True)
+        bool((values - read_alone).abs().max() <= rounding * values.abs().max())  # with NaN it is false
+        for values, read_alone in zip(whole, part, strict=True)
     )
 
 

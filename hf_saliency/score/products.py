@@ -149,12 +149,12 @@ def switch(choice: bool | None) -> bool | None:
         raise SaliencyError(
             f"fast_products={choice!r}: give True, False, or None for what is faster on this processor."
         )
-    said = os.environ.get(VARIABLE, "").strip()
-    if choice is not None or not said:
+    setting = os.environ.get(VARIABLE, "").strip()
+    if choice is not None or not setting:
         return choice
-    if said not in ("0", "1"):
-        raise SaliencyError(f"{VARIABLE}={said!r} in the environment: set it to 0 or 1, or leave it out.")
-    return said == "1"
+    if setting not in ("0", "1"):
+        raise SaliencyError(f"{VARIABLE}={setting!r} in the environment: set it to 0 or 1, or leave it out.")
+    return setting == "1"
 
 
 def described() -> str:

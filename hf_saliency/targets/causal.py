@@ -211,8 +211,8 @@ class Continuation(Target):
         tasks.check(model.model, task, "Continuation")
 
     def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        prompt, text, asked = self._split(texts, model)
-        special = not asked  # a template writes these itself
+        prompt, text, conversation = self._split(texts, model)
+        special = not conversation  # a template writes these itself
         if model.encoder_decoder:
             source = model.encode(prompt, overflow, special=special, whole=True)
             return translated(source, text, model, self.max_new_tokens, self.ids)
@@ -226,7 +226,7 @@ class Continuation(Target):
         else:
             following = followed(before, text, model, special=special)
             warn_of_space(before, following, model, special=special)
-        return by_message(following, asked, model) if asked else following
+        return by_message(following, conversation, model) if conversation else following
 
     def _split(self, texts: Any, model: TextModel) -> tuple[str, str | None, list[Message]]:
         """Prompt, continuation, and the messages of the prompt, if it is a conversation."""
@@ -238,11 +238,11 @@ class Continuation(Target):
             prompt, text = texts
         if not isinstance(prompt, list):
             return prompt if paired else only_text(prompt, self), text, []
-        asked = messages(prompt)
-        if text is None and asked[-1]["role"] == "assistant":
-            *asked, last = asked
+        conversation = messages(prompt)
+        if text is None and conversation[-1]["role"] == "assistant":
+            *conversation, last = conversation
             text = reply(last)
-        return rendered(asked, model, answer=True), text, asked
+        return rendered(conversation, model, answer=True), text, conversation
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         where = checked(self.where)

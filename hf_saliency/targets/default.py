@@ -61,11 +61,11 @@ def target_with(keyword: str, model: TextModel) -> str:
     return ""
 
 
-def _example(model: TextModel, given: object) -> str:
+def _example(model: TextModel, value: object) -> str:
     """How a target of this model is written, with the word or number that a user gave in its place."""
     name = next((task.target for task in tasks.tasks_of(model.model)), "Label")
-    number = integer(given)
-    value = repr(given) if isinstance(given, str) else "" if number is None else repr(number)
-    if name == "Similarity" or not value:
+    number = integer(value)
+    argument = repr(value) if isinstance(value, str) else "" if number is None else repr(number)
+    if name == "Similarity" or not argument:
         return f"hs.{name}()"
-    return f"hs.{name}({'label=' if name == 'TokenLabel' else ''}{value})"
+    return f"hs.{name}({'label=' if name == 'TokenLabel' else ''}{argument})"

@@ -18,11 +18,11 @@ def checked(where: object) -> tuple[Where, ...] | None:
     """The places of a target's ``where`` as a tuple; None for its default. Refuses anything else."""
     if where is None:
         return None
-    given = tuple(where) if isinstance(where, (list, tuple)) else (where,)
-    places = tuple(one for place in given if (one := _place(place)) is not None)
-    if not given or len(places) < len(given):
+    entries = tuple(where) if isinstance(where, (list, tuple)) else (where,)
+    places = tuple(place for entry in entries if (place := _place(entry)) is not None)
+    if not entries or len(places) < len(entries):
         raise SaliencyError(
-            f"where={where!r}{' is empty' * (not given)}: give a token's index, a word of the text, a slice "
+            f"where={where!r}{' is empty' * (not entries)}: give a token's index, a word of the text, a slice "
             "of characters, or a list of these."
         )
     return places

@@ -134,6 +134,11 @@ def test_redraw_in_a_style() -> None:
         (["a.pdf"], "name the file of the new drawing", 2),
         (["a.pdf", "--output", "b.gif"], "choose a file name that ends in", 2),
         (["a.pdf", "--output", "b.pdf", "--option", "values"], "not of the form NAME=VALUE", 2),
+        (
+            ["a.pdf", "--output", "b.pdf", "--mark", "bar"],
+            "mark='bar': choose one of 'arcs', 'bars'",
+            2,
+        ),
         (["a.pdf", "--output", "b.pdf", "--option", "colour=1"], "Matrix has no option 'colour'", 1),
         (["a.pdf", "--output", "b.pdf", "--option", "values=7"], "give a value like False", 1),
         (["a.pdf", "--output", "b.pdf", "--targets", "Paris"], "no target stands at the word 'Paris'", 1),

@@ -156,7 +156,7 @@ def _static(facet: Facet, chosen: dict[str, int | None]) -> str:
 
 
 def _block(facet: Facet, row: int) -> str:
-    heat, places = facet.heat[row], facet.own(row)
+    heat, places = facet.heat[row], facet.target_units(row)
     spans = [
         f"<span>{escaped(text)}</span>"
         if unit is None

@@ -118,7 +118,7 @@ class Facet:
         """The first target at each unit."""
         return {unit: row for row, unit in reversed(list(enumerate(self.units)))}
 
-    def own(self, row: int) -> list[int]:
+    def target_units(self, row: int) -> list[int]:
         """All units that a target stands at."""
         return sorted(self._unit_of[column] for column in set(self.saliency_map.targets[row].positions))
 
@@ -151,8 +151,8 @@ class Facet:
             }
             if chosen["unit"] is None or self._first_rows[self.units[row]] != row:
                 more["heat"] = self.heat[row]
-            if len(self.own(row)) > 1:
-                more["own"] = self.own(row)
+            if len(self.target_units(row)) > 1:
+                more["own"] = self.target_units(row)
             rows.append({**chosen, **more})
         return rows
 
@@ -178,7 +178,7 @@ class Facet:
     def strongest(self, row: int, count: int = 3) -> list[tuple[str, str]]:
         """The units of largest magnitude but the target's own, with their numbers."""
         sizes = np.abs(np.nan_to_num(self._shares[row], nan=0.0))
-        sizes[self.own(row)] = 0.0
+        sizes[self.target_units(row)] = 0.0
         limit = self.colors.limit
         written = decimals if limit < 10 else number
         largest = np.argsort(-sizes, kind="stable")[:count].tolist()
