@@ -1,6 +1,9 @@
 """Which tokens did this prediction depend on? Captum attribution for Hugging Face text models."""
 
+import sys
 from importlib.metadata import version
+from types import ModuleType
+from typing import Any
 
 import lazy_loader
 
@@ -15,5 +18,26 @@ def __getattr__(name: str) -> object:
         return _public_name(name)
     raise unknown("hf_saliency", name, PACKAGE, __all__)
 
+
+class _Room(ModuleType):
+    """A module of the package: `hs.explain(text)` is a first guess, and its error names the call to use."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> None:
+        from hf_saliency.errors import SaliencyError
+
+        name = self.__name__.rpartition(".")[2]
+        raise SaliencyError(f"{self.__name__} is a module, not a function: use {PACKAGE[name]}.")
+
+
+class _Package(ModuleType):
+    """The package, whose modules are rooms as soon as they are imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and name in PACKAGE:
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 __version__ = version("hf-saliency")

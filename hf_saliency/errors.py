@@ -13,11 +13,11 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
-from hf_saliency.synonyms import ARGUMENTS
+from hf_saliency.synonyms import ARGUMENTS, CALLS
 
 Option = TypeVar("Option")
 Parameters = ParamSpec("Parameters")
@@ -54,6 +54,7 @@ UNSIGNED_REDUCTIONS: tuple[Reduction, ...] = ("norm", "norm_1", "absmax")
 
 
 _PART = 4  # letters of a name that stands within another
+_WIDTH = 60  # letters of a value in an error
 
 
 class SaliencyError(ValueError):
@@ -148,7 +149,7 @@ def one_of(value: object, options: Iterable[Option], name: str) -> Option:
         if same_type and value == choice:
             return choice
     listing = ", ".join(map(repr, choices))
-    raise SaliencyError(f"{name}={plain(value)!r}: choose one of {listing}{_nearest(value, choices)}.")
+    raise SaliencyError(f"{name}={shown(value)}: choose one of {listing}{_nearest(value, choices)}.")
 
 
 def check_reduction(value: object, name: str = "reduction") -> Reduction:
@@ -170,8 +171,18 @@ def plain(value: Any) -> Any:
     return value
 
 
+def shown(value: object) -> str:
+    """A value as an error shows it: of a model or a map, which are long, the beginning in one line."""
+    if isinstance(value, str):
+        return repr(plain(value))
+    text = " ".join(repr(plain(value)).split())
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."
+
+
 def _nearest(value: object, options: Iterable[object]) -> str:
     """A question that names the option nearest to a value; empty where none is near."""
+    if len(str(value)) > _WIDTH:
+        return ""
     known = [str(option) for option in options]
     near = difflib.get_close_matches(str(value), known, n=1)
     if not near:
@@ -186,7 +197,7 @@ def whole(value: object, name: str, least: int = 1) -> int:
     number = integer(value)
     if number is None or number < least:
         raise SaliencyError(
-            f"{name}={value!r}: give a whole number of at least {least}, such as {name}={least}."
+            f"{name}={shown(value)}: give a whole number of at least {least}, such as {name}={least}."
         )
     return number
 
@@ -200,7 +211,7 @@ def real(value: object, name: str, example: str, *, zero: bool = False, below: f
     if not (number >= 0 if zero else number > 0) or not number < below:
         least = "a number from 0 on" if zero else "a positive number"
         most = "" if below == math.inf else f" below {below:g}"
-        raise SaliencyError(f"{name}={value!r}: give {least}{most}, such as {name}={example}.")
+        raise SaliencyError(f"{name}={shown(value)}: give {least}{most}, such as {name}={example}.")
     return number
 
 
@@ -217,56 +228,96 @@ def character_spans(value: object, name: str) -> tuple[tuple[int, int, int], ...
         spans.append((text, start, end))
     if not spans:
         raise SaliencyError(
-            f"{name}={value!r}: give 'token', 'word' or 'sentence', a list of spans of characters (start, end) or "
+            f"{name}={shown(value)}: give 'token', 'word' or 'sentence', a list of spans of characters (start, end) or "
             "(text_index, start, end) such as [(0, 12), (12, 30)], or a function from the encoding to such a list."
         )
     return tuple(spans)
 
 
-def check_keywords(
+def check_call(
     function: Callable[..., Any],
-    keywords: Collection[str],
+    arguments: Sequence[Any],
+    keywords: Mapping[str, Any],
     name: str,
     synonyms: Mapping[str, str] | None = None,
 ) -> None:
-    """Refuse a keyword that a function does not take; the error names the call to use, or the nearest keyword."""
-    parameters = _parameters(function) if keywords else None
-    if parameters is None:
-        return
+    """Refuse a call that does not fit the function; the error names the call to use, or the nearest keyword.
+
+    ``arguments`` are those by place, ``self`` included; ``synonyms`` are keywords with the calls that take them.
+    """
+    signature = _signature(function)
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError:
+        bound = [*signature.parameters][:1] in (["self"], ["cls"]) and "." in function.__qualname__
+        known = [*signature.parameters.values()][bound:]
+        raise SaliencyError(_misfit(known, arguments[bound:], keywords, name, synonyms or {})) from None
+
+
+_signature = functools.cache(inspect.signature)  # a target is made for each text of a corpus
+
+
+def _misfit(
+    known: Sequence[inspect.Parameter],
+    arguments: Sequence[Any],
+    keywords: Mapping[str, Any],
+    name: str,
+    synonyms: Mapping[str, str],
+) -> str:
+    """Why a call does not fit, and the call that does."""
+    takes = [each.name for each in known if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     for keyword in keywords:
-        if keyword not in parameters:
-            call = ARGUMENTS.get(name, {}).get(keyword) or (synonyms or {}).get(keyword)
-            near = f" (use {call})" if call else _nearest(keyword, parameters)
-            raise SaliencyError(
-                f"{name} takes no argument {keyword!r}{near}: it takes {', '.join(parameters) or 'none'}."
-            )
+        if keyword not in takes and not any(each.kind is each.VAR_KEYWORD for each in known):
+            call = ARGUMENTS.get(name, {}).get(keyword) or synonyms.get(keyword)
+            near = f" (use {call})" if call else _nearest(keyword, takes)
+            return f"{name} takes no argument {keyword!r}{near}: it takes {', '.join(takes) or 'none'}."
+    places = [each.name for each in known if each.kind is each.POSITIONAL_OR_KEYWORD]
+    named = [each.name for each in known if each.kind is each.KEYWORD_ONLY]
+    call = CALLS.get(name) or _call(name, known, further=len(arguments) > len(places))
+    if len(arguments) > len(places):
+        if len(takes) < len(known):
+            return f"{name} takes all but {', '.join(places)} by name: {call}."
+        if named:
+            return f"{name} takes {', '.join(named)} by name: {call}."
+        return f"{name} takes {'only ' if places else 'no arguments'}{', '.join(places)}: {call}."
+    for place in places[: len(arguments)]:
+        if place in keywords:
+            return f"{name} is given {place} twice, by place and by name: {call}."
+    missing = [each.name for each in known if each.default is each.empty and each.name in takes]
+    missing = [each for each in missing if each not in keywords and each not in places[: len(arguments)]]
+    return f"{name} needs {', '.join(missing)}: {call}."
 
 
-@functools.cache  # a target is made for each text of a corpus
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...] | None:
-    """The names of a function's parameters; None if it takes any keyword."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return tuple(parameter.name for parameter in parameters if parameter.name != "self")
+def _call(name: str, parameters: Sequence[inspect.Parameter], further: bool) -> str:
+    """A call with what a function needs, and where ``further`` with what it takes by name first."""
+    takes = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    needed = [each for each in takes if each.default is each.empty]
+    named = [each for each in takes if each.kind is each.KEYWORD_ONLY and each not in needed]
+    if further:
+        needed += named[:1]
+    words = [
+        f"{each.name}=..." if each.kind is each.KEYWORD_ONLY else each.name for each in needed or takes[:1]
+    ]
+    return f"hs.{name}({', '.join(words)})"
 
 
-def checks_keywords(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """A function that refuses an unknown keyword with the nearest one that exists."""
+def checks_call(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """A function that refuses a call that does not fit it with the call that does."""
 
     @functools.wraps(function)
     def checked(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
-        check_keywords(function, keywords, function.__name__)
+        check_call(function, arguments, keywords, function.__qualname__)
         return function(*arguments, **keywords)
 
     return checked
 
 
-class ChecksKeywords:
-    """Its classes refuse an unknown keyword with the nearest one that exists."""
+class ChecksCall:
+    """Its classes refuse a call that does not fit them with the call that does."""
 
     def __new__(cls: type[Result], *arguments: Any, **keywords: Any) -> Result:
-        check_keywords(cls.__init__, keywords, cls.__name__)
+        if arguments or keywords:  # copies are made without any
+            check_call(cls.__init__, (None, *arguments), keywords, cls.__name__)
         return object.__new__(cls)
 
 

@@ -6,7 +6,26 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_METHODS = "explainer(text, method='saliency'), with a name that docs/methods.md lists"
+
 PACKAGE = {
+    "adapter": "hs.Explainer(model, tokenizer)",
+    "attribution": "hs.Explainer(model, tokenizer)(text)",
+    "cli": "the command hf-saliency",
+    "corpus": "hs.write_corpus(explainer, texts, 'folder')",
+    "demo": "hs.load_demo()",
+    "errors": "hs.SaliencyError",
+    "explain": "hs.Explainer(model, tokenizer)(text)",
+    "list_feature_attribution_methods": _METHODS,
+    "list_methods": _METHODS,
+    "maps": "a list of maps, hs.figure([heat, another])",
+    "methods": _METHODS,
+    "metrics": "hs.faithfulness(explainer, texts, methods=['saliency', 'gradient_norm'])",
+    "palette": "hs.figure(heat, cmap='Oranges')",
+    "progress": "hs.Explainer(model, tokenizer, progress=False)",
+    "render": "hs.figure(heat)",
+    "score": "heat.targets[0].score",
+    "targets": "explainer(text, target=hs.MaskedToken('word'))",
     "attribute": "hs.Explainer(model, tokenizer)(text)",
     "load_model": "hs.Explainer.from_pretrained(name)",
     "heatmap": "hs.figure(heat, hs.Matrix())",
@@ -61,6 +80,8 @@ EXPLAINER = {
     "explain": "explainer(text)",
     "explain_batch": "explainer([text, another])",
     "forward": "explainer(text)",
+    "list_methods": _METHODS,
+    "methods": _METHODS,
     "generate": "explainer(text, target=hs.Continuation(max_new_tokens=20))",
     "model": "explainer.text_model.model",
     "plot": "explainer(text).plot()",
@@ -92,6 +113,7 @@ MAP = {
     "df": "heat.to_dataframe()",
     "display": "hs.show(heat)",
     "feature_names": "heat.labels",
+    "filter": "heat.select('word')",
     "heatmap": "heat.plot(hs.Matrix())",
     "html": "hs.page(heat, 'page.html')",
     "latex": "hs.to_latex(heat)",
@@ -102,8 +124,11 @@ MAP = {
     "predicted_class_name": "heat.targets[0].label",
     "predictions": "heat.targets[0].predictions",
     "savefig": "heat.plot().savefig('figure.pdf')",
+    "sentence": "heat.texts[0]",
+    "sentences": "method=hs.leave_one_out(feature='sentence')",
     "shape": "heat.scores.shape",
     "show": "hs.show(heat)",
+    "sort": "heat.plot(hs.Bars(sort='size'))",
     "sum": "heat.scores.sum()",
     "target": "heat.targets[0]",
     "text": "heat.texts[0]",
@@ -153,6 +178,7 @@ ARGUMENTS = {
         "max_new_tokens": "target=hs.Continuation(max_new_tokens=20)",
         "n_samples": "method=hs.shapley_sampling(n_samples=25)",
         "output_attentions": "method='attention_rollout'",
+        "padding": "explainer([text, another]), which pads where it must",
         "outputs": "target=hs.Label(1)",
         "position": "target=hs.MaskedToken(3)",
         "progress": "hs.Explainer(model, tokenizer, progress=False)",
@@ -252,6 +278,33 @@ METHODS = {
     "lrp": "method='attn_lrp'",
 }
 """Of the methods, by their names."""
+
+
+CALLS = {
+    "Explainer": "hs.Explainer(model, tokenizer); the target and the method belong to the call, "
+    "explainer(text, target=..., method=...)",
+    "Explainer.from_pretrained": "hs.Explainer.from_pretrained('folder-or-name', task='fill-mask')",
+    "SaliencyMap.from_attributions": "hs.SaliencyMap.from_attributions(attributions, encoding, model)",
+    "SaliencyMap.load": "hs.SaliencyMap.load('heat.json')",
+    "SaliencyMap.merge_targets": "heat.merge_targets(by='entity')",
+    "SaliencyMap.normalized": "heat.normalized('row_max')",
+    "SaliencyMap.plot": "heat.plot(hs.Bars(), width='acl')",
+    "SaliencyMap.save": "heat.save('heat.json')",
+    "SaliencyMap.to_dataframe": "heat.to_dataframe()",
+    "SaliencyMap.to_textual_heatmap": "heat.to_textual_heatmap(top_k=3)",
+    "SaliencyMap.words": "heat.words('mean')",
+    "animate": "hs.animate(heat, 'heat.gif')",
+    "explainer": "explainer(text, method='saliency'). Texts that belong together are a tuple, "
+    "explainer((prompt, continuation)); several texts are a list, explainer([text, another])",
+    "explainer.stream": "explainer.stream(texts, on_error='skip')",
+    "figure": "hs.figure(heat, hs.Matrix(), width='acl'); several maps are a list, hs.figure([heat, another])",
+    "page": "hs.page(heat, 'page.html', title='Saliency'); several maps are a list, hs.page([heat, another])",
+    "show": "hs.show(heat, viewer='page'); several maps are a list, hs.show([heat, another])",
+    "summarize": "hs.summarize(maps, by='word')",
+    "to_latex": "hs.to_latex(heat, targets='word')",
+    "write_corpus": "hs.write_corpus(explainer, texts, 'folder', engine='local')",
+}
+"""Of functions whose own arguments do not say it."""
 
 
 def attribute(owner: object, noun: str, name: str, synonyms: Mapping[str, str]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from hf_saliency.errors import SaliencyError, warn
+from hf_saliency.errors import SaliencyError, checks_call, warn
 
 GROUP = "hf_saliency.families"
 
@@ -159,6 +159,7 @@ FAMILIES: dict[str, Family] = {
 _REGISTERED: dict[type[nn.Module], Family] = {}
 
 
+@checks_call
 def register_family(cls: type[nn.Module], family: Family) -> None:
     """Say what differs from the general rules in a class of models, and in all that inherit from it.
 

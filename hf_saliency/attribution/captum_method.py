@@ -22,7 +22,7 @@ from hf_saliency.attribution.inputs import check_quadrature
 from hf_saliency.attribution.method import DRAWING, Call, Method, described, keeps_sign, named_method
 from hf_saliency.attribution.named.removal import check_feature, described_feature
 from hf_saliency.attribution.token_presence import TokenPresence
-from hf_saliency.errors import Feature, Reduction, SaliencyError, whole
+from hf_saliency.errors import Feature, Reduction, SaliencyError, checks_call, shown, whole
 
 _RULES = "needs a rule for each kind of module, and has none for embeddings, attention or layer norms"
 _RELU = "changes the gradient of nn.ReLU modules, of which a transformer has none that Captum could find"
@@ -66,6 +66,7 @@ _OWN = (
 
 
 @named_method
+@checks_call
 def captum_method(
     attribution: Any,
     *,
@@ -128,6 +129,11 @@ def captum_method(
             noted["seed"] = seed
         if issubclass(attribution, PerturbationAttribution):
             noted["feature"] = described_feature(feature)
+    elif not isinstance(attribution, Attribution) and not callable(attribution):
+        raise SaliencyError(
+            f"attribution={shown(attribution)}: give a class such as captum.attr.IntegratedGradients, an "
+            "instance, or a function from the score to an instance."
+        )
     elif baseline is not None:
         noted["baseline"] = described(baseline)
     options: dict[str, Any] = {"remedy": _DEEP_LIFT} if "DeepLift" in name else {}

@@ -28,7 +28,8 @@ from hf_saliency.errors import (
     UNSIGNED_REDUCTIONS,
     Feature,
     Reduction,
-    check_keywords,
+    SaliencyError,
+    check_call,
     check_reduction,
     plain,
     whole,
@@ -211,12 +212,15 @@ def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters,
     """A function that makes a method, whose methods pickle and whose unknown keywords are refused by name."""
 
     construct: Callable[..., Method] = function
-    known = frozenset(inspect.signature(function).parameters)
 
     @functools.wraps(function)
     def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Method:
-        if not known.issuperset(kwargs):
-            check_keywords(function, kwargs, function.__name__, METHOD_ARGUMENTS)
+        if args and isinstance(args[0], torch.nn.Module):
+            raise SaliencyError(
+                f"{function.__name__} takes no model: give what it returns to hs.Explainer(model, tokenizer)(text, "
+                "method=...)."
+            )
+        check_call(function, args, kwargs, function.__name__, METHOD_ARGUMENTS)
         values = tuple(map(plain, args))
         named = {name: plain(value) for name, value in kwargs.items()}
         method = construct(*values, **named)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from captum.attr import Attribution
+from torch import nn
 
 from hf_saliency import synonyms
 from hf_saliency.attribution.captum_method import captum_method
@@ -31,7 +32,7 @@ from hf_saliency.attribution.named.paths import (
 from hf_saliency.attribution.named.relevance import attn_lrp, cp_lrp, gim, ln_freeze
 from hf_saliency.attribution.named.removal import leave_one_out, occlusion, shapley_sampling
 from hf_saliency.attribution.named.surrogates import kernel_shap, lime
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, shown
 
 METHODS: dict[str, Callable[..., Method]] = {
     "gradient_norm": gradient_norm,
@@ -90,9 +91,9 @@ def as_method(method: Any) -> Method:
         return named(method)
     if any(method is make for make in METHODS.values()):
         return as_method(method())
-    if isinstance(method, Attribution) or callable(method):
+    if isinstance(method, Attribution) or (callable(method) and not isinstance(method, nn.Module)):
         return captum_method(method)
     raise SaliencyError(
-        f"method={method!r}: give a method such as hs.integrated_gradients(), its name, a Captum class such as "
+        f"method={shown(method)}: give a method such as hs.integrated_gradients(), its name, a Captum class such as "
         "captum.attr.IntegratedGradients, or a function from the score to a Captum attribution."
     )

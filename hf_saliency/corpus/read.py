@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from hf_saliency.corpus.columns import arrow, maps_of
 from hf_saliency.corpus.folder import Kind, Shard, description, shards
 from hf_saliency.corpus.records import Key
-from hf_saliency.errors import SaliencyError, one_of
+from hf_saliency.errors import SaliencyError, checks_call, one_of
 from hf_saliency.maps import storage
 from hf_saliency.maps.saliency_map import SaliencyMap
 
@@ -248,6 +248,7 @@ class Corpus:
         return SaliencyError(f"this corpus carries no column {name!r}; its carried columns are {names}.")
 
 
+@checks_call
 def read_corpus(folder: str | os.PathLike[str], *, damaged: Damaged = "raise") -> Corpus:
     """Open a folder that :func:`write_corpus` wrote, finished or not; maps are read when they are asked for.
 

@@ -18,7 +18,7 @@ from hf_saliency.corpus.folder import Folder
 from hf_saliency.corpus.read import Corpus, read_corpus
 from hf_saliency.corpus.records import Columns, Key, Record, blocks, records, size_of
 from hf_saliency.corpus.task import Chunk, ColumnTypes, CorpusTask, chunks
-from hf_saliency.errors import SaliencyError, one_of, whole
+from hf_saliency.errors import SaliencyError, checks_call, one_of, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.maps import storage
 from hf_saliency.maps.wording import counted
@@ -31,6 +31,7 @@ _SECONDS = 60
 _BYTES = 2**26
 
 
+@checks_call
 def write_corpus(
     explainer: Explainer,
     texts: Iterable[Any],

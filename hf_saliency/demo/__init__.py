@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hf_saliency.progress  # noqa: F401  # before transformers imports the bars
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, checks_call
 
 if TYPE_CHECKING:
     from transformers import BertForMaskedLM, BertTokenizer
@@ -25,6 +25,7 @@ _SHA256 = {
 _REINSTALL = "Reinstall it: pip install --force-reinstall --no-deps hf-saliency."
 
 
+@checks_call
 def load_demo() -> tuple[BertForMaskedLM, BertTokenizer]:
     """Load the small English masked language model that ships with the package.
 

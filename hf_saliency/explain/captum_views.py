@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from captum.attr import LLMAttributionResult, visualization
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, checks_call
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 
 
+@checks_call
 def captum_records(
     saliency_map: SaliencyMap, *, normalize: Normalization = "row_max"
 ) -> list[visualization.VisualizationDataRecord]:
@@ -67,6 +68,7 @@ def captum_records(
     ]
 
 
+@checks_call
 def llm_attribution_result(saliency_map: SaliencyMap) -> LLMAttributionResult:
     """The map as a result of Captum's LLM attribution, for ``plot_token_attr`` and ``plot_seq_attr``.
 

@@ -19,11 +19,11 @@ from hf_saliency.adapter.pretrained import from_pretrained
 from hf_saliency.adapter.text_model import OVERFLOWS, Overflow, TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.registry import as_method
-from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
+from hf_saliency.errors import SaliencyError, checks_call, is_one, listed, one_of, whole
 from hf_saliency.explain.batches import BATCH_TOKENS
 from hf_saliency.explain.masking import Variants
 from hf_saliency.explain.precision import Precision, check_precision
-from hf_saliency.explain.request import CallOptions, Request, check_contrast, encoded, keywords_checked
+from hf_saliency.explain.request import CallOptions, Request, call_checked, check_contrast, encoded
 from hf_saliency.explain.result import Origin
 from hf_saliency.explain.stream import ON_ERROR, OnError, check_source, stream
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -90,7 +90,7 @@ class Explainer:
     ('grammar', 'education')
     """
 
-    @keywords_checked("Explainer")
+    @call_checked("Explainer")
     def __init__(
         self,
         model: nn.Module,
@@ -115,6 +115,7 @@ class Explainer:
         self._known: Origin | None = None
 
     @classmethod
+    @checks_call
     def from_pretrained(
         cls,
         name_or_path: str | os.PathLike[str],
@@ -178,7 +179,7 @@ class Explainer:
     def __call__(self, texts: list[dict[str, str]], **options: Unpack[CallOptions]) -> SaliencyMap: ...
     @overload
     def __call__(self, texts: Sequence[Any], **options: Unpack[CallOptions]) -> Any: ...
-    @keywords_checked("explainer")
+    @call_checked("explainer")
     def __call__(
         self,
         texts: Any,
@@ -229,7 +230,7 @@ class Explainer:
             maps = request.maps(jobs, progress=self.progress)
         return maps[0] if single else SaliencyMaps(maps)
 
-    @keywords_checked("explainer.stream")
+    @call_checked("explainer.stream")
     def stream(
         self,
         texts: Iterable[Any],

@@ -18,7 +18,7 @@ from hf_saliency.adapter.guards import HeldInterrupts, seeded
 from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.attribution.method import Method
 from hf_saliency.attribution.registry import METHODS
-from hf_saliency.errors import SaliencyError, check_keywords, plain
+from hf_saliency.errors import SaliencyError, check_call, plain
 from hf_saliency.explain import memory
 from hf_saliency.explain.attribute import BuiltMethod, RowResult
 from hf_saliency.explain.batches import batch_overhead, spoiled, sweep
@@ -50,33 +50,19 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def keywords_checked(name: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """A decorator for a method of the Explainer, called ``name`` in errors, that refuses what it does not take.
-
-    ``name`` in capitals is the class, to which no texts are given.
-    """
+def call_checked(name: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """A decorator for a method of the Explainer, called ``name`` in errors, that refuses a call that does not fit."""
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        parameters = inspect.signature(function).parameters
-        known = frozenset(parameters)
-        most = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values())
+        known = frozenset(inspect.signature(function).parameters)
 
         @functools.wraps(function)
         def checked(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
-            if not known.issuperset(keywords):
-                explainer: Any = arguments[0] if arguments else None
-                calls = _calls_with(keywords, explainer.text_model) if "method" in known else None
-                check_keywords(function, keywords, name, calls)
-            if len(arguments) > most and not name.islower():
-                raise SaliencyError(
-                    f"{name} takes {', '.join([*parameters][most:])} by name; the target and the method belong to the "
-                    "call, explainer(text, target=..., method=...)."
-                )
-            if len(arguments) > most:
-                raise SaliencyError(
-                    f"{name} takes {', '.join([*parameters][most:])} by name. Texts that belong together are a tuple, "
-                    "explainer((prompt, continuation)); several texts are a list, explainer([text, another])."
-                )
+            calls = None
+            if "method" in known and not known.issuperset(keywords):
+                explainer: Any = arguments[0]
+                calls = _calls_with(keywords, explainer.text_model)
+            check_call(function, arguments, keywords, name, calls)
             return function(*arguments, **keywords)
 
         return checked

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 from xml.parsers import expat
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, checks_call
 from hf_saliency.maps import storage
 from hf_saliency.maps.saliency_map import SaliencyMap
 
@@ -169,6 +169,7 @@ _LARGEST_FILE = 256 * 2**20  # bytes of a file, or of what unpacks from it
 _IN_HTML = re.compile(rb'<script type="application/json" id="%s">([A-Za-z0-9+/=,]*)</script>' % KEY.encode())
 
 
+@checks_call
 def read_maps(path: str | Path) -> list[SaliencyMap]:
     """The maps that a figure or a page carries, or the one in a file of :meth:`SaliencyMap.save`.
 

@@ -14,7 +14,14 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction, whole
+from hf_saliency.errors import (
+    UNSIGNED_REDUCTIONS,
+    Reduction,
+    SaliencyError,
+    check_reduction,
+    checks_call,
+    whole,
+)
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import reduced
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -22,6 +29,7 @@ from hf_saliency.maps.spans import Places, Span, Token, words
 from hf_saliency.maps.table import Table
 
 
+@checks_call
 def aligned(maps: Sequence[SaliencyMap], reduction: Reduction = "sum") -> list[SaliencyMap]:
     """The same maps with the same columns: words of the text, or what every tokenization has in common.
 
@@ -167,6 +175,7 @@ class Agreement:
         return f"{mean}Spearman’s ρ = {rank}, top-{self.top} overlap {self.overlap.mean():.2f}"
 
 
+@checks_call
 def agreement(
     heat: SaliencyMap, other: SaliencyMap, *, top: int = 5, reduction: Reduction = "sum"
 ) -> Agreement:
@@ -297,6 +306,7 @@ def _overlap(a: np.ndarray, b: np.ndarray, top: int) -> float:
     return len(strongest[0] & strongest[1]) / count if count else float("nan")
 
 
+@checks_call
 def agreement_matrix(
     maps: Mapping[str, SaliencyMap | Iterable[SaliencyMap]], *, top: int = 5, reduction: Reduction = "sum"
 ) -> Table:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction
+from hf_saliency.errors import UNSIGNED_REDUCTIONS, Reduction, SaliencyError, check_reduction, checks_call
 from hf_saliency.maps import fields, interop, spans, storage
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import Columns, Normalization, counted_columns, merged, normalized, reduced
@@ -124,6 +124,7 @@ class SaliencyMap:
         """The rows whose scores fail the method's completeness check."""
         return () if self.missed_sums is None else tuple(np.flatnonzero(~np.isnan(self.missed_sums)).tolist())
 
+    @checks_call
     def normalized(
         self, how: Normalization = "row_max", *, columns: Columns = "all"
     ) -> Float[np.ndarray, "targets tokens"]:
@@ -203,6 +204,7 @@ class SaliencyMap:
             missed_sums=None if self.missed_sums is None else self.missed_sums[list(rows)],
         )
 
+    @checks_call
     def merge_targets(self, by: str | Sequence[str] = "entity") -> SaliencyMap:
         """The map with the rows of one group summed into one, as for the tokens of an entity or a word.
 
@@ -245,6 +247,7 @@ class SaliencyMap:
             missed_sums=None if missed is None else np.array([missed[rows].sum() for _, rows in groups]),
         )
 
+    @checks_call
     def words(self, reduction: Reduction = "sum") -> SaliencyMap:
         """The map with the columns of a word's pieces merged into one; rows stay as they are.
 
@@ -277,6 +280,7 @@ class SaliencyMap:
             signed=self.signed and reduction not in UNSIGNED_REDUCTIONS,
         )
 
+    @checks_call
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the map to one JSON file; a path that cannot be written raises :class:`SaliencyError`.
 
@@ -288,6 +292,7 @@ class SaliencyMap:
         storage.save(self, path)
 
     @classmethod
+    @checks_call
     def load(cls, path: str | os.PathLike[str]) -> SaliencyMap:
         """Read a map that :meth:`save` wrote; it equals the one saved.
 
@@ -303,6 +308,7 @@ class SaliencyMap:
         return storage.load(path, cls)
 
     @classmethod
+    @checks_call
     def from_attributions(
         cls,
         attributions: Any,
@@ -376,6 +382,7 @@ class SaliencyMap:
         )
         return cls(**fields, method=method, arguments=arguments or {}, provenance=provenance or {})
 
+    @checks_call
     def to_textual_heatmap(self, *, top_k: int = 3) -> list[dict[str, Any]]:
         """The data of one facet for ``textualheatmap.TextualHeatmap.set_data([...])``.
 
@@ -396,6 +403,7 @@ class SaliencyMap:
         """
         return interop.facet(self, top_k=top_k)
 
+    @checks_call
     def to_dataframe(self) -> pd.DataFrame:
         """One row a (target, token), as :func:`hf_saliency.to_dataframe` describes it for several maps.
 
@@ -412,6 +420,7 @@ class SaliencyMap:
         """
         return dataframe(score_columns([self]))
 
+    @checks_call
     def plot(self, mark: Any = None, **options: Any) -> Any:
         """Draw the map: ``heat.plot(mark, width=3.25)`` is ``hs.figure(heat, mark, width=3.25)``.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, checks_call
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.static_html import static_html
 from hf_saliency.maps.table import dataframe, score_columns
@@ -73,6 +73,7 @@ class SaliencyMaps(list[SaliencyMap]):
         return to_dataframe(self)
 
 
+@checks_call
 def to_dataframe(maps: SaliencyMap | Iterable[SaliencyMap]) -> pd.DataFrame:
     """The scores of maps as a tidy table: one row for each text, target and token.
 

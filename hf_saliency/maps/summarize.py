@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from hf_saliency.errors import SaliencyError, called, one_of, whole
+from hf_saliency.errors import SaliencyError, called, checks_call, one_of, whole
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.saliency_maps import each_map
@@ -19,6 +19,7 @@ from hf_saliency.maps.table import Table, word_numbers
 By = Literal["word", "token", "position", "target"]
 
 
+@checks_call
 def summarize(
     maps: SaliencyMap | Iterable[SaliencyMap],
     by: By | Sequence[Hashable] | Callable[[Token, SaliencyMap], Hashable] = "word",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, checks_call
 from hf_saliency.maps import storage
 from hf_saliency.maps.fields import json_object, string
 from hf_saliency.maps.spans import Places, words
@@ -191,6 +191,7 @@ class Table:
             raise SaliencyError(f"select({rows!r}): this table has {len(self)} rows ({error}).") from error
         return Table(columns, self.measure, self.facts)
 
+    @checks_call
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table to one JSON file, in one step.
 
@@ -225,6 +226,7 @@ class Table:
         storage.write_file(path, storage.encode(json.dumps(document, ensure_ascii=False, allow_nan=False)))
 
     @classmethod
+    @checks_call
     def load(cls, path: str | os.PathLike[str]) -> Table:
         """Read a table that :meth:`save` wrote; it equals the saved one.
 
@@ -265,6 +267,7 @@ class Table:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise SaliencyError(f"{name} is damaged ({type(error).__name__}: {error}).") from error
 
+    @checks_call
     def to_dataframe(self) -> pd.DataFrame:
         """The columns as a pandas DataFrame; ``measure`` and ``facts`` are in its ``attrs``.
 
@@ -288,6 +291,7 @@ class Table:
         frame.attrs = {"measure": self.measure, **self.facts}
         return frame
 
+    @checks_call
     def plot(self, mark: Any = None, **options: Any) -> Any:
         """Draw the table: ``table.plot(mark, width=3.25)`` is ``hs.figure(table, mark, width=3.25)``.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency.errors import SaliencyError, is_one, listed, one_of, whole
+from hf_saliency.errors import SaliencyError, checks_call, is_one, listed, one_of, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
@@ -31,6 +31,7 @@ from hf_saliency.metrics.metric import (
 from hf_saliency.metrics.perturbation import comprehensiveness, masking_area, rank_agreement, sufficiency
 
 
+@checks_call
 def faithfulness(
     explainer: Explainer,
     texts: Any,
@@ -133,6 +134,7 @@ def faithfulness(
     )
 
 
+@checks_call
 def masking_curves(
     explainer: Explainer,
     texts: Any,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from hf_saliency.errors import SaliencyError, one_of, whole
+from hf_saliency.errors import SaliencyError, checks_call, one_of, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
 from hf_saliency.metrics.metric import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, RANKINGS, Ranking, bands, summary
@@ -86,6 +86,7 @@ MEASURES: dict[str, tuple[Measure, Literal["higher", "lower"]]] = {
 }
 
 
+@checks_call
 def ground_truth(
     maps: Mapping[str, SaliencyMap | Sequence[SaliencyMap]],
     truths: Any,

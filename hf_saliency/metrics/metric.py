@@ -12,7 +12,7 @@ from typing import Any, Literal, ParamSpec
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, check_call
 from hf_saliency.explain.masking import Variants
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import word_groups
@@ -276,6 +276,7 @@ def named_metric(function: Callable[Parameters, Metric]) -> Callable[Parameters,
 
     @functools.wraps(function)
     def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Metric:
+        check_call(function, args, kwargs, function.__name__)
         metric = function(*args, **kwargs)
         object.__setattr__(metric, "_recipe", (functools.partial(make, **kwargs), args))
         return metric

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_saliency.errors import SaliencyError, is_one, listed, whole
+from hf_saliency.errors import SaliencyError, checks_call, is_one, listed, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.explain.randomized import randomized
 from hf_saliency.maps.compare import rank_correlation
@@ -16,6 +16,7 @@ from hf_saliency.metrics.faithfulness import explained
 from hf_saliency.metrics.metric import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, bands, summary
 
 
+@checks_call
 def randomization_check(
     explainer: Explainer, texts: Any, methods: Any, *, target: Any = None, seed: int = 0
 ) -> Table:

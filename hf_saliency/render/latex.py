@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hf_saliency.errors import SaliencyError, checks_keywords
+from hf_saliency.errors import SaliencyError, checks_call
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -44,7 +44,7 @@ EVEN = r"\lineskiplimit=-\maxdimen\baselineskip=1.12\baselineskip\relax"
 _MUTED = "595959"  # of the names of texts
 
 
-@checks_keywords
+@checks_call
 def to_latex(
     saliency_map: SaliencyMap,
     mark: Highlight | None = None,

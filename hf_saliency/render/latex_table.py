@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hf_saliency.errors import SaliencyError, checks_keywords
+from hf_saliency.errors import SaliencyError, checks_call
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.wording import incomplete_words
@@ -25,7 +25,7 @@ _CHARACTER, _GAPS, _WIDEST, _TEXT = 0.013, 0.03, 0.2, 0.4
 Columns = Mapping[str, Sequence[Any]]
 
 
-@checks_keywords
+@checks_call
 def to_latex_table(
     maps: SaliencyMap | Sequence[SaliencyMap],
     columns: Columns | None = None,

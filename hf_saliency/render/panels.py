@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from hf_saliency.errors import SaliencyError, integer, one_of
+from hf_saliency.errors import SaliencyError, integer, one_of, shown
 from hf_saliency.maps import compare
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -147,9 +147,13 @@ def _marks(mark: Any, maps: Sequence[SaliencyMap]) -> list[Mark]:
         return default_marks(maps)
     marks = list(mark) if isinstance(mark, (list, tuple)) else [mark] * len(maps)
     for each in marks:
+        if isinstance(each, SaliencyMap):
+            raise SaliencyError(
+                "the mark is a SaliencyMap: several maps are a list, figure([heat, another])."
+            )
         if isinstance(each, type) or not isinstance(each, Mark):
             raise SaliencyError(
-                f"mark={each!r} is not a mark: choose Highlight(), Matrix(), Bars() or Arcs(), as in "
+                f"mark={shown(each)} is not a mark: choose Highlight(), Matrix(), Bars() or Arcs(), as in "
                 "figure(..., mark=Matrix())."
             )
     if len(marks) != len(maps):

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from hf_saliency.errors import checks_keywords, one_of
+from hf_saliency.errors import checks_call, one_of
 from hf_saliency.maps.saliency_map import SaliencyMap
 
 Viewer = Literal["page", "textual_heatmap", "terminal"]
 
 
-@checks_keywords
+@checks_call
 def show(
     maps: SaliencyMap | Sequence[SaliencyMap],
     *,

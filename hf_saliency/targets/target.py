@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.errors import SCALES, ChecksKeywords, SaliencyError, integer, one_of, plain
+from hf_saliency.errors import SCALES, ChecksCall, SaliencyError, integer, one_of, plain
 from hf_saliency.targets.readout import Readout
 
 PREDICTED = -1  # stands for the most probable class among class ids
@@ -94,7 +94,7 @@ class Row:
         return all(ref.class_id == ref.against_id for ref in self.refs)
 
 
-class Target(ChecksKeywords, ABC):
+class Target(ChecksCall, ABC):
     """What is explained: the base class of every target, and the type for annotations.
 
     A target is a frozen value that serves every text. To write your own, subclass it with two methods: ``rows`` lays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import re
 from pathlib import Path
@@ -187,6 +188,43 @@ FURTHER: list[tuple[str, str | None]] = [
     ("hs.figure(heat, targets='cat').show()", "fig.savefig"),
     ("hs.page(heat, viewer='terminal')", "page takes no argument 'viewer'"),
     ("explainer(text, absolute=True)", r"use method=hs.saliency\(absolute=True\)"),
+    ("hs.explain(model, text)", r"a module, not a function: use hs.Explainer\(model, tokenizer\)\(text\)"),
+    ("hs.show(heat, 'html')", r"viewer, .* by name: hs.show\(heat, viewer='page'\)"),
+    ("hs.show()", "show needs maps: hs.show"),
+    ("heat.save()", r"SaliencyMap.save needs path: heat.save\('heat.json'\)"),
+    ("heat.save('heat.json', 'json')", r"SaliencyMap.save takes only path: heat.save\('heat.json'\)"),
+    ("hs.SaliencyMap.load()", r"load needs path: hs.SaliencyMap.load\('heat.json'\)"),
+    ("heat.plot('bars', 3)", r"takes all but mark by name: heat.plot\(hs.Bars\(\), width='acl'\)"),
+    ("explainer()", r"explainer needs texts: explainer\(text, method='saliency'\)"),
+    ("explainer(text, 'cat', 'saliency')", r"takes target, method, .* by name: explainer\(text, method="),
+    ("hs.Explainer()", r"Explainer needs model: hs.Explainer\(model, tokenizer\)"),
+    ("hs.Explainer.from_pretrained()", r"needs name_or_path: hs.Explainer.from_pretrained\('folder"),
+    ("hs.Explainer.from_pretrained(folder, tokenizer)", r"task=\w+\(.{,60}\.\.\.: choose one of 'fill-mask'"),
+    ("hs.figure()", "figure needs maps: hs.figure"),
+    (
+        "hs.figure(heat, hs.Matrix(), 'acl')",
+        r"takes width, .* by name: hs.figure\(heat, hs.Matrix\(\), width=",
+    ),
+    ("hs.figure(heat, heat)", r"several maps are a list, figure\(\[heat, another\]\)"),
+    ("hs.figure(heat, maps=heat)", "figure is given maps twice, by place and by name: hs.figure"),
+    ("hs.page(heat, 'page.html', 'Title')", r"takes title, .* by name: hs.page\(heat, 'page.html', title="),
+    ("hs.load_demo('bert')", r"load_demo takes no arguments: hs.load_demo\(\)"),
+    ("hs.faithfulness(explainer, [text])", r"needs methods: hs.faithfulness\(explainer, texts, methods="),
+    ("hs.agreement(heat)", r"agreement needs other: hs.agreement\(heat, other\)"),
+    (
+        "hs.saliency(model)",
+        r"takes no model: .* hs.Explainer\(model, tokenizer\)\(text, method=",
+    ),
+    ("hs.MaskedToken(*'abcdefg')", r"MaskedToken takes only where, token, .*: hs.MaskedToken\(where\)"),
+    ("hs.captum_method('IntegratedGradients')", "give a class such as captum.attr.IntegratedGradients"),
+    ("explainer(text, method=model)", r"method=BertForMaskedLM.*: give a method such as hs.integrated"),
+    ("hs.list_methods()", r"use explainer\(text, method='saliency'\), with a name that docs/methods.md"),
+    ("hs.methods", "docs/methods.md"),
+    ("explainer.methods", "docs/methods.md"),
+    ("explainer(text, padding=True)", r"use explainer\(\[text, another\]\)"),
+    ("heat.sort()", r"use heat.plot\(hs.Bars\(sort='size'\)\)"),
+    ("heat.filter('cat')", r"use heat.select\('word'\)"),
+    ("heat.sentences()", r"use method=hs.leave_one_out\(feature='sentence'\)"),
 ]
 
 
@@ -206,6 +244,42 @@ def test_five_communities_have_twenty_guesses_each() -> None:
     assert len(GUESSES) == len({call for call, _ in GUESSES}) == 100
 
 
+@pytest.mark.parametrize("path", [each for each in Path(hs.__file__).parent.iterdir() if each.name[0] != "_"])
+def test_a_module_that_is_called_names_the_call(path: Path) -> None:
+    if path.stem == "synonyms" or path.suffix not in ("", ".py"):
+        return
+    module: Any = importlib.import_module(f"hf_saliency.{path.stem}")
+    assert getattr(hs, path.stem) is module
+    with pytest.raises(
+        hs.SaliencyError, match=rf"hf_saliency.{path.stem} is a module, not a function: use .+\."
+    ):
+        module("the cat sat")
+
+
+# What the package itself calls, as Captum does its classes.
+CALLED_INSIDE = {name for name in hs.__all__ if name.endswith(("_embedding", "_logits"))}
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in hs.__all__ if each.islower() and each not in CALLED_INSIDE]
+)
+def test_a_function_names_the_call_that_fits(name: str) -> None:
+    function = getattr(hs, name)
+    parameters = inspect.signature(function).parameters.values()
+    places = [each for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    with pytest.raises(hs.SaliencyError, match=rf"{name} takes .*: hs\.{name}\("):
+        function(*[0] * (len(places) + 1))
+    refusal = (
+        "attribution=0: give a class" if name == "captum_method" else f"{name} takes no argument 'nonsense'"
+    )
+    with pytest.raises(hs.SaliencyError, match=refusal):
+        function(*[0] * len(places), nonsense=1)
+    missing = [each.name for each in parameters if each.default is each.empty and each.name != "arguments"]
+    if missing:
+        with pytest.raises(hs.SaliencyError, match=rf"{name} needs {', '.join(missing)}: hs\.{name}\("):
+            function()
+
+
 def test_a_synonym_names_no_argument_that_there_is() -> None:
     """Nor a name that there is: what works needs no hint."""
     assert not set(synonyms.PACKAGE) & {*hs.__all__, *dir(hs)}
@@ -223,7 +297,8 @@ def test_a_synonym_names_no_argument_that_there_is() -> None:
 def test_the_calls_that_synonyms_name_are_there() -> None:
     """Every ``hs.`` name and its keywords, read from the text of the hints."""
     tables = [synonyms.PACKAGE, synonyms.EXPLAINER, synonyms.MAP, synonyms.METHODS, synonyms.METHOD_ARGUMENTS]
-    hints = " ".join(hint for table in [*tables, *synonyms.ARGUMENTS.values()] for hint in table.values())
+    tables += [synonyms.CALLS, *synonyms.ARGUMENTS.values()]
+    hints = " ".join(hint for table in tables for hint in table.values())
     calls = re.findall(r"hs\.(\w+)(?:\(([^()]*)\))?", hints)
     assert len(calls) > 50
     for name, arguments in calls:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from hf_saliency.errors import SaliencyError, checks_keywords
+from hf_saliency.errors import SaliencyError, checks_call
 from hf_saliency.maps import attachment
 from hf_saliency.maps.attachment import Attachment, Provenance
 from hf_saliency.maps.reduction import Normalization
@@ -111,7 +111,7 @@ class Page(os.PathLike[str]):
         return self.fragment()
 
 
-@checks_keywords
+@checks_call
 def page(
     maps: SaliencyMap | Sequence[SaliencyMap],
     path: str | os.PathLike[str] | None = None,

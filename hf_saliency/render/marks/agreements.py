@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords
+from hf_saliency.errors import ChecksCall
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, decimals, palette_for
@@ -20,7 +20,7 @@ _NOTE = 2.0  # points between cells and the note, for 10-point type
 
 
 @dataclass(frozen=True)
-class Agreements(ChecksKeywords):
+class Agreements(ChecksCall):
     """A cell for each pair of names in its colour, with the number in it.
 
     It draws the columns ``first``, ``second`` and ``value``, and names ``n``. A pair stands on both sides of the

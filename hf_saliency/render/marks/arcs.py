@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords, SaliencyError, whole
+from hf_saliency.errors import ChecksCall, SaliencyError, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
@@ -24,7 +24,7 @@ _HEAD = 4.0  # length of an arrow's head, in points
 
 
 @dataclass(frozen=True)
-class Arcs(ChecksKeywords):
+class Arcs(ChecksCall):
     """Tokens on a line, and above it an arrow from each target's strongest tokens to the target.
 
     Arrows are coloured by score; stronger links are thicker. A target's own token and a score that is not finite have

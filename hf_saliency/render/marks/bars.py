@@ -9,7 +9,7 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords, one_of, whole
+from hf_saliency.errors import ChecksCall, one_of, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
@@ -23,7 +23,7 @@ _Drawn = TypeVar("_Drawn", HorizontalBars, VerticalBars)
 
 
 @dataclass(frozen=True)
-class Bars(ChecksKeywords):
+class Bars(ChecksCall):
     """A bar for each token in reading order, as long as its score and in its colour.
 
     The bars of several targets stand side by side, on one scale. A bar of full length is at the limit of the

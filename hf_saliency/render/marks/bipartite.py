@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords, whole
+from hf_saliency.errors import ChecksCall, whole
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
@@ -33,7 +33,7 @@ _THIN, _THICK = 0.5, 1.5
 
 
 @dataclass(frozen=True)
-class Bipartite(ChecksKeywords):
+class Bipartite(ChecksCall):
     """Tokens on a line above, targets on a line below, and curves from each target's strongest tokens.
 
     It suits models that read one text and write another, such as translations. Curves are coloured by score; stronger

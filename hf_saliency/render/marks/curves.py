@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords
+from hf_saliency.errors import ChecksCall
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.marks.number_axis import (
@@ -32,7 +32,7 @@ _HIGHEST = 17.0  # sizes of type that a field is high at most: a slide is wide a
 
 
 @dataclass(frozen=True)
-class Curves(ChecksKeywords):
+class Curves(ChecksCall):
     """A line for each group of a table, with the band of its intervals, such as faithfulness by removed share.
 
     It draws the columns ``x`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there. A group
@@ -79,7 +79,7 @@ class Curves(ChecksKeywords):
 
 
 @dataclass(frozen=True)
-class Profile(ChecksKeywords):
+class Profile(ChecksCall):
     """The mean score by distance from the target, a line for each group, with the band of its intervals.
 
     It draws the columns ``position`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there.

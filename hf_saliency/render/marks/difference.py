@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords, SaliencyError
+from hf_saliency.errors import ChecksCall, SaliencyError
 from hf_saliency.maps.compare import aligned, partners
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -18,7 +18,7 @@ from hf_saliency.render.marks.mark import Mark
 
 
 @dataclass(frozen=True)
-class Difference(ChecksKeywords):
+class Difference(ChecksCall):
     """The rows of a map minus those of another one, each scaled first, on a diverging scale.
 
     Both maps have the same tokens, or are merged to the words that they have in common. Targets meet by their

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords
+from hf_saliency.errors import ChecksCall
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.marks.number_axis import (
@@ -32,7 +32,7 @@ _GUIDE = "0.75"
 
 
 @dataclass(frozen=True)
-class Dots(ChecksKeywords):
+class Dots(ChecksCall):
     """A dot for each value with its interval: a line for each label, a field with its own axis for each group.
 
     It draws the columns ``label`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords
+from hf_saliency.errors import ChecksCall
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Span
@@ -252,7 +252,7 @@ _PART = 2.0  # points above the heading of another text
 
 
 @dataclass(frozen=True)
-class Highlight(ChecksKeywords):
+class Highlight(ChecksCall):
     """The text in running lines with each token on its colour, one block for each target.
 
     The target's own token has a frame, and the model's best answers stand below the block. Texts that belong

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords
+from hf_saliency.errors import ChecksCall
 from hf_saliency.maps import spans
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points, raster
@@ -34,7 +34,7 @@ _TALLEST = 2.0  # of a matrix in bands, as a multiple of its width
 
 
 @dataclass(frozen=True)
-class Matrix(ChecksKeywords):
+class Matrix(ChecksCall):
     """Rows are targets, columns are tokens; each row's frame is at its target's own token.
 
     Labels get as small as needed, down to 4.75 points. Where even that is too large for every token, labels name words,

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from matplotlib.axes import Axes
 
-from hf_saliency.errors import ChecksKeywords, whole
+from hf_saliency.errors import ChecksCall, whole
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.colors import decimals
@@ -30,7 +30,7 @@ _THICK = 0.66  # of a line
 
 
 @dataclass(frozen=True)
-class Ranking(ChecksKeywords):
+class Ranking(ChecksCall):
     """A bar for each row of a table, the largest value first, with its interval.
 
     It draws the columns ``label`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there. Bars

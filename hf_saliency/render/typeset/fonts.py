@@ -20,7 +20,7 @@ from matplotlib import font_manager
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font, LoadFlags
 
-from hf_saliency.errors import check_keywords
+from hf_saliency.errors import check_call
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
 from hf_saliency.render.typeset.characters import BIDI_CONTROLS, graphemes, signs
@@ -303,7 +303,7 @@ def share_fonts(draw: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(draw)
     def drawing(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        check_keywords(draw, kwargs, draw.__name__)
+        check_call(draw, args, kwargs, draw.__name__)
         with _drawing([*args, *kwargs.values()]) as figure:
             result = draw(*args, **kwargs)
         if figure.missing and _current.get() is None:
