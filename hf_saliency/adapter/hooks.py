@@ -156,14 +156,23 @@ def _tokens_first(
     if len(rows) > 1 and not in_order and any(_same(looked, tensor.flatten(0, -2).T) for tensor in ids):
         return True
     elsewhere = len(rows) > 1 and output.shape[:2] == rows.shape[1::-1] != rows.shape[:2]
-    if elsewhere or (
-        stream.explicit and not in_order and not any(_same(flat, tensor.flatten()) for tensor in ids)
-    ):
+    named = stream.explicit and not in_order and not any(_same(flat, tensor.flatten()) for tensor in ids)
+    if stream.extra_lookups and not in_order and not any(_begins(looked, tensor) for tensor in ids):
+        raise SaliencyError(
+            "the embedding module looks up something else before the text, but Family(extra_lookups=True) is for "
+            "lookups after it: look the text up first, or use another module for the rest."
+        )
+    if elsewhere or named:
         raise SaliencyError(
             "the embedding module does not look up the token ids that the model is called with: name the one that "
             "does, Explainer(model, tokenizer, embedding=model.encoder.embed)."
         )
     return False
+
+
+def _begins(looked: Tensor, ids: Tensor) -> bool:
+    """Whether the text comes first, and then padding that the model adds (LED)."""
+    return _same(looked[..., : ids.shape[-1]], ids.flatten(0, -2))
 
 
 def _same(looked: Tensor, ids: Tensor) -> bool:

@@ -112,7 +112,8 @@ def _classes(task: Task) -> frozenset[str]:
 def tasks_of(model: object) -> tuple[Task, ...]:
     """The tasks of a model or the name of a class, by precedence; empty for a class that transformers does not list.
 
-    A class of the user's has those of the nearest class of transformers that it inherits from.
+    A class of the user's has those of the nearest class of transformers that it inherits from, or those that it is
+    registered for, as code that comes with a checkpoint is when ``AutoModelFor...`` loads it.
     """
     if isinstance(model, str):
         names = [model]
@@ -126,7 +127,15 @@ def tasks_of(model: object) -> tuple[Task, ...]:
         listed = tuple(task for task in PRECEDENCE if name in _classes(task))
         if listed:
             return listed
-    return ()
+    return tuple(task for task in PRECEDENCE if _is_registered(model, task))
+
+
+def _is_registered(model: Any, task: Task) -> bool:
+    from transformers.models.auto import modeling_auto
+
+    mapping = getattr(modeling_auto, task.mapping.removesuffix("_NAMES"))
+    registered = mapping.get(type(getattr(model, "config", None)), ())
+    return isinstance(model, registered)
 
 
 def is_listed(task: Task, model_type: str) -> bool:

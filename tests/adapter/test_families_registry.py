@@ -193,3 +193,54 @@ def test_segments_that_are_looked_up_in_the_word_table(family_name: str) -> None
     np.testing.assert_allclose(
         heat.scores[-1], dense.one_hot_norms(model, inputs, score), rtol=1e-5, atol=1e-12
     )
+
+
+class Counting(transformers.PretrainedConfig):
+    model_type = "counting"
+
+
+class Counter(transformers.PreTrainedModel):
+    """A model of an author's own: a sum of word vectors, and a head."""
+
+    config_class = Counting
+
+    def __init__(self, config: Counting) -> None:
+        super().__init__(config)
+        self.words, self.head = nn.Embedding(48, 4), nn.Linear(4, 2)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.words
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.head((self.words(input_ids) * attention_mask[..., None]).sum(1))}
+
+
+class LateCounter(Counter):
+    """Looks up other words before those of the text."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        before = self.words(input_ids.roll(1, dims=1)).sum()
+        return {"logits": super().forward(input_ids, attention_mask)["logits"] + before}
+
+
+def test_a_class_that_is_registered_for_a_task_has_its_default_target(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    auto = transformers.AutoModelForSequenceClassification
+    monkeypatch.setattr(auto._model_mapping, "_extra_content", {})
+    model, tokenizer = Counter(Counting()).double(), tiny.tokenizer()
+    with pytest.raises(hs.SaliencyError, match="Counter has no default target"):
+        hs.Explainer(model, tokenizer)("the cat sat")
+    auto.register(Counting, Counter)
+    (row,) = hs.Explainer(model, tokenizer)("the cat sat").targets
+    assert row.label == "LABEL_" + str(row.class_id)
+    with pytest.raises(hs.SaliencyError, match=r"Counter classifies a text: .*hs.Label\(\)"):
+        hs.Explainer(model, tokenizer)("the cat sat", target=hs.MaskedToken())
+
+
+def test_further_lookups_come_after_the_text() -> None:
+    hs.register_family(LateCounter, hs.Family(extra_lookups=True))
+    explainer = hs.Explainer(LateCounter(Counting()).double(), tiny.tokenizer())
+    with pytest.raises(hs.SaliencyError, match="looks up something else before the text"):
+        explainer("the cat sat", target=hs.Label(0))
