@@ -469,7 +469,7 @@ def report(table: Table, make: Callable[[], Case], place: Place, rate: float, na
             f"{ours.memory / GIBIBYTE:.2f} ({captum.memory / GIBIBYTE:.2f})",
             f"{apart:.0e}",
         )
-    except Exception:
+    except Exception:  # reported in the table; the other rows still run
         table.failure(f"{name}, {place.precision}", 9)
     if place.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -503,7 +503,7 @@ def exactness(table: Table, device: torch.device) -> None:
             apart = max(difference([*one.scores], [*expected.scores], scale) for one in (batched, single))
             table.failures += apart > bound
             table.row(title, f"{apart:.1e}", f"{bound:.0e}", "differs" if apart > bound else "same")
-        except Exception:
+        except Exception:  # reported in the table; the other rows still run
             table.failure(title, 4)
     if device.type == "cuda":
         halved(table, device)
@@ -528,7 +528,7 @@ def halved(table: Table, device: torch.device) -> None:
         apart = difference([*tight.scores], [*expected.scores])
         table.failures += apart > 2e-5
         table.row(name, f"{apart:.1e}", "2e-05", "differs" if apart > 2e-5 else "same")
-    except Exception:
+    except Exception:  # reported in the table; the other rows still run
         table.failure(name, 4)
     torch.cuda.empty_cache()
 
@@ -580,7 +580,7 @@ def host(table: Table, small: bool) -> None:
             apart = difference([*maps[1].scores], [*maps[0].scores])
             cells = (*times, times[0] / times[1], times[2] / times[1])
             table.row(name, *(f"{cell:.4g}" for cell in cells), f"{apart:.0e}")
-        except Exception:
+        except Exception:  # reported in the table; the other rows still run
             table.failure(name, 8)
 
 

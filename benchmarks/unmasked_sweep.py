@@ -47,9 +47,9 @@ class Case:
     @property
     def embedding(self) -> nn.Embedding:
         """The table of the tokens."""
-        found = self.model.get_input_embeddings()  # type: ignore[operator]
-        assert isinstance(found, nn.Embedding)
-        return found
+        table = self.model.get_input_embeddings()  # type: ignore[operator]
+        assert isinstance(table, nn.Embedding)
+        return table
 
     def norms(self, gradient: Tensor) -> Tensor:
         """Of gradients in embeddings (..., width), the norms in the one-hot vectors."""
@@ -59,15 +59,15 @@ class Case:
 
 def article_loop(case: Case) -> np.ndarray:
     """The way of the article's notebook: a dense one-hot input, a forward pass and ``backward()`` for each target."""
-    found = []
+    norms = []
     table = case.embedding.weight
     for position, class_id in case.targets:
         one_hot = torch.nn.functional.one_hot(case.ids[None], len(table)).float().requires_grad_()
         case.model(inputs_embeds=one_hot @ table).logits[0, position, class_id].backward()
         assert one_hot.grad is not None
-        found.append(one_hot.grad[0].norm(dim=-1))
+        norms.append(one_hot.grad[0].norm(dim=-1))
         case.model.zero_grad()
-    return torch.stack(found).numpy()
+    return torch.stack(norms).numpy()
 
 
 def captum(case: Case, rows: int) -> np.ndarray:
@@ -75,12 +75,12 @@ def captum(case: Case, rows: int) -> np.ndarray:
     method = LayerGradientXActivation(
         lambda ids: case.model(ids).logits, case.embedding, multiply_by_inputs=False
     )
-    found = []
+    norms = []
     for start in range(0, len(case.targets), rows):
         part = case.targets[start : start + rows]
         gradient = method.attribute(case.ids.expand(len(part), -1), target=part)
-        found += [case.norms(row) for row in gradient]
-    return torch.stack(found).numpy()
+        norms += [case.norms(row) for row in gradient]
+    return torch.stack(norms).numpy()
 
 
 def ours(case: Case) -> np.ndarray:
@@ -130,16 +130,16 @@ def main() -> None:
     )
     print("| | targets | seconds | times hf-saliency |\n|---|---|---|---|")
     for case in cases(options.tokens):
-        seconds, found = {}, {}
+        seconds, scores = {}, {}
         for name, way in ways.items():
             runs = []
             for _ in range(options.repeats):
                 start = time.perf_counter()
-                found[name] = way(case)
+                scores[name] = way(case)
                 runs.append(time.perf_counter() - start)
             seconds[name] = min(runs)
         for name, taken in seconds.items():
-            np.testing.assert_allclose(found[name], found["**hf-saliency**"], rtol=2e-3, atol=1e-5)
+            np.testing.assert_allclose(scores[name], scores["**hf-saliency**"], rtol=2e-3, atol=1e-5)
             ratio = taken / seconds["**hf-saliency**"]
             print(f"| {case.name}: {name} | {len(case.targets)} | {taken:.2f} | {ratio:.1f} |", flush=True)
 

@@ -155,6 +155,15 @@ ARGUMENTS = {
         "orient": "vertical=True",
     },
     "Matrix": {"annot": "values=True"},
+    # What older releases of transformers and other tools take; a model would take it as its own, or ignore it.
+    "from_pretrained": {
+        "attribution_method": "explainer(text, method='saliency')",
+        "load_in_4bit": "quantization_config=transformers.BitsAndBytesConfig(load_in_4bit=True)",
+        "load_in_8bit": "quantization_config=transformers.BitsAndBytesConfig(load_in_8bit=True)",
+        "quiet": "progress=False",
+        "torch_dtype": "dtype='bfloat16'",
+        "use_auth_token": "token=",
+    },
     "explainer": {
         "additional_forward_args": "hs.Explainer(model, tokenizer, inputs={...})",
         "attributed_fn": "the target's unit=, as in hs.NextToken(unit='prob')",

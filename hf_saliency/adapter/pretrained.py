@@ -13,6 +13,7 @@ from typing import Any
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.tasks import Task
 from hf_saliency.errors import SaliencyError, described, one_of
+from hf_saliency.synonyms import ARGUMENTS
 
 _log = logging.getLogger(__name__)
 
@@ -20,15 +21,6 @@ _log = logging.getLogger(__name__)
 _SHARED = (
     "revision", "trust_remote_code", "gguf_file", "subfolder", "token", "cache_dir", "local_files_only", "proxies",
 )  # fmt: skip
-
-# What older releases of transformers and other tools take, which would be an argument of the model or have no effect.
-_ELSEWHERE = {
-    "attribution_method": "explainer(text, method='saliency')",
-    "load_in_4bit": "quantization_config=transformers.BitsAndBytesConfig(load_in_4bit=True)",
-    "load_in_8bit": "quantization_config=transformers.BitsAndBytesConfig(load_in_8bit=True)",
-    "torch_dtype": "dtype='bfloat16'",
-    "use_auth_token": "token=",
-}
 
 _WRITING = (tasks.SEQ2SEQ, tasks.MASKED, tasks.CAUSAL)  # what a model is for that says nothing of a head
 
@@ -100,7 +92,7 @@ def from_pretrained(
     dtype: object = "float32",
     revision: str | None = None,
     *,
-    quiet: bool = False,
+    progress: bool = True,
     **options: Any,
 ) -> tuple[Any, Any]:
     """A model on a device, and its tokenizer; see :meth:`hf_saliency.Explainer.from_pretrained`."""
@@ -112,9 +104,10 @@ def from_pretrained(
             f"name_or_path must be a folder or a name on the hub, not {type(name_or_path).__name__}; a "
             "model that is loaded goes to hs.Explainer(model, tokenizer)."
         )
-    for option in _ELSEWHERE.keys() & options:
+    elsewhere = ARGUMENTS["from_pretrained"]
+    for option in elsewhere.keys() & options:
         raise SaliencyError(
-            f"from_pretrained takes no argument {option!r}: use {_ELSEWHERE[option]}.",
+            f"from_pretrained takes no argument {option!r}: use {elsewhere[option]}.",
             page="how_to/big_models#quantised-weights" if option.startswith("load_in_") else None,
         )
     _check_dtype(dtype)
@@ -122,7 +115,7 @@ def from_pretrained(
         options["revision"] = revision
     try:
         model, tokenizer = load(
-            os.fspath(name_or_path), heads, quiet=quiet, dtype=dtype, other="name", **options
+            os.fspath(name_or_path), heads, quiet=not progress, dtype=dtype, other="name", **options
         )
     except TypeError as error:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))

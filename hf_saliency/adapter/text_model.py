@@ -186,9 +186,7 @@ class TextModel:
     def __str__(self) -> str:
         """The model in a line: its class and its tokenizer's, the device and the type of its embeddings."""
         names = [type(self.model).__name__, type(self.tokenizer).__name__]
-        with contextlib.suppress(
-            Exception
-        ):  # weights that were moved or deleted: what is printed never fails
+        with contextlib.suppress(Exception):  # printing never fails, also where weights were deleted
             weight = next(self.streams[0].module.parameters())
             names += [str(self.streams[0].device), str(weight.dtype).removeprefix("torch.")]
         return ", ".join(names)

@@ -242,7 +242,7 @@ def _bound(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def _equal(first: Any, second: Any) -> bool:
-    """Whether two values are equal, tensors and arrays within them included, which answer one truth for each number."""
+    """Whether two values are equal; tensors and arrays within them are compared as wholes."""
     if first is second:
         return True
     if type(first) is not type(second):

@@ -95,9 +95,11 @@ def target_of(
                 param_hint="--target",
             )
         if field is None:
+            from hf_saliency.maps.wording import either
+
             others = [name for name, other in kinds().items() if _field(option, other)]
             raise typer.BadParameter(
-                f"--target {kind} does not take it; it belongs to --target {_either(others)}.",
+                f"--target {kind} does not take it; it belongs to --target {either(others)}.",
                 param_hint=f"--{option.replace('_', '-')}",
             )
         values[field] = value
@@ -122,10 +124,6 @@ def _check_counts(kind: str, texts: Sequence[str | tuple[str, ...]], target_opti
 def _field(option: str, target: type[hs.Target]) -> str | None:
     fields = {field.name for field in dataclasses.fields(target)}  # type: ignore[arg-type]
     return next((name for name in _FIELDS.get(option, (option,)) if name in fields), None)
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _place(place: str) -> Sequence[int | str | slice]:

@@ -163,7 +163,7 @@ class Explainer:
         """
         names = [*inspect.signature(cls.__init__).parameters][3:]  # all but self, the model and the tokenizer
         arguments = {name: options.pop(name) for name in names if name in options}
-        options["quiet"] = not arguments.get("progress", True)
+        options["progress"] = arguments.get("progress", True)
         model, tokenizer = from_pretrained(name_or_path, task, device, dtype, revision, **options)
         return cls(model, tokenizer, **arguments)
 

@@ -217,7 +217,7 @@ class Request:
         texts = [id(row.encoding) for row in rows] if built.shares else None
         alone, overhead = self.method.draws(built.attribution), batch_overhead(model)
         lengths, shortage = [sum(each) for each in shapes], None
-        pads = _pads(score, model, rows, shapes, self.batch_tokens >= 2 * min(lengths))
+        pads = _pads(score, model, rows, shapes, self.batch_tokens)
         if sum(lengths) * model.size >= last_layer.WORK:
             score.last_layer = last_layer.tried(score, model, rows, lengths)
         if max(*lengths, self.batch_tokens) >= memory.WORTH:
@@ -235,16 +235,17 @@ class Request:
 
 
 def _pads(
-    score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]], batched: bool
+    score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]], batch_tokens: int
 ) -> bool:
     """Whether rows of different shape may share a batch: known of the model's class, or tried out.
 
-    Where rows, or a method's copies of one, are ``batched``, it is tried too whether they are read together.
+    Where a batch has room for two rows, or for a method's copies of one, it is tried whether they are read together.
     """
     if model.pads is not None:
         return bool(model.pads)
     with seeded(0):
-        if batched:
-            shortest = min(range(len(rows)), key=lambda i: sum(shapes[i]))
+        lengths = [sum(each) for each in shapes]
+        shortest = lengths.index(min(lengths))
+        if batch_tokens >= 2 * lengths[shortest]:
             warn_of_mixing(score, model, rows[shortest])
         return len(set(shapes)) > 1 and ignores_padding(score, model, rows)

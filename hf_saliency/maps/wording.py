@@ -36,12 +36,18 @@ def method_name(method: str) -> str:
     return method.replace("_x_", " × ").replace("_", " ")
 
 
+def either(names: Sequence[str]) -> str:
+    """Names as a choice: ``"a"``, ``"a or b"``, ``"a, b or c"``."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def scale_label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool) -> str:
     """What the colours of some maps mean: method, unit and scaling."""
     methods = {heat.method for heat in maps}
     name = method_name(methods.pop()) if len(methods) == 1 else "attribution"
     units = list(dict.fromkeys(UNIT_NAMES[target.unit] for heat in maps for target in heat.targets))
-    label = f"{name} of the {' or '.join([', '.join(units[:-1])] * (len(units) > 1) + units[-1:])}"
+    label = f"{name} of the {either(units)}"
     scaling = scaling_words(
         normalize, signed, several=len(maps) > 1 or any(len(heat.targets) > 1 for heat in maps)
     )

@@ -262,3 +262,40 @@ def _arm(colormap: Colormap, start: float, end: float, signed: bool) -> tuple[st
             f"score can look weak. Choose a {kind}."
         )
     return tuple(to_hex(color) for color in colors)
+
+
+_READABLE = 4.5  # contrast that text must have (WCAG AA)
+_VISIBLE = 3.05  # of lines and dots: 3, and what rounding to 8 bits may take
+
+
+def ground() -> Any:
+    """Colour of the figure."""
+    return mpl.rcParams["figure.facecolor"]
+
+
+def text_color() -> Any:
+    """Colour of text that stands on the figure's own background."""
+    return mpl.rcParams["text.color"]
+
+
+def muted() -> Any:
+    """Colour of text that stands back: a grey that is still read on the figure, or the colour of other text."""
+    grey = tuple(0.375 + 0.25 * channel for channel in to_rgb(text_color()))
+    return grey if _contrast(grey) >= _READABLE else text_color()
+
+
+def distinct(color: str) -> str:
+    """A colour for lines and dots: itself where it is seen on the figure, otherwise nearer to the colour of text."""
+    start, end = np.array(to_rgb(color)), np.array(to_rgb(text_color()))
+    shares = np.linspace(0, 1, 21)[:, None]
+    mixed = [tuple(each) for each in start + shares * (end - start)]
+    return to_hex(next((each for each in mixed if _contrast(each) >= _VISIBLE), mixed[-1]))
+
+
+def _contrast(color: tuple[float, ...]) -> float:
+    """The contrast of a colour with the figure, as WCAG defines it."""
+    *behind, opacity = to_rgba(ground())
+    low, high = sorted(
+        float(luminance(np.array(rgb))) for rgb in (color, behind if opacity > 0.5 else (1.0, 1.0, 1.0))
+    )
+    return (high + 0.05) / (low + 0.05)

@@ -12,14 +12,14 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import to_hex, to_rgb, to_rgba
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch, Polygon, Rectangle
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation, Transform
 
-from hf_saliency.render.colors import Colors, luminance
+from hf_saliency.render.colors import Colors, text_color
 from hf_saliency.render.settings import settings
 from hf_saliency.render.typeset.fonts import missed
 from hf_saliency.render.typeset.typeface import Typeface
@@ -30,8 +30,6 @@ _DASHES = (0, (3, 2))
 _HATCH = "0.6"
 _HATCH_STEP = 3.0
 _SPREAD = 0.5  # points
-_READABLE = 4.5  # contrast that text must have (WCAG AA)
-_VISIBLE = 3.05  # of lines and dots: 3, and what rounding to 8 bits may take
 
 _in_points: weakref.WeakKeyDictionary[Axes, Transform] = weakref.WeakKeyDictionary()
 
@@ -61,39 +59,6 @@ def _figure(ax: Axes) -> Any:
 def scaled(length: float) -> float:
     """A length that is given for 10-point type, at the present size of type."""
     return length * float(mpl.rcParams["font.size"]) / 10
-
-
-def ground() -> Any:
-    """Colour of the figure."""
-    return mpl.rcParams["figure.facecolor"]
-
-
-def text_color() -> Any:
-    """Colour of text that stands on the figure's own background."""
-    return mpl.rcParams["text.color"]
-
-
-def muted() -> Any:
-    """Colour of text that stands back: a grey that is still read on the figure, or the colour of other text."""
-    grey = tuple(0.375 + 0.25 * channel for channel in to_rgb(text_color()))
-    return grey if _contrast(grey) >= _READABLE else text_color()
-
-
-def distinct(color: str) -> str:
-    """A colour for lines and dots: itself where it is seen on the figure, otherwise nearer to the colour of text."""
-    start, end = np.array(to_rgb(color)), np.array(to_rgb(text_color()))
-    shares = np.linspace(0, 1, 21)[:, None]
-    mixed = [tuple(each) for each in start + shares * (end - start)]
-    return to_hex(next((each for each in mixed if _contrast(each) >= _VISIBLE), mixed[-1]))
-
-
-def _contrast(color: tuple[float, ...]) -> float:
-    """The contrast of a colour with the figure, as WCAG defines it."""
-    *behind, opacity = to_rgba(ground())
-    low, high = sorted(
-        float(luminance(np.array(rgb))) for rgb in (color, behind if opacity > 0.5 else (1.0, 1.0, 1.0))
-    )
-    return (high + 0.05) / (low + 0.05)
 
 
 class Letters(Text):

@@ -109,10 +109,10 @@ def test_rows_of_one_length_that_are_read_together_are_named_once() -> None:
     with pytest.warns(UserWarning, match="reads the rows of a batch together") as warned:
         explainer(["a dog ran", "a cat sat"], target=hs.Label(0), method="saliency")
     assert len(warned) == 1
-    explainer(
-        ["a dog ran", "a cat sat"], target=hs.Label(0), method="saliency"
-    )  # a warning would fail the test
-    with pytest.warns(UserWarning, match="reads the rows of a batch together"):  # copies of one text
+    # A second warning would fail the test.
+    explainer(["a dog ran", "a cat sat"], target=hs.Label(0), method="saliency")
+    # The method's copies of one text share a batch, too.
+    with pytest.warns(UserWarning, match="reads the rows of a batch together"):
         hs.Explainer(Pooled("less the mean of the batch"), tiny.tokenizer())("a dog", target=hs.Label(0))
 
 

@@ -57,6 +57,7 @@ def test_every_argument_of_the_explainer_goes_to_it(folder: Path) -> None:
         ),
         ({"load_in_4bit": True}, r"BitsAndBytesConfig\(load_in_4bit=True\)"),
         ({"torch_dtype": "bfloat16"}, "argument 'torch_dtype': use dtype="),
+        ({"quiet": True}, "argument 'quiet': use progress=False"),
         ({"dtype": "float33"}, "dtype='float33': choose one of 'float32'"),
         ({"device": "gpu"}, "cannot use the device 'gpu'.*This machine has .*cpu"),
     ],

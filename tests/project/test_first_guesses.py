@@ -285,7 +285,10 @@ def test_a_synonym_names_no_argument_that_there_is() -> None:
     assert not set(synonyms.PACKAGE) & {*hs.__all__, *dir(hs)}
     assert not set(synonyms.EXPLAINER) & {*dir(hs.Explainer)}
     assert not set(synonyms.MAP) & {*dir(hs.SaliencyMap), *hs.SaliencyMap.__dataclass_fields__}
-    functions: dict[str, Any] = {"explainer": hs.Explainer.__call__}
+    functions: dict[str, Any] = {
+        "explainer": hs.Explainer.__call__,
+        "from_pretrained": hs.Explainer.from_pretrained,
+    }
     for name, arguments in synonyms.ARGUMENTS.items():
         function = functions.get(name) or getattr(hs, name)
         assert not set(arguments) & {*inspect.signature(function).parameters}

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from hf_saliency.errors import ChecksCall
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
-from hf_saliency.render.colors import Colors, decimals, palette_for
+from hf_saliency.render.colors import Colors, decimals, ground, palette_for
 from hf_saliency.render.marks.grid import Grid, fit, write_labels
 from hf_saliency.render.marks.number_axis import columns_of, note_of, text
 from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
@@ -112,7 +112,7 @@ class _Pairs:
     @cached_property
     def _colors(self) -> Colors:
         largest = float(np.nanmax(np.abs(self._values), initial=0.0))
-        return Colors(max(largest, 1.0), True, "none", palette=palette_for(points.ground()))
+        return Colors(max(largest, 1.0), True, "none", palette=palette_for(ground()))
 
     @cached_property
     def _grid(self) -> Grid:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.render import points
-from hf_saliency.render.colors import Colors, number
+from hf_saliency.render.colors import Colors, number, text_color
 from hf_saliency.render.marks.mark import SMALLER, breaks, name, text_headings
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset.typeface import Typeface
@@ -102,4 +102,4 @@ class BarScale:
         """Bars in their colours, with edges so that pale ones are seen."""
         tokens = [(row, column) for column in columns]
         points.cells(ax, boxes, self.values[row, list(columns)], self.colors, tokens=tokens, apart=True)
-        points.edges(ax, boxes, color=points.text_color(), linewidth=_EDGE)
+        points.edges(ax, boxes, color=text_color(), linewidth=_EDGE)

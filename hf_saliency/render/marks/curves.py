@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from hf_saliency.errors import ChecksCall
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
+from hf_saliency.render.colors import distinct
 from hf_saliency.render.marks.number_axis import (
     GAP,
     Keys,
@@ -190,7 +191,7 @@ class _Plot:
 
     def _color(self, index: int) -> str:
         random = self._groups[index].startswith("random")
-        return points.distinct("#7a7a7a") if random else hue(index)
+        return distinct("#7a7a7a") if random else hue(index)
 
     @cached_property
     def _groups(self) -> Sequence[str]:

@@ -16,7 +16,7 @@ from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Span
 from hf_saliency.render import points
-from hf_saliency.render.colors import Colors
+from hf_saliency.render.colors import Colors, muted
 from hf_saliency.render.marks.mark import (
     SMALLER,
     Caption,
@@ -420,7 +420,7 @@ class _Line:
         for x, baseline, run, beneath, sign in self.runs:
             ink = None if beneath is None else colors.ink_on(values[list(beneath)])
             if sign and beneath is not None and colors.faint(values[list(beneath)]):
-                ink = points.muted()
+                ink = muted()
             points.write(ax, x, y + baseline, run, small if sign else self.text.typeface, color=ink)
 
 

@@ -18,7 +18,7 @@ from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.wording import probabilities_beside
 from hf_saliency.render import points
-from hf_saliency.render.colors import Colors, decimals
+from hf_saliency.render.colors import Colors, decimals, muted
 from hf_saliency.render.passage import erased, isolated, visible
 from hf_saliency.render.typeset import bidi
 from hf_saliency.render.typeset.typeface import Typeface
@@ -150,7 +150,7 @@ def fitting(
 
 def write_heading(ax: Axes, x: float, y: float, text: str, typeface: Typeface) -> None:
     """Write a heading, its upper left corner at a point."""
-    points.write(ax, x, y + typeface.ascent, text, typeface, color=points.muted())
+    points.write(ax, x, y + typeface.ascent, text, typeface, color=muted())
 
 
 SMALLER = 1.2  # the text's size over that of the caption

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
-from hf_saliency.render.colors import decimals
+from hf_saliency.render.colors import decimals, distinct
 from hf_saliency.render.passage import visible
 from hf_saliency.render.typeset.typeface import Typeface
 
@@ -120,7 +120,7 @@ def ends_of(table: Table) -> tuple[np.ndarray, np.ndarray]:
 
 def hue(index: int) -> str:
     """The colour of a group on the present figure."""
-    return points.distinct(_HUES[index % len(_HUES)])
+    return distinct(_HUES[index % len(_HUES)])
 
 
 def dashes(index: int) -> object:

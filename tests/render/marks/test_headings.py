@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
-from hf_saliency.render import points
+from hf_saliency.render.colors import muted
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Arcs, Bars, Highlight, Mark, Matrix
 from hf_saliency.render.sheets import sheets
@@ -95,7 +95,7 @@ def test_no_page_ends_with_a_name(mark: Mark, least: float) -> None:
 
 def test_grey_is_read_on_a_dark_page() -> None:
     with mpl.rc_context({"text.color": "white", "figure.facecolor": "black"}):
-        assert points.muted() == (0.625, 0.625, 0.625)
+        assert muted() == (0.625, 0.625, 0.625)
 
 
 def test_running_text_names_its_texts_once() -> None:
