@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import captum.attr
 import numpy as np
 import pytest
+import textualheatmap
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / "benchmarks" / "peers"
@@ -67,3 +71,44 @@ def test_every_peer_has_a_list_of_pinned_packages() -> None:
         assert packages
         assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in packages)
         assert not any(line.startswith("torch==") for line in packages)
+
+
+# inseq 0.7.1: the identifiers of attr/step_functions.py, and of its attribution methods.
+STEP_FUNCTIONS = """logit probability entropy crossentropy perplexity contrast_logits contrast_prob contrast_logits_diff
+contrast_prob_diff pcxmi kl_divergence in_context_pvi mc_dropout_prob_avg top_p_size""".split()
+INSEQ_METHODS = """attention deeplift discretized_integrated_gradients gradient_shap input_x_gradient
+integrated_gradients layer_deeplift layer_gradient_x_activation layer_integrated_gradients lime occlusion reagent
+saliency sequential_integrated_gradients value_zeroing""".split()
+
+
+def test_the_page_on_inseq_names_what_inseq_has() -> None:
+    page = (ROOT / "docs" / "coming_from" / "inseq.md").read_text("utf-8")
+    scores = re.findall(r'(?:attributed_fn=|step_scores=\[)"(\w+)"', page)
+    assert len(scores) >= 4
+    assert set(scores) <= {*STEP_FUNCTIONS}
+    absent = re.findall(r"`(\w+)`", page.split("## Not here")[1])
+    assert set(absent) <= {*STEP_FUNCTIONS, *INSEQ_METHODS}
+
+
+@pytest.mark.parametrize(
+    ("page", "classes"),
+    [
+        ("captum", {"LayerIntegratedGradients": captum.attr.LayerIntegratedGradients}),
+        ("textualheatmap", {"TextualHeatmap": textualheatmap.TextualHeatmap}),
+    ],
+)
+def test_the_code_of_installed_peers_fits_their_signatures(page: str, classes: dict[str, Any]) -> None:
+    """A class by its name, and a method of the one class by the method's name."""
+    text = (ROOT / "docs" / "coming_from" / f"{page}.md").read_text("utf-8")
+    code = "\n".join(re.findall(r"^```py\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+    (cls,) = classes.values()
+    checked = 0
+    for call in [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]:
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        function = classes.get(name) or getattr(cls, name, None)
+        if function is not None:
+            bound = [None] * (function is not cls)  # self
+            keywords = {str(keyword.arg): None for keyword in call.keywords}
+            inspect.signature(function).bind(*bound, *call.args, **keywords)
+            checked += 1
+    assert checked == 2
