@@ -311,32 +311,34 @@ def place_tokens(
     end = number = 0
     first = True  # of a stretch of text between tokens that are looked up whole
     for i, place, was_added, text_number in zip(ids, places, added, numbers, strict=True):
+        name = spelling.name(i)
         if was_added:
-            tokens.append(Token(spelling.name(i), end, end, number, special=True))
+            tokens.append(Token(name, end, end, number, special=True))
             first = True
             continue
         number = text_number
         text = texts[number]
         if not 0 <= place[0] <= place[1] <= len(text):
             raise SaliencyError(
-                f"{type(tokenizer).__name__} places the token {spelling.name(i)!r} at characters {tuple(place)} of a "
+                f"{type(tokenizer).__name__} places the token {name!r} at characters {tuple(place)} of a "
                 f"text of {len(text)}: its offsets are wrong. Use another tokenizer for this model."
             )
-        start, end = _place(text, place, spelling, i, first=first)
-        tokens.append(Token(spelling.name(i), start, end, number, special=i in special))
-        first = spelling.is_whole(i)
+        whole = spelling.is_whole(i)
+        start, end = _place(text, place, spelling, i, first=first, whole=whole)
+        tokens.append(Token(name, start, end, number, special=i in special))
+        first = whole
     return _with_parts(texts, ids, tokens, spelling)
 
 
-def _place(text: str, place: Span, spelling: Spelling, index: int, *, first: bool) -> Span:
+def _place(text: str, place: Span, spelling: Spelling, index: int, *, first: bool, whole: bool) -> Span:
     """The characters of a token: without the white space around it, unless it is all white space."""
     start, end = spans.trim(text, *place)
-    if spelling.is_whole(index):
+    if whole:
         # Normalizers that put spaces around some characters shift it over the white space that it takes with it.
-        whole = str(spelling.text(index)).strip()
-        if whole and whole in text[start:end]:
-            start = text.index(whole, start)
-            return start, start + len(whole)
+        spelled = str(spelling.text(index)).strip()
+        if spelled and spelled in text[start:end]:
+            start = text.index(spelled, start)
+            return start, start + len(spelled)
     marks = spelling.marked or spelling.byte_level
     if marks and end - start == 1 and not text[start].isspace() and spelling.text(index) in (" ", b" "):
         # The mark of a word's beginning alone, which some tokenizers place at the word's first letter.

@@ -120,6 +120,8 @@ def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _json_value(value: Any, name: str) -> Any:
+    if type(value) is str:  # nearly all
+        return value
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if value is None or isinstance(value, bool):
