@@ -202,15 +202,19 @@ class Request:
             shared,
         )
 
-        def step(batch: Sequence[int], budget: int) -> list[RowResult]:
+        def explain(batch: Sequence[int], budget: int) -> list[RowResult]:
             score.batch_tokens = budget
             _log.debug(
                 "a batch of %d targets, %d tokens each", len(batch), max(sum(shapes[i]) for i in batch)
             )
-            results = built.results(collate(model, [rows[i] for i in batch], readout, score.names), budget)
+            return built.results(collate(model, [rows[i] for i in batch], readout, score.names), budget)
+
+        # A function that called itself would be a cycle, which keeps all rows until Python looks for cycles.
+        def step(batch: Sequence[int], budget: int) -> list[RowResult]:
+            results = explain(batch, budget)
             for i in spoiled(batch, shapes, [result.is_finite for result in results]):
                 _log.debug("a row is not finite beside longer rows and is explained alone")
-                results[batch.index(i)] = step([i], budget)[0]
+                results[batch.index(i)] = explain([i], budget)[0]
             return results
 
         shapes = [shape(row, model, readout.layout) for row in rows]

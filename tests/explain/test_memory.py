@@ -114,3 +114,19 @@ def test_free_memory_is_the_least_that_machine_and_groups_leave(
     write("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "1000")
     write("sys/fs/cgroup/memory/a/memory.stat", "")
     assert memory.free_memory() == 0
+
+
+@pytest.mark.parametrize(
+    "method", ["gradient_norm", "input_x_gradient", "integrated_gradients", "leave_one_out"]
+)
+def test_what_a_call_held_is_freed_when_it_returns(method: str) -> None:
+    """A cycle of references would keep rows, encodings and scores until Python looks for cycles."""
+    explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
+    explainer(["a dog ran", "a cat"], method=method)
+    gc.collect()
+    gc.disable()
+    try:
+        explainer(["a dog ran", "a cat"], method=method)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
