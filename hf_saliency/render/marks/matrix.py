@@ -31,15 +31,18 @@ _NARROWEST = 1.0  # points that a cell must have to be seen
 _NOTE = 2.0  # points between cells and the note below them
 _BAND = 6.0  # points between two bands
 _TALLEST = 2.0  # of a matrix in bands, as a multiple of its width
+_TALL = 1.0  # the same where its labels had room without bands, but were small
+_READABLE = 6.0  # points of labels; smaller ones are a reason for bands
 
 
 @dataclass(frozen=True)
 class Matrix(ChecksCall):
     """Rows are targets, columns are tokens; each row's frame is at its target's own token.
 
-    Labels get as small as needed, down to 4.75 points. Where even that is too large for every token, labels name words,
-    or the matrix is divided into bands, one below another, as long as it is not more than twice as high as wide. Only
-    then every second, third, ... token has a label, and a line below the matrix says so.
+    Labels get as small as needed, down to 4.75 points. Where that is below 6 points, the matrix is divided into bands,
+    one below another, as long as it is not higher than wide. Where even 4.75 points are too large for every token,
+    labels name words, or there are bands up to twice as high as wide. Only then every second, third, ... token has a
+    label, and a line below the matrix says so.
 
     Parameters
     ----------
@@ -167,10 +170,12 @@ class Matrix(ChecksCall):
         return ", ".join(filter(None, [*notes, colors.power_note if self.values else ""]))
 
     def _bands(self, part: SaliencyMap, colors: Colors, width: float) -> list[Grid]:
-        """The matrix as one grid, or as several one below another if only so each label has room."""
+        """The matrix as one grid, or as several one below another if only so each label has room and can be read."""
         whole = self._grid(part, colors, width)
-        if whole.complete:
-            return [whole]
+        readable = min(_READABLE, Typeface(self.fontsize).points)
+        chosen = [whole] if whole.complete else []
+        if chosen and whole.typeface.points >= readable:
+            return chosen
         groups = spans.word_groups(part.texts, part.tokens)
         for count in range(2, len(groups) + 1):
             bands = _divided(groups, count)
@@ -178,11 +183,13 @@ class Matrix(ChecksCall):
             sizes = {grid.typeface.points for grid in grids}
             if len(sizes) > 1:  # bands of one size have columns of one width
                 grids = dataclasses.replace(self, fontsize=min(sizes))._stacked(part, bands, colors, width)
-            if grids[-1].height > _TALLEST * width:
+            if grids[-1].height > (_TALL if chosen else _TALLEST) * width:
                 break
-            if all(grid.complete for grid in grids):
+            complete = all(grid.complete for grid in grids)
+            if complete and grids[0].typeface.points >= readable:
                 return grids
-        return [whole]
+            chosen = chosen or (grids if complete else [])
+        return chosen or [whole]
 
     def _stacked(self, part: SaliencyMap, bands: Sequence[range], colors: Colors, width: float) -> list[Grid]:
         """Some columns below others."""

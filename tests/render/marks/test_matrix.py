@@ -84,16 +84,14 @@ def test_labels_are_thinned_out_only_if_they_must_be() -> None:
 def test_a_matrix_of_few_rows_is_divided_before_labels_are_left_out() -> None:
     one = saliency_map(" ".join(f"w{i}" for i in range(90)), targets=[3, 80])
     fig = figure(one, Matrix(), width=3.25)
-    assert [s for s in strings(fig) if s.startswith("w")].count("w3") == 3  # a column, and a row of each band
+    assert [s for s in strings(fig) if s.startswith("w")].count("w3") == 4  # a column, and a row of each band
     assert {f"w{i}" for i in range(90)} <= set(strings(fig))
     assert not any("labelled" in text for text in strings(fig))
     assert overlapping(fig) == outside(fig) == []
     (ax,) = panels(fig)
     boxes = filled(ax)
     colors = Colors.of([one])
-    expected = np.concatenate(
-        [colors.fill(colors.values(one))[:, :45], colors.fill(colors.values(one))[:, 45:]]
-    )
+    expected = np.concatenate([colors.fill(colors.values(one))[:, k : k + 30] for k in (0, 30, 60)])
     np.testing.assert_allclose([color for _, color in boxes], expected.reshape(-1, 4))
     assert len({round(box[2], 6) for box, _ in boxes}) == 1  # all cells have one width
     assert fig.box("w80", target=1).y0 < fig.box("w3", target=1).y0
@@ -101,6 +99,21 @@ def test_a_matrix_of_few_rows_is_divided_before_labels_are_left_out() -> None:
         round(boxes[3][0][0], 3),
         round(boxes[-10][0][0], 3),
     ]
+
+
+def test_a_matrix_of_few_rows_is_divided_before_its_labels_are_small() -> None:
+    text = "👩🏽 said " + " ".join(f"w{i}" for i in range(40))
+    few = saliency_map(text, targets=[3])
+    fig = figure(few, Matrix(), width=3.03)
+    labels = [t for t in panels(fig)[0].texts if t.get_text() in few.labels]
+    assert len(labels) == 42 + 2  # a row of each band
+    assert min(t.get_fontsize() for t in labels) >= 6.0
+    assert overlapping(fig) == outside(fig) == []
+    # With 42 rows two bands would be higher than wide; labels of 4.75 points have room for all.
+    square = figure(saliency_map(text), Matrix(), width=3.03)
+    assert len({round(frame[1]) for frame in frames(panels(square)[0])}) == 42
+    asked = figure(few, Matrix(fontsize=5), width=3.25)  # no larger than asked, in one band
+    assert [t.get_text() for t in panels(asked)[0].texts].count("w1") == 2
 
 
 def test_short_labels_lie_and_long_ones_stand() -> None:
