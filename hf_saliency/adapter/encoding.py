@@ -360,23 +360,12 @@ def _with_parts(
     texts: Sequence[str], ids: Sequence[int], tokens: Sequence[Token], spelling: Spelling
 ) -> tuple[Token, ...]:
     """The tokens, with those that are bytes of one character called parts of it."""
-    named = list(tokens)
-    parts = [
+    bytes_ = [
         i
         for i, token in enumerate(tokens)
         if token.end > token.start and isinstance(spelling.text(ids[i]), bytes)
     ]
-    for _, group in itertools.groupby(
-        parts, key=lambda i: (tokens[i].text_index, tokens[i].start, tokens[i].end)
-    ):
-        run = list(group)
-        for count, i in enumerate(run, 1):
-            token = tokens[i]
-            character = texts[token.text_index][token.start : token.end]
-            named[i] = dataclasses.replace(
-                token, piece=f"{character} {count}/{len(run)}" if len(run) > 1 else character
-            )
-    return tuple(named)
+    return spans.with_parts(texts, tokens, bytes_)
 
 
 def _further(batch: Mapping[str, Any], length: int) -> dict[str, tuple[int, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from hf_saliency.errors import Reduction, SaliencyError, check_reduction
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.reduction import REDUCE
-from hf_saliency.maps.spans import Token, signs, trim
+from hf_saliency.maps.spans import Token, signs, trim, with_parts
 
 if TYPE_CHECKING:
     from hf_saliency.maps.saliency_map import SaliencyMap
@@ -105,7 +106,9 @@ def _tokens(encoding: Any, columns: Sequence[int], texts: Sequence[str]) -> tupl
         name = _display(encoding.tokens[i], texts[number][start:end])
         tokens.append(Token(name, start, end, number))
     _check_order(encoding, [i for i in columns if encoding.word_ids[i] is not None])
-    return tuple(tokens)
+    places = Counter((t.text_index, t.start, t.end) for t in tokens if t.start < t.end)
+    shared = [i for i, t in enumerate(tokens) if places[t.text_index, t.start, t.end] > 1]
+    return with_parts(texts, tokens, shared)
 
 
 def _begins_with(piece: str, letter: str) -> bool:

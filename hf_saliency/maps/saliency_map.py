@@ -112,12 +112,11 @@ class SaliencyMap:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What to show for each token: its slice of the text, with signs for white space; its piece without one."""
-        slices = [self.texts[token.text_index][token.start : token.end] for token in self.tokens]
-        return tuple(
-            text if text.strip() else spans.signs(text) or token.piece
-            for text, token in zip(slices, self.tokens, strict=True)
-        )
+        """What to show for each token: its slice of the text, with signs for white space; its piece without one.
+
+        Of a part of a character, such as one of its bytes, the piece too: ``"é 1/2"``.
+        """
+        return tuple(spans.label(self.texts[token.text_index], token) for token in self.tokens)
 
     @property
     def incomplete(self) -> tuple[int, ...]:

@@ -7,9 +7,11 @@ tokenizer's marks (``##``, ``Ġ``, ``▁``): what is shown to a reader is always
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import functools
 import itertools
 import operator
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ Span = tuple[int, int]
 
 _APOSTROPHES = "'’＇"
 _SIGNS = {"\n": "↵", "\r": "↵", "\t": "⇥", " ": "␣"}
+_PART = re.compile(r" \d+/\d+")  # after the character in the name of one of its parts
 _ZERO_WIDTH_SPACE = "\u200b"
 # Scripts written without spaces between words; without a dictionary each letter is a word of its own.
 _UNSPACED = (
@@ -104,6 +107,27 @@ def signs(text: str) -> str:
     """White space as signs: ↵ for a line break, ⇥ for a tab, ␣ for any other."""
     text = text.replace("\r\n", "\n")
     return "".join(_SIGNS.get(character, "␣" if character.isspace() else character) for character in text)
+
+
+def label(text: str, token: Token) -> str:
+    """What to show for a token of a text: its slice, signs for white space, or its piece where that says more."""
+    covered = text[token.start : token.end]
+    if not covered.strip():
+        return signs(covered) or token.piece
+    return token.piece if _PART.fullmatch(token.piece.removeprefix(covered)) else covered
+
+
+def with_parts(texts: Sequence[str], tokens: Sequence[Token], columns: Iterable[int]) -> tuple[Token, ...]:
+    """The tokens, with those of some columns named that are parts of the same characters: ``"é 1/2"``."""
+    named = list(tokens)
+    for (number, start, end), group in itertools.groupby(
+        columns, key=lambda i: (tokens[i].text_index, tokens[i].start, tokens[i].end)
+    ):
+        run, covered = list(group), texts[number][start:end]
+        for count, i in enumerate(run, 1):
+            piece = f"{covered} {count}/{len(run)}" if len(run) > 1 else covered
+            named[i] = dataclasses.replace(tokens[i], piece=piece)
+    return tuple(named)
 
 
 def words(text: str) -> list[Span]:

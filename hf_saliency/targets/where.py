@@ -189,8 +189,7 @@ def own_text(encoding: Encoding, position: int, class_id: int, model: TextModel)
     token = encoding.tokens[position]
     if class_id != encoding.ids[position] or class_id == model.tokenizer.unk_token_id:
         return ""
-    text = encoding.texts[token.text_index][token.start : token.end]
-    return text if text.strip() else token.piece
+    return spans.label(encoding.texts[token.text_index], token)
 
 
 def plain_tokens(encoding: Encoding, instead: str) -> list[int]:

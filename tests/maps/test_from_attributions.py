@@ -295,7 +295,7 @@ def test_bytes_share_their_character() -> None:
     text = "a 👍"
     made = of(values(6), byte_level()(text), text=text)
     assert slices(made) == ["a", " ", "👍", "👍", "👍", "👍"]
-    assert [token.piece for token in made.tokens][:2] == ["a", "␣"]
+    assert made.labels == ("a", "␣", "👍 1/4", "👍 2/4", "👍 3/4", "👍 4/4")
 
 
 def test_a_character_of_several_words() -> None:
@@ -305,6 +305,7 @@ def test_a_character_of_several_words() -> None:
     text = "a …"
     made = of(values(4), PreTrainedTokenizerFast(tokenizer_object=fast)(text), text=text)
     assert slices(made) == ["a", "…", "…", "…"]
+    assert made.labels == ("a", "… 1/3", "… 2/3", "… 3/3")
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,14 @@ def test_pieces_that_share_a_character_are_one_column() -> None:
     np.testing.assert_array_equal(heat.scores, [[1, 2 + 3 + 4 + 5, 6]])
 
 
+def test_a_part_of_a_character_is_named_as_one_wherever_it_stands() -> None:
+    tokens = [Token("x", 0, 1), *(Token(f"é {i}/2", 2, 3) for i in (1, 2)), Token("…y", 4, 5)]
+    heat = SaliencyMap(("x é y",), tuple(tokens), (target("x", 0),), np.ones((1, 4)), "own")
+    assert heat.labels == ("x", "é 1/2", "é 2/2", "y")
+    assert heat.part([0], [0, 2]).labels == ("x", "é 2/2")  # as the strongest tokens stand in bars
+    assert heat.words().labels == ("x", "é", "y")
+
+
 def test_words_stay_within_their_text() -> None:
     tokens = (
         Token("a", 0, 1),
