@@ -114,7 +114,12 @@ def _batch(
             # Rows of one text have one gradient each, for all texts at once.
             size = len(count) * max(count.values())
             few = len(count) == 1 and size <= SHARING
-            another += lengths[i]  # the text's forward pass once more
+            # Padding costs its backward pass alone, half of a token's work, and another batch the forward pass again.
+            another = 2 * overhead + lengths[i]
+            # So many rows share a backward pass; where one is full, the next should not be mostly padding.
+            at_once = max(1, budget // longest)
+            if len(batch) % at_once == 0:
+                few &= at_once * (longest - lengths[i]) <= another
         if batch and not (together and padding <= another and (few or size * longest <= budget)):
             break
         batch.append(i)

@@ -537,6 +537,17 @@ def test_a_batch_ends_where_its_padding_costs_more_than_another_batch() -> None:
     assert work(0) == sum(range(65))
 
 
+def test_rows_of_one_text_end_with_a_full_backward_pass() -> None:
+    # A causal model of 300,000 weights and 45 tokens, whose passes cost as much as 167 tokens before they compute.
+    lengths, budget = list(range(45, 1, -1)), 1024
+    shapes, texts = [(length,) for length in lengths], [0] * len(lengths)
+    batches = [batch for batch, _ in sweep(shapes, budget, True, lambda *_: None, texts=texts, overhead=167)]
+
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert len(batches) == 2
+    assert all(len(batch) * lengths[batch[0]] <= budget for batch in batches)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
