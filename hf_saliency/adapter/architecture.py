@@ -21,7 +21,7 @@ def attention_modules(model: nn.Module) -> tuple[nn.Module, ...]:
         if kernel not in (None, *_OPEN):
             raise SaliencyError(
                 f"{type(model).__name__} computes attention by {kernel!r}, which hides it: "
-                "model.set_attn_implementation('sdpa')."
+                "call model.set_attn_implementation('sdpa')."
             )
     # All of transformers has "Attention" in the names of these classes.
     return tuple(module for module in model.modules() if "attention" in type(module).__name__.lower())

@@ -30,8 +30,8 @@ def align(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> 
     name = type(tokenizer).__name__
     refusal = SaliencyError(
         f"{name} reports no character offsets, and its tokens cannot be placed in this text exactly. Load a fast "
-        "tokenizer (AutoTokenizer.from_pretrained(...) gives one where it exists; for an own vocabulary "
-        "transformers.PreTrainedTokenizerFast(tokenizer_object=...))."
+        "tokenizer (AutoTokenizer.from_pretrained(...) gives one where it exists; for a vocabulary of your "
+        "own, transformers.PreTrainedTokenizerFast(tokenizer_object=...))."
     )
     places: list[Span] = []
     for start, end in _between_spaces(text):

@@ -70,8 +70,8 @@ def _legacy_head(model: Any) -> str | None:
 
 def _second_table(name: str) -> str:
     return (
-        f"its layers look the token ids up in a second table ({name}) as well, so that gradients of the first one "
-        "show a part of what depends on a token only"
+        f"its layers look the token ids up in a second table ({name}) as well, so the gradients of the first one "
+        "show only a part of what depends on a token"
     )
 
 

@@ -219,8 +219,8 @@ def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence
     if readers:
         name = next(name for name, module in model.named_modules() if module is readers[0])
         raise SaliencyError(
-            f"{type(model).__name__} looks the token ids up in a second table ({name}) as well, so that gradients of "
-            "the first one show a part of what depends on a token only."
+            f"{type(model).__name__} looks the token ids up in a second table ({name}) as well, so the gradients "
+            "of the first one show only a part of what depends on a token."
         )
 
 

@@ -134,6 +134,6 @@ def _read(model: Any, text: str, prompt: str) -> dict[str, Any]:
 def _check_told(model: Any, prompt: str) -> None:
     if prompt and not all(getattr(layer, "include_prompt", True) for layer in model):
         raise SaliencyError(
-            f"{type(model).__name__} leaves its prompt out of the embedding, which this version of "
-            "sentence-transformers does not tell: update it to one with SentenceTransformer.preprocess."
+            f"{type(model).__name__} leaves its prompt out of the embedding, and this version of "
+            "sentence-transformers does not say how long it is: update to one that has SentenceTransformer.preprocess."
         )

@@ -191,13 +191,13 @@ def _moved(stream: Stream, text: Tensor, ids: Tensor, embeds: Tensor, output: Te
     same = ids.shape == text.shape and embeds.shape == output.shape and torch.equal(ids[:, 1:], text[:, :-1])
     if not same:
         raise SaliencyError(
-            "the decoder of this model reads another text than its encoder, where one text is explained: explain what "
-            "it writes with target=hs.Continuation()."
+            "the decoder of this model reads a different text from its encoder, and this target explains one text: "
+            "explain what it writes with target=hs.Continuation()."
         )
     if not _one_table(stream):
         raise SaliencyError(
-            "encoder and decoder of this model both read the text, with tables of their own, so that there is no one "
-            "embedding a token: load it with config.tie_word_embeddings=True if that is what it was trained with."
+            "encoder and decoder of this model both read the text, with tables of their own, so a token has no "
+            "single embedding: load it with config.tie_word_embeddings=True if that is what it was trained with."
         )
     values = embeds.to(output.dtype)
     start = output[:, :1]

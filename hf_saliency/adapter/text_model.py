@@ -432,8 +432,8 @@ class TextModel:
             self._trims = trial.trims
             if not trial.ignores_later:
                 warn(
-                    f"{type(self.model).__name__} does not read from left to right alone: what it says of the next "
-                    "token depends on that token and those after it. Load a model with is_decoder=True, or one made "
+                    f"{type(self.model).__name__} does not only read from left to right: its prediction of a token "
+                    "depends on that token and on those after it. Load a model with is_decoder=True, or one made "
                     "to continue texts, for explanations of predictions.",
                     UserWarning,
                 )

@@ -91,7 +91,7 @@ def warn_of_vocabulary(model: nn.Module, rows: int, tokenizer: PreTrainedTokeniz
     if larger - smaller > _ROWS and larger > _RATIO * smaller:
         warn(
             f"{type(tokenizer).__name__} has {size:,} tokens, but the embedding of {type(model).__name__} has "
-            f"{rows:,} rows: it can hardly be the tokenizer of this model, whose ids would then mean other words. Load "
+            f"{rows:,} rows: it is probably not this model's tokenizer, and its ids would mean other words. Load "
             "both from the same name or folder.",
             UserWarning,
         )

@@ -24,8 +24,8 @@ def unwrapped(model: Any) -> Any:
             config = getattr(model, "active_peft_config", None)
             if getattr(config, "is_prompt_learning", False):
                 raise SaliencyError(
-                    f"{type(config).__name__} puts learned vectors before the text, which is another input than the "
-                    "one that is explained: explain the model without it, model.get_base_model()."
+                    f"{type(config).__name__} puts learned vectors before the text, which belong to no "
+                    "token: explain the model without it, model.get_base_model()."
                 )
             if getattr(config, "alora_invocation_tokens", None):
                 raise SaliencyError(

@@ -265,7 +265,7 @@ class RuleMode(TorchFunctionMode):
 
     def _fused(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         raise SaliencyError(
-            "this model calls torch.nn.MultiheadAttention, whose inside no rule reaches: choose rules='ln_freeze', or "
+            "this model calls torch.nn.MultiheadAttention, and no rule reaches inside it: choose rules='ln_freeze', or "
             "another method such as hs.integrated_gradients()."
         )
 

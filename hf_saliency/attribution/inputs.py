@@ -63,8 +63,8 @@ def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
             )
         if embeds.dim() < 3:
             raise SaliencyError(
-                f"inputs of shape {tuple(embeds.shape)} are not embeddings (batch, tokens, width): add what "
-                "lacks, such as embeds[None] for a batch of one."
+                f"inputs of shape {tuple(embeds.shape)} are not embeddings (batch, tokens, width): add the "
+                "missing dimension, such as embeds[None] for a batch of one."
             )
     return streams
 

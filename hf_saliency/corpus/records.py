@@ -94,7 +94,7 @@ def records(source: Any, columns: Columns, *, keyed: bool) -> Iterator[Record]:
             record = Record(number, number, element, None, ())
         if kind not in (None, type(record.key)):
             raise SaliencyError(
-                f"texts[{number}] has the key {record.key!r}, but those before it are of the type "
+                f"texts[{number}] has the key {record.key!r}, but the keys before it are of the type "
                 f"{kind.__name__}: give one type of keys."
             )
         kind = type(record.key)

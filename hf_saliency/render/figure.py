@@ -348,7 +348,7 @@ def _check_places(axes: Sequence[Axes], plan: Plan) -> None:
         )
     if plan.suptitle:
         raise SaliencyError(
-            f"suptitle={plan.suptitle!r} has no place in several Axes: call your figure's suptitle()."
+            f"suptitle={plan.suptitle!r} cannot stand over several Axes: call your figure's suptitle()."
         )
 
 

@@ -269,7 +269,7 @@ def _warn_of_start(ids: Sequence[int], model: TextModel) -> None:
         wanted, actual = model.class_name(start), model.class_name(ids[0])
         warn(
             f"the model's generation config makes its decoder start with {wanted!r}, but it starts with {actual!r} "
-            "before the given target: that is explained after another beginning than what the model writes. If "
+            "before the given target: it is explained after a different beginning from what the model writes. If "
             f"{wanted!r} is the target language, set tokenizer.tgt_lang = {wanted!r}; otherwise set "
             f"generation_config.decoder_start_token_id to {ids[0]}.",
             UserWarning,
@@ -279,7 +279,7 @@ def _warn_of_start(ids: Sequence[int], model: TextModel) -> None:
         wanted, actual = model.class_name(forced), model.class_name(ids[1])
         warn(
             f"the model's generation config makes it start with {wanted!r}, but the tokenizer starts the given target "
-            f"with {actual!r}: it is explained after another beginning than what the model writes. Name the target "
+            f"with {actual!r}: it is explained after a different beginning from what the model writes. Name the target "
             f"language, tokenizer.tgt_lang = {wanted!r}, or set generation_config.forced_bos_token_id to {ids[1]}.",
             UserWarning,
         )

@@ -50,7 +50,7 @@ def test_tables_of_their_own_are_refused() -> None:
 def test_a_decoder_that_reads_something_else_is_refused() -> None:
     model, tokenizer = tiny.model("sequence_classification", "bart")
     explainer = hs.Explainer(model, tokenizer, inputs={"decoder_input_ids": torch.tensor([[2, 5, 6]])})
-    with pytest.raises(hs.SaliencyError, match="reads another text than its encoder"):
+    with pytest.raises(hs.SaliencyError, match="reads a different text from its encoder"):
         explainer(TEXT)
 
 

@@ -186,7 +186,7 @@ class StandardizedLasso(SkLearnLasso):  # type: ignore[misc]
         # Rounding in float32, in which Captum hands the scores on, is no deviation.
         if not deviation > 4 * torch.finfo(torch.float32).eps * exact.abs().max():
             warn(
-                "lime: the score is the same whatever is removed, and so all attributions of this target are zero."
+                "lime: the score is the same whatever is removed, so all attributions of this target are zero."
             )
             deviation = torch.zeros_like(deviation)
         scaled = (exact - mean) / deviation if deviation > 0 else torch.zeros_like(exact)
