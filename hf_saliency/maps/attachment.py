@@ -14,7 +14,7 @@ import json
 import re
 import reprlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -229,20 +229,59 @@ def read(path: str | Path) -> Attachment:
     )
 
 
+def _check_counts(data: bytes, name: str, bounds: Sequence[tuple[bytes, int, str]]) -> None:
+    """Refuse a file with more than a figure has of what its parser stops at, before it is parsed."""
+    for mark, most, noun in bounds:
+        if data.count(mark) > most:
+            raise SaliencyError(f"{name} has more than {most:,} {noun}, more than any figure.")
+
+
+class _TooManyReads(BaseException):  # a parser swallows what is an Exception
+    """Raised where a parser reads on and on."""
+
+
+class _FewReads(io.BytesIO):
+    """A file in memory that can be read from so many times; a table of references costs a read for each."""
+
+    left = 1_000_000
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooManyReads
+        return super().read(size)
+
+
 def _of_pdf(data: bytes, name: str) -> str | None:
     import pypdf
 
+    _check_counts(data, name, ((b"obj", 1_000_000, "objects"),))
     try:
-        info = pypdf.PdfReader(io.BytesIO(data)).metadata
+        info = pypdf.PdfReader(_FewReads(data)).metadata
         value = None if info is None else info.get(f"/{KEY}")
         return None if value is None else str(value)
+    except _TooManyReads as error:
+        raise SaliencyError(f"{name} is a PDF file with more references than any figure.") from error
     except Exception as error:  # on a damaged file pypdf raises whatever its parser runs into
         raise SaliencyError(f"{name} is a damaged PDF file ({type(error).__name__}: {error}).") from error
+
+
+_MOST_CHUNKS = 10_000  # of a PNG file before its pixels; this package writes a handful
 
 
 def _of_png(data: bytes, name: str) -> str | None:
     from PIL import Image
 
+    place = len(b"\x89PNG\r\n\x1a\n")
+    for _ in range(_MOST_CHUNKS):
+        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        if kind in (b"IDAT", b"IEND", b""):
+            break
+        place += length + 12
+    else:
+        raise SaliencyError(
+            f"{name} has more than {_MOST_CHUNKS:,} chunks before its pixels, more than any figure."
+        )
     try:  # opened, never decoded: however large the image says that it is, no pixel is made
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             value = image.info.get(KEY)
@@ -251,29 +290,38 @@ def _of_png(data: bytes, name: str) -> str | None:
         raise SaliencyError(f"{name} is a damaged PNG file ({type(error).__name__}: {error}).") from error
 
 
+# Of an SVG file, counted before it is parsed: what the parser stops at, the most of it that a figure has, and its name.
+_IN_SVG = (
+    (b"<", 5_000_000, "tags"),
+    (b"=", 20_000_000, "attributes"),
+    (b"&", 5_000_000, "references"),
+    (b"\n", 20_000_000, "lines"),
+    (b"\r", 20_000_000, "lines"),
+)
+_MANY_ATTRIBUTES = re.compile(rb"<[^<=]*+(?:=[^<=]*+){1000}")  # of one tag
+
+
 def _of_svg(data: bytes, name: str) -> str | None:
-    """The text of the element ``<metadata id="hf_saliency">``. Entities are refused: they can be bombs."""
+    """The text of the element ``<metadata id="hf_saliency">``. Declarations are refused: they can be bombs."""
     pieces: list[str] = []
-    inside = False
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal inside
         inside = tag.rpartition(":")[2] == "metadata" and attributes.get("id") == KEY
+        parser.CharacterDataHandler = pieces.append if inside else None
 
     def end(tag: str) -> None:
-        nonlocal inside
-        inside = False
+        parser.CharacterDataHandler = None
 
-    def text(data: str) -> None:
-        if inside:
-            pieces.append(data)
+    def declaration(*declared: object) -> None:
+        raise ValueError("it declares entities or attributes")
 
-    def entity(*declared: object) -> None:
-        raise ValueError("it declares entities")
-
+    _check_counts(data, name, _IN_SVG)
+    if _MANY_ATTRIBUTES.search(data):
+        raise SaliencyError(f"{name} has a tag of 1,000 attributes, which no figure has.")
     parser = expat.ParserCreate()
+    parser.buffer_text = True  # many lines in one call
     parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler, parser.EntityDeclHandler = text, entity
+    parser.EntityDeclHandler = parser.AttlistDeclHandler = declaration
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, ValueError) as error:

@@ -34,7 +34,9 @@ LARGEST_DOCUMENT = 2**30
 """Bytes of a JSON file; larger ones are neither written nor read."""
 
 _DEEPEST = 64  # lists within lists; a map needs five, and a method's arguments a few more
-_MOST_OBJECTS = 500_000  # lists and dictionaries; a map has one for each token, target and prediction
+# Of a document, by the characters that begin or part them: a map has an object for each token, target and prediction,
+# and its commas are those of its decimals, or of objects of ten fields.
+_BOUNDS = (("{[", 500_000, "lists and objects"), (",", 5_000_000, "values"))
 
 
 def checked_path(path: object, example: str = "map.json", another: str = "") -> str:
@@ -141,14 +143,27 @@ def encode(document: str) -> bytes:
             f"this needs {len(data) >> 20} MiB of JSON, more than the {LARGEST_DOCUMENT >> 20} MiB of one file: "
             "save fewer targets, such as heat.select(slice(0, 100)).save(path)."
         )
+    if excess := _excess(document):
+        raise SaliencyError(
+            f"this holds {excess}, more than one file of JSON can have: save fewer targets, such as "
+            "heat.select(slice(0, 100)).save(path), or of a table fewer rows."
+        )
     return data
 
 
+def _excess(text: str) -> str:
+    """What JSON text has too much of; counted without parsing it, and strings count too."""
+    for marks, most, noun in _BOUNDS:
+        if sum(map(text.count, marks)) > most:
+            return f"more than {most:,} {noun}"
+    return ""
+
+
 def parsed(text: str) -> Any:
-    """JSON without repeated keys and NaN; ValueError or RecursionError for anything else, or for too many objects."""
+    """JSON without repeated keys and NaN; ValueError or RecursionError for anything else, or for too many values."""
     # Counted before parsing: a few kilobytes can unpack to gigabytes of empty dictionaries.
-    if text.count("{") + text.count("[") > _MOST_OBJECTS:
-        raise ValueError(f"it holds more than {_MOST_OBJECTS} lists and objects")
+    if excess := _excess(text):
+        raise ValueError(f"it holds {excess}")
     return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_constant=_no_constant)
 
 

@@ -182,5 +182,12 @@ def test_a_bomb_does_not_go_off() -> None:
 def test_objects_are_counted_before_they_are_made() -> None:
     bomb = packed(b"[" + b'{"a":{}},' * 400_000 + b"0]")
     assert len(bomb) < 20_000
-    with pytest.raises(SaliencyError, match="more than 500000 lists and objects"):
+    with pytest.raises(SaliencyError, match="more than 500,000 lists and objects"):
+        attachment.loads(bomb, "f")
+
+
+def test_values_are_counted_before_they_are_made() -> None:
+    bomb = packed(b'{"maps":[' + b"1," * 5_000_001 + b"1]}")
+    assert len(bomb) < 20_000
+    with pytest.raises(SaliencyError, match="more than 5,000,000 values"):
         attachment.loads(bomb, "f")

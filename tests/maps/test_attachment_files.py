@@ -193,6 +193,49 @@ def test_entities_are_refused_before_they_grow(tmp_path: Path) -> None:
     assert "it declares entities" in refusal(tmp_path / "a.svg", outside.encode())
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<g/>" * 5_000_001, "more than 5,000,000 tags"),
+        (b"<metadata id='hf_saliency'>" + b"\n" * 20_000_001 + b"</metadata>", "more than 20,000,000 lines"),
+        (b"&lt;" * 5_000_001, "more than 5,000,000 references"),
+        (b"<g " + b" ".join(b'a%d=""' % i for i in range(1001)) + b"/>", "a tag of 1,000 attributes"),
+    ],
+    ids=["tags", "lines", "references", "attributes"],
+)
+def test_what_a_parser_stops_at_is_counted_before(content: bytes, reason: str, tmp_path: Path) -> None:
+    bomb = b"<svg>" + content + b"</svg>"
+    assert reason in refusal(tmp_path / "a.svg", bomb)
+    packed = gzip.compress(bomb, 1)
+    assert len(packed) < 2**20
+    assert reason in refusal(tmp_path / "a.svgz", packed)
+
+
+def test_attributes_by_default_are_refused_before_each_tag_has_them(tmp_path: Path) -> None:
+    bomb = b'<!DOCTYPE svg [<!ATTLIST g a CDATA "x">]><svg><g/></svg>'
+    assert "it declares entities or attributes" in refusal(tmp_path / "a.svg", bomb)
+
+
+def test_a_table_of_many_references_is_not_read_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert attachment._FewReads.left <= 1_000_000
+    monkeypatch.setattr(attachment._FewReads, "left", 5_000)
+    drawn().savefig(tmp_path / "whole.pdf")
+    assert attachment.read_maps(tmp_path / "whole.pdf") == [maps.sweep()]
+    count = 5_000
+    table = b"xref\n0 %d\n" % count + b"0000000000 00000 n \n" * count
+    end = b"trailer <</Size %d /Root 1 0 R>>\nstartxref\n9\n%%%%EOF\n" % count
+    assert "more references than any figure" in refusal(tmp_path / "a.pdf", b"%PDF-1.4\n" + table + end)
+    objects = b"%PDF-1.4\n" + b"1 0 obj\n" * 1_000_001 + end
+    assert "more than 1,000,000 objects" in refusal(tmp_path / "a.pdf", objects)
+
+
+def test_an_image_of_many_chunks_is_not_walked_through(tmp_path: Path) -> None:
+    empty = struct.pack(">I", 0) + b"teXt" + struct.pack(">I", zlib.crc32(b"teXt"))
+    assert "more than 10,000 chunks" in refusal(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n" + empty * 10_001)
+
+
 def test_files_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attachment, "_LARGEST_FILE", 2**20)
     assert "is larger than 1 MiB" in refusal(tmp_path / "a", b"%PDF" + b" " * 2**20)

@@ -19,6 +19,7 @@ from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import storage
 from hf_saliency.maps.attachment import read_maps
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.maps.table import Table
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions, links and pipes")
 
@@ -245,8 +246,23 @@ def test_a_limit_on_file_sizes_leaves_the_old_file(tmp_path: Path) -> None:
 def test_objects_are_counted_before_they_are_made(tmp_path: Path) -> None:
     bomb = b"[" + b'{"a":{}},' * 400_000 + b"0]"
     (tmp_path / "map.json").write_bytes(b'{"map": ' + bomb + b"}")
-    with pytest.raises(SaliencyError, match="more than 500000 lists and objects"):
+    with pytest.raises(SaliencyError, match="more than 500,000 lists and objects"):
         SaliencyMap.load(tmp_path / "map.json")
+
+
+def test_values_are_counted_before_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "numbers.json"
+    path.write_bytes(b'{"map": [' + b"1," * 5_000_001 + b"1]}")
+    for load in (SaliencyMap.load, Table.load):
+        with pytest.raises(SaliencyError, match="more than 5,000,000 values"):
+            load(path)
+    path.unlink()
+    monkeypatch.setattr(storage, "_BOUNDS", ((",", 20, "values"),))  # what cannot be read is not written
+    with pytest.raises(SaliencyError, match=r"more than 20 values.*save fewer targets"):
+        sweep().save(path)
+    with pytest.raises(SaliencyError, match=r"more than 20 values.*of a table fewer rows"):
+        Table({"number": range(30)}).save(path)
+    assert not path.exists()
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
