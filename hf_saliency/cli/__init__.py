@@ -26,7 +26,7 @@ from hf_saliency.cli.options import Debug, Quiet
 from hf_saliency.cli.outputs import reported, say, writable
 from hf_saliency.cli.redraw import info, redraw, show
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.typeset.characters import printable
+from hf_saliency.render.typeset.characters import printable_line
 
 
 class _Commands(TyperGroup):
@@ -111,4 +111,4 @@ app.command()(models)
 def _echo(lines: Sequence[str]) -> None:
     from hf_saliency.render import terminal
 
-    terminal.write(terminal.console(), *map(printable, lines))
+    terminal.write(terminal.console(), *map(printable_line, lines))

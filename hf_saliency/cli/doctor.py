@@ -13,7 +13,7 @@ import hf_saliency as hs
 from hf_saliency.cli import options
 from hf_saliency.cli.arguments import explainer_of
 from hf_saliency.cli.outputs import reported
-from hf_saliency.render.typeset.characters import printable
+from hf_saliency.render.typeset.characters import printable_line
 
 _PACKAGES = ("torch", "transformers", "captum", "matplotlib", "numpy")
 _NOT_FOR_USERS = {"dev", "docs", "release"}
@@ -110,4 +110,4 @@ def _extras() -> dict[str, str]:
 
 def _print(lines: list[str]) -> None:
     for line in lines:
-        typer.echo(printable(line))
+        typer.echo(printable_line(line))

@@ -12,7 +12,7 @@ from hf_saliency.cli import options
 from hf_saliency.cli.arguments import assignments, value_of
 from hf_saliency.cli.outputs import reported, writable, write
 from hf_saliency.errors import SaliencyError
-from hf_saliency.render.typeset.characters import printable
+from hf_saliency.render.typeset.characters import printable_line
 
 if TYPE_CHECKING:
     from hf_saliency.maps.attachment import Attachment
@@ -47,7 +47,7 @@ def info(
             lines += ["", *_lines(record, number)]
         console = terminal.console()
         console.soft_wrap = True  # each fact is a line of its own, however long
-        terminal.write(console, *map(printable, lines))
+        terminal.write(console, *map(printable_line, lines))
 
 
 def show(file: options.Drawn, targets: options.Rows = None, debug: options.Debug = False) -> None:

@@ -40,7 +40,7 @@ def test_info_says_what_was_explained_how_and_by_whom() -> None:
     lines = shown("info", "a.pdf").splitlines()
     assert lines[0] == "a.pdf: 1 map, drawn as Matrix, 5 in wide"
     for line in (
-        "text      an un-",
+        "text      an un-␤believable  end",
         "targets   an, un, -, believ, able, end",
         "map       6 targets x 8 tokens, logit, float64",
         'method    gradient_norm {"order": 2}',
@@ -69,6 +69,16 @@ def test_info_of_a_stranger_does_not_act_on_the_terminal() -> None:
     hs.page(maps.sweep(method="\x1b[2J", provenance={"\x1b[31m": "\x1b]0;x\x07"}), "b.html")
     assert "␛[2J" in shown("info", "b.html")
     assert not {"\x1b", "\x07"} & set(shown("info", "b.html"))
+
+
+def test_info_of_a_stranger_prints_no_line_of_the_stranger() -> None:
+    text = "an un-\tbelievable  end"
+    facts = {"model": "x\ndigest    0", "a\nb": "c\u2028d"}
+    hs.page(maps.sweep(texts=(text,), method="m\ntext      y", provenance=facts), "b\nc.html")
+    lines = shown("info", "b\nc.html").splitlines()
+    expected = ("b␤c.html: 1 map", "text      an un-␉believable  end", "method    m␤text      y {}")
+    assert [line for line in lines if line.startswith(("b", "c", "text", "method"))] == list(expected)
+    assert not [line for line in lines if line.startswith("digest    0")]
 
 
 def test_show_prints_the_text() -> None:

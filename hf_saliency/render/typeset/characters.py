@@ -75,6 +75,15 @@ def printable(text: str) -> str:
     return "".join(map(_printable, text))
 
 
+def printable_line(text: str) -> str:
+    """The same in one line, so that no value can look like a line of its own."""
+    return (
+        printable(text)
+        .replace("\n", "\N{SYMBOL FOR NEWLINE}")
+        .replace("\t", "\N{SYMBOL FOR HORIZONTAL TABULATION}")
+    )
+
+
 def _printable(character: str) -> str:
     if character in "\u2028\u2029":
         return "\N{SYMBOL FOR NEWLINE}"
