@@ -440,6 +440,7 @@ def test_the_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--model ./folder" in line
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a pipe of a POSIX shell")
 def test_a_closed_pipe_is_quiet_and_the_files_are_written() -> None:
     command = f"{sys.executable} -c 'import hf_saliency.cli as c; c.main()' explain '{TEXT}' --output a.json"
     done = subprocess.run(["bash", "-c", f"{command} | true"], capture_output=True, text=True, timeout=120)

@@ -78,7 +78,7 @@ def test_an_interrupt_ends_the_wait_for_another_thread() -> None:
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait(60)
-    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt), borrowed(model):

@@ -113,6 +113,8 @@ def test_workflows_call_what_make_has() -> None:
     calls = re.findall(r"\bmake ([\w-]+)", "\n".join([*texts, page(".ci/run"), page("CONTRIBUTING.md")]))
     assert len(calls) > 8
     assert set(calls) <= rules
+    # Each of them installs PyTorch; on Linux the package index alone would bring CUDA.
+    assert all("\n  PIP_EXTRA_INDEX_URL: https://download.pytorch.org/whl/cpu\n" in text for text in texts)
 
 
 def test_the_table_of_methods_is_that_of_the_code() -> None:
