@@ -87,6 +87,7 @@ bench-peers: .venv
 gallery: .venv
 	$(BIN)/python examples/gallery.py
 	$(BIN)/python examples/tasks.py
+	$(BIN)/python examples/pages.py
 
 # The documentation site, with its notebooks run; warnings are errors.
 docs: .venv
