@@ -9,6 +9,30 @@ from typing import Any
 _METHODS = "explainer(text, method='saliency'), with a name that docs/methods.md lists"
 
 PACKAGE = {
+    "AutoModel": "hs.Explainer.from_pretrained(name)",
+    "TokenReferenceBase": "a method's baseline=, such as hs.integrated_gradients(baseline=hs.pad_embedding)",
+    "configure_interpretable_embedding_layer": "hs.Explainer(model, tokenizer), which finds the embeddings",
+    "LayerConductance": "explainer.captum(text), whose score takes any layer method of Captum",
+    "visualization": "hs.show(heat), or hs.captum_records(heat) for Captum's views",
+    "list_step_functions": "the target's unit=, as in hs.NextToken(unit='prob')",
+    "show_attributions": "hs.show(heat)",
+    "decision_plot": "hs.figure(heat, hs.Bars())",
+    "sample": "a list, maps[:10]",
+    "despine": "Matplotlib's rcParams, which figures follow",
+    "catplot": "hs.figure([heat, another], hs.Bars(), ncols=2)",
+    "Granularity": "heat.words(), or method=hs.leave_one_out(feature='word')",
+    "InferenceModes": "the target's unit=, as in hs.Label(unit='prob')",
+    "Sobol": "hs.shapley_sampling()",
+    "available_methods": _METHODS,
+    "cite": "method.citation, as in hs.integrated_gradients().citation",
+    "compare": "hs.agreement(heat, another), or hs.figure([heat, another])",
+    "evaluate": "hs.faithfulness(explainer, texts, methods=['saliency', 'gradient_norm'])",
+    "export": "hs.page(heat, 'page.html'), or hs.figure(heat).savefig('figure.pdf')",
+    "html": "hs.page(heat, 'page.html')",
+    "interpret": "hs.Explainer(model, tokenizer)(text)",
+    "list_targets": "dir(hs): targets are classes such as hs.MaskedToken and hs.Label",
+    "set_seed": "the method's seed=, as in hs.smooth_grad(seed=0)",
+    "device": "hs.Explainer.from_pretrained(name, device='cuda')",
     "adapter": "hs.Explainer(model, tokenizer)",
     "attribution": "hs.Explainer(model, tokenizer)(text)",
     "cli": "the command hf-saliency",
@@ -73,6 +97,15 @@ PACKAGE = {
 """Of the package."""
 
 EXPLAINER = {
+    "config": "explainer.text_model.model.config",
+    "cuda": "model.to('cuda') before hs.Explainer(model, tokenizer)",
+    "eval": "the explainer as it is: it runs the model in eval mode",
+    "half": "hs.Explainer.from_pretrained(name, dtype='bfloat16')",
+    "predicted_class_index": "explainer(text).targets[0].class_id",
+    "pred_probs": "explainer(text).targets[0].predictions",
+    "save_pretrained": "explainer.text_model.model.save_pretrained(folder)",
+    "compare": "hs.figure([explainer(text, method='saliency'), explainer(text)])",
+    "available_methods": _METHODS,
     "attribute": "explainer(text)",
     "batch": "explainer([text, another])",
     "device": "explainer.text_model.model.device",
@@ -99,6 +132,25 @@ EXPLAINER = {
 """Of an explainer."""
 
 MAP = {
+    "sequence_attributions": "the map itself, which is a sequence of its targets",
+    "source_attributions": "heat.scores, whose columns are heat.labels",
+    "target_attributions": "heat.scores, whose columns are heat.labels",
+    "get_scores_dicts": "heat.to_dataframe()",
+    "classes": "[target.label for target in heat.targets]",
+    "elements": "heat.labels",
+    "top_k": "heat.plot(hs.Bars(top=10))",
+    "offsets": "[(token.start, token.end) for token in heat.tokens]",
+    "model": "heat.provenance['model']",
+    "score": "heat.targets[0].score",
+    "to_csv": "heat.to_dataframe().to_csv('heat.csv')",
+    "to_list": "heat.scores.tolist()",
+    "round": "heat.scores.round(2)",
+    "items": "zip(heat.targets, heat.scores)",
+    "keys": "[target.label for target in heat.targets]",
+    "head": "heat.to_dataframe().head()",
+    "describe": "print(heat)",
+    "export": "heat.save('heat.json'), or hs.page(heat, 'page.html')",
+    "cohorts": "hs.summarize(maps, by='word')",
     "T": "heat.scores.T",
     "abs": "abs(heat.scores)",
     "aggregate": "heat.words()",
@@ -146,8 +198,22 @@ MAP = {
 }
 """Of a map."""
 
+FIGURE = {
+    "export": "fig.savefig('figure.pdf')",
+    "save": "fig.savefig('figure.pdf')",
+    "set_titles": "the arguments of hs.figure, such as title=",
+    "to_html": "hs.page(heat, 'page.html')",
+    "to_image": "fig.savefig('figure.png')",
+    "write_html": "hs.page(heat, 'page.html')",
+    "write_image": "fig.savefig('figure.png')",
+}
+"""Of a figure."""
+
 
 ARGUMENTS = {
+    "explainer.captum": {
+        "baselines": "baseline=hs.mask_embedding",
+    },
     "Bars": {
         "max_display": "top=",
         "num_features": "top=",
@@ -165,6 +231,20 @@ ARGUMENTS = {
         "use_auth_token": "token=",
     },
     "explainer": {
+        "text": "a text in the first place, explainer('Some text.')",
+        "return_tensors": "explainer(text), which tokenizes the text itself",
+        "add_special_tokens": "a tuple, explainer((text, ids))",
+        "labels": "target=hs.Label('POSITIVE')",
+        "attr_pos_start": "target=hs.Continuation(where='word')",
+        "attr_pos_end": "target=hs.Continuation(where='word')",
+        "contrast_sources": "target=hs.Continuation(against='another')",
+        "silent": "hs.Explainer(model, tokenizer, progress=False)",
+        "fixed_context": "target=hs.Label('POSITIVE')",
+        "embedding_type": "hs.Explainer(model, tokenizer, embedding=model.get_input_embeddings())",
+        "word": "target='word'",
+        "mask": "target='word'",
+        "targets": "target='word', or target=hs.Label(1)",
+        "n": "top_k=",
         "additional_forward_args": "hs.Explainer(model, tokenizer, inputs={...})",
         "attributed_fn": "the target's unit=, as in hs.NextToken(unit='prob')",
         "baseline": "method=hs.integrated_gradients(baseline=...)",
@@ -210,6 +290,12 @@ ARGUMENTS = {
         "target": "explainer(text, target=hs.MaskedToken('word'))",
     },
     "figure": {
+        "x": "mark=hs.Bars()",
+        "y": "mark=hs.Bars()",
+        "xticklabels": "mark=hs.Matrix()",
+        "yticklabels": "mark=hs.Matrix()",
+        "linewidths": "mark=hs.Matrix()",
+        "square": "mark=hs.Matrix()",
         "annot": "mark=hs.Matrix(values=True)",
         "aspect": "width= in inches; the height follows",
         "cbar": "legend=False",
@@ -307,6 +393,7 @@ CALLS = {
     "explainer((prompt, continuation)); several texts are a list, explainer([text, another])",
     "explainer.stream": "explainer.stream(texts, on_error='skip')",
     "figure": "hs.figure(heat, hs.Matrix(), width='acl'); several maps are a list, hs.figure([heat, another])",
+    "leave_one_out": "hs.leave_one_out(feature='word')",
     "page": "hs.page(heat, 'page.html', title='Saliency'); several maps are a list, hs.page([heat, another])",
     "show": "hs.show(heat, viewer='page'); several maps are a list, hs.show([heat, another])",
     "summarize": "hs.summarize(maps, by='word')",

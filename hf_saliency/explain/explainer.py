@@ -318,6 +318,7 @@ class Explainer:
             return self.text_model.encode(text, overflow)
         return encoded(text, self._target(target), self.text_model, overflow)
 
+    @call_checked("explainer.captum")
     def captum(
         self, text: Any, *, target: Target | str | None = None, baseline: Any = None
     ) -> tuple[Score, dict[str, Any]]:
@@ -436,8 +437,7 @@ class Explainer:
                 f"target= is a {type(target).__name__}: the tokens that stay are given by name, "
                 "explainer.score_masked(text, keep=array)."
             )
-        variants = self.variants(text, target, baseline=baseline, overflow=overflow)
-        scores = variants.scores(keep)
+        scores = self.variants(text, target, baseline=baseline, overflow=overflow).scores(keep)
         return scores[0] if len(scores) == 1 and np.ndim(keep) < 3 else scores
 
     def variants(

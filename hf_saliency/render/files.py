@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -35,6 +35,7 @@ from hf_saliency.render.raster import CellImage
 from hf_saliency.render.settings import settings
 from hf_saliency.render.tex import description
 from hf_saliency.render.typeset.fonts import is_truetype
+from hf_saliency.synonyms import FIGURE, attribute
 
 _VECTOR = ("eps", "pdf", "pgf", "ps", "svg", "svgz")
 _RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
@@ -117,6 +118,13 @@ class SaliencyFigure(Figure):
         corners = np.array([[(x, y), (x + w, y + h)] for x, y, w, h in boxes]).reshape(-1, 2)
         shown = (in_points(ax) + self.transFigure.inverted()).transform(corners)
         return Bbox([shown.min(axis=0), shown.max(axis=0)])
+
+    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):  # Matplotlib asks for some that are not there
+                raise AttributeError(name)
+            return attribute(self, "a figure", name, FIGURE)
 
     def show(self, warn: bool = True) -> None:
         """Refuse, with the calls that show the figure: it is none of pyplot's, which have windows."""

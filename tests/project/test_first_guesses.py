@@ -18,6 +18,7 @@ import transformers
 import hf_saliency as hs
 from hf_saliency import synonyms
 from hf_saliency.attribution.registry import METHODS
+from hf_saliency.render.files import SaliencyFigure
 
 
 @functools.cache
@@ -218,6 +219,51 @@ FURTHER: list[tuple[str, str | None]] = [
     ("hs.MaskedToken(*'abcdefg')", r"MaskedToken takes only where, token, .*: hs.MaskedToken\(where\)"),
     ("hs.captum_method('IntegratedGradients')", "give a class such as captum.attr.IntegratedGradients"),
     ("explainer(text, method=model)", r"method=BertForMaskedLM.*: give a method such as hs.integrated"),
+    ("explainer(text=text)", r"use a text in the first place, explainer\('Some text.'\)"),
+    ("explainer(text, return_tensors='pt')", "which tokenizes the text itself"),
+    ("explainer(text, add_special_tokens=False)", r"explainer\(\(text, ids\)\)"),
+    ("explainer(text, word='cat')", "use target='word'"),
+    ("explainer(text, targets='cat')", "use target='word'"),
+    ("explainer.cuda()", r"use model.to\('cuda'\) before hs.Explainer"),
+    ("explainer.eval()", "it runs the model in eval mode"),
+    ("explainer.config", "use explainer.text_model.model.config"),
+    ("explainer.save_pretrained('folder')", r"explainer.text_model.model.save_pretrained\(folder\)"),
+    ("hs.AutoModel.from_pretrained('gpt2')", r"use hs.Explainer.from_pretrained\(name\)"),
+    (
+        "explainer.captum(text, baselines=0)",
+        r"takes no argument 'baselines' \(use baseline=hs.mask_embedding\)",
+    ),
+    ("hs.TokenReferenceBase()", "baseline=hs.pad_embedding"),
+    ("hs.configure_interpretable_embedding_layer(model, 'bert')", "which finds the embeddings"),
+    ("hs.visualization.visualize_text([heat])", r"use hs.show\(heat\), or hs.captum_records\(heat\)"),
+    ("hs.LayerConductance(model, None)", "whose score takes any layer method of Captum"),
+    ("hs.lime(n_perturb_samples=20)", "did you mean 'n_samples'"),
+    ("lm('the cat', attr_pos_start=2)", r"use target=hs.Continuation\(where='word'\)"),
+    ("lm('the cat', contrast_sources='dog')", r"use target=hs.Continuation\(against='another'\)"),
+    ("lm('the cat', 'saliency')", r"explainer\(text, method='saliency'\)"),
+    ("hs.show_attributions(heat)", r"use hs.show\(heat\)"),
+    ("hs.list_step_functions()", r"as in hs.NextToken\(unit='prob'\)"),
+    ("heat.source_attributions", "use heat.scores, whose columns are heat.labels"),
+    ("heat.get_scores_dicts()", r"use heat.to_dataframe\(\)"),
+    ("hs.decision_plot(label)", r"use hs.figure\(heat, hs.Bars\(\)\)"),
+    ("label.cohorts(2)", r"use hs.summarize\(maps, by='word'\)"),
+    ("clf(text, silent=True)", "progress=False"),
+    ("clf(text, embedding_type=0)", r"embedding=model.get_input_embeddings\(\)"),
+    ("clf.predicted_class_index", r"targets\[0\].class_id"),
+    ("clf.pred_probs", r"targets\[0\].predictions"),
+    ("hs.figure(heat, x='token', y='score')", r"use mark=hs.Bars\(\)"),
+    ("hs.figure(heat, xticklabels=['the'])", r"use mark=hs.Matrix\(\)"),
+    ("hs.figure(heat).save('figure.pdf')", r"use fig.savefig\('figure.pdf'\)"),
+    ("hs.catplot(heat)", r"use hs.figure\(\[heat, another\], hs.Bars\(\), ncols=2\)"),
+    ("hs.despine()", "Matplotlib's rcParams"),
+    ("hs.Granularity.WORD", r"use heat.words\(\)"),
+    ("hs.InferenceModes.SOFTMAX", r"as in hs.Label\(unit='prob'\)"),
+    ("hs.leave_one_out('word')", r"takes baseline, feature by name: hs.leave_one_out\(feature='word'\)"),
+    ("label.elements", "use heat.labels"),
+    ("hs.Sobol(model, tokenizer)", r"use hs.shapley_sampling\(\)"),
+    ("hs.compare([heat])", r"use hs.agreement\(heat, another\)"),
+    ("heat.to_csv('heat.csv')", r"use heat.to_dataframe\(\).to_csv\('heat.csv'\)"),
+    ("heat.top_k(5)", r"use heat.plot\(hs.Bars\(top=10\)\)"),
     ("hs.list_methods()", r"use explainer\(text, method='saliency'\), with a name that docs/methods.md"),
     ("hs.methods", "docs/methods.md"),
     ("explainer.methods", "docs/methods.md"),
@@ -284,9 +330,11 @@ def test_a_synonym_names_no_argument_that_there_is() -> None:
     """Nor a name that there is: what works needs no hint."""
     assert not set(synonyms.PACKAGE) & {*hs.__all__, *dir(hs)}
     assert not set(synonyms.EXPLAINER) & {*dir(hs.Explainer)}
+    assert not set(synonyms.FIGURE) & {*dir(SaliencyFigure)}
     assert not set(synonyms.MAP) & {*dir(hs.SaliencyMap), *hs.SaliencyMap.__dataclass_fields__}
     functions: dict[str, Any] = {
         "explainer": hs.Explainer.__call__,
+        "explainer.captum": hs.Explainer.captum,
         "from_pretrained": hs.Explainer.from_pretrained,
     }
     for name, arguments in synonyms.ARGUMENTS.items():
@@ -299,7 +347,14 @@ def test_a_synonym_names_no_argument_that_there_is() -> None:
 
 def test_the_calls_that_synonyms_name_are_there() -> None:
     """Every ``hs.`` name and its keywords, read from the text of the hints."""
-    tables = [synonyms.PACKAGE, synonyms.EXPLAINER, synonyms.MAP, synonyms.METHODS, synonyms.METHOD_ARGUMENTS]
+    tables = [
+        synonyms.PACKAGE,
+        synonyms.EXPLAINER,
+        synonyms.MAP,
+        synonyms.FIGURE,
+        synonyms.METHODS,
+        synonyms.METHOD_ARGUMENTS,
+    ]
     tables += [synonyms.CALLS, *synonyms.ARGUMENTS.values()]
     hints = " ".join(hint for table in tables for hint in table.values())
     calls = re.findall(r"hs\.(\w+)(?:\(([^()]*)\))?", hints)

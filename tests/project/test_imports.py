@@ -29,7 +29,7 @@ BELOW = {
     "score": "errors palette maps.spans adapter targets",
     "attribution": "errors progress synonyms",
     "explain": "errors progress palette synonyms maps adapter targets score attribution",
-    "render": "errors palette maps",
+    "render": "errors palette synonyms maps",
     "corpus": "errors progress palette maps targets explain",
     "metrics": "errors palette maps explain corpus",
     "demo": "errors progress",
