@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hf_saliency.corpus.columns import arrow
-from hf_saliency.corpus.records import Key
+from hf_saliency.corpus.records import STORED, Key
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import storage
 
@@ -24,6 +24,7 @@ Kind = Literal["maps", "failures"]
 _DESCRIPTION = "corpus.json"
 _LOCK = ".lock"
 _LARGEST = 2**33  # bytes of one file
+_UNPACKED = 2**32  # bytes of its columns; a file is closed when it has 64 MiB
 _NAME = re.compile(r"(maps|failures)-(\d{6,})-([0-9a-f]{8})\.parquet")
 
 
@@ -37,14 +38,22 @@ class Shard:
     checksum: str
 
     def table(self, columns: Sequence[str] | None = None) -> Any:
-        """Its rows, all columns or some; a damaged file is refused by name."""
+        """Its rows, all columns or some; a damaged or forged file is refused by name."""
         data = self._bytes()
         pa, parquet = arrow(), arrow("pyarrow.parquet")
         try:
             file = parquet.ParquetFile(pa.BufferReader(data))
+            groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+            if sum(group.total_byte_size for group in groups) > _UNPACKED:
+                raise self.damage(f"its columns unpack to more than {_UNPACKED >> 30} GiB")
+            missing = [name for name in STORED[self.kind] if name not in file.schema_arrow.names]
+            if missing:
+                raise self.damage(f"it has no column {missing[0]!r}")
             return file.read(columns=None if columns is None else list(columns))
+        except MemoryError as error:
+            raise SaliencyError(f"{str(self.path)!r} does not fit into memory.") from error
         except (pa.ArrowException, OSError) as error:
-            raise self._damage(str(error)) from error
+            raise self.damage(str(error)) from error
 
     def count(self) -> int:
         """How many rows it has, by its footer alone."""
@@ -53,16 +62,16 @@ class Shard:
             return int(parquet.read_metadata(self.path).num_rows)
         except (pa.ArrowException, OSError) as error:
             self._bytes()
-            raise self._damage(str(error)) from error
+            raise self.damage(str(error)) from error
 
     def _bytes(self) -> bytes:
         """The file, if it is as it was written."""
         data = storage.read_file(self.path, _LARGEST)
         if f"{zlib.crc32(data):08x}" != self.checksum:
-            raise self._damage("its bytes do not match the checksum in its name")
+            raise self.damage("its bytes do not match the checksum in its name")
         return data
 
-    def _damage(self, reason: str) -> SaliencyError:
+    def damage(self, reason: str) -> SaliencyError:
         """The error of a damaged file."""
         return SaliencyError(
             f"{str(self.path)!r} is damaged: {reason}. read_corpus(folder, damaged='skip') reads the other files; to "
@@ -90,6 +99,13 @@ def description(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SaliencyError(f"{str(path)!r} is damaged: it is not JSON ({error}).") from error
     content: dict[str, Any] = storage.opened(data, FORMAT, VERSION, "corpus", repr(str(path)), "corpus")
+    if not isinstance(content, dict):
+        raise SaliencyError(f"{str(path)!r} is damaged: it describes nothing.")
+    for name, kind in {"task": dict, "columns": dict, "key": str, "complete": bool}.items():
+        if not isinstance(content.get(name), kind):
+            raise SaliencyError(f"{str(path)!r} is damaged: its {name!r} is {content.get(name)!r}.")
+    if content["key"] not in ("int64", "string") or not {"method", "model"} <= set(content["task"]):
+        raise SaliencyError(f"{str(path)!r} is damaged: it names no type of keys, no method or no model.")
     return content
 
 

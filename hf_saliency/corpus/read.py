@@ -98,7 +98,7 @@ class Corpus:
         if shard not in self._recent:  # keys of one file often follow each other
             self._recent.clear()
             self._recent[shard] = shard.table()
-        ((_, heat),) = _items(self._recent[shard].slice(row, 1))
+        ((_, heat),) = _items(shard, self._recent[shard].slice(row, 1))
         return heat
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ class Corpus:
             A key, and the map of its text.
         """
         for shard in self._shards:
-            yield from _items(_kept(shard.table(), self._conditions))
+            yield from _items(shard, _kept(shard.table(), self._conditions))
 
     def select(self, keys: Iterable[Key] | None = None, **values: Any) -> Corpus:
         """The corpus of some keys, or of some values of its carried columns.
@@ -303,11 +303,15 @@ def _damage(shard: Shard, broken: list[str]) -> bool:
     return False
 
 
-def _items(table: Any) -> Iterator[tuple[Key, SaliencyMap]]:
-    """The keys and maps of a file's rows."""
-    head = table.schema.metadata[b"hf_saliency.map"].decode()
-    for batch in table.to_batches():
-        yield from zip(batch["key"].to_pylist(), maps_of(batch, head), strict=True)
+def _items(shard: Shard, table: Any) -> Iterator[tuple[Key, SaliencyMap]]:
+    """The keys and maps of a file's rows, which may be a stranger's."""
+    pa = arrow()
+    try:
+        head = table.schema.metadata[b"hf_saliency.map"].decode()
+        for batch in table.to_batches():
+            yield from zip(batch["key"].to_pylist(), maps_of(batch, head), strict=True)
+    except (pa.ArrowException, AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        raise shard.damage(f"its rows are no maps ({type(error).__name__}: {error})") from error
 
 
 def _kept(table: Any, conditions: Mapping[str, frozenset[Any]]) -> Any:

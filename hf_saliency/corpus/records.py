@@ -12,11 +12,17 @@ from hf_saliency.errors import SaliencyError, integer
 
 Key = int | str
 
-RESERVED = (
-    *("key", "number", "digest", "texts", "text_names", "tokens", "targets", "scores", "scale"),
-    *("convergence_delta", "missed_sums", "text", "reason"),
-)
-"""The names of a corpus's own columns, which carried columns cannot have."""
+STORED = {
+    "maps": (
+        *("key", "number", "digest", "texts", "text_names", "tokens", "targets", "scores", "scale"),
+        *("convergence_delta", "missed_sums"),
+    ),
+    "failures": ("key", "number", "digest", "text", "reason"),
+}
+"""The columns that each kind of file has beside the carried ones."""
+
+RESERVED = tuple(dict.fromkeys(name for names in STORED.values() for name in names))
+"""Names that carried columns cannot have."""
 
 
 @dataclass(frozen=True)

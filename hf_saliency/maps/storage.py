@@ -101,7 +101,11 @@ def read_file(path: str | os.PathLike[str], largest: int) -> bytes:
     name = checked_path(path)
     try:
         with open(name, "rb") as file:
-            data = file.read(largest + 1)
+            # Python reserves what it is asked to read, so a small file is not read as the largest one would be.
+            chunks = [file.read(min(largest, os.fstat(file.fileno()).st_size) + 1)]
+            while chunks[-1] and (left := largest + 1 - sum(map(len, chunks))):  # a pipe has no size
+                chunks.append(file.read(min(left, 2**20)))
+        data = b"".join(chunks)
     except (OSError, ValueError) as error:
         raise SaliencyError(f"cannot read {name!r}: {_reason(error)}.") from error
     if len(data) > largest:
