@@ -284,7 +284,7 @@ def muted() -> Any:
     return grey if _contrast(grey) >= _READABLE else text_color()
 
 
-def distinct(color: str) -> str:
+def distinct(color: Any) -> str:
     """A colour for lines and dots: itself where it is seen on the figure, otherwise nearer to the colour of text."""
     start, end = np.array(to_rgb(color)), np.array(to_rgb(text_color()))
     shares = np.linspace(0, 1, 21)[:, None]

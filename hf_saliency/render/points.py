@@ -19,7 +19,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Affine2D, Affine2DBase, ScaledTranslation, Transform
 
-from hf_saliency.render.colors import Colors, text_color
+from hf_saliency.render.colors import Colors, distinct, text_color
 from hf_saliency.render.settings import settings
 from hf_saliency.render.typeset.fonts import missed
 from hf_saliency.render.typeset.typeface import Typeface
@@ -27,7 +27,7 @@ from hf_saliency.render.typeset.typeface import Typeface
 Box = tuple[float, float, float, float]  # x, y, width, height
 
 _DASHES = (0, (3, 2))
-_HATCH = "0.6"
+_HATCH = "#999999"
 _HATCH_STEP = 3.0
 _SPREAD = 0.5  # points
 
@@ -238,7 +238,7 @@ def overlay(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> 
     if not finite.all():
         _add(ax, _filled([boxes[~finite]], colors.palette.ground), gid="not-finite", zorder=2.0)
         lines = [line for box in boxes[~finite] for line in _diagonals(*box)]
-        _add(ax, LineCollection(lines, colors=_HATCH, linewidths=0.4), gid="hatch", zorder=2.5)
+        _add(ax, LineCollection(lines, colors=distinct(_HATCH), linewidths=0.4), gid="hatch", zorder=2.5)
     if colors.underline:
         _underline_negative(ax, boxes[finite], values[finite], colors)
     if colors.clipped:

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 import pytest
-from handmade import filled, outside, overlapping, saliency_map
+from handmade import filled, outside, overlapping, saliency_map, with_scores
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -17,9 +17,20 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from hf_saliency.maps.table import Table
-from hf_saliency.render.colors import luminance
+from hf_saliency.render.colors import Colors, luminance, palette_for
 from hf_saliency.render.figure import figure
-from hf_saliency.render.marks import Arcs, Bars, Curves, Highlight, Matrix
+from hf_saliency.render.marks import (
+    Agreements,
+    Arcs,
+    Bars,
+    Bipartite,
+    Curves,
+    Difference,
+    Dots,
+    Highlight,
+    Matrix,
+    Ranking,
+)
 
 STYLES = [
     "default",
@@ -37,14 +48,33 @@ CURVES = Table(
     "probability",
     {"x": "share removed"},
 )
+METRICS = Table(
+    {
+        "label": _GROUPS * 2,
+        "group": np.repeat(["deletion", "insertion"], 4),
+        "value": [0.9, 0.4, 0.8, 0.1, 0.7, 0.3, 0.6, 0.5],
+        "low": [0.8, 0.3, 0.7, 0.0, 0.6, 0.2, 0.5, 0.4],
+        "high": [1.0, 0.5, 0.9, 0.2, 0.8, 0.4, 0.7, 0.6],
+    }
+)
+RANKED = METRICS.select(np.arange(8) < 4)
+PAIRS = Table({"first": _GROUPS[:3], "second": _GROUPS[1:], "value": [0.9, 0.1, -0.2]})
+UNKNOWN = with_scores(saliency_map("a b c", targets=[0]), [[1.0, 0.0, np.nan]])
 DRAWN: list[tuple[Any, Any]] = [
     (MAP, Highlight()),
     (MAP, Matrix(values=True, predictions=1)),
     (MAP, Bars(top=4)),
     (MAP, Bars(vertical=True)),
     (MAP, Arcs()),
+    (UNKNOWN, Matrix()),
+    (MAP, Bipartite()),
+    (MAP, Difference(MAP.select(slice(None)))),
     (CURVES, Curves()),
+    (METRICS, Dots()),
+    (RANKED, Ranking()),
+    (PAIRS, Agreements()),
 ]
+STROKES = ("edges", "hatch", "negative", "clipped", "guide", "axis", "interval", "part", "target")
 
 
 @pytest.fixture(params=STYLES)
@@ -83,6 +113,18 @@ def test_everything_has_room_and_is_read(style: str, shown: Any, mark: Any) -> N
                 assert contrast(frame.get_edgecolor(), ground) >= 3
         for line in ax.get_lines():
             assert contrast(line.get_color(), ground) >= 3
+        for strokes in ax.findobj(lambda artist: artist.get_gid() in STROKES and hasattr(artist, "get_paths")):
+            for color in strokes.get_edgecolors():
+                assert contrast(color[:3], ground) >= 3, strokes.get_gid()
+
+
+def test_every_kind_of_stroke_is_looked_at() -> None:
+    drawn = {
+        artist.get_gid()
+        for shown, mark in DRAWN
+        for artist in figure(shown, mark, width=4.0).findobj(lambda a: hasattr(a, "get_paths"))
+    }
+    assert {"edges", "hatch", "guide", "axis", "interval"} <= drawn
 
 
 def test_zero_is_the_ground_in_every_style(style: str) -> None:
@@ -107,19 +149,39 @@ def test_pixels_have_the_colours_of_their_tokens_at_every_resolution(own: str, d
     with mpl.rc_context():
         matplotlib.style.use(mine if own == "mine" else own)
         fig = figure(MAP, Highlight(predictions=0), width=4.0)
-        fig.set_dpi(dpi)
-        canvas = FigureCanvasAgg(fig)
-        canvas.draw()
+    assert tokens_seen(fig, MAP, dpi) == 14
     assert overlapping(fig) == []
     assert outside(fig) == []
+
+
+@pytest.mark.parametrize("dpi", [72, 100, 150, 300])
+@pytest.mark.parametrize("own", ["default", "dark_background"])
+def test_boxes_of_every_mark_are_where_its_tokens_are_at_every_resolution(own: str, dpi: int) -> None:
+    with mpl.rc_context():
+        matplotlib.style.use(own)
+        assert tokens_seen(figure(MAP, Matrix(), width=4.0), MAP, dpi) == 14
+        for mark in (Bars(), Bars(vertical=True), Bars(sort="size")):
+            # A bar of a weak token has too few pixels.
+            assert tokens_seen(figure(MAP, mark, width=4.0), mark.shown(MAP), dpi) >= 8
+
+
+def tokens_seen(fig: Any, part: Any, dpi: int) -> int:
+    """How many boxes of a figure have pixels of their token's colour; fails for one of another colour."""
+    fig.set_dpi(dpi)
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
     height, width, _ = pixels.shape
-    fills = {patch.get_gid(): patch.get_facecolor() for patch in fig.findobj(Rectangle) if patch.get_gid()}
-    for target in range(2):
-        for token in range(len(MAP.tokens)):
-            box = fig.box(token, target=target)
-            rows = slice(round((1 - box.y1) * height) + 1, round((1 - box.y0) * height) - 1)
-            columns = slice(round(box.x0 * width) + 1, round(box.x1 * width) - 1)
-            expected = 255 * np.array(fills[f"target-{target}-token-{token}"][:3])
-            found = np.abs(pixels[rows, columns] - expected).max(axis=-1) <= 1
-            assert found.mean() > 0.2, (target, token)  # the rest are its letters
+    colors = Colors.of([MAP], palette=palette_for(fig.get_facecolor()))
+    fills = 255 * colors.fill(colors.values(part))[..., :3]
+    seen = 0
+    for target, token in np.ndindex(*part.scores.shape):
+        box = fig.box(token, target=target)
+        rows = slice(round((1 - box.y1) * height) + 1, round((1 - box.y0) * height) - 1)
+        columns = slice(round(box.x0 * width) + 1, round(box.x1 * width) - 1)
+        inside = pixels[rows, columns]
+        if min(inside.shape[:2]) > 1:
+            alike = np.abs(inside - fills[target, token]).max(axis=-1) <= 1
+            assert alike.mean() > 0.2, (target, token)  # the rest are its letters, or the edges of a bar
+            seen += 1
+    return seen

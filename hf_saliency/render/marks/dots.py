@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from hf_saliency.errors import ChecksCall
 from hf_saliency.maps.table import Table
 from hf_saliency.render import points
+from hf_saliency.render.colors import distinct, ground
 from hf_saliency.render.marks.number_axis import (
     GAP,
     NumberAxis,
@@ -28,7 +29,6 @@ from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 _LABELS = 0.35  # of the width, at most
 _FIELD = 30.0  # points that a field must have, for 10-point type
 _BETWEEN = 16.0  # so that numbers at the ends of two axes do not touch
-_GUIDE = "0.75"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class _Fields:
             points.write(ax, 0.0, baseline, small.elide(self._note, self.width), small)
 
     def _row(self, ax: Axes, rows: Table, label: str, axis: NumberAxis, y: float) -> None:
-        points.rule(ax, (axis.start, y), (axis.start + axis.length, y), gid="guide", color=_GUIDE)
+        points.rule(ax, (axis.start, y), (axis.start + axis.length, y), gid="guide", color=distinct(ground()))
         low, high = ends_of(rows)
         for i in np.flatnonzero(rows["label"].astype(str) == label).tolist():
             if np.isfinite(low[i]) and np.isfinite(high[i]):

@@ -11,21 +11,26 @@ import pytest
 from handmade import saliency_map
 
 import hf_saliency as hs
+from hf_saliency.maps.saliency_maps import SaliencyMaps
 
 SITE = Path(__file__).parents[3] / "docs" / "_build" / "html"
 AXE = os.environ.get("HF_SALIENCY_AXE", "")
 pytestmark = pytest.mark.skipif(not AXE, reason="HF_SALIENCY_AXE names no axe.min.js: make axe")
+TABLE = hs.Table(
+    {"label": ["saliency", "lime"], "value": [0.5, float("nan")], "n": [3, 12]}, "mean", {"model": "tiny"}
+)
 TEXT = "the formal study of grammar is a part of education"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("view", ["page", "facets", "map"])
+@pytest.mark.parametrize("view", ["page", "facets", "map", "maps", "table"])
 def test_axe_finds_no_violation(view: str, scheme: str, visit: Callable[..., Any], tmp_path: Path) -> None:
     heat, signed = saliency_map(TEXT), saliency_map(TEXT, signed=True, method="input_x_gradient")
     path = tmp_path / "page.html"
-    if view == "map":
+    views = {"map": heat, "maps": SaliencyMaps([heat, signed]), "table": TABLE}
+    if view in views:
         head = '<!doctype html><html lang="en"><head><title>Notebook</title></head>'
-        body = f"<body><main><h1>Notebook</h1>{heat._repr_html_()}</main></body></html>"
+        body = f"<body><main><h1>Notebook</h1>{views[view]._repr_html_()}</main></body></html>"
         path.write_text(head + body, "utf-8")
     else:
         hs.page([heat] if view == "page" else [heat, signed], path)

@@ -59,6 +59,26 @@ def test_lying_bars_stand_in_reading_order_and_begin_at_zero() -> None:
     assert [s for s in strings(figure(SIGNED, Bars(), width=3.25)) if s in SHORT.split()][1:] == SHORT.split()
 
 
+@pytest.mark.parametrize("vertical", [False, True])
+def test_bars_by_size_stand_from_the_strongest_of_any_target_to_the_weakest(vertical: bool) -> None:
+    scores = [[0.1, -0.4, 0.2, 1.0], [0.3, 0.2, -1.0, 0.5]]  # largest in a target: 0.3, 0.4, 1, 1
+    one = with_scores(replace(saliency_map(SHORT, targets=[0, 3]), signed=True), scores)
+    fig = figure(one, Bars(vertical=vertical, sort="size"), width=3.25)
+    axis = [text for text in strings(fig) if text in SHORT.split()][-4:]
+    assert axis == ["three", "four", "two", "one"]
+    places = [fig.box(column).x0 if vertical else -fig.box(column).y1 for column in range(4)]
+    assert places == sorted(places)
+    long = 3 if vertical else 2
+    drawn = [box[long] for box, _ in filled(panels(fig)[0])]
+    expected = np.abs(np.array(scores)[:, [2, 3, 1, 0]])
+    lengths = np.sort(drawn) / max(drawn)
+    np.testing.assert_allclose(lengths, np.sort(expected.ravel()), atol=1e-6)
+    assert overlapping(fig) == outside(fig) == []
+    fewer = figure(one, Bars(vertical=vertical, sort="size", top=2), width=3.25)
+    assert [text for text in strings(fewer) if text in SHORT.split()][-2:] == ["three", "four"]
+    assert "the 2 strongest of 4 tokens" in strings(fewer)
+
+
 def test_standing_bars_stand_in_reading_order_and_begin_at_zero() -> None:
     ax = panels(figure(SIGNED, Bars(vertical=True), width=3.25))[0]
     boxes = sorted(box for box, _ in filled(ax))
