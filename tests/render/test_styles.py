@@ -113,7 +113,9 @@ def test_everything_has_room_and_is_read(style: str, shown: Any, mark: Any) -> N
                 assert contrast(frame.get_edgecolor(), ground) >= 3
         for line in ax.get_lines():
             assert contrast(line.get_color(), ground) >= 3
-        for strokes in ax.findobj(lambda artist: artist.get_gid() in STROKES and hasattr(artist, "get_paths")):
+        for strokes in ax.findobj(
+            lambda artist: artist.get_gid() in STROKES and hasattr(artist, "get_paths")
+        ):
             for color in strokes.get_edgecolors():
                 assert contrast(color[:3], ground) >= 3, strokes.get_gid()
 
