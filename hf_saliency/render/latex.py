@@ -2,7 +2,10 @@ r"""to_latex: a map as running text in a paper's own font, each token in a ``\co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from hf_saliency.render.panels import Scales, Which, describe_map, panels_of
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.tex import description, escape, unknown_to_pdflatex
 
+_Piece = tuple[str, int, list[str]]  # what stands before a token, its column and its lines, escaped
 _STEPS = 16  # of the legend's bar
 # Frames are drawn inside of their boxes, so that they move nothing.
 _START = r"""\begingroup
@@ -106,9 +110,8 @@ def to_latex(
     )
     part, colors = panel.saliency_map, panel.colors
     text = passage(part)
-    blocks = [
-        _block(part, text, row, target, colors, mark.predictions) for row, target in enumerate(part.targets)
-    ]
+    texts = ColoredTexts(part, text, colors)
+    blocks = [_block(texts, row, target, mark.predictions) for row, target in enumerate(part.targets)]
     below = small(escape(panel.note)) if panel.note else ""
     key = small(legend_of([part], colors)) if legend else ""
     body = f"{EVEN}%\n" + "\\medskip\n".join(blocks) + below + key
@@ -131,7 +134,7 @@ def snippet(parts: Sequence[SaliencyMap], body: str, text: str, packages: Sequen
 
 
 def _header(text: str, packages: Sequence[str]) -> str:
-    missing = unknown_to_pdflatex("".join(c for c in text if not c.isspace()))
+    missing = "" if text.isascii() else unknown_to_pdflatex("".join(text.split()))
     needed = rf"% Needs \usepackage{{{','.join(packages)}}}"
     lines = [f"{needed}."]
     if not text.isascii():
@@ -143,21 +146,68 @@ def _header(text: str, packages: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _block(
-    part: SaliencyMap, text: Passage, row: int, target: TargetRow, colors: Colors, predictions: int
-) -> str:
-    printed = colored(part, text, row, colors, named=row == 0)  # the texts are the same for every target
+def _block(texts: ColoredTexts, row: int, target: TargetRow, predictions: int) -> str:
+    printed = texts.printed(row, named=row == 0)  # the texts are the same for every target
     silent = target.masked and target.position is not None and not target.predictions[:predictions]
     items = [] if silent and target.against is None else target_items(target, predictions)
     below = small(r"\quad ".join(escape(item) for item in items)) if items else ""
     return f"{printed}\\par\n{below}"
 
 
-def colored(part: SaliencyMap, text: Passage, row: int, colors: Colors, *, named: bool) -> str:
-    """The text of a map on the colours of a row, with the names of several texts if asked."""
-    fills = colors.fill(np.nan_to_num(colors.values(part)[row]))
-    names = _names(part, text) if named else {}
-    return "".join(_pieces(part, text, row, part.targets[row], fills, names))
+@dataclass(frozen=True, eq=False)
+class ColoredTexts:
+    """The texts of a map on the colours of its rows; what all rows share is written once."""
+
+    part: SaliencyMap
+    text: Passage
+    colors: Colors
+
+    def printed(self, row: int, *, named: bool) -> str:
+        """All texts on the colours of a row, with the names of several texts if asked."""
+        pieces, rest = self._named if named else self._unnamed
+        positions = set(self.part.targets[row].positions)
+        kind = "Frame" if self.part.targets[row].masked else "Dash"
+        fills, scores = self._fills[row], self._scores[row]
+        printed: list[str] = []
+        for before, column, lines in pieces:
+            printed.append(before)
+            for i, line in enumerate(lines):
+                printed.append("\\par\n" * (i > 0))
+                if line:
+                    printed.append(
+                        _box(line, scores[column], fills[column], kind if column in positions else "")
+                    )
+        return "".join([*printed, rest])
+
+    @cached_property
+    def _fills(self) -> list[list[str]]:
+        return _html(self.colors.fill(np.nan_to_num(self.colors.values(self.part))))
+
+    @cached_property
+    def _scores(self) -> list[list[float]]:
+        scores: list[list[float]] = self.part.scores.astype(float).tolist()
+        return scores
+
+    @cached_property
+    def _named(self) -> tuple[list[_Piece], str]:
+        return self._pieces(_names(self.part, self.text))
+
+    @cached_property
+    def _unnamed(self) -> tuple[list[_Piece], str]:
+        return self._pieces({})
+
+    def _pieces(self, names: Mapping[int, str]) -> tuple[list[_Piece], str]:
+        """The text from token to token; characters of several tokens are printed once, in the first's colour."""
+        text, place = self.text.text, 0
+        pieces: list[_Piece] = []
+        for column, (start, end) in sorted(self.text.spans.items(), key=lambda each: (each[1], each[0])):
+            start = max(start, place)
+            if start >= end:
+                continue
+            lines = [escape(line) for line in text[start:end].split("\n")]
+            pieces.append(("".join(_between(text, place, start, names)), column, lines))
+            place = end
+        return pieces, "".join(_between(text, place, len(text), names))
 
 
 def _names(part: SaliencyMap, text: Passage) -> dict[int, str]:
@@ -170,33 +220,8 @@ def _names(part: SaliencyMap, text: Passage) -> dict[int, str]:
     }
 
 
-def _pieces(
-    part: SaliencyMap,
-    text: Passage,
-    row: int,
-    target: TargetRow,
-    fills: np.ndarray,
-    names: Mapping[int, str],
-) -> Iterator[str]:
-    """The text from token to token; characters of several tokens are printed once, in the first's colour."""
-    place = 0
-    for column, (start, end) in sorted(text.spans.items(), key=lambda each: (each[1], each[0])):
-        start = max(start, place)
-        if start >= end:
-            continue
-        yield from _between(text.text, place, start, names)
-        score = float(part.scores[row, column])
-        kind = "" if column not in target.positions else "Frame" if target.masked else "Dash"
-        for i, line in enumerate(text.text[start:end].split("\n")):
-            yield "\\par\n" * (i > 0)
-            if line:
-                yield _box(escape(line), score, _html(fills[column]), kind)
-        place = end
-    yield from _between(text.text, place, len(text.text), names)
-
-
 def _box(text: str, score: float, color: str, kind: str) -> str:
-    if not np.isfinite(score):
+    if not math.isfinite(score):
         return rf"\hsMissing{{{escape(number(score))}}}{{{text}}}"
     return rf"\hs{kind or 'Box'}{{{color}}}{{{text}}}"
 
@@ -236,8 +261,13 @@ def _wide(character: str) -> bool:
     return ord(character) >= 0x0E00  # where the scripts without spaces between words begin
 
 
-def _html(color: np.ndarray) -> str:
-    return "".join(f"{round(255 * channel):02X}" for channel in color[:3].tolist())
+def _html(colors: np.ndarray) -> list[list[str]]:
+    """The hexadecimal names of rows of colours."""
+    channels = np.rint(255 * colors[..., :3]).astype(np.int64)
+    numbers, places = np.unique(channels @ [65536, 256, 1], return_inverse=True)
+    names = np.array([f"{number:06X}" for number in numbers.tolist()], dtype=object)
+    rows: list[list[str]] = names[places].reshape(colors.shape[:-1]).tolist()
+    return rows
 
 
 def small(text: str) -> str:
@@ -262,5 +292,5 @@ def legend_of(parts: Sequence[SaliencyMap], colors: Colors) -> str:
 def _ramp(colors: Colors, low: float, high: float) -> str:
     """The colours from one score to another in an outline."""
     fills = colors.fill(np.linspace(low, high, _STEPS))
-    bars = "".join(rf"\hsBar{{{_html(color)}}}" for color in fills)
+    bars = "".join(rf"\hsBar{{{name}}}" for name in _html(fills[None])[0])
     return rf"\hsRamp{{{bars}}}"

@@ -9,7 +9,7 @@ from hf_saliency.errors import SaliencyError, checks_call
 from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.wording import incomplete_words
-from hf_saliency.render.latex import EVEN, colored, legend_of, running_text, small, snippet
+from hf_saliency.render.latex import EVEN, ColoredTexts, legend_of, running_text, small, snippet
 from hf_saliency.render.layout import Panel
 from hf_saliency.render.marks import Highlight
 from hf_saliency.render.marks.mark import prediction_text, target_name
@@ -109,11 +109,11 @@ def to_latex_table(
 def _texts(panel: Panel) -> list[str]:
     """The cell of each target of a map."""
     part = panel.saliency_map
-    text = passage(part)
+    texts = ColoredTexts(part, passage(part), panel.colors)
     cells = []
     for row in range(len(part.targets)):
         note = incomplete_words(part, row)
-        cell = colored(part, text, row, panel.colors, named=True)
+        cell = texts.printed(row, named=True)
         cells.append(rf"\hsCell {cell}" + (rf"\par {small(escape(note))}".rstrip() if note else ""))
     return cells
 

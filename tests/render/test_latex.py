@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
+from hf_saliency.render import latex
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.latex import to_latex
 from hf_saliency.render.latex_table import to_latex_table
@@ -277,3 +278,19 @@ def test_a_table_refuses_what_it_cannot_print() -> None:
         to_latex_table(one, ["id"])  # type: ignore[arg-type]
     with pytest.raises(SaliencyError, match=r"prints running text: mark=Matrix\("):
         to_latex_table(one, mark=Matrix())  # type: ignore[arg-type]
+
+
+def test_what_all_targets_share_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def counted(text: str) -> str:
+        calls.append(text)
+        return escape(text)
+
+    monkeypatch.setattr(latex, "escape", counted)
+    one = saliency_map(" ".join(f"w{i}" for i in range(40)), predictions=0)
+    for rows in (2, 40):
+        calls.clear()
+        assert to_latex(one, targets=range(rows)).count("\\hsBox") >= 39 * rows
+        # Each token and each gap once with the names of texts and once without, and a few for each target.
+        assert len(calls) < 4 * 40 + 3 * rows
