@@ -91,7 +91,7 @@ ROW = torch.randn(3, 4)
         (torch.randn(0, 4), torch.randn(4, 5)),
         (torch.randn(3, 4, device="meta"), torch.randn(4, 5, device="meta")),
     ],
-    ids=str,
+    ids="float64 bfloat16 subclass parameter sparse transposed strided rows columns empty meta".split(),
 )
 def test_what_is_no_plain_product_is_left_alone(
     left: Tensor, right: Tensor, taken: list[tuple[int, ...]]
