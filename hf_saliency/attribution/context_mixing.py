@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hf_saliency.attribution.inputs import embeds_of
+from hf_saliency.attribution.inputs import NoFutures, embeds_of
 from hf_saliency.errors import SaliencyError
 
 _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
@@ -91,7 +91,7 @@ _SHAPE = (
 )
 
 
-class ContextMixing(Attribution):  # type: ignore[misc]
+class ContextMixing(NoFutures, Attribution):  # type: ignore[misc]
     """How much of each token the one at a row's position holds after all layers: weights that add up to 1.
 
     ``forward_func`` is an explainer's score: it names its modules of attention and its layers, and which token a row

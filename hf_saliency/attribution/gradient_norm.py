@@ -17,7 +17,7 @@ from captum.log import log_usage
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from hf_saliency.attribution.inputs import RowScale, embeds_of, gradients_in_range, ids_of, usable
+from hf_saliency.attribution.inputs import NoFutures, RowScale, embeds_of, gradients_in_range, ids_of, usable
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 
@@ -38,7 +38,7 @@ _ADVICE = {
 }
 
 
-class TokenNorm(GradientAttribution):  # type: ignore[misc]
+class TokenNorm(NoFutures, GradientAttribution):  # type: ignore[misc]
     """The norm of each token's gradient, and what Captum may ask of any attribution."""
 
     def __init__(
@@ -75,10 +75,6 @@ class TokenNorm(GradientAttribution):  # type: ignore[misc]
             f"{type(self).__name__} has no convergence delta: norms do not add up to a difference of scores; "
             "captum.attr.IntegratedGradients has one."
         )
-
-    def attribute_future(self) -> NoReturn:
-        """Refused: gradients are computed at once."""
-        raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
 
 
 @contextmanager

@@ -16,7 +16,15 @@ from torch import Tensor
 from hf_saliency.errors import SaliencyError, one_of, whole
 
 
-class PathAttribution(GradientAttribution):  # type: ignore[misc]
+class NoFutures:
+    """An attribution that is computed at once, so that there is nothing to wait for."""
+
+    def attribute_future(self) -> NoReturn:
+        """Refused, as Captum's own methods do that have none."""
+        raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
+
+
+class PathAttribution(NoFutures, GradientAttribution):  # type: ignore[misc]
     """Gradients summed along a path from a baseline to the input, times the way; for functions of one score a row."""
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
@@ -30,10 +38,6 @@ class PathAttribution(GradientAttribution):  # type: ignore[misc]
     def has_convergence_delta(self) -> bool:
         """True: see ``compute_convergence_delta``."""
         return True
-
-    def attribute_future(self) -> NoReturn:
-        """Refused: gradients are computed at once."""
-        raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
 
 
 Quadrature = Literal["gausslegendre", "riemann_middle", "riemann_left", "riemann_right"]

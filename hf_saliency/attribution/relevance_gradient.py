@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from captum._utils.common import _format_output
 from captum.attr import GradientAttribution
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from hf_saliency.attribution.backward_rules import RULES, RuleName, applied
 from hf_saliency.attribution.gradient_norm import autograd, in_float16
-from hf_saliency.attribution.inputs import RowScale, embeds_of, gradients_in_range, usable
+from hf_saliency.attribution.inputs import NoFutures, RowScale, embeds_of, gradients_in_range, usable
 from hf_saliency.errors import one_of
 
 
-class RelevanceGradient(GradientAttribution):  # type: ignore[misc]
+class RelevanceGradient(NoFutures, GradientAttribution):  # type: ignore[misc]
     r"""Layer-wise relevance propagation as gradient times input, in one forward and one backward pass.
 
     While ``forward_func`` runs, some operations pass on another gradient than their derivative; what reaches the
@@ -128,7 +128,3 @@ class RelevanceGradient(GradientAttribution):  # type: ignore[misc]
         pairs = zip(gradients, streams, strict=True)
         relevance = tuple(gradient * stream.detach().to(gradient) for gradient, stream in pairs)
         return _format_output(isinstance(inputs, tuple), relevance)  # type: ignore[no-any-return]
-
-    def attribute_future(self) -> NoReturn:
-        """Refused: gradients are computed at once."""
-        raise NotImplementedError("RelevanceGradient returns no futures: call attribute().")

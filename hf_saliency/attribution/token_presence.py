@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from captum.attr import Attribution, FeatureAblation, PerturbationAttribution
@@ -11,11 +11,11 @@ from captum.log import log_usage
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hf_saliency.attribution.inputs import embeds_of
+from hf_saliency.attribution.inputs import NoFutures, embeds_of
 from hf_saliency.errors import SaliencyError
 
 
-class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
+class TokenPresence(NoFutures, PerturbationAttribution):  # type: ignore[misc]
     """A perturbation method of Captum that removes whole tokens, or groups of them.
 
     ``method`` makes it from a forward function of presences, (batch, features): 1 is present, 0 absent.
@@ -109,10 +109,6 @@ class TokenPresence(PerturbationAttribution):  # type: ignore[misc]
             return self.forward_func(*embeds, *arguments[3 * count :])  # type: ignore[no-any-return]
 
         return score
-
-    def attribute_future(self) -> NoReturn:
-        """Refused: perturbations are evaluated at once."""
-        raise NotImplementedError("TokenPresence returns no futures: call attribute().")
 
 
 class _Known:

@@ -172,7 +172,6 @@ Drawn = Annotated[
 Room = Annotated[
     str | None, typer.Option("--width", metavar="INCHES", help="Width of the figure, or a venue such as acl.")
 ]
-Width = Annotated[float | None, typer.Option("--width", min=0.1, metavar="INCHES", help="Width of a figure.")]
 TopK = Annotated[int, typer.Option("--top-k", metavar="N", min=0, help="How many predictions to show.")]
 BatchTokens = Annotated[
     int | None,

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 import hf_saliency as hs
+from hf_saliency.attribution.context_mixing import AttentionRollout, ValueZeroing
 from hf_saliency.attribution.named.chance import RandomAttribution
+from hf_saliency.attribution.relevance_gradient import RelevanceGradient
 from hf_saliency.attribution.token_presence import TokenPresence
 
 
@@ -153,6 +155,7 @@ def test_shapes_that_do_not_fit(baselines: Any, mask: Any, message: str) -> None
 
 
 def test_there_are_no_futures() -> None:
-    for built in (TokenPresence(product, captum.attr.FeatureAblation), RandomAttribution(product)):
+    classes = (RandomAttribution, RelevanceGradient, AttentionRollout, ValueZeroing)
+    for built in (TokenPresence(product, captum.attr.FeatureAblation), *(cls(product) for cls in classes)):
         with pytest.raises(NotImplementedError):
             built.attribute_future()

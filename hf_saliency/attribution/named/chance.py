@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from captum.attr import Attribution
@@ -11,12 +11,12 @@ from captum.log import log_usage
 from jaxtyping import Float
 from torch import Tensor
 
-from hf_saliency.attribution.inputs import embeds_of
+from hf_saliency.attribution.inputs import NoFutures, embeds_of
 from hf_saliency.attribution.method import Method, named_method
 from hf_saliency.errors import whole
 
 
-class RandomAttribution(Attribution):  # type: ignore[misc]
+class RandomAttribution(NoFutures, Attribution):  # type: ignore[misc]
     """Independent numbers from 0 to 1, one a token: the score is never called."""
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
@@ -35,10 +35,6 @@ class RandomAttribution(Attribution):  # type: ignore[misc]
             torch.rand(stream.shape[:2], dtype=torch.float64).to(stream) for stream in embeds_of(inputs)
         )
         return values if isinstance(inputs, tuple) else values[0]
-
-    def attribute_future(self) -> NoReturn:
-        """Refused: there is nothing to wait for."""
-        raise NotImplementedError("RandomAttribution returns no futures: call attribute().")
 
 
 @named_method
