@@ -33,7 +33,6 @@ class Stream:
     host: nn.Module | None = None  # the layer of PEFT around it
 
     def without_echo(self) -> Stream:
-        """The stream without its echo."""
         return dataclasses.replace(self, echo=None)
 
     @property

@@ -325,7 +325,6 @@ class TextModel:
         return self.streams[-1].rows
 
     def mask_id(self) -> int:
-        """The id of the mask token."""
         mask = self.tokenizer.mask_token_id
         if mask is None:
             raise SaliencyError(
@@ -361,10 +360,10 @@ class TextModel:
         known = [name for name in ("input_ids", "attention_mask", *inputs) if name not in self.inputs]
         named = [layout.name(part, name) for name in known]
         return tuple(
-            n for n in named if n.partition(".")[0] in self.known or self._taken(n.partition(".")[0])
+            n for n in named if n.partition(".")[0] in self.known or self._passes(n.partition(".")[0])
         )
 
-    def _taken(self, name: str) -> bool:
+    def _passes(self, name: str) -> bool:
         return self.takes_any and name.removeprefix("decoder_") in _MADE
 
     def pad(self, rows: Sequence[Mapping[str, Sequence[int]]], length: int = 0) -> dict[str, Tensor]:

@@ -74,7 +74,9 @@ class Corpus:
     def failures(self) -> pyarrow.Table:
         """The texts that could not be explained: ``key``, ``number``, ``text``, ``reason`` and the carried columns."""
         tables = [shard.table().drop_columns(list(_OWN)) for shard in self._failed]
-        return _joined([_kept(table, self._conditions) for table in tables], self._empty("text", "reason"))
+        return _joined(
+            [_matching(table, self._conditions) for table in tables], self._empty("text", "reason")
+        )
 
     def __len__(self) -> int:
         return len(self._places) if self._conditions else sum(shard.count() for shard in self._shards)
@@ -126,7 +128,7 @@ class Corpus:
             A key, and the map of its text.
         """
         for shard in self._shards:
-            yield from _items(shard, _kept(shard.table(), self._conditions))
+            yield from _items(shard, _matching(shard.table(), self._conditions))
 
     def select(self, keys: Iterable[Key] | None = None, **values: Any) -> Corpus:
         """The corpus of some keys, or of some values of its carried columns.
@@ -222,7 +224,7 @@ class Corpus:
             for name in needed or ():
                 if name not in table.column_names:
                     raise self._no_column(name)
-            table = _kept(table, self._conditions)
+            table = _matching(table, self._conditions)
             tables.append(table.drop_columns(list(_OWN)) if columns is None else table.select(list(columns)))
         return _joined(tables, self._empty(*(columns or ())))
 
@@ -232,7 +234,7 @@ class Corpus:
         places: dict[Key, tuple[Shard, int]] = {}
         for shard in self._shards:
             table = shard.table(["key", *(name for name in self._conditions if name != "key")])
-            allowed = set(_kept(table, self._conditions)["key"].to_pylist())
+            allowed = set(_matching(table, self._conditions)["key"].to_pylist())
             places |= {key: (shard, i) for i, key in enumerate(table["key"].to_pylist()) if key in allowed}
         return places
 
@@ -314,7 +316,7 @@ def _items(shard: Shard, table: Any) -> Iterator[tuple[Key, SaliencyMap]]:
         raise shard.damage(f"its rows are no maps ({type(error).__name__}: {error})") from error
 
 
-def _kept(table: Any, conditions: Mapping[str, frozenset[Any]]) -> Any:
+def _matching(table: Any, conditions: Mapping[str, frozenset[Any]]) -> Any:
     """The rows of a table whose columns have one of the values."""
     pa, compute = arrow(), arrow("pyarrow.compute")
     for name, values in conditions.items():

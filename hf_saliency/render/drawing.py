@@ -20,11 +20,11 @@ def drawing(
 ) -> dict[str, Any]:
     """The arguments of :func:`hf_saliency.figure` as JSON values; marks by name, if all are of this package."""
     kept = {"width": width, "titles": [panel.title for panel in panels], "normalize": normalize, **settings}
-    marks = [_kept(panel.mark) for panel in panels]
+    marks = [_record(panel.mark) for panel in panels]
     return kept if None in marks else {**kept, "marks": marks}
 
 
-def _kept(mark: Mark) -> dict[str, Any] | None:
+def _record(mark: Mark) -> dict[str, Any] | None:
     if known().get(type(mark).__name__) is not type(mark):
         return None
     options = {f.name: getattr(mark, f.name) for f in dataclasses.fields(cast(Any, mark))}
@@ -72,7 +72,7 @@ def named(name: Any, options: Mapping[str, Any]) -> Mark:
 
 def changed(mark: Mark, options: Mapping[str, Any]) -> Mark:
     """A mark of this package with other options, checked as :func:`named` does."""
-    old = _kept(mark)
+    old = _record(mark)
     assert old is not None
     return named(old["name"], {**old["options"], **options})
 

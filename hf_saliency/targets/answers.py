@@ -174,13 +174,13 @@ class AnswerSpan(Target):
         if self.answer is None:
             first, last = self._predicted(encoding, model)
         else:
-            first, last = _found(self.answer, encoding)
+            first, last = _columns_of_answer(self.answer, encoding)
         return [self._row(first, last, contrast, encoding) for contrast in contrasts(self.against)]
 
     def _row(self, first: int, last: int, contrast: str | slice | None, encoding: Encoding) -> Row:
         others: tuple[int | None, int | None] = (None, None)
         if contrast is not None:
-            others = _found(contrast, encoding)
+            others = _columns_of_answer(contrast, encoding)
         refs = {"start": LogitRef(first, 0, others[0]), "end": LogitRef(last, 1, others[1])}
         chosen = tuple(refs.values()) if self.ends == "both" else (refs[self.ends],)
         against = "" if others == (None, None) else self._label(encoding, *others)
@@ -233,7 +233,7 @@ def _context(encoding: Encoding) -> list[int]:
     return [i for i, token in enumerate(encoding.tokens) if token.text_index == 1 and not token.special]
 
 
-def _found(answer: str | slice, encoding: Encoding) -> tuple[int, int]:
+def _columns_of_answer(answer: str | slice, encoding: Encoding) -> tuple[int, int]:
     """The first and the last token of the user's answer."""
     context = encoding.texts[1]
     if isinstance(answer, slice):

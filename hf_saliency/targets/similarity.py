@@ -107,7 +107,7 @@ class Similarity(Target):
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         first, second, *_ = (encoding.columns(part).ids for part in encoding.parts)
-        if self.against is None and first == second and self._own(model)[1] == "cosine":
+        if self.against is None and first == second and self._pooling_and_metric(model)[1] == "cosine":
             warn(
                 "both texts have the same tokens, so that their cosine is 1, its largest value: the gradient there "
                 "is zero, and scores from it are rounding alone. Give two texts that differ, or method='occlusion'.",
@@ -119,7 +119,7 @@ class Similarity(Target):
         ]
 
     def readout(self, model: TextModel, parts: int = 2) -> Readout:
-        pooling, metric = self._own(model)
+        pooling, metric = self._pooling_and_metric(model)
         return Readout(
             _Similar(pooling, metric), "value", activation="none", layout=InTurn(parts), names=False
         )
@@ -129,7 +129,7 @@ class Similarity(Target):
         numbers = [f" {number} of {count}" for number in range(1, count + 1)] if count > 1 else [""] * count
         return (*PAIR, *(f"against{number}" for number in numbers))
 
-    def _own(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
+    def _pooling_and_metric(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
         """The pooling and the metric, where the model has its own."""
         if model.sentences is None:
             return self.pooling or "mean", self.metric or "cosine"

@@ -107,7 +107,6 @@ def groups_of(table: Table) -> list[str]:
 
 
 def rows_of(table: Table, group: str) -> Table:
-    """The rows of a group."""
     return table if "group" not in table else table.select(table["group"].astype(str) == group)
 
 
@@ -129,7 +128,6 @@ def dashes(index: int) -> object:
 
 
 def marker(index: int) -> str:
-    """The marker of a group."""
     return _MARKERS[index % len(_MARKERS)]
 
 

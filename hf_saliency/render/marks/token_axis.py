@@ -60,7 +60,6 @@ class TokenAxis:
 
     @cached_property
     def _high(self) -> float:
-        """Of the labels."""
         return self._type.line if self._level else max(self._type.advance(label) for _, label in self._placed)
 
     @cached_property
