@@ -138,7 +138,7 @@ def _machine() -> int | None:
 def _groups() -> Sequence[int | None]:
     """What each control group leaves, of both versions, from the process's own up to the root's."""
     try:
-        lines = (_ROOT / "proc/self/cgroup").read_text().splitlines()
+        lines = (_ROOT / "proc/self/cgroup").read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
         return []
     left = []

@@ -32,9 +32,9 @@ OPTIONS = (
 def write(folder: Path, kind: str) -> str:
     path = folder / f"rows.{kind}"
     if kind == "jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
     elif kind == "csv":
-        with path.open("w", newline="") as file:
+        with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(ROWS[0]))
             writer.writeheader()
             writer.writerows(ROWS)
@@ -98,7 +98,7 @@ def test_a_text_a_line_is_continued(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(name: str, content: str, options: list[str], message: str) -> None:
-    Path(name).write_text(content)
+    Path(name).write_text(content, "utf-8")
     assert message in failure("corpus", name, "--output", "out", *options)
 
 

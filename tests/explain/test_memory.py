@@ -114,6 +114,8 @@ def test_free_memory_is_the_least_that_machine_and_groups_leave(
     write("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "1000")
     write("sys/fs/cgroup/memory/a/memory.stat", "")
     assert memory.free_memory() == 0
+    (tmp_path / "proc/self/cgroup").write_bytes(b"0::/\xff\n0::/b\n")  # a name that is no UTF-8
+    assert memory.free_memory() == 1500
 
 
 @pytest.mark.parametrize(

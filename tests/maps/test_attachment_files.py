@@ -120,7 +120,7 @@ def test_a_pdf_that_another_program_saved_is_read_if_it_kept_its_info(tmp_path: 
 
 def test_an_svg_that_another_program_saved_is_read(tmp_path: Path) -> None:
     text = f'<?xml version="1.0"?><s:svg xmlns:s="x"><s:metadata\n a="b" id="{KEY}">\n {LINE}\n</s:metadata></s:svg>'
-    (tmp_path / "a.svg").write_text(text)
+    (tmp_path / "a.svg").write_text(text, "utf-8")
     assert attachment.read_maps(tmp_path / "a.svg") == [maps.sweep()]
 
 

@@ -195,7 +195,7 @@ def package(folder: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
         path = folder / NAME / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, "utf-8")
     return folder / NAME
 
 

@@ -47,7 +47,7 @@ def test_paragraph_begins_where_its_first_letter_does() -> None:
 
 @pytest.mark.skipif(not CONFORMANCE.exists(), reason="Debian's unicode-data is not installed")
 def test_conformance_to_unicode() -> None:
-    lines = [line.split(";") for line in CONFORMANCE.read_text().splitlines() if line[:1].isalnum()]
+    lines = [line.split(";") for line in CONFORMANCE.read_text("utf-8").splitlines() if line[:1].isalnum()]
     assert len(lines) > 90_000
     for codes, direction, base, levels, order in itertools.islice(lines, 0, None, 5):
         text = "".join(chr(int(code, 16)) for code in codes.split())
