@@ -47,7 +47,7 @@ class Variants:
         self._readout = target.readout(model, len(encoding.parts))
         self.encoding = encoding
         self.rows = target.rows(encoding, model)
-        self.unit = str(self._readout.unit)
+        self.unit = self._readout.unit
 
     @functools.cached_property
     def removable(self) -> Bool[np.ndarray, "targets tokens"]:

@@ -43,7 +43,7 @@ def static_html(saliency_map: SaliencyMap) -> str:
     model = f", {_escaped(str(m.provenance['model']))}" if "model" in m.provenance else ""
     shape = f"{len(m.targets)} x {len(m.tokens)}"
     return (
-        f'<div style="{_CARD}"><div><b>SaliencyMap</b> {shape}, {_escaped(m.method)}{model}</div>'
+        f'<div style="{_CARD}"><div><b>SaliencyMap</b> {shape}, {_escaped(wording.method_name(m.method))}{model}</div>'
         f"{rows}{more}{_legend(m) if rows else ''}</div>"
     )
 

@@ -24,6 +24,42 @@ UNIT_NAMES: dict[Unit, str] = {
     "prob": "probability",
     "value": "value",
 }
+METHOD_NAMES: dict[str, str] = {
+    "gradient_norm": "gradient norm",
+    "saliency": "saliency",
+    "input_x_gradient": "input × gradient",
+    "ln_freeze": "LN freeze",
+    "cp_lrp": "CP-LRP",
+    "attn_lrp": "AttnLRP",
+    "gim": "GIM",
+    "integrated_gradients": "integrated gradients",
+    "sequential_integrated_gradients": "sequential integrated gradients",
+    "discretized_integrated_gradients": "discretized integrated gradients",
+    "gradient_shap": "gradient SHAP",
+    "smooth_grad": "SmoothGrad",
+    "smooth_grad_squared": "SmoothGrad-Squared",
+    "var_grad": "VarGrad",
+    "occlusion": "occlusion",
+    "leave_one_out": "leave-one-out",
+    "shapley_sampling": "Shapley sampling",
+    "kernel_shap": "kernel SHAP",
+    "lime": "LIME",
+    "value_zeroing": "value zeroing",
+    "attention_rollout": "attention rollout",
+    "random_baseline": "random baseline",
+    # Captum's classes
+    "DeepLift": "DeepLIFT",
+    "FeatureAblation": "feature ablation",
+    "GradientShap": "gradient SHAP",
+    "InputXGradient": "input × gradient",
+    "IntegratedGradients": "integrated gradients",
+    "KernelShap": "kernel SHAP",
+    "Lime": "LIME",
+    "Occlusion": "occlusion",
+    "Saliency": "saliency",
+    "ShapleyValueSampling": "Shapley sampling",
+}
+"""Methods as papers write them, by their names in code; a method of a user's own is printed in its own words."""
 PERCENT_OF_LARGEST = "% of the target's largest"
 """The legend of renderers that print scores as percentages of their row's largest magnitude."""
 
@@ -32,8 +68,11 @@ _WIDTH = 80
 
 
 def method_name(method: str) -> str:
-    """The name of a method as it is printed: ``"input × gradient"``."""
-    return method.replace("_x_", " × ").replace("_", " ")
+    """The name of a method as it is printed: ``"input × gradient"``; of a difference, both."""
+    parts = method.split(f" {_MINUS} ")
+    return f" {_MINUS} ".join(
+        METHOD_NAMES.get(part, part.replace("_x_", " × ").replace("_", " ")) for part in parts
+    )
 
 
 def either(names: Sequence[str]) -> str:

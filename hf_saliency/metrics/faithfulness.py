@@ -8,10 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from hf_saliency.errors import SaliencyError, checks_call, is_one, listed, one_of, whole
+from hf_saliency.errors import SaliencyError, Unit, checks_call, is_one, listed, one_of, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
+from hf_saliency.maps.wording import UNIT_NAMES
 from hf_saliency.metrics.metric import (
     BAND,
     INTERVAL,
@@ -197,7 +198,7 @@ def masking_curves(
     shares = np.linspace(0, 1, whole(points, "points") + 1)
     curves: dict[str, list[np.ndarray]] = {}
     seed = whole(seed, "seed", 0)
-    unit_of_score = ""
+    unit_of_score: Unit = "value"
     for text, rankings in _ranked(explainer, texts, target, methods, unit, ranking, baseline, seed):
         unit_of_score = text.score_unit
         variants = {
@@ -225,7 +226,7 @@ def masking_curves(
             "n": [int(measured["n"]) for _, _, measured in rows],
             "group": [label for label, _, _ in rows],
         },
-        f"mean score ({unit_of_score})",
+        f"mean {UNIT_NAMES[unit_of_score]}",
         facts,
     )
 

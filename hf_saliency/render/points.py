@@ -347,11 +347,17 @@ def edges(
 
 
 def rule(
-    ax: Axes, start: tuple[float, float], end: tuple[float, float], *, gid: str = "axis", color: Any = None
+    ax: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    *,
+    gid: str = "axis",
+    color: Any = None,
+    linewidth: float = 0.5,
 ) -> None:
     """A thin straight line between two points."""
     stroke = text_color() if color is None else color
-    drawn = LineCollection([[start, end]], colors=[stroke], linewidths=scaled(0.5))
+    drawn = LineCollection([[start, end]], colors=[stroke], linewidths=scaled(linewidth))
     _add(ax, drawn, gid=gid, zorder=2.6)
 
 

@@ -63,7 +63,7 @@ def test_any_map_is_a_few_harmless_tags(one: SaliencyMap) -> None:
 def test_what_it_shows() -> None:
     heat = maps.sweep(provenance={"model": "a/<b>"})
     found = Read(heat._repr_html_())
-    assert "SaliencyMap 6 x 8, gradient_norm, a/<b>" in found.text
+    assert "SaliencyMap 6 x 8, gradient norm, a/<b>" in found.text
     assert "un, masked, logit 1.50; predicted: UN 0.50, other 0.25" in found.text
     assert "and 3 more targets" in found.text
     assert found.text.count("unbelievable") == 0  # a line break of the text stays

@@ -21,6 +21,7 @@ import torch
 
 import hf_saliency as hs
 from hf_saliency.attribution.registry import METHODS
+from hf_saliency.maps.wording import METHOD_NAMES, method_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,6 +116,13 @@ def test_workflows_call_what_make_has() -> None:
     assert set(calls) <= rules
     # Each of them installs PyTorch; on Linux the package index alone would bring CUDA.
     assert all("\n  PIP_EXTRA_INDEX_URL: https://download.pytorch.org/whl/cpu\n" in text for text in texts)
+
+
+def test_every_method_has_a_name_for_figures() -> None:
+    assert list(METHOD_NAMES)[: len(METHODS)] == list(METHODS)
+    assert not any("_" in name for name in METHOD_NAMES.values())
+    assert method_name("attn_lrp − integrated_gradients") == "AttnLRP − integrated gradients"
+    assert method_name("my_probe") == "my probe"
 
 
 def test_the_table_of_methods_is_that_of_the_code() -> None:

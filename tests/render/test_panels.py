@@ -27,6 +27,7 @@ import hf_saliency as hs
 from hf_saliency.errors import SaliencyError
 from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Bars, Highlight, Matrix
+from hf_saliency.render.panels import distinct_names
 from hf_saliency.render.settings import VENUES
 
 ONE = saliency_map(targets=[5])
@@ -202,3 +203,11 @@ def test_panels_in_the_callers_axes() -> None:
     figure([ONE, OTHER], ncols=2, scale="separate", agreement=True, ax=ax)
     assert isinstance(ax, Axes)
     assert overlapping(mine) == outside(mine) == []
+
+
+def test_titles_name_methods_as_papers_do_and_tell_apart_what_has_one_name() -> None:
+    maps = [saliency_map("a b c", method=method) for method in ("attn_lrp", "lime")]
+    assert distinct_names(maps) == ["AttnLRP", "LIME"]
+    assert {"AttnLRP", "LIME"} <= set(strings(figure(maps, width=4.0)))
+    same = [saliency_map("a b c", method=method) for method in ("saliency", "Saliency")]
+    assert distinct_names(same) == ["saliency", "Saliency"]

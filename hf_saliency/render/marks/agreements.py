@@ -13,7 +13,7 @@ from hf_saliency.maps.table import Table
 from hf_saliency.render import points
 from hf_saliency.render.colors import Colors, decimals, ground, palette_for
 from hf_saliency.render.marks.grid import Grid, fit, write_labels
-from hf_saliency.render.marks.number_axis import columns_of, note_of, text
+from hf_saliency.render.marks.number_axis import columns_of, name, note_of, text
 from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
 _NOTE = 2.0  # points between cells and the note, for 10-point type
@@ -116,5 +116,5 @@ class _Pairs:
 
     @cached_property
     def _grid(self) -> Grid:
-        names = [text(name) for name in self._names]
+        names = [name(each) for each in self._names]
         return fit(names, names, [()] * len(names), self.width, self.mark.fontsize)

@@ -17,9 +17,11 @@ from hf_saliency.render.marks.number_axis import (
     NumberAxis,
     columns_of,
     ends_of,
+    group_name,
     groups_of,
     hue,
     marker,
+    name,
     note_of,
     rows_of,
     text,
@@ -96,15 +98,16 @@ class _Fields:
             for group, axis in zip(self._groups, self._axes, strict=True):
                 self._row(ax, rows_of(self.table, group), label, axis, self._head + (i + 0.5) * face.line)
         for group, axis in zip(self._groups, self._axes, strict=True):
-            name = small.elide(text(group or self.table.measure), axis.length)
-            points.write(ax, axis.start, small.ascent, name, small)
+            head = group_name(self.table, group) if group else text(self.table.measure)
+            points.write(ax, axis.start, small.ascent, small.elide(head, axis.length), small)
             axis.draw(ax, foot, small)
         if self._note:
             baseline = foot + self._axes[0].height(small) + small.ascent
             points.write(ax, 0.0, baseline, small.elide(self._note, self.width), small)
 
     def _row(self, ax: Axes, rows: Table, label: str, axis: NumberAxis, y: float) -> None:
-        points.rule(ax, (axis.start, y), (axis.start + axis.length, y), gid="guide", color=distinct(ground()))
+        ends = (axis.start, y), (axis.start + axis.length, y)
+        points.rule(ax, *ends, gid="guide", color=distinct(ground()), linewidth=0.25)
         low, high = ends_of(rows)
         for i in np.flatnonzero(rows["label"].astype(str) == label).tolist():
             if np.isfinite(low[i]) and np.isfinite(high[i]):
@@ -126,7 +129,7 @@ class _Fields:
 
     @cached_property
     def _cut(self) -> list[str]:
-        return [self._face.elide(text(label), _LABELS * self.width) for label in self._labels]
+        return [self._face.elide(name(label), _LABELS * self.width) for label in self._labels]
 
     @cached_property
     def _groups(self) -> list[str]:

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps.table import Table
+from hf_saliency.maps.wording import METHOD_NAMES
 from hf_saliency.render import points
 from hf_saliency.render.colors import decimals, distinct
 from hf_saliency.render.passage import visible
@@ -160,6 +161,16 @@ def text(label: object) -> str:
     return visible(plain.strip() or plain)
 
 
+def name(label: object) -> str:
+    """A label that may name a method, as papers write it."""
+    return text(METHOD_NAMES.get(str(label), label))
+
+
+def group_name(table: Table, group: str) -> str:
+    """The name of a group: a method, or words where groups are metrics."""
+    return text(group.replace("_", " ")) if "better" in table else name(group)
+
+
 @dataclass(frozen=True)
 class Keys:
     """The names of groups, each after a sample of its colour and sign, one after another; none for fewer than two."""
@@ -179,7 +190,7 @@ class Keys:
     def draw(self, ax: Axes, y: float) -> None:
         """Draw the names, each after its sample."""
         long, high = self._long, self.typeface.capital
-        for i, (name, (x, line)) in enumerate(zip(self.names, self._places, strict=False)):
+        for i, (x, line) in enumerate(self._places):
             baseline = y + line * self.typeface.line + self.typeface.ascent
             middle = baseline - self.typeface.capital / 2
             color = self.colors[i] if self.colors else hue(i)
@@ -189,15 +200,19 @@ class Keys:
                 points.line(ax, [x, x + long], [middle, middle], color=color, dashes=dashes(i))
             if self.dots and not self.bars:
                 points.dot(ax, x + long / 2, middle, color=color, marker=marker(i))
-            points.write(ax, x + long + points.scaled(GAP), baseline, text(name), self.typeface)
+            points.write(ax, x + long + points.scaled(GAP), baseline, self._texts[i], self.typeface)
 
     @property
     def _long(self) -> float:
         return self.typeface.capital if self.bars else points.scaled(12.0)
 
     @cached_property
+    def _texts(self) -> list[str]:
+        return [name(each) for each in self.names]
+
+    @cached_property
     def _places(self) -> list[tuple[float, int]]:
         if len(self.names) < 2:
             return []
-        widths = [self._long + points.scaled(GAP) + self.typeface.advance(text(name)) for name in self.names]
+        widths = [self._long + points.scaled(GAP) + self.typeface.advance(each) for each in self._texts]
         return points.flow(widths, self.width, points.scaled(3 * GAP))

@@ -20,6 +20,7 @@ from hf_saliency.render.marks.number_axis import (
     ends_of,
     groups_of,
     hue,
+    name,
     note_of,
     text,
 )
@@ -96,8 +97,10 @@ class _Ranking:
 
     @cached_property
     def labels(self) -> list[str]:
+        written = name if "better" in self.table else text  # of metrics; otherwise a label may be a word
         return [
-            self.typeface.elide(text(label), _LABELS * self.width) for label in self.table["label"].tolist()
+            self.typeface.elide(written(label), _LABELS * self.width)
+            for label in self.table["label"].tolist()
         ]
 
     @cached_property

@@ -210,3 +210,22 @@ def test_tables_are_described(table: Table, mark: Any) -> None:
     fig = figure(table, mark, width=4.0)
     assert type(mark).__name__ in fig.description
     assert f"{len(table)} values" in fig.description
+
+
+def test_methods_and_metrics_are_written_as_papers_write_them() -> None:
+    names = ["attn_lrp", "lime", "checkpoint_2"]
+    written = {"AttnLRP", "LIME", "checkpoint_2"}  # a name that is no method's stays as it is
+    values = [0.1, 0.2, 0.3]
+    metrics = {"label": names, "value": values, "group": ["log_odds"] * 3, "better": ["lower"] * 3}
+    for table, mark in (
+        (Table(metrics), Dots()),
+        (Table({key: metrics[key] for key in ("label", "value", "better")}), Ranking()),
+        (Table({"first": names, "second": [*names[1:], names[0]], "value": values}), Agreements()),
+        (Table({"x": [0.0, 1.0] * 3, "value": values * 2, "group": np.repeat(names, 2)}, "mean"), Curves()),
+    ):
+        shown = set(strings(figure(table, mark, width=6.0)))
+        assert written <= shown
+        assert not {"attn_lrp", "lime", "log_odds"} & shown
+    assert "log odds" in strings(figure(Table(metrics), Dots(), width=6.0))
+    words = Table({"label": ["lime", "tea"], "value": [0.2, 0.1]})
+    assert "lime" in strings(figure(words, Ranking(), width=4.0))
