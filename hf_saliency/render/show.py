@@ -36,7 +36,7 @@ def show(
         default elsewhere), or ``"textual_heatmap"`` (TextualHeatmap itself, for complete sweeps of one text with an
         unsigned method).
     title
-        One for each map. Default: what tells them apart, method or model, if there are several.
+        One for each map. Default: what tells several maps apart (method, model, arguments), or the texts' numbers.
     select
         The target that is shown first in a notebook, and alone in a terminal, by its number or by a word of the
         text. Default: the first; in a terminal all.

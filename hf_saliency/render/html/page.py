@@ -18,13 +18,12 @@ from hf_saliency.maps.reduction import Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.selection import rows_of
 from hf_saliency.maps.storage import write_file
-from hf_saliency.maps.wording import method_name
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.html.document import Part, document
 from hf_saliency.render.html.facets import Facet, comparable, groups, separate
 from hf_saliency.render.html.parts import clean
 from hf_saliency.render.marks.mark import shown
-from hf_saliency.render.panels import describe_map
+from hf_saliency.render.panels import describe_map, distinct_names
 
 Which = int | slice | str | Sequence[int | slice | str]
 
@@ -142,7 +141,7 @@ def page(
     path
         The file; an existing one is replaced. None writes no file.
     title
-        One for each map. Default: what tells them apart, method or model, if there are several.
+        One for each map. Default: what tells several maps apart (method, model, arguments), or the texts' numbers.
     heading
         Of the page. Default: "Saliency map".
     targets
@@ -258,9 +257,6 @@ def titles_of(title: str | Sequence[str] | None, maps: Sequence[SaliencyMap]) ->
         if len(titles) != len(maps) or not all(isinstance(entry, str) for entry in titles):
             raise SaliencyError(f"{len(titles)} titles for {len(maps)} maps: give one string for each.")
         return titles
-    methods = [method_name(entry.method) for entry in maps]
-    models = [str(entry.provenance.get("model", "")) for entry in maps]
-    if len(maps) == 1 or (len(set(methods)) == len(set(models)) == 1):
-        return [f"text {i}" if len(groups(maps)) > 1 else "" for i in range(1, len(maps) + 1)]
-    parts = [names for names in (models, methods) if len(set(names)) > 1]
-    return [", ".join(part for part in names if part) for names in zip(*parts, strict=True)]
+    several = len(groups(maps)) > 1
+    names = enumerate(distinct_names(maps), 1)
+    return [name or (f"text {i}" if several else "") for i, name in names]

@@ -27,6 +27,7 @@ from hf_saliency.render.colors import Colors
 from hf_saliency.render.html import parts as module
 from hf_saliency.render.html.facets import Facet, comparable, separate, shade
 from hf_saliency.render.html.page import titles_of
+from hf_saliency.render.panels import distinct_names
 
 HEAT = saliency_map(SENTENCE)
 
@@ -155,8 +156,10 @@ def test_titles_say_what_differs() -> None:
     assert titles_of(None, [one("m", "x")]) == [""]
     assert titles_of(None, [one("m_1", "x"), one("m_2", "x")]) == ["m 1", "m 2"]
     assert titles_of(None, [one("m", "x"), one("m", "y")]) == ["x", "y"]
-    assert titles_of(None, [one("m", "x"), one("n", "y")]) == ["x, m", "y, n"]
+    assert titles_of(None, [one("m", "x"), one("n", "y")]) == ["m, x", "n, y"]
     assert titles_of(None, [one("m", "x", "a"), one("m", "x", "b")]) == ["text 1", "text 2"]
+    steps = [dataclasses.replace(one("lime", "x"), arguments={"n_samples": n}) for n in (5, 50)]
+    assert titles_of(None, steps) == distinct_names(steps) == ["n samples 5", "n samples 50"]
     assert titles_of("mine", [one("m", "x")]) == ["mine"]
     with pytest.raises(SaliencyError, match="2 titles for 1 maps"):
         titles_of(["a", "b"], [one("m", "x")])
