@@ -200,7 +200,7 @@ def _differing(index: int, maps: Sequence[SaliencyMap]) -> str:
     keys = [
         key for key, value in heat.arguments.items() if any(r.arguments.get(key) != value for r in rivals)
     ]
-    return ", ".join(f"{key.replace('_', ' ')} {heat.arguments[key]}" for key in keys)
+    return ", ".join(f"{key} {heat.arguments[key]}".replace("_", " ") for key in keys)
 
 
 def _trimmed(saliency_map: SaliencyMap, count: int) -> str:

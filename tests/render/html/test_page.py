@@ -158,8 +158,8 @@ def test_titles_say_what_differs() -> None:
     assert titles_of(None, [one("m", "x"), one("m", "y")]) == ["x", "y"]
     assert titles_of(None, [one("m", "x"), one("n", "y")]) == ["m, x", "n, y"]
     assert titles_of(None, [one("m", "x", "a"), one("m", "x", "b")]) == ["text 1", "text 2"]
-    steps = [dataclasses.replace(one("lime", "x"), arguments={"n_samples": n}) for n in (5, 50)]
-    assert titles_of(None, steps) == distinct_names(steps) == ["n samples 5", "n samples 50"]
+    steps = [dataclasses.replace(one("lime", "x"), arguments={"n_samples": n}) for n in (5, "not_known")]
+    assert titles_of(None, steps) == distinct_names(steps) == ["n samples 5", "n samples not known"]
     assert titles_of("mine", [one("m", "x")]) == ["mine"]
     with pytest.raises(SaliencyError, match="2 titles for 1 maps"):
         titles_of(["a", "b"], [one("m", "x")])
