@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 OLDEST := 3.11
+# What is imported is compiled then, not all of PyTorch and Ray beforehand: that takes longer than the rest of an installation.
+PINNED := -m pip install --quiet --no-compile -c constraints.txt
 
 # `make .venv` makes the environment; the mark is written last, so that half an installation is not taken for one.
 .PHONY: .venv demo test test-random test-lowest lint wheel bench bench-peers gallery docs linkcheck axe check-release clean
@@ -14,26 +16,30 @@ OLDEST := 3.11
 	"hf-saliency needs Python $(OLDEST) or later. $(PYTHON) is Python %d.%d (%s). \
 	Name a newer one: make PYTHON=python$(OLDEST) $(MAKECMDGOALS)" % (v[0], v[1], sys.executable))'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python $(PINNED) torch
+	$(BIN)/python $(PINNED) -e ".[dev]"
 	touch $@
 
 demo: .venv
 	$(BIN)/hf-saliency demo --output demo-output
 
+# Tests of a file stay in one process where they can, as they share models and browsers.
+PARALLEL := -n auto --dist worksteal
+
 # Array shapes and types in signatures are checked where most of them are; `make test-lowest` runs some of this without.
 TYPED := tests/attribution tests/score/test_score.py
 test: .venv
-	$(BIN)/python -m pytest -n auto $(TYPED:%=--ignore=%)
-	$(BIN)/python -m pytest -n auto $(TYPED) --jaxtyping-packages=hf_saliency,beartype.beartype
+	$(BIN)/python -m pytest $(PARALLEL) $(TYPED:%=--ignore=%)
+	$(BIN)/python -m pytest $(PARALLEL) $(TYPED) --jaxtyping-packages=hf_saliency,beartype.beartype
 
 # Random texts and maps that no earlier run drew, also where CI makes hypothesis repeat itself; the seed is printed.
 SEED = $(shell $(PYTHON) -c 'import random; print(random.getrandbits(32))')
 test-random: .venv
-	$(BIN)/python -m pytest -n auto --hypothesis-seed=$(SEED) tests/render/test_any_map.py tests/render/typeset/test_any_text.py \
+	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-seed=$(SEED) tests/render/test_any_map.py tests/render/typeset/test_any_text.py \
 		tests/explain/test_differential.py
 
-# A part of every room that dependencies reach, with the lowest supported versions of all of them.
+# A part of every room that dependencies reach, with the lowest supported versions of all of them, without the long
+# runs of a corpus; `make check-release` runs the whole suite there.
 PART := tests/attribution/test_gradient_norm.py tests/attribution/test_captum_method.py tests/score/test_score.py \
 	tests/targets tests/explain/test_explainer.py tests/adapter/test_encoding.py tests/adapter/test_padding.py \
 	tests/maps/test_saliency_map.py tests/maps/test_storage.py tests/maps/test_attachment.py tests/maps/test_table.py \
@@ -41,7 +47,7 @@ PART := tests/attribution/test_gradient_norm.py tests/attribution/test_captum_me
 	tests/cli/test_cli_tasks.py tests/corpus/test_corpus.py tests/demo
 
 test-lowest: .venv-lowest/.complete
-	$(LOWEST)/python -m pytest -n auto $(PART)
+	$(LOWEST)/python -m pytest $(PARALLEL) $(PART) -k "not kills and not memory_is_flat"
 
 # What is not pinned there (torch, test tools) is seen in .venv, so that this takes a minute and little disk.
 .venv-lowest/.complete: .venv/.complete constraints-lowest.txt
@@ -61,12 +67,12 @@ lint: .venv
 # The wheel and the sdist, checked; and what README shows first, with the wheel alone in a bare environment.
 wheel: .venv
 	rm -rf dist build/bare
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[release]"
+	$(BIN)/python $(PINNED) -e ".[release]"
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/python -m twine check --strict dist/*
 	$(PYTHON) -m venv build/bare
-	build/bare/bin/python -m pip install --quiet -c constraints.txt torch
-	build/bare/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
+	build/bare/bin/python $(PINNED) torch
+	build/bare/bin/python $(PINNED) dist/*.whl
 	build/bare/bin/python tests/support/first_lines.py README.md
 
 bench: .venv
@@ -91,7 +97,7 @@ gallery: .venv
 
 # The documentation site, with its notebooks run; warnings are errors.
 docs: .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	$(BIN)/python $(PINNED) -e ".[docs]"
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 linkcheck: docs
@@ -113,7 +119,7 @@ check-release: lint test test-random test-lowest wheel docs axe
 	$(BIN)/python tests/support/corpus_kills.py 50
 	$(BIN)/python tests/support/corpus_memory.py 100000
 	$(MAKE) .venv-lowest/.complete
-	$(LOWEST)/python -m pytest -n auto
+	$(LOWEST)/python -m pytest $(PARALLEL)
 
 clean:
 	rm -rf .venv .venv-lowest build dist demo-output

@@ -48,17 +48,16 @@ class Reader(nn.Module):
 
 
 @each
-@pytest.mark.parametrize("size", [None, 1, 5, 10**6])
 @pytest.mark.parametrize(
-    ("flat", "target", "picked"),
+    ("flat", "target", "picked", "size"),
     [
-        (True, 1, [1, 1, 1]),
-        (True, torch.tensor(1), [1, 1, 1]),
-        (True, torch.tensor([1]), [1, 1, 1]),
-        (True, torch.tensor([2, 0, 1]), [2, 0, 1]),
-        (True, [2, 0, 1], [2, 0, 1]),
-        (False, (1, 2), [(1, 2)] * 3),
-        (False, [(1, 2), (0, 0), (0, 1)], [(1, 2), (0, 0), (0, 1)]),
+        (True, 1, [1, 1, 1], 5),
+        (True, torch.tensor(1), [1, 1, 1], 5),
+        (True, torch.tensor([1]), [1, 1, 1], 5),
+        *((True, torch.tensor([2, 0, 1]), [2, 0, 1], size) for size in (None, 1, 5, 10**6)),
+        (True, [2, 0, 1], [2, 0, 1], 5),
+        (False, (1, 2), [(1, 2)] * 3, 5),
+        *((False, [(1, 2), (0, 0), (0, 1)], [(1, 2), (0, 0), (0, 1)], size) for size in (None, 1, 5, 10**6)),
     ],
 )
 def test_targets_and_arguments_belong_to_their_rows(
