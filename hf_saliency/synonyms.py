@@ -47,6 +47,7 @@ PACKAGE = {
     "metrics": "hs.faithfulness(explainer, texts, methods=['saliency', 'gradient_norm'])",
     "palette": "hs.figure(heat, cmap='Oranges')",
     "progress": "hs.Explainer(model, tokenizer, progress=False)",
+    "recipe": "method.arguments",
     "render": "hs.figure(heat)",
     "score": "heat.targets[0].score",
     "targets": "explainer(text, target=hs.MaskedToken('word'))",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copyreg
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec
 
-import numpy as np
 import torch
 from captum.attr import (
     Attribution,
@@ -34,6 +32,7 @@ from hf_saliency.errors import (
     plain,
     whole,
 )
+from hf_saliency.recipe import Recipe, same
 from hf_saliency.synonyms import METHOD_ARGUMENTS
 
 Reduce = Callable[[Float[Tensor, "batch tokens width"]], Float[Tensor, "batch tokens"]]
@@ -170,9 +169,7 @@ class Method:
     remedy: str = "another baseline, or more steps or samples (n_steps=, n_samples=)"
     citation: str = ""
     # The call that made the method: pickle stores it, since the functions above are often local ones.
-    recipe: tuple[Callable[..., Method], tuple[Any, ...], dict[str, Any]] | None = field(
-        default=None, init=False, repr=False
-    )
+    recipe: Recipe | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.reduction is not None:
@@ -181,19 +178,14 @@ class Method:
             object.__setattr__(self, "seed", whole(self.seed, "seed", least=0))
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Method):
-            return NotImplemented
-        # Each call makes its local functions again: where both have a recipe, that alone compares.
-        if self.recipe is not None and other.recipe is not None:
-            return _equal(_bound(*self.recipe), _bound(*other.recipe))
-        return _equal(vars(self), vars(other))
+        return same(self, other) if isinstance(other, Method) else NotImplemented
 
     def __hash__(self) -> int:
         return hash((self.name, self.reduction, self.seed))
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.recipe is not None:
-            return _made, self.recipe
+            return self.recipe, ()
         return copyreg.__newobj__, (type(self),), dict(vars(self))  # type: ignore[attr-defined]
 
     def draws(self, attribution: Attribution) -> bool:
@@ -224,39 +216,10 @@ def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters,
         values = tuple(map(plain, args))
         named = {name: plain(value) for name, value in kwargs.items()}
         method = construct(*values, **named)
-        object.__setattr__(method, "recipe", (make, values, named))
+        object.__setattr__(method, "recipe", Recipe(make, values, named))
         return method
 
     return make
-
-
-def _made(make: Callable[..., Method], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Method:
-    return make(*args, **kwargs)
-
-
-def _bound(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """A call with each argument by its name, defaults included."""
-    call = inspect.signature(make).bind(*args, **kwargs)
-    call.apply_defaults()
-    return make, dict(call.arguments)
-
-
-def _equal(first: Any, second: Any) -> bool:
-    """Whether two values are equal; tensors and arrays within them are compared as wholes."""
-    if first is second:
-        return True
-    if type(first) is not type(second):
-        return isinstance(first, (int, float)) and isinstance(second, (int, float)) and first == second
-    if isinstance(first, Mapping):
-        return first.keys() == second.keys() and all(_equal(first[key], second[key]) for key in first)
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(map(_equal, first, second))
-    if isinstance(first, Tensor):
-        same = first.shape == second.shape and first.dtype == second.dtype and first.device == second.device
-        return same and torch.equal(first, second)
-    if isinstance(first, np.ndarray):
-        return np.array_equal(first, second)
-    return bool(first == second)
 
 
 def keeps_sign(reduction: str | None) -> bool:

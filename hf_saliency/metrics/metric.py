@@ -16,6 +16,7 @@ from hf_saliency.errors import SaliencyError, check_call
 from hf_saliency.explain.masking import Variants
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import word_groups
+from hf_saliency.recipe import Recipe, same
 
 RankedUnit = Literal["token", "word"]
 RANKED_UNITS: tuple[RankedUnit, ...] = ("token", "word")
@@ -179,7 +180,7 @@ def _asks_when_measured(ranked: RankedUnits) -> Keep:
     return np.ones((1, len(ranked)), bool)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """A measure of how faithful a ranking of tokens is to the model, as a value: what ``metrics=`` takes.
 
@@ -200,6 +201,12 @@ class Metric:
     citation
         Where it was published.
 
+    Notes
+    -----
+    Two metrics are equal if one call makes both, whichever way its arguments are written:
+    ``hs.log_odds(0.1) == hs.log_odds(share=0.1)``. Those that were put together by hand are equal if all their
+    parameters are, functions included. A copy by ``pickle`` or ``copy`` equals its original.
+
     Examples
     --------
     The score that the three strongest units keep up alone:
@@ -219,10 +226,20 @@ class Metric:
     variants: Callable[[RankedUnits], Keep] = _asks_when_measured
     arguments: dict[str, Any] | None = None
     citation: str = ""
+    # The call that made the metric: pickle stores it, since the functions above are often local ones.
+    recipe: Recipe | None = dataclasses.field(default=None, init=False, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other) if isinstance(other, Metric) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.better))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        recipe = vars(self).get("_recipe")
-        return recipe or (type(self), tuple(getattr(self, each.name) for each in dataclasses.fields(self)))
+        if self.recipe is not None:
+            return self.recipe, ()
+        parts = (each.name for each in dataclasses.fields(self) if each.init)
+        return type(self), tuple(getattr(self, name) for name in parts)
 
     def __call__(
         self,
@@ -278,7 +295,7 @@ def named_metric(function: Callable[Parameters, Metric]) -> Callable[Parameters,
     def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Metric:
         check_call(function, args, kwargs, function.__name__)
         metric = function(*args, **kwargs)
-        object.__setattr__(metric, "_recipe", (functools.partial(make, **kwargs), args))
+        object.__setattr__(metric, "recipe", Recipe(make, args, kwargs))
         return metric
 
     return make

@@ -11,6 +11,7 @@ import pytest
 from linear_text import linear, ranked
 
 import hf_saliency as hs
+from hf_saliency.metrics.metric import RankedUnits
 
 WEIGHTS = (0.5, -1.0, 3.0, 2.0, 0.25)
 SHARES = (0.2, 0.4, 0.6)
@@ -173,5 +174,28 @@ def test_each_variant_is_evaluated_once() -> None:
 def test_metrics_pickle(make: Any) -> None:
     metric = make()
     copy = pickle.loads(pickle.dumps(metric))
+    assert (copy, hash(copy)) == (metric, hash(metric))
+    assert metric == make()
     assert (copy.name, copy.arguments, copy.citation) == (metric.name, metric.arguments, metric.citation)
     assert pickle.loads(pickle.dumps(hs.log_odds(share=0.1))).arguments == {"share": 0.1}
+
+
+def test_metrics_are_equal_if_one_call_makes_both() -> None:
+    assert hs.log_odds(0.1) == hs.log_odds(share=0.1) != hs.log_odds(0.2)
+    assert hs.log_odds() != hs.decision_flip()
+    assert hs.log_odds() != "log_odds"
+    assert len({hs.log_odds(0.1), hs.log_odds(share=0.1), hs.log_odds(0.2)}) == 2
+    shares = np.array([0.1, 0.2])
+    assert (
+        hs.comprehensiveness(shares)
+        == hs.comprehensiveness(shares.copy())
+        != hs.comprehensiveness(2 * shares)
+    )
+    assert hs.Metric("top", "higher", _measure) == hs.Metric("top", "higher", _measure)
+    assert hs.Metric("top", "higher", _measure) != hs.Metric("top", "lower", _measure)
+    copy = pickle.loads(pickle.dumps(hs.Metric("top", "higher", _measure)))
+    assert copy == hs.Metric("top", "higher", _measure)
+
+
+def _measure(ranked: RankedUnits) -> tuple[float, float]:
+    return 1.0, 1.0

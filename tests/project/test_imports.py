@@ -23,15 +23,16 @@ BELOW = {
     "palette": "",
     "synonyms": "",
     "progress": "",
+    "recipe": "",
     "maps": "errors palette synonyms",
     "adapter": "errors progress palette synonyms maps.spans",
     "targets": "errors palette maps.spans adapter",
     "score": "errors palette maps.spans adapter targets",
-    "attribution": "errors progress synonyms",
+    "attribution": "errors progress recipe synonyms",
     "explain": "errors progress palette synonyms maps adapter targets score attribution",
     "render": "errors palette synonyms maps",
     "corpus": "errors progress palette maps targets explain",
-    "metrics": "errors palette maps explain corpus",
+    "metrics": "errors palette recipe maps explain corpus",
     "demo": "errors progress",
 }
 EVERYTHING = {"cli", "__init__", "__main__"}
