@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ _HEADING = "Saliency map"
 _FOOTER = "<footer>Made by hf-saliency, drawn with TextualHeatmap.</footer>\n"
 _STATIC = 6  # targets that are shown without a script
 _LEGEND = 24  # steps of either arm in the legend
+_FAINT = 16  # levels on which grey is read
+_SIGNS = re.compile(r"[↵⇥\s]*[↵⇥][↵⇥\s]*")  # the same rule as in page.js
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,10 @@ def _shades() -> str:
         shades += [(f"n{i}", palette.color(-i / LEVELS)) for i in range(1, LEVELS + 1)]
         return "".join(f".{name}{{background-color:{color}!important}}" for name, color in shades)
 
-    hatch = ".missing{background:repeating-linear-gradient(45deg,var(--ground) 0 4px,var(--line) 4px 5px)!important}"
-    return f"{rules(LIGHT)}@media(prefers-color-scheme:dark){{{rules(DARK)}}}{hatch}"
+    faint = ",".join(f".{arm}{i}" for arm in "pn" for i in range(_FAINT + 1))
+    signs = f".textual-heatmap .facet .token-content span.sign:is({faint}){{color:var(--soft)}}"
+    hatch = ".missing{background:repeating-linear-gradient(45deg,var(--ground) 0 4px,var(--soft) 4px 5px)!important}"
+    return f"{rules(LIGHT)}@media(prefers-color-scheme:dark){{{rules(DARK)}}}{signs}{hatch}"
 
 
 def _identifier(part: int) -> str:
@@ -160,7 +165,7 @@ def _block(facet: Facet, row: int) -> str:
     spans = [
         f"<span>{escaped(text)}</span>"
         if unit is None
-        else f'<span class="{shade(heat[unit])}{" selected" if unit in places else ""}">{escaped(text)}</span>'
+        else f'<span class="{_classes(text, shade(heat[unit]), unit in places)}">{escaped(text)}</span>'
         for text, unit in facet.pieces
     ]
     meta = "".join(
@@ -174,6 +179,11 @@ def _block(facet: Facet, row: int) -> str:
         f"{f'<div class=meta-content>{meta}</div>' if meta else ''}"
         f'<div class="token-content" dir="auto" lang="">{"".join(spans)}</div></section>'
     )
+
+
+def _classes(text: str, shade: str, selected: bool) -> str:
+    """Of a token: its colour, whether it is chosen, and whether it is nothing but signs for white space."""
+    return " ".join([shade, *["sign"] * bool(_SIGNS.fullmatch(text)), *["selected"] * selected])
 
 
 def _legend(facet: Facet) -> str:

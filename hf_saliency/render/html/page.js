@@ -8,6 +8,9 @@
 
   const page = JSON.parse(document.getElementById("hf_saliency_page").textContent);
 
+  /** A token of signs for white space alone; the same rule as in document.py. */
+  const signs = /^[↵⇥\s]*[↵⇥][↵⇥\s]*$/;
+
   /** The class of a score from -1 to 1, or of one that is no number; the same rule as in facets.py. */
   function shade(score) {
     if (typeof score !== "number") {
@@ -53,6 +56,7 @@
       this.meta.hidden = rows.every((row) => row.predictions.length === 0);
       facet.onmouseover = (unit) => group.point(unit);
       this.spans.forEach((span, unit) => {
+        span.classList.toggle("sign", signs.test(span.textContent));
         if (group.selectable[unit]) {
           span.classList.add("selectable");
           span.setAttribute("role", "option");

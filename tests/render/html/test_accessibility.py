@@ -23,7 +23,7 @@ TEXT = "the formal study of grammar is a part of education"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("view", ["page", "facets", "map", "maps", "table"])
+@pytest.mark.parametrize("view", ["page", "code", "facets", "map", "maps", "table"])
 def test_axe_finds_no_violation(view: str, scheme: str, visit: Callable[..., Any], tmp_path: Path) -> None:
     heat, signed = saliency_map(TEXT), saliency_map(TEXT, signed=True, method="input_x_gradient")
     path = tmp_path / "page.html"
@@ -33,7 +33,8 @@ def test_axe_finds_no_violation(view: str, scheme: str, visit: Callable[..., Any
         body = f"<body><main><h1>Notebook</h1>{views[view]._repr_html_()}</main></body></html>"
         path.write_text(head + body, "utf-8")
     else:
-        hs.page([heat] if view == "page" else [heat, signed], path)
+        code = saliency_map("if x:\n\tgo\n\tstop\n", split=r"\S+|\s")
+        hs.page({"page": [heat], "code": [code], "facets": [heat, signed]}[view], path)
     page = visit(color_scheme=scheme).open(path).page
     assert violations(page) == []
 

@@ -56,6 +56,27 @@ def test_it_starts_with_the_target_selected(shown: Callable[..., Any]) -> None:
     v.quiet()
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_signs_for_white_space_are_small_and_grey_in_boxes_as_high_as_words(
+    script: bool, shown: Callable[..., Any]
+) -> None:
+    code = saliency_map("if x:\n\tgo", split=r"\S+|\s", targets=[0])
+    heat = with_scores(code, [[0.1, 0.1, 0.2, 0.1, 1.0, 0.3]])  # the tab is strong, the line break weak
+    v = shown(heat, {"java_script_enabled": script})
+    signs = v.page.locator(".token-content span.sign:visible")
+    assert [text.strip() for text in signs.all_inner_texts()] == ["↵", "⇥"]
+    word = v.page.locator(".token-content span:visible", has_text="go")
+
+    def style(span: Any, name: str) -> str:
+        return str(span.evaluate(f"span => getComputedStyle(span)['{name}']"))
+
+    assert [style(signs.nth(i), "color") for i in range(2)] == ["rgb(89, 89, 89)", "rgb(0, 0, 0)"]
+    assert style(signs.nth(0), "fontSize") == "13.5px"
+    assert style(word, "fontSize") == "18px"
+    assert signs.nth(1).bounding_box()["height"] == pytest.approx(word.bounding_box()["height"], abs=1.0)
+    assert signs.nth(1).bounding_box()["y"] == pytest.approx(word.bounding_box()["y"], abs=1.0)
+
+
 def test_the_mouse_moves_all_facets_to_the_words_row(shown: Callable[..., Any]) -> None:
     v = shown([HEAT, SIGNED])
     for unit in (3, 9, 0):
