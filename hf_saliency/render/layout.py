@@ -118,9 +118,10 @@ class Legend:
         label = " ".join(lines)
         widths = [2 * high + gap + face.advance(text) for text in self._keys]
         written_wide = (1.5 * gap + face.advance(label) if label else 0.0) + sum(3 * gap + w for w in widths)
-        # A shorter ramp may keep everything on one line.
-        full, spare = points.scaled(_BAR), width - occupied - written_wide - 0.01
-        bar = min(full, spare) if spare >= full / 2 else max(min(full, width - occupied), gap)
+        # A shorter ramp may keep everything on one line, or everything but the label.
+        full, room = points.scaled(_BAR), width - occupied - 0.01
+        spares = (room - written_wide, room - sum(3 * gap + w for w in widths), max(room, gap))
+        bar = min(full, next((spare for spare in spares[:2] if spare >= full / 2), spares[2]))
         x = face.advance(least) + gap
         numbers, ramps = [(0.0, least)], []
         if self.colors.signed:
@@ -150,6 +151,11 @@ class Legend:
             keys.append((start, y, text))
             start += wide
         if below:
+            room = width - 3 * gap - widths[-1] if keys and y and keys[-1][0] == 0.0 else 0.0
+            shorter = _shortened(lines, room, face)
+            if shorter:  # the last key stands beside the label rather than on a line of its own
+                lines, y = shorter, y - face.line
+                keys[-1] = (face.advance(lines[-1]) + 3 * gap, y + len(lines) * face.line, keys[-1][2])
             written = [(0.0, y + (i + 1) * face.line, line) for i, line in enumerate(lines)]
         height = y + face.line + (len(lines) * face.line if below else 0.0) + max(0.0, face.descent - top)
         return _LegendPlan(face, height, numbers, ramps, written, keys)
@@ -188,6 +194,21 @@ def _even(label: str, width: float, face: Typeface) -> list[str]:
             break
         lines = again
     return lines
+
+
+def _shortened(lines: Sequence[str], width: float, face: Typeface) -> Sequence[str]:
+    """The lines, or the same words on one line more, with the last no longer than a width; nothing if none is so."""
+    if lines and face.advance(lines[-1]) <= width:
+        return lines
+    longest, label = max(map(face.advance, lines), default=0.0), " ".join(lines)
+    for share in np.arange(0.95, 0.45, -0.05).tolist():
+        try:
+            more = _even(label, share * longest, face)
+        except TooNarrow:
+            break
+        if len(more) == len(lines) + 1 and face.advance(more[-1]) <= width:
+            return more
+    return []
 
 
 @dataclass(frozen=True)

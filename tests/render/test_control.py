@@ -213,6 +213,16 @@ def test_axes_have_labels_and_legends_no_lone_word() -> None:
         assert len(lines) < 2 or " " in lines[-1]
 
 
+def test_no_key_of_a_legend_has_a_line_of_its_own() -> None:
+    missing = replace(SIGNED, scores=np.where(np.arange(SIGNED.scores.size) == 1, np.nan, SIGNED.scores))
+    for one, limit in ((SIGNED, 0.5), (SIGNED, None), (missing, None), (missing, 0.5)):
+        for inches in (2.4, 2.7, 3.03, 3.25, 3.6):
+            fig = figure(one, width=inches, limit=limit)
+            heights = {text.get_text(): round(text.get_position()[1], 3) for text in fig.axes[-1].texts}
+            assert list(heights.values()).count(heights["masked"]) > 1, (limit, inches)
+            assert overlapping(fig) == outside(fig) == []
+
+
 def test_panels_say_what_tells_them_apart() -> None:
     other = saliency_map("other words", targets=[0])
     assert not any(text == "gradient norm" for text in strings(figure([ONE, other], width=3.25)))
