@@ -364,15 +364,26 @@ def id_list(value: Any) -> tuple[int, ...] | None:
 def listed(texts: Any) -> list[Any]:
     """The texts of a sequence; refuses anything else, such as a mapping, whose elements are keys."""
     keyed = isinstance(texts, (Mapping, set, frozenset, bytes)) or getattr(texts, "ndim", 1) != 1
-    if not keyed and isinstance(texts, Iterable):
+    if not keyed and isinstance(texts, Iterable) and id_list(texts) is None:
         return list(texts)
+    raise no_text(texts)
+
+
+def no_text(value: Any) -> SaliencyError:
+    """The error of a value in place of a text, with the call that takes such values."""
     hint = ""
-    if isinstance(texts, Mapping):
+    first = value[0] if isinstance(value, list) and value else value
+    if id_list(value) is not None or (isinstance(first, Mapping) and "input_ids" in first):
+        hint = (
+            "; token ids come with their text, explainer((text, ids)), or as the tokenizer's own encoding, "
+            "explainer(tokenizer(text))"
+        )
+    elif isinstance(value, Mapping):
         hint = " or explainer(row['text']); a conversation is a list of messages, explainer([message])"
-    elif isinstance(texts, (set, frozenset)):
+    elif isinstance(value, (set, frozenset)):
         hint = "; several are a list, explainer([text, text])"
-    raise SaliencyError(
-        f"a text must be a string, not {type(texts).__name__}: explainer('Some text.'){hint}."
+    return SaliencyError(
+        f"a text must be a string, not {type(value).__name__}: explainer('Some text.'){hint}."
     )
 
 

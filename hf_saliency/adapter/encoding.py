@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_saliency.adapter.display import Spelling
 from hf_saliency.adapter.guards import locked
-from hf_saliency.errors import SaliencyError
+from hf_saliency.errors import SaliencyError, no_text
 from hf_saliency.maps import spans
 from hf_saliency.maps.spans import Span, Token
 
@@ -268,7 +268,7 @@ def _is_unicode(text: str) -> bool:
 
 def _check_text(text: object) -> None:
     if not isinstance(text, str):
-        raise SaliencyError(f"a text must be a string, not {type(text).__name__}: explainer('Some text.').")
+        raise no_text(text)
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from hf_saliency.adapter import tasks
 from hf_saliency.adapter.encoding import Encoding
 from hf_saliency.adapter.text_model import Overflow, TextModel
-from hf_saliency.errors import SCALES, ChecksCall, SaliencyError, integer, one_of, plain
+from hf_saliency.errors import SCALES, ChecksCall, SaliencyError, integer, no_text, one_of, plain
 from hf_saliency.targets.readout import Readout
 
 PREDICTED = -1  # stands for the most probable class among class ids
@@ -189,7 +189,7 @@ def only_text(text: Any, target: object) -> str:
             f"{name} explains one text, but a tuple of {len(text)} stands for texts that belong together, such as "
             "premise and hypothesis: give a string, or a list for several explanations."
         )
-    raise SaliencyError(f"a text must be a string, not {type(text).__name__}: explainer('Some text.').")
+    raise no_text(text)
 
 
 def settle_strings(target: Any, units: Sequence[str] = SCALES) -> None:

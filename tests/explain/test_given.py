@@ -52,8 +52,20 @@ def test_one_explanation_or_several(texts: Any, one: bool) -> None:
         (np.array([["the cat"]]), "not ndarray"),
         (b"the cat", "not bytes"),
         (5, "not int"),
+        *(
+            (ids, r"explainer\(\(text, ids\)\), or .* explainer\(tokenizer\(text\)\)")
+            for ids in ([2, 5, 3], (2, 5), torch.tensor([2, 5]), torch.tensor([[2, 5]]), np.array([2, 5]))
+        ),
+        ({"input_ids": [2, 5]}, r"explainer\(\(text, ids\)\), or .* explainer\(tokenizer\(text\)\)"),
     ],
 )
 def test_what_is_no_sequence_of_texts(texts: Any, message: str) -> None:
     with pytest.raises(hs.SaliencyError, match=message):
         listed(texts)
+
+
+def test_ids_in_a_list_of_texts_name_the_call_that_takes_them() -> None:
+    explainer = hs.Explainer(*hs.load_demo())
+    for texts in ([[2, 5, 3], [2, 5]], [{"input_ids": [2, 5]}, {"input_ids": [2]}]):
+        with pytest.raises(hs.SaliencyError, match=r"not (list|dict).*explainer\(tokenizer\(text\)\)"):
+            explainer(texts)
