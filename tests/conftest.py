@@ -13,8 +13,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+# No limit of time for an example: a busy machine is no fault. What hypothesis sets itself in CI stays.
+settings.register_profile("any machine", settings(), deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_collection_finish() -> None:
