@@ -339,7 +339,8 @@ def test_each_target_of_a_long_text_has_a_window_around_it(explainer: hs.Explain
         ("", "the text is empty"),
         (" \n ", "the text is empty"),
         ("[CLS] [SEP]", "special tokens only"),
-        (3, "must be a string, not int"),
+        (3.5, "must be a string, not float"),
+        (3, r"must be a string, not list: .*token ids come with their text, explainer\(\(text, ids\)\)"),
         ("\ud800", "not valid Unicode"),
     ],
 )
@@ -557,7 +558,7 @@ def test_rows_of_one_text_end_with_a_full_backward_pass() -> None:
         ),
         (
             lambda bert: hs.Explainer(*bert)(TEXT, targets=None),
-            r"explainer takes .* \(did you mean 'target'\?\)",
+            r"explainer takes no argument 'targets' \(use target='word', .*: it takes texts, target, method",
         ),
         (
             lambda bert: hs.Explainer(*bert).stream([TEXT], onerror="skip"),
