@@ -236,6 +236,7 @@ def translated(
             ids = [*target_ids] if target_ids[0] == begin else [begin, *target_ids]
             check_ids(model.streams[-1], ids, [model.class_name(i) for i in ids])
             model.check_fits(len(ids), "Give fewer ids.", "target", as_target=True)
+            _warn_of_start(ids, model, by_hand=True)
         special = _special_ids(model)
         first = next((place for place, i in enumerate(ids) if place and i not in special), len(ids))
         spelled, plain = spelling((), content(ids[first:], model), model)
@@ -261,8 +262,11 @@ def translated(
     return joined([source, target])
 
 
-def _warn_of_start(ids: Sequence[int], model: TextModel) -> None:
-    """Warn where a given target does not start with the tokens that the model's generation config starts with."""
+def _warn_of_start(ids: Sequence[int], model: TextModel, *, by_hand: bool = False) -> None:
+    """Warn where a given target does not start with the tokens that the model's generation config starts with.
+
+    ``by_hand`` says that the user gave its ids, and not a text that the tokenizer starts.
+    """
     config = getattr(model.model, "generation_config", None)
     start = getattr(config, "decoder_start_token_id", None)
     if start is not None and ids[0] != start:
@@ -275,12 +279,18 @@ def _warn_of_start(ids: Sequence[int], model: TextModel) -> None:
             UserWarning,
         )
     forced = getattr(config, "forced_bos_token_id", None)
-    if forced is not None and ids[1] != forced:
+    if forced is not None and len(ids) > 1 and ids[1] != forced:
         wanted, actual = model.class_name(forced), model.class_name(ids[1])
+        start = "the given ids start" if by_hand else "the tokenizer starts the given target"
+        fix = (
+            f"Give ids that start with {forced}"
+            if by_hand
+            else f"Name the target language, tokenizer.tgt_lang = {wanted!r}"
+        )
         warn(
-            f"the model's generation config makes it start with {wanted!r}, but the tokenizer starts the given target "
-            f"with {actual!r}: it is explained after a different beginning from what the model writes. Name the target "
-            f"language, tokenizer.tgt_lang = {wanted!r}, or set generation_config.forced_bos_token_id to {ids[1]}.",
+            f"the model's generation config makes it start with {wanted!r}, but {start} with {actual!r}: it is "
+            f"explained after a different beginning from what the model writes. {fix}, or set "
+            f"generation_config.forced_bos_token_id to {ids[1]}.",
             UserWarning,
         )
 

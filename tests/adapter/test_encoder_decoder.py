@@ -139,6 +139,22 @@ def test_a_given_target_that_starts_as_the_model_never_does_is_named() -> None:
         explainer(("the cat sat", "dog ran"))
 
 
+def test_given_ids_that_start_as_the_model_never_does_are_named() -> None:
+    model, tokenizer = tiny.model("seq2seq", "m2m_100")
+    forced, *rest = tokenizer.convert_tokens_to_ids(["the", "dog", "ran"])
+    model.generation_config.forced_bos_token_id = forced
+    explainer = hs.Explainer(model, tokenizer)
+    with pytest.warns(
+        UserWarning,
+        match=rf"start with 'the', but the given ids start with 'dog'.*ids that start with {forced}",
+    ):
+        explainer("the cat sat", target=hs.Continuation(ids=rest))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explainer("the cat sat", target=hs.Continuation(ids=[forced, *rest]))
+        explainer("the cat sat", target=hs.Continuation(ids=[forced]))
+
+
 @pytest.mark.parametrize("family", ["mbart", "plbart"])
 def test_a_decoder_that_starts_as_the_model_never_does_is_named(family: str) -> None:
     """These start with the last token of the given target, which is its language for their tokenizers."""

@@ -195,9 +195,9 @@ def test_reentrant_checkpoints_are_refused_with_the_other_kind_named() -> None:
         hs.Explainer(model, tiny.tokenizer())("the cat sat")
 
 
-def adapted_embedding(kind: str) -> tuple[Any, Any]:
+def adapted_embedding(kind: str, tied: bool = False) -> tuple[Any, Any]:
     """A model whose word table PEFT stands around, and its tokenizer."""
-    model, tokenizer = tiny.masked_lm("bert", tie_word_embeddings=False)
+    model, tokenizer = tiny.masked_lm("bert", tie_word_embeddings=tied)
     if kind == "saved":
         wrapped = lora(model, modules_to_save=["word_embeddings"])
         with torch.no_grad():
@@ -225,6 +225,20 @@ def test_an_embedding_within_a_layer_of_peft(kind: str) -> None:
     target = heat.targets[0]
     assert target.score == pytest.approx(row(alone, tokenizer, heat)[0], rel=1e-10)
     np.testing.assert_allclose(heat.scores[0], row(alone, tokenizer, heat)[1], rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:.*tie:UserWarning")  # of PEFT, which merges into the head as well
+@pytest.mark.parametrize("kind", ["saved", "merged", "added"])
+def test_a_tied_embedding_within_a_layer_of_peft(kind: str) -> None:
+    wrapped, tokenizer = adapted_embedding(kind, tied=True)
+    if kind == "added":
+        with pytest.raises(hs.SaliencyError, match=r"is adapted itself.*model.merge_adapter\(\)"):
+            hs.Explainer(wrapped, tokenizer)
+        return
+    heat = hs.Explainer(wrapped, tokenizer)(TEXT)
+    score, norms = row(wrapped, tokenizer, heat)
+    assert heat.targets[0].score == pytest.approx(score, rel=1e-10)
+    np.testing.assert_allclose(heat.scores[0], norms, rtol=1e-10)
 
 
 def test_an_embedding_that_an_adapter_adds_to_is_refused_until_it_is_merged() -> None:
