@@ -150,6 +150,8 @@ def loads(line: str, source: str) -> Attachment:
 def _inflated(line: str) -> bytes:
     if not line.startswith(_PREFIX):
         raise ValueError(f"it starts with {reprlib.repr(line)}")
+    if len(line) > 2 * _LARGEST:  # base64 of what cannot be compressed is 4/3 as long
+        raise ValueError(f"it holds more than {_LARGEST // 2**20} MiB")
     packed = base64.b64decode(line.removeprefix(_PREFIX), validate=True)
     inflater = zlib.decompressobj()
     text = inflater.decompress(packed, _LARGEST + 1)
@@ -214,7 +216,7 @@ def read(path: str | Path) -> Attachment:
     data = storage.read_file(path, _LARGEST_FILE)
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
-        return Attachment((storage.load(path, SaliencyMap),))
+        return Attachment((storage.loaded(data, SaliencyMap, name),))  # a pipe is read only once
     for mark, kind, carried in _KINDS:
         if mark.match(start):
             line = carried(data, name)
@@ -227,6 +229,9 @@ def read(path: str | Path) -> Attachment:
     raise SaliencyError(
         f"{name} is not a file that carries saliency maps: give a PDF, PNG, SVG, HTML or JSON file."
     )
+
+
+_LINES = ((b"\n", 20_000_000, "lines"), (b"\r", 20_000_000, "lines"))
 
 
 def _check_counts(data: bytes, name: str, bounds: Sequence[tuple[bytes, int, str]]) -> None:
@@ -255,7 +260,7 @@ class _FewReads(io.BytesIO):
 def _of_pdf(data: bytes, name: str) -> str | None:
     import pypdf
 
-    _check_counts(data, name, ((b"obj", 1_000_000, "objects"),))
+    _check_counts(data, name, ((b"obj", 1_000_000, "objects"), *_LINES))
     try:
         info = pypdf.PdfReader(_FewReads(data)).metadata
         value = None if info is None else info.get(f"/{KEY}")
@@ -295,8 +300,7 @@ _IN_SVG = (
     (b"<", 5_000_000, "tags"),
     (b"=", 20_000_000, "attributes"),
     (b"&", 5_000_000, "references"),
-    (b"\n", 20_000_000, "lines"),
-    (b"\r", 20_000_000, "lines"),
+    *_LINES,
 )
 _MANY_ATTRIBUTES = re.compile(rb"<[^<=]*+(?:=[^<=]*+){1000}")  # of one tag
 

@@ -377,8 +377,11 @@ def save(saliency_map: SaliencyMap, path: str | os.PathLike[str]) -> None:
 
 def load(path: str | os.PathLike[str], make: Callable[..., Map]) -> Map:
     """Read a file that :func:`save` wrote."""
-    name = repr(checked_path(path))
-    data = read_file(path, LARGEST_DOCUMENT)
+    return loaded(read_file(path, LARGEST_DOCUMENT), make, repr(checked_path(path)))
+
+
+def loaded(data: bytes, make: Callable[..., Map], name: str) -> Map:
+    """Read the bytes of such a file; ``name`` names it in errors."""
     if data.lstrip()[:5].lower().startswith(_FIGURES):
         raise SaliencyError(
             f"{name} is a figure or a page, not a file of SaliencyMap.save: hs.read_maps({name}) reads its maps."

@@ -186,6 +186,11 @@ def test_objects_are_counted_before_they_are_made() -> None:
         attachment.loads(bomb, "f")
 
 
+def test_a_line_that_is_too_long_is_not_decoded() -> None:
+    with pytest.raises(SaliencyError, match="it holds more than 64 MiB"):
+        attachment.loads("zlib,base64," + "A" * (2 * attachment._LARGEST), "f")
+
+
 def test_values_are_counted_before_they_are_made() -> None:
     bomb = packed(b'{"maps":[' + b"1," * 5_000_001 + b"1]}")
     assert len(bomb) < 20_000

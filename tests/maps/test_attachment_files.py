@@ -229,6 +229,8 @@ def test_a_table_of_many_references_is_not_read_through(
     assert "more references than any figure" in refusal(tmp_path / "a.pdf", b"%PDF-1.4\n" + table + end)
     objects = b"%PDF-1.4\n" + b"1 0 obj\n" * 1_000_001 + end
     assert "more than 1,000,000 objects" in refusal(tmp_path / "a.pdf", objects)
+    lines = b"%PDF-1.4\n" + b"\n" * 20_000_001
+    assert "more than 20,000,000 lines" in refusal(tmp_path / "a.pdf", lines)
 
 
 def test_an_image_of_many_chunks_is_not_walked_through(tmp_path: Path) -> None:

@@ -250,6 +250,17 @@ def test_objects_are_counted_before_they_are_made(tmp_path: Path) -> None:
         SaliencyMap.load(tmp_path / "map.json")
 
 
+def test_maps_are_read_from_a_pipe(tmp_path: Path) -> None:
+    sweep().save(tmp_path / "map.json")
+    for read, expected in ((SaliencyMap.load, sweep()), (read_maps, [sweep()])):
+        pipe = tmp_path / f"{read.__name__}.json"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=[(tmp_path / "map.json").read_bytes()])
+        writer.start()
+        assert read(pipe) == expected
+        writer.join()
+
+
 def test_values_are_counted_before_they_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "numbers.json"
     path.write_bytes(b'{"map": [' + b"1," * 5_000_001 + b"1]}")
