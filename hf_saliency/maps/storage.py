@@ -109,7 +109,7 @@ def read_file(path: str | os.PathLike[str], largest: int) -> bytes:
     except (OSError, ValueError) as error:
         raise SaliencyError(f"cannot read {name!r}: {_reason(error)}.") from error
     if len(data) > largest:
-        raise SaliencyError(f"{name!r} is larger than {largest // 2**20} MiB, more than this package writes.")
+        raise SaliencyError(f"{name!r} is larger than {largest // 2**20} MiB, more than is read here.")
     return data
 
 

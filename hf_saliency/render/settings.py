@@ -142,7 +142,8 @@ def installed_family(font: Any) -> str:
     """The family of type for what the user asked for: ``"serif"`` is a face that goes with Times."""
     names = {entry.name for entry in fontManager.ttflist}
     if font == "serif":
-        return next(name for name in _SERIF if name in names)
+        # A list of fonts that another program wrote may lack all of them; Matplotlib's own choice is a serif face, too.
+        return next((name for name in _SERIF if name in names), "serif")
     if font in _GENERIC or font in names:
         return str(font)
     near = difflib.get_close_matches(str(font), sorted(names), n=3) or sorted(names)[:3]

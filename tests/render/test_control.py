@@ -14,6 +14,7 @@ from handmade import SENTENCE, filled, outside, overlapping, panels, saliency_ma
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.patches import Rectangle
 
 from hf_saliency.errors import SaliencyError
@@ -23,7 +24,7 @@ from hf_saliency.render.drawing import settings_of
 from hf_saliency.render.figure import figure, measure
 from hf_saliency.render.marks import Arcs, Bars, Bipartite, Difference, Highlight, Mark, Matrix
 from hf_saliency.render.points import Letters
-from hf_saliency.render.settings import VENUES
+from hf_saliency.render.settings import VENUES, installed_family
 from hf_saliency.render.sheets import sheets
 
 ONE = saliency_map("formal study of grammar", targets=[0])
@@ -492,3 +493,9 @@ def test_a_serif_face_stands_where_it_is_asked_for() -> None:
     assert "font" not in settings_of({"font": "No Such Face"}, 1)
     with pytest.raises(SaliencyError, match="font='DejaVu Serf' is not installed: .*'DejaVu Serif'"):
         figure(ONE, width=3.0, font="DejaVu Serf")
+
+
+def test_a_serif_face_is_found_where_none_of_the_usual_ones_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    fonts = [entry for entry in fontManager.ttflist if entry.name.startswith("DejaVu")]
+    monkeypatch.setattr(fontManager, "ttflist", fonts)
+    assert installed_family("serif") == "serif"
