@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hf_saliency.maps import wording
+from hf_saliency.maps.spans import signs
 from hf_saliency.palette import LIGHT
 
 if TYPE_CHECKING:
@@ -116,16 +117,23 @@ def _text(m: SaliencyMap, row: int) -> str:
         cut = len(text) if end is None or number < end.text_index else end.start * (number == end.text_index)
         marks = [(_style(painted[number][c], (number, c) in places)) for c in range(cut)]
         name = f"<i>{_escaped(m.text_names[number])}:</i> " if m.text_names and m.text_names[number] else ""
-        lines.append(name + _runs(text[:cut], marks) + ("…" if cut < len(text) else ""))
+        # A line break that a token stands for has a score, and a sign that shows it.
+        shown = [
+            signs(character) + character
+            if character == "\n" and painted[number][c] is not None
+            else character
+            for c, character in enumerate(text[:cut])
+        ]
+        lines.append(name + _runs(shown, marks) + ("…" if cut < len(text) else ""))
     return "<br>".join(lines)
 
 
-def _runs(text: str, styles: list[str]) -> str:
+def _runs(characters: list[str], styles: list[str]) -> str:
     """One span for each run of characters of one style."""
     pieces, start = [], 0
-    for c in range(1, len(text) + 1):
-        if c == len(text) or styles[c] != styles[start]:
-            run = _escaped(text[start:c], lines=True)
+    for c in range(1, len(characters) + 1):
+        if c == len(characters) or styles[c] != styles[start]:
+            run = _escaped("".join(characters[start:c]), lines=True)
             pieces.append(f'<span style="{styles[start]}">{run}</span>' if styles[start] else run)
             start = c
     return "".join(pieces)

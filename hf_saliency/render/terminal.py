@@ -8,6 +8,7 @@ on most.
 
 from __future__ import annotations
 
+import bisect
 import math
 import os
 import sys
@@ -22,6 +23,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from hf_saliency.maps.spans import signs
 from hf_saliency.maps.wording import PERCENT_OF_LARGEST, incomplete_note, target_facts, target_name
 from hf_saliency.palette import DARK, LIGHT
 from hf_saliency.render.typeset.characters import printable, whole_graphemes
@@ -165,11 +167,21 @@ def _name(target: TargetRow) -> str:
 
 def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str) -> Text:
     named = zip(_names(saliency_map), saliency_map.texts, strict=True)
-    text = Text(printable("\n".join(name + content for name, content in named)))
-    places = [_place(saliency_map, content) for content in saliency_map.targets[row].positions]
+    characters = list(printable("\n".join(name + content for name, content in named)))
+    breaks = _line_breaks(saliency_map)
+    for i in breaks:
+        characters[i] = signs("\n") + "\n"
+    text = Text("".join(characters))
+
+    def place(column: int) -> tuple[int, int]:
+        """A token, behind the signs before it."""
+        start, end = _place(saliency_map, column)
+        return start + bisect.bisect_left(breaks, start), end + bisect.bisect_left(breaks, end)
+
+    places = [place(column) for column in saliency_map.targets[row].positions]
     order = np.argsort(np.abs(weights), kind="stable").tolist()
     for i in order if system in _DARK_SHADES else []:  # the strongest last: it is seen where tokens overlap
-        start, end = _place(saliency_map, i)
+        start, end = place(i)
         if not saliency_map.tokens[i].special:
             text.stylize(_style(weights[i], system), start, end)
         if not np.isfinite(saliency_map.scores[row, i]):
@@ -185,12 +197,28 @@ def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str)
 def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
     """A token in all texts, one a line; in whole characters, as Rich loses parts of an emoji of two styles."""
     token = saliency_map.tokens[column]
-    names = _names(saliency_map)[: token.text_index + 1]
-    before = sum(len(text) + 1 for text in saliency_map.texts[: token.text_index]) + sum(map(len, names))
+    before = _start(saliency_map, token.text_index)
     if token.start == token.end:
         return before, before
     start, end = whole_graphemes(saliency_map.texts[token.text_index], token.start, token.end)
     return before + start, before + end
+
+
+def _start(saliency_map: SaliencyMap, number: int) -> int:
+    """Where a text begins, in all texts with their names, one a line."""
+    names = _names(saliency_map)[: number + 1]
+    return sum(len(text) + 1 for text in saliency_map.texts[:number]) + sum(map(len, names))
+
+
+def _line_breaks(saliency_map: SaliencyMap) -> list[int]:
+    """The line breaks, in all texts, that tokens stand for; those between tokens have no score and no sign."""
+    places = set()
+    for token in saliency_map.tokens:
+        covered = saliency_map.texts[token.text_index][token.start : token.end]
+        if "\n" in covered and covered.isspace():
+            first = _start(saliency_map, token.text_index) + token.start
+            places |= {first + i for i, character in enumerate(covered) if character == "\n"}
+    return sorted(places)
 
 
 def _names(saliency_map: SaliencyMap) -> list[str]:

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import sample_maps as maps
+from handmade import of_spans
 from hypothesis import given, settings
 
 from hf_saliency.maps.fields import TargetRow
@@ -78,6 +79,14 @@ def test_colors_are_the_palettes_and_the_target_is_framed() -> None:
         step = np.floor(strengths[column] * 10 + 0.5) / 10
         assert (label, f"background-color:{LIGHT.color(step)}") in spans
     assert ("end", f"outline:1.5px solid;background-color:{LIGHT.color(1)}") in spans
+
+
+def test_a_line_break_that_a_token_stands_for_has_a_sign() -> None:
+    code, spans = "if x:\n\ny", [(0, 2), (3, 4), (4, 5), (5, 7), (7, 8)]
+    shown = Read(of_spans(code, *spans)._repr_html_())
+    assert "if x:↵\n↵\ny" in shown.text
+    assert ("↵\n↵\n", f"background-color:{LIGHT.color(0.8)}") in shown.spans
+    assert "if x:\n\ny" in Read(of_spans(code, *spans[:3], spans[4])._repr_html_()).text
 
 
 def test_signs_and_scores_that_are_no_numbers() -> None:

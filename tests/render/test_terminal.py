@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from handmade import pair
+from handmade import of_spans, pair
 from render.test_palette import contrast, lightness
 from rich.cells import cell_len
 from rich.color import Color
@@ -114,6 +114,16 @@ def test_a_line_break_divides_no_answer() -> None:
     output = printed(a_map(), width=64)
     assert "*tea 50.0  mil k" not in output  # there is no room for two
     assert "mil k 25.0" in output
+
+
+def test_a_line_break_that_a_token_stands_for_has_a_sign() -> None:
+    code, spans = "if x:\n\ny", [(0, 2), (3, 4), (4, 5), (5, 7), (7, 8)]
+    breaks = of_spans(code, *spans, position=3)
+    assert "if x:[↵\n↵\n]y" in printed(breaks)
+    assert len(re.findall(r"48;2;[\d;]+m↵\x1b\[0m\n", printed(breaks, color=True))) == 2
+    assert "48;2;192;79;0my\x1b" in printed(breaks, color=True)  # the token behind them has its own colour
+    between = of_spans(code, *spans[:3], spans[4], position=3)  # no token stands for them
+    assert "if x:\n\n[y]" in printed(between)
 
 
 def test_scores_that_are_no_numbers_are_struck() -> None:
