@@ -46,7 +46,10 @@ class Plan:
         # Fresh panels: what they have measured holds for one size of type.
         fresh = [dataclasses.replace(cast(Any, panel)) for panel in self.panels]
         grid = PanelGrid(fresh, width, self.columns, self.suptitle, self.legend, self.frames)
-        return dataclasses.replace(grid, panels=level_bars(fresh, grid.column))
+        level = level_bars(fresh, grid.column)
+        if self.legend is None:  # neither below the panels nor, where each has its own scale, in them
+            level = [dataclasses.replace(p, legend=False) if isinstance(p, Panel) else p for p in level]
+        return dataclasses.replace(grid, panels=level)
 
     def height(self, width: float) -> float:
         """Height in points at a width in inches."""

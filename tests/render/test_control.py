@@ -198,6 +198,16 @@ def test_no_legend_is_drawn_if_none_is_asked_for() -> None:
     assert fig.get_size_inches()[1] < figure(ONE, width=3.25).get_size_inches()[1]
 
 
+def test_panels_with_scales_of_their_own_have_no_legend_either_if_none_is_asked_for() -> None:
+    drawn = strings(figure([ONE, SIGNED], width=4.0, scale="separate"))
+    assert sum("scaled to" in text for text in drawn) == 2
+    fig = figure([ONE, SIGNED], width=4.0, scale="separate", legend=False)
+    assert not any("scaled to" in text for text in strings(fig))
+    axes = Figure().subplots(2)
+    figure([ONE, SIGNED], scale="separate", legend=False, ax=list(axes), shrink=True)
+    assert not any("scaled to" in text for ax in axes for text in strings(ax.figure))
+
+
 def test_a_narrow_legend_is_not_what_makes_a_figure_impossible() -> None:
     method = replace(saliency_map("a b", targets=[0]), method="sequential_integrated_gradients_of_something")
     assert outside(figure(method, width=0.8)) == []
