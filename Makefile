@@ -26,11 +26,12 @@ demo: .venv
 # Tests of a file stay in one process where they can, as they share models and browsers.
 PARALLEL := -n auto --dist worksteal
 
-# Array shapes and types in signatures are checked where most of them are; `make test-lowest` runs some of this without.
+# Array shapes and types in signatures are checked where most of them are; what no annotation allows is tested without.
 TYPED := tests/attribution tests/score/test_score.py
 test: .venv
 	$(BIN)/python -m pytest $(PARALLEL) $(TYPED:%=--ignore=%)
 	$(BIN)/python -m pytest $(PARALLEL) $(TYPED) --jaxtyping-packages=hf_saliency,beartype.beartype
+	$(BIN)/python -m pytest tests/attribution -m unchecked_types
 
 # Random texts and maps that no earlier run drew, also where CI makes hypothesis repeat itself; the seed is printed.
 SEED = $(shell $(PYTHON) -c 'import random; print(random.getrandbits(32))')

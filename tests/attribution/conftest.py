@@ -23,6 +23,14 @@ def _one_thread_one_seed() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fixture below is a mark, too, by which a run without checked annotations finds its tests."""
+    for item in items:
+        if "unchecked_types" in getattr(item, "fixturenames", ()):
+            item.add_marker("unchecked_types")
+
+
 @pytest.fixture
 def unchecked_types() -> None:
     """For tests that pass what no annotation allows: skipped where jaxtyping checks annotations."""
