@@ -329,7 +329,7 @@ def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-_LIBRARIES = ("hf_saliency", "captum", "torch", "contextlib", "functools")
+_LIBRARIES = ("hf_saliency", "captum", "torch", "matplotlib", "contextlib", "functools")
 
 
 def is_one(texts: object) -> bool:

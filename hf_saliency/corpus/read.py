@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from hf_saliency.corpus.columns import arrow, maps_of
 from hf_saliency.corpus.folder import Kind, Shard, description, shards
 from hf_saliency.corpus.records import Key
-from hf_saliency.errors import SaliencyError, checks_call, one_of
+from hf_saliency.errors import SaliencyError, checks_call, one_of, warn
 from hf_saliency.maps import storage
 from hf_saliency.maps.saliency_map import SaliencyMap
 
@@ -291,7 +290,7 @@ def read_corpus(folder: str | os.PathLike[str], *, damaged: Damaged = "raise") -
         for kind in kinds:
             files[kind] = [shard for shard in files[kind] if not _damage(shard, broken)]
     for name in broken:
-        warnings.warn(f"{name!r} is damaged and left out.", UserWarning, stacklevel=2)
+        warn(f"{name!r} is damaged and left out.", UserWarning)
     return Corpus(path, content, tuple(broken), tuple(files["maps"]), tuple(files["failures"]))
 
 

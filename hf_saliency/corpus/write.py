@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from hf_saliency.corpus.folder import Folder
 from hf_saliency.corpus.read import Corpus, read_corpus
 from hf_saliency.corpus.records import Columns, Key, Record, blocks, records, size_of
 from hf_saliency.corpus.task import Chunk, ColumnTypes, CorpusTask, chunks
-from hf_saliency.errors import SaliencyError, checks_call, one_of, whole
+from hf_saliency.errors import SaliencyError, checks_call, one_of, warn, whole
 from hf_saliency.explain.explainer import Explainer
 from hf_saliency.maps import storage
 from hf_saliency.maps.wording import counted
@@ -169,11 +168,10 @@ def write_corpus(
                 bar.update(part.count)
         place.describe(complete=True)
     if writer.failures:
-        warnings.warn(
+        warn(
             f"{counted(writer.failures, 'text')} could not be explained; the first because: {writer.reason} "
             "corpus.failures lists them.",
             UserWarning,
-            stacklevel=2,
         )
     return read_corpus(folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack, cast, overload
 
@@ -13,7 +12,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hf_saliency.errors import SaliencyError, one_of, whole
+from hf_saliency.errors import SaliencyError, one_of, warn, whole
 from hf_saliency.maps.attachment import Attachment
 from hf_saliency.maps.reduction import Columns, Normalization
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -314,10 +313,10 @@ def measure(
 def _warn_if_tall(new: SaliencyFigure, width: float | str | None) -> None:
     room, high = height_of(width, None), float(new.get_size_inches()[1])
     if isinstance(width, str) and high > room + 0.01:
-        warnings.warn(
+        warn(
             f"this figure is {high:.2f} in high, and a page of {width!r} holds {room:.2f} in: draw fewer targets or "
             f"tokens, figure(..., targets=0, around=20), or several pages, sheets(..., width={width!r}).",
-            stacklevel=4,
+            UserWarning,
         )
 
 

@@ -9,7 +9,6 @@ import math
 import numbers
 import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
@@ -25,7 +24,7 @@ from matplotlib.patheffects import Normal
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from hf_saliency.errors import SaliencyError, whole
+from hf_saliency.errors import SaliencyError, warn, whole
 from hf_saliency.maps import attachment, spans
 from hf_saliency.maps.attachment import KEY, Attachment, Provenance
 from hf_saliency.maps.saliency_map import SaliencyMap
@@ -138,10 +137,10 @@ class SaliencyFigure(Figure):
         before = self.get_size_inches()
         super().set_size_inches(w, h, forward)
         if self.panels and not np.allclose(before, self.get_size_inches(), rtol=5e-3):
-            warnings.warn(
+            warn(
                 f"this figure was laid out for {before[0]:.2f} x {before[1]:.2f} in, and its text is not broken again: "
                 f"draw it at the new width, figure(..., width={self.get_size_inches()[0]:.2f}).",
-                stacklevel=2,
+                UserWarning,
             )
 
     def savefig(
@@ -248,10 +247,10 @@ class SaliencyFigure(Figure):
         union = Bbox.union([whole, tight])
         if np.allclose(union.get_points(), whole.get_points(), atol=1 / 72):
             return None  # the layout is exact: nothing is to be cut off
-        warnings.warn(
+        warn(
             f"bbox_inches='tight' makes this figure {union.width:.2f} in wide instead of {whole.width:.2f} in, because "
             "something was drawn beyond its edges.",
-            stacklevel=3,
+            UserWarning,
         )
         return union.padded(pad or 0.0)
 

@@ -187,8 +187,9 @@ def test_failures_cost_themselves_only(explainer: hs.Explainer, folder: Path) ->
     texts = ["the cat", "", 7, "\ud800", "she ran"]
     with pytest.warns(
         UserWarning, match="3 texts could not be explained; the first because: the text is empty"
-    ):
+    ) as caught:
         corpus = hs.write_corpus(explainer, texts, folder, window=2)
+    assert caught[0].filename == __file__
     assert corpus.keys() == [0, 4]
     failures = corpus.failures.to_pylist()
     assert [(each["key"], each["text"]) for each in failures] == [(1, ""), (2, "7"), (3, "\\ud800")]
@@ -303,8 +304,9 @@ def test_a_damaged_file_is_named_and_the_rest_is_readable(explainer: hs.Explaine
     path.write_bytes(data)
     with pytest.raises(hs.SaliencyError, match=f"{path.name}' is damaged: its bytes do not match"):
         list(hs.read_corpus(folder))
-    with pytest.warns(UserWarning, match=f"'{path.name}' is damaged and left out"):
+    with pytest.warns(UserWarning, match=f"'{path.name}' is damaged and left out") as caught:
         rest = hs.read_corpus(folder, damaged="skip")
+    assert caught[0].filename == __file__
     assert rest.damaged == (path.name,)
     assert list(rest) == whole[:1] + whole[2:]
     with pytest.raises(hs.SaliencyError, match="delete the file"):

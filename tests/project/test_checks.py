@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import hf_saliency as hs
 from hf_saliency.errors import SaliencyError, one_of, whole
+
+
+def test_every_warning_is_given_by_the_function_that_finds_the_users_line() -> None:
+    """A number of frames is wrong as soon as somebody adds a decorator."""
+    package = Path(hs.__file__).parent
+    direct = [path.name for path in package.rglob("*.py") if "warnings.warn(" in path.read_text("utf-8")]
+    assert direct == ["errors.py"]
 
 
 def test_an_option_is_taken_and_its_misspelling_named() -> None:

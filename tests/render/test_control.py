@@ -445,8 +445,9 @@ def test_a_new_size_says_that_text_is_not_broken_again() -> None:
 
 def test_a_figure_taller_than_its_page_says_so_and_sheets_takes_it() -> None:
     long = saliency_map(" ".join([SENTENCE] * 25), targets=[0])
-    with pytest.warns(UserWarning, match="a page of 'acl' holds 9.72 in"):
+    with pytest.warns(UserWarning, match="a page of 'acl' holds 9.72 in") as caught:
         figure(long, width="acl")
+    assert caught[0].filename == __file__
     assert len(sheets(long, width="acl")) > 1
     many: SaliencyMap = saliency_map(" ".join([SENTENCE] * 9), targets=range(7))
     assert len(sheets(many, width="acl")) >= 1

@@ -6,7 +6,6 @@ import functools
 import logging
 import sys
 import unicodedata
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,7 +19,7 @@ from matplotlib import font_manager
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font, LoadFlags
 
-from hf_saliency.errors import check_call
+from hf_saliency.errors import check_call, warn
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.table import Table
 from hf_saliency.render.typeset.characters import BIDI_CONTROLS, graphemes, signs
@@ -295,7 +294,7 @@ def missed(characters: Iterable[str]) -> None:
     if figure is not None:
         figure.missing |= distinct
     elif distinct:
-        warnings.warn(advice(distinct, MISSING), MissingGlyphs, stacklevel=4)
+        warn(advice(distinct, MISSING), MissingGlyphs)
 
 
 def share_fonts(draw: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -307,7 +306,7 @@ def share_fonts(draw: Callable[_P, _R]) -> Callable[_P, _R]:
         with _drawing([*args, *kwargs.values()]) as figure:
             result = draw(*args, **kwargs)
         if figure.missing and _current.get() is None:
-            warnings.warn(advice(figure.missing, MISSING), MissingGlyphs, stacklevel=2)
+            warn(advice(figure.missing, MISSING), MissingGlyphs)
         return result
 
     return drawing
