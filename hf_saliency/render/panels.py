@@ -178,9 +178,8 @@ def _titles(title: Any, maps: Sequence[SaliencyMap]) -> list[str]:
 def distinct_names(maps: Sequence[SaliencyMap]) -> list[str]:
     """What tells maps apart: their method, their model, the arguments; nothing where only the texts differ."""
     methods = [method_name(each.method) for each in maps]
-    if len(set(methods)) < len(
-        {each.method for each in maps}
-    ):  # Captum's class beside the method of the same name
+    # Captum's class beside the method of the same name
+    if len(set(methods)) < len({each.method for each in maps}):
         methods = [each.method for each in maps]
     models = [str(each.provenance.get("model", "")).rstrip("/").rsplit("/", 1)[-1] for each in maps]
     parts: list[list[str]] = [names for names in (methods, models) if len(set(names)) > 1]
