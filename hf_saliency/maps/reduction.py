@@ -73,7 +73,8 @@ def reduced(
     """One column for each group, in the scores' own dtype; the arithmetic is in float64."""
     exact = scores.astype(np.float64)
     result = np.empty((len(scores), len(columns)), scores.dtype)
-    with np.errstate(invalid="ignore"):  # inf - inf is NaN, as nothing else is known of it
+    # inf - inf is NaN, as nothing else is known of it; a sum beyond the dtype is infinite, which figures hatch.
+    with np.errstate(invalid="ignore", over="ignore"):
         for i, group in enumerate(columns):
             result[:, i] = REDUCE[reduction](exact[:, group])
     return result

@@ -234,12 +234,12 @@ class SaliencyMap:
         (2, 8)
         """
         groups = target_groups(self, by)
-        sums = np.stack([self.scores[rows].sum(axis=0, dtype=np.float64) for _, rows in groups])
+        sums = reduced(self.scores.T, [rows for _, rows in groups], "sum").T
         deltas, missed = self.convergence_delta, self.missed_sums
         return dataclasses.replace(
             self,
             targets=tuple(merged_target([self.targets[i] for i in rows], label) for label, rows in groups),
-            scores=sums.astype(self.scores.dtype),
+            scores=sums,
             convergence_delta=None
             if deltas is None
             else np.array([deltas[rows].sum() for _, rows in groups]),

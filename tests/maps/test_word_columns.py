@@ -13,6 +13,7 @@ from sample_maps import maps, of, sweep, target
 
 from hf_saliency.errors import SaliencyError
 from hf_saliency.maps import spans
+from hf_saliency.maps.fields import TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 
@@ -127,6 +128,14 @@ def test_words_preserve_the_sum_of_every_row(heat: SaliencyMap) -> None:
 @given(maps(), st.sampled_from(["sum", "mean", "max", "norm"]))
 def test_words_and_drop_special_commute(heat: SaliencyMap, reduction: str) -> None:
     assert heat.drop_special().words(reduction) == heat.words(reduction).drop_special()
+
+
+@pytest.mark.parametrize(("dtype", "large"), [(np.float32, 2e38), (np.float64, 1.5e308)])
+def test_a_sum_beyond_the_dtype_is_infinite(dtype: type, large: float) -> None:
+    tokens, rows = (Token("a", 0, 1), Token("b", 1, 2)), (TargetRow("x", None, 1.0),) * 2
+    heat = SaliencyMap(("ab",), tokens, rows, np.full((2, 2), large, dtype), "m")
+    np.testing.assert_array_equal(heat.words().scores, np.full((2, 1), np.inf))
+    np.testing.assert_array_equal(heat.merge_targets(["one", "one"]).scores, np.full((1, 2), np.inf))
 
 
 @LAWS
