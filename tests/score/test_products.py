@@ -218,9 +218,18 @@ def test_what_a_calibration_finds_faster() -> None:
     assert products._faster({(10, False): 2.0, (20, False): 2.0, (10, True): 2.0, (20, True): 1.0}) == {
         False: small
     }
-    assert products._faster({(10, False): 0.5, (20, False): 2.0, (10, True): 1.1, (20, True): 1.1}) == {
+    assert products._faster({(10, False): 0.5, (20, False): 2.0, (10, True): 1.04, (20, True): 1.04}) == {
         False: large
     }
+    assert products._faster({(10, True): 1.05, (20, True): 1.05}) == {True: small}
+
+
+def test_the_time_of_the_mode_counts_for_small_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {torch.mm: 2e-4, products._linear: 1e-4}  # twice as fast, without the mode
+    monkeypatch.setattr(products, "_seconds", lambda product, *operands: times[product])
+    assert products._ratio(2, 3, 4, False) == pytest.approx(2e-4 / (1e-4 + products.MODE))
+    times.update({product: 1000 * seconds for product, seconds in times.items()})
+    assert products._ratio(2, 3, 4, False) == pytest.approx(2, rel=1e-3)
 
 
 def test_without_a_choice_it_is_on_where_it_is_faster_and_matrices_are_wide(
