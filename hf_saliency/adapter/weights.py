@@ -46,14 +46,16 @@ def fingerprint(model: nn.Module) -> str:
 
 def versions(model: nn.Module) -> tuple[tuple[int, int, int], ...]:
     """What changes when a parameter is replaced or changed in place, as a training step does; reads no weights."""
-    weights = (weight for module in modules_of(model) for weight in module._parameters.values())
     return tuple(
-        (id(weight), weight.data_ptr(), _version(weight)) for weight in weights if weight is not None
+        (
+            id(weight),
+            weight.data_ptr(),
+            -1 if weight.is_inference() else weight._version,
+        )  # these count no changes
+        for module in modules_of(model)
+        for weight in module._parameters.values()
+        if weight is not None
     )
-
-
-def _version(parameter: Tensor) -> int:
-    return -1 if parameter.is_inference() else parameter._version  # inference tensors count no changes
 
 
 def _stored(parameter: Tensor) -> Iterator[Tensor]:

@@ -71,11 +71,13 @@ def named(name: str, arguments: Mapping[str, Any] | None = None) -> Method:
             f"there is no method {name!r}.{hint} There are {', '.join(METHODS)}.",
             page="methods#what-there-is-and-what-it-costs",
         )
+    if not arguments:
+        return METHODS[name]()
     known = inspect.signature(METHODS[name]).parameters
-    for key in arguments or {}:
+    for key in arguments:
         if key not in known:
             raise SaliencyError(f"{name} takes no argument {key!r}: it takes {', '.join(known)}.")
-    return METHODS[name](**(arguments or {}))
+    return METHODS[name](**arguments)
 
 
 def as_method(method: Any) -> Method:
