@@ -29,19 +29,22 @@ from works import OURS, REFERENCE, WORKS, case as load
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))  # for the other benchmarks
-FAST = f"{OURS}, oneDNN"
+SETTINGS = {
+    f"{OURS}, oneDNN": "1",
+    f"{OURS}, no oneDNN": "0",
+}  # of HF_SALIENCY_FAST_PRODUCTS; ours alone chooses
 PEERS = {  # the module of this folder that explains
     "captum": "by_captum",
     OURS: "by_hf_saliency",
-    FAST: "by_hf_saliency",
+    **dict.fromkeys(SETTINGS, "by_hf_saliency"),
     "inseq": "by_inseq",
     "interpreto": "by_interpreto",
     "transformers-interpret": "by_transformers_interpret",
     "ferret": "by_ferret",
 }
-HOME = {"captum", OURS, FAST}  # peers of this package's own environment
+HOME = {"captum", OURS, *SETTINGS}  # peers of this package's own environment
 LONG = 5.0  # CPU seconds: a way that takes more is run twice at most
-SWEEPS = ("masked", "causal")  # works that are run with oneDNN as well
+SWEEPS = ("masked", "causal")  # works that are run with each setting, too
 
 
 class Peer:
@@ -56,7 +59,7 @@ class Peer:
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
-            "HF_SALIENCY_FAST_PRODUCTS": str(int(name == FAST)),
+            "HF_SALIENCY_FAST_PRODUCTS": SETTINGS.get(name, ""),
             "TOKENIZERS_PARALLELISM": "false",
         }
         log = (BUILD / f"{name.replace(', ', '-')}.log").open("w", encoding="utf-8")
@@ -119,11 +122,11 @@ def measure(work: str, peers: list[Peer], repeats: int, folder: Path) -> tuple[l
     references: dict[str, np.ndarray] = {}
     path = folder / "scores.npz"
     for peer in peers:
-        if peer.name == FAST and not work.startswith(SWEEPS):
+        if peer.name in SETTINGS and not work.startswith(SWEEPS):
             continue
         for way, (definition, allowed) in peer.offer.get(work, {}).items():
             if not way.startswith(REFERENCE):
-                name = way.replace(OURS, peer.name) if peer.name == FAST else way
+                name = way.replace(OURS, peer.name) if peer.name in SETTINGS else way
                 results.append((peer, way, Result(name, definition, allowed)))
             elif peer.name == OURS and peer.run(work, way, path) == "ok":
                 references[definition] = np.load(path)["scores"]
@@ -183,12 +186,19 @@ def main() -> None:
     options = parser.parse_args()
     from device import processor
 
+    from hf_saliency.score.products import calibration
+
     torch.set_num_threads(1)
     models = BUILD / "models"
     models.mkdir(parents=True, exist_ok=True)
     make_models(models)
     peers, missing = start(options.peers, models)
     print(f"{processor()}, 1 thread, torch {torch.__version__}, {datetime.date.today()}", flush=True)
+    ratios = ", ".join(
+        f"{size / 1e6:.0f} M {'transposed' if kind else 'plain'} {ratio:.2f}"
+        for (size, kind), ratio in calibration(1).items()
+    )
+    print(f"Calibration, default over oneDNN: {ratios}", flush=True)
     fast = rates(models) if any(work.startswith("masked") for work in options.only) else {}
     measured: dict[str, list[Result]] = defaultdict(list)
     failures: list[str] = []
