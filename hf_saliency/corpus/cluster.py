@@ -1,4 +1,4 @@
-"""The Ray engine: the same blocks through the same code, in several processes or on several machines."""
+"""The Ray engine: runs the code of the local engine in several processes or on several machines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_saliency.corpus.task import Chunk, ColumnTypes, CorpusTask, chunks
 from hf_saliency.errors import imported, real, whole
 from hf_saliency.explain.stream import read
 
-_BLOCKS = 4  # for each worker at least, so that none waits long for the last one
+_BLOCKS = 4  # minimum per worker; small blocks keep the wait for the last worker short
 
 
 def _ray_data() -> Any:
@@ -24,7 +24,7 @@ def _ray_data() -> Any:
 
 @dataclass(frozen=True)
 class Workers:
-    """How many processes explain texts, and how many GPUs each has."""
+    """The number of processes that explain texts, and the number of GPUs of each."""
 
     count: int
     gpus: float | None
@@ -38,7 +38,7 @@ class Workers:
     def __call__(
         self, task: CorpusTask, types: ColumnTypes, source: Iterator[Record], window: int
     ) -> Iterator[Chunk]:
-        """The results of all records, in their order; Ray restarts a worker that dies."""
+        """Yield the results of all records in order; Ray restarts a worker that dies."""
         import ray
 
         waiting, broken = read(source)
@@ -58,7 +58,7 @@ class Workers:
     def _results(
         self, task: CorpusTask, types: ColumnTypes, work: Sequence[Sequence[Record]]
     ) -> Iterator[Chunk]:
-        """The results of each block, in the order of the blocks."""
+        """Yield the results block by block, in order."""
         data = _ray_data()
         import ray
 
@@ -77,7 +77,7 @@ class Workers:
                 batch_format="numpy",
             )
             for row in results.iter_rows():
-                yield from pickle.loads(row["chunks"])  # from our own workers
+                yield from pickle.loads(row["chunks"])  # trusted: our own workers pickled it
         finally:
             context.execution_options.preserve_order, context.enable_progress_bars = ordered, shown
 
@@ -86,7 +86,7 @@ class Workers:
 
 
 class Worker:
-    """A process of Ray with a model, which is loaded once."""
+    """A Ray process that loads the model once."""
 
     def __init__(self, task: Any, types: ColumnTypes) -> None:
         import ray
@@ -100,11 +100,11 @@ class Worker:
 
 
 def _start(ray: Any, workers: int) -> None:
-    """The cluster that RAY_ADDRESS names, or one on this machine with a place for each worker."""
+    """Connect to the cluster that RAY_ADDRESS names, or start one on this machine with a CPU for each worker."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if "RAY_ADDRESS" in os.environ:
         ray.init(**quiet)
     else:
-        # Reading and writing need a place beside the workers.
+        # Reading and writing need one CPU in addition to those of the workers.
         ray.init(num_cpus=max(os.cpu_count() or 1, workers + 1), include_dashboard=False, **quiet)

@@ -1,4 +1,4 @@
-"""Maps as Arrow columns, and back: one row a text, the same numbers to the last bit."""
+"""Arrow columns: converts maps to columns, one row per text, and back, bit for bit."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NUMBERS = {"float16": np.float16, "float32": np.float32, "float64": np.float64}
 
 
 def arrow(module: str = "pyarrow") -> Any:
-    """pyarrow, or a module of it."""
+    """Import pyarrow, or one of its modules."""
     return imported(module, "Parquet files are written and read by pyarrow", "corpus")
 
 
 def parquet_bytes(columns: Mapping[str, np.ndarray]) -> bytes:
-    """Columns of equal length as the bytes of one Parquet file."""
+    """Return columns of equal length as the bytes of a Parquet file."""
     pa, parquet = arrow(), arrow("pyarrow.parquet")
     sink = pa.BufferOutputStream()
     parquet.write_table(pa.table({name: values.tolist() for name, values in columns.items()}), sink)
@@ -42,7 +42,7 @@ def map_batch(
     carried: Sequence[Any],
     key: str,
 ) -> Any:
-    """A record batch of maps; ``carried`` are the fields of the carried columns, ``key`` is the type of keys."""
+    """Return a record batch of maps; ``carried`` holds the carried columns' fields, ``key`` is the type of the keys."""
     pa = arrow()
     tokens = [token for heat in maps for token in heat.tokens]
     targets = [target for heat in maps for target in heat.targets]
@@ -102,7 +102,7 @@ def map_batch(
 
 
 def failure_batch(records: Sequence[Record], reasons: Sequence[str], carried: Sequence[Any], key: str) -> Any:
-    """A record batch of texts that could not be explained, with the reason."""
+    """Return a record batch of texts that could not be explained, with the reasons."""
     pa = arrow()
     columns = {
         "key": pa.array([each.key for each in records], pa.type_for_alias(key)),
@@ -126,12 +126,12 @@ def common_of(heat: SaliencyMap) -> dict[str, Any]:
 
 
 def head_of(heat: SaliencyMap) -> str:
-    """The same as JSON."""
+    """The facts of ``common_of`` as JSON."""
     return json.dumps(json_safe(common_of(heat)), sort_keys=True)
 
 
 def maps_of(batch: Any, head: str) -> Iterable[SaliencyMap]:
-    """The maps of a record batch, one after the other."""
+    """Yield the maps of a record batch."""
     common = json.loads(head)
     dtype = np.dtype(common.pop("dtype"))
     scores = batch.column("scores")
@@ -155,7 +155,7 @@ def maps_of(batch: Any, head: str) -> Iterable[SaliencyMap]:
 
 
 def carried_fields(names: Sequence[str], records: Sequence[Record]) -> list[Any]:
-    """The fields of the carried columns, with the types of their first values."""
+    """Return the fields of the carried columns; their types are those of ``records``, the first records."""
     pa = arrow()
     fields = []
     for number, name in enumerate(names):
@@ -196,7 +196,7 @@ def _lists(lengths: Sequence[int], values: Any) -> Any:
 
 
 def _scale(scores: np.ndarray) -> float:
-    """The power of two by which a map's scores are divided, so that the largest is near 1 in half precision."""
+    """Return a power of two; dividing a map's scores by it brings the largest near 1, as half precision needs."""
     magnitudes = np.abs(scores[np.isfinite(scores)])
     largest = float(magnitudes.max()) if magnitudes.size else 0.0
     return 2.0 ** math.frexp(largest)[1] if largest else 1.0

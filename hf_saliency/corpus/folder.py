@@ -1,4 +1,4 @@
-"""The folder of a corpus: its description, and Parquet files that are whole or not there."""
+"""The folder of a corpus: its description, and Parquet files, each of which is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Kind = Literal["maps", "failures"]
 _DESCRIPTION = "corpus.json"
 _LOCK = ".lock"
 _LARGEST = 2**33  # bytes of one file
-_UNPACKED = 2**32  # bytes of its columns; a file is closed when it has 64 MiB
+_UNPACKED = 2**32  # bytes of its columns when unpacked; the writer starts a new file after 64 MiB
 _NAME = re.compile(r"(maps|failures)-(\d{6,})-([0-9a-f]{8})\.parquet")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One Parquet file; its name carries the CRC-32 of its bytes, so that damage shows."""
+    """One Parquet file; its name contains the CRC-32 of its bytes, which reveals damage."""
 
     path: Path
     kind: Kind
@@ -38,7 +38,7 @@ class Shard:
     checksum: str
 
     def table(self, columns: Sequence[str] | None = None) -> Any:
-        """Its rows, all columns or some; a damaged or forged file is refused by name."""
+        """Read all columns, or some; a damaged or forged file raises an error that names it."""
         data = self._bytes()
         pa, parquet = arrow(), arrow("pyarrow.parquet")
         try:
@@ -56,7 +56,7 @@ class Shard:
             raise self.damage(str(error)) from error
 
     def count(self) -> int:
-        """How many rows it has, by its footer alone."""
+        """Return the number of rows, reading only the footer."""
         pa, parquet = arrow(), arrow("pyarrow.parquet")
         try:
             return int(parquet.read_metadata(self.path).num_rows)
@@ -65,14 +65,14 @@ class Shard:
             raise self.damage(str(error)) from error
 
     def _bytes(self) -> bytes:
-        """The file, if it is as it was written."""
+        """Read the file; raise an error if it changed since it was written."""
         data = storage.read_file(self.path, _LARGEST)
         if f"{zlib.crc32(data):08x}" != self.checksum:
             raise self.damage("its bytes do not match the checksum in its name")
         return data
 
     def damage(self, reason: str) -> SaliencyError:
-        """The error of a damaged file."""
+        """Return the error for a damaged file."""
         return SaliencyError(
             f"{str(self.path)!r} is damaged: {reason}. read_corpus(folder, damaged='skip') reads the other files; to "
             "explain its texts again, delete the file and call write_corpus as before."
@@ -80,14 +80,14 @@ class Shard:
 
 
 def shards(folder: Path, kind: Kind) -> list[Shard]:
-    """The finished files of a folder, in the order in which they were written."""
+    """Return the finished files of a folder in the order of writing."""
     matches = [(path, _NAME.fullmatch(path.name)) for path in folder.iterdir()]
     files = [Shard(path, kind, int(m[2]), m[3]) for path, m in matches if m and m[1] == kind]
     return sorted(files, key=lambda shard: shard.number)
 
 
 def description(folder: Path) -> dict[str, Any]:
-    """What a folder holds, from its ``corpus.json``."""
+    """Read the description of a corpus from its ``corpus.json``."""
     path = folder / _DESCRIPTION
     if not path.exists():
         raise SaliencyError(
@@ -119,7 +119,7 @@ class Folder:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, path: Path, content: Mapping[str, Any]) -> Iterator[Folder]:
-        """The folder for a task, new or with what the same task has finished; the folder of another task is refused."""
+        """Open a new folder, or one with finished files of the same task; another task's folder raises an error."""
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -129,7 +129,7 @@ class Folder:
                 _check_same(path, description(path), content)
             elif any(entry.name != _LOCK for entry in path.iterdir()):
                 raise SaliencyError(f"{str(path)!r} has other files: give a new folder, or an empty one.")
-            for part in path.glob(".*.part"):  # of a process that was killed while it wrote
+            for part in path.glob(".*.part"):  # left by a process that was killed while writing
                 part.unlink(missing_ok=True)
             folder = cls(path, {**content, "complete": False})
             folder.describe()
@@ -143,7 +143,7 @@ class Folder:
         storage.write_file(self.path / _DESCRIPTION, storage.encode(data))
 
     def finished(self) -> dict[Key, int]:
-        """The keys that need no work, explained or failed, with the digests of their texts."""
+        """Return the keys that are explained or failed already, with the digests of their texts."""
         keys: dict[Key, int] = {}
         kinds: tuple[Kind, ...] = ("maps", "failures")
         for shard in (shard for kind in kinds for shard in shards(self.path, kind)):
@@ -152,7 +152,7 @@ class Folder:
         return keys
 
     def write(self, kind: Kind, batches: Sequence[Any], metadata: Mapping[str, str]) -> None:
-        """Add a file of some record batches, in one step."""
+        """Write record batches as a new file, in one step."""
         pa, parquet = arrow(), arrow("pyarrow.parquet")
         table = pa.Table.from_batches(batches)
         marks = {"hf_saliency.format": FORMAT, "hf_saliency.version": str(VERSION), **metadata}
@@ -170,7 +170,7 @@ class Folder:
 
 
 def _check_same(path: Path, former: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Refuse the folder of another task; library versions may differ, since each file has its own."""
+    """Refuse the folder of another task; library versions may differ, since each file records its own."""
     for name in ("task", "columns", "key", "scores", "target_column"):
         before, now = former.get(name), storage.json_safe(content[name])
         if isinstance(before, dict) and isinstance(now, dict):
@@ -186,7 +186,7 @@ def _check_same(path: Path, former: Mapping[str, Any], content: Mapping[str, Any
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Only one process writes a folder at a time; the lock goes with the process, however it ends."""
+    """Let only one process write a folder at a time; the lock is released when that process ends, however it ends."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -200,5 +200,5 @@ def _locked(path: Path) -> Iterator[None]:
                 f"another process writes {str(path)!r} at the moment: wait for it, or give another folder."
             ) from error
         except OSError:
-            pass  # a file system without locks
+            pass  # the file system has no locks
         yield

@@ -1,4 +1,4 @@
-"""read_corpus: the maps of a folder, one at a time, by key or by a column, and as a table for other programs."""
+"""read_corpus: reads the maps of a folder one at a time, by key or by column, or as a table for other programs."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 Damaged = Literal["raise", "skip"]
 
-_OWN = ("digest",)  # columns that only serve to continue a run
+_OWN = ("digest",)  # columns that only a continued run needs
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """The maps of a folder that :func:`write_corpus` wrote, read one at a time.
 
-    Iteration yields maps in the order of the texts, ``corpus[key]`` is the map of a key, and ``len(corpus)`` counts
-    maps. Functions that take maps take a corpus: ``hs.summarize(corpus)``.
+    Iteration yields maps in the order of the texts, ``corpus[key]`` is the map of a key, and ``len(corpus)`` is the
+    number of maps. Every function that takes maps also takes a corpus: ``hs.summarize(corpus)``.
 
     Parameters
     ----------
     folder
-        Where it is.
+        The folder.
     description
-        The folder's own description: the task, the types of its columns, the provenance, whether it is complete.
+        The content of ``corpus.json``: the task, the types of the columns, the provenance, whether it is complete.
     damaged
-        The damaged files, which are left out.
+        The names of damaged files, which are left out.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class Corpus:
 
     @property
     def complete(self) -> bool:
-        """Whether the run that wrote it came to its end."""
+        """Whether the run that wrote the corpus finished."""
         return bool(self.description["complete"])
 
     @property
@@ -96,7 +96,7 @@ class Corpus:
                 + (f", such as {next(iter(self._places))!r}." if self._places else ".")
             )
         shard, row = self._places[key]
-        if shard not in self._recent:  # keys of one file often follow each other
+        if shard not in self._recent:  # consecutive keys are often in the same file
             self._recent.clear()
             self._recent[shard] = shard.table()
         ((_, heat),) = _items(shard, self._recent[shard].slice(row, 1))
@@ -110,7 +110,7 @@ class Corpus:
         return f"Corpus: {len(self)} maps in {str(self.folder)!r}, {made}, {state}{columns}"
 
     def keys(self) -> list[Key]:
-        """The keys of the maps, in their order.
+        """Return the keys of the maps, in order.
 
         Returns
         -------
@@ -119,35 +119,35 @@ class Corpus:
         return list(self._places)
 
     def items(self) -> Iterator[tuple[Key, SaliencyMap]]:
-        """Pairs of a key and its map, read file after file.
+        """Yield pairs of a key and its map, reading one file at a time.
 
         Yields
         ------
         tuple[Key, SaliencyMap]
-            A key, and the map of its text.
+            A key and its map.
         """
         for shard in self._shards:
             yield from _items(shard, _matching(shard.table(), self._conditions))
 
     def select(self, keys: Iterable[Key] | None = None, **values: Any) -> Corpus:
-        """The corpus of some keys, or of some values of its carried columns.
+        """Select maps by key, or by values of carried columns.
 
         Parameters
         ----------
         keys
-            The keys; None for all.
+            The keys to keep; None keeps all.
         **values
-            For each carried column a value, or a list of values.
+            For each carried column, the value or the list of values to keep.
 
         Returns
         -------
         Corpus
-            In the order of the whole corpus.
+            The selected maps, in the order of the whole corpus.
 
         Raises
         ------
         SaliencyError
-            If a column is not there.
+            If the corpus has no such column.
 
         Examples
         --------
@@ -171,12 +171,12 @@ class Corpus:
         return dataclasses.replace(self, _conditions=conditions)
 
     def column(self, name: str) -> list[Any]:
-        """The values of a carried column, one a map, such as the groups of :func:`summarize`.
+        """Return the values of a carried column, one per map, for example as groups for :func:`summarize`.
 
         Parameters
         ----------
         name
-            The column, or ``"key"``.
+            The name of the column, or ``"key"``.
 
         Returns
         -------
@@ -185,7 +185,7 @@ class Corpus:
         Raises
         ------
         SaliencyError
-            If it is not there.
+            If the corpus has no such column.
         """
         if name != "key" and name not in self.columns:
             raise self._no_column(name)
@@ -193,12 +193,12 @@ class Corpus:
         return values
 
     def table(self, columns: Sequence[str] | None = None) -> pyarrow.Table:
-        """The corpus as a table of pyarrow, which pandas, Polars, DuckDB and ``datasets`` take; one row a text.
+        """Return the corpus as a pyarrow table with one row per text, for pandas, Polars, DuckDB or ``datasets``.
 
         Parameters
         ----------
         columns
-            Only these; None for all, whose names and types ``docs/corpus_format.md`` lists.
+            The columns to return; None returns all. ``docs/corpus_format.md`` lists their names and types.
 
         Returns
         -------
@@ -207,7 +207,7 @@ class Corpus:
         Raises
         ------
         SaliencyError
-            If a column is not there, or a file is damaged.
+            If the corpus has no such column, or a file is damaged.
 
         Examples
         --------
@@ -229,7 +229,7 @@ class Corpus:
 
     @functools.cached_property
     def _places(self) -> dict[Key, tuple[Shard, int]]:
-        """Where the map of each key is."""
+        """Map each key to the file and the row of its map."""
         places: dict[Key, tuple[Shard, int]] = {}
         for shard in self._shards:
             table = shard.table(["key", *(name for name in self._conditions if name != "key")])
@@ -251,15 +251,15 @@ class Corpus:
 
 @checks_call
 def read_corpus(folder: str | os.PathLike[str], *, damaged: Damaged = "raise") -> Corpus:
-    """Open a folder that :func:`write_corpus` wrote, finished or not; maps are read when they are asked for.
+    """Open a folder that :func:`write_corpus` wrote, finished or not; each map is read only when it is needed.
 
     Parameters
     ----------
     folder
         The folder.
     damaged
-        What happens with a damaged file: ``"raise"`` names it when it is read; ``"skip"`` reads all files now, and
-        leaves the damaged ones out with a warning.
+        How to treat a damaged file: ``"raise"`` raises an error when the file is read; ``"skip"`` checks all files
+        now, and leaves out the damaged ones with a warning.
 
     Returns
     -------
@@ -295,7 +295,7 @@ def read_corpus(folder: str | os.PathLike[str], *, damaged: Damaged = "raise") -
 
 
 def _damage(shard: Shard, broken: list[str]) -> bool:
-    """Whether a file is damaged; its name then joins the others."""
+    """Whether a file is damaged; if so, its name is added to ``broken``."""
     try:
         shard.table(["key"])
     except SaliencyError:
@@ -305,7 +305,7 @@ def _damage(shard: Shard, broken: list[str]) -> bool:
 
 
 def _items(shard: Shard, table: Any) -> Iterator[tuple[Key, SaliencyMap]]:
-    """The keys and maps of a file's rows, which may be a stranger's."""
+    """Yield the key and the map of each row; the file may come from a stranger, so any content must be expected."""
     pa = arrow()
     try:
         head = table.schema.metadata[b"hf_saliency.map"].decode()
@@ -316,7 +316,7 @@ def _items(shard: Shard, table: Any) -> Iterator[tuple[Key, SaliencyMap]]:
 
 
 def _matching(table: Any, conditions: Mapping[str, frozenset[Any]]) -> Any:
-    """The rows of a table whose columns have one of the values."""
+    """Keep the rows in which each named column has one of its allowed values."""
     pa, compute = arrow(), arrow("pyarrow.compute")
     for name, values in conditions.items():
         options = [
@@ -333,7 +333,7 @@ def _matching(table: Any, conditions: Mapping[str, frozenset[Any]]) -> Any:
 
 
 def _joined(tables: Sequence[Any], empty: Any) -> Any:
-    """One table; what its parts have in common does not hold for all, and is left to the files."""
+    """Concatenate the tables; drop the metadata, since each file has its own."""
     pa = arrow()
     whole = pa.concat_tables(tables) if tables else empty
     return whole.replace_schema_metadata(None)

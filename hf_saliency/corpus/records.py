@@ -1,4 +1,4 @@
-"""Records: the texts of a corpus with their keys, their targets and the columns that travel with them."""
+"""Records: the texts of a corpus with their keys, their targets and their carried columns."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ STORED = {
     ),
     "failures": ("key", "number", "digest", "text", "reason"),
 }
-"""The columns that each kind of file has beside the carried ones."""
+"""The columns of each kind of file, without the carried ones."""
 
 RESERVED = tuple(dict.fromkeys(name for names in STORED.values() for name in names))
-"""Names that carried columns cannot have."""
+"""Names that no carried column may have."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class Record:
     number: int
     key: Key
     text: Any
-    place: Any  # what its own target is, where a column says so
+    place: Any  # the value of the target column: the word, label, answer or choice to explain
     carried: tuple[Any, ...]
 
     @property
     def digest(self) -> int:
-        """64 bits that differ where the text, its target or its columns do, the same in each process."""
+        """A 64-bit hash of the text, its target and its carried columns, the same in every process."""
         content = repr((self.text, self.place, self.carried)).encode("utf-8", "backslashreplace")
         return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a table are what; without a column of keys these are numbers. ``carried`` ones are kept."""
+    """The role of each column of a table: ``carried`` columns are kept; without ``key``, the keys are row numbers."""
 
     text: str
     pair: str | None
@@ -68,18 +68,18 @@ class Columns:
 
     @property
     def beyond_text(self) -> bool:
-        """Whether a column beside the text's is named, so that the source must be a table."""
+        """Whether a column other than the text's is named, so that the source must be a table."""
         return any((self.pair, self.key, self.target, *self.carried))
 
 
 def size_of(source: Any) -> int | None:
-    """How many texts a source has, where it says so."""
+    """Return the number of texts of a source, or None if it is unknown."""
     rows = getattr(source, "num_rows", None)
     return rows if isinstance(rows, int) else len(source) if isinstance(source, Sized) else None
 
 
 def records(source: Any, columns: Columns, *, keyed: bool) -> Iterator[Record]:
-    """The records of a source: texts, pairs of a key and a text, or the rows of a table."""
+    """Yield the records of a source, which holds texts, pairs of a key and a text, or the rows of a table."""
     keys: set[Key] = set()
     kind: type | None = None
     for number, element in enumerate(_elements(source)):
@@ -115,7 +115,7 @@ def records(source: Any, columns: Columns, *, keyed: bool) -> Iterator[Record]:
 
 
 def _elements(source: Any) -> Iterator[Any]:
-    """The texts or rows of a source, one at a time; a table's rows are dictionaries."""
+    """Iterate over the texts or rows of a source; the rows of a table are dictionaries."""
     if isinstance(source, (str, bytes, Mapping)) or not (
         isinstance(source, Iterable) or hasattr(source, "to_batches")
     ):
@@ -123,7 +123,7 @@ def _elements(source: Any) -> Iterator[Any]:
             f"write_corpus(explainer, texts, folder) takes texts one after the other, not "
             f"{type(source).__name__}: give a list, a generator, an open file, or a table."
         )
-    if hasattr(source, "to_batches"):  # a Table or a Dataset of pyarrow
+    if hasattr(source, "to_batches"):  # a pyarrow Table or Dataset
         return itertools.chain.from_iterable(batch.to_pylist() for batch in source.to_batches())
     if hasattr(source, "iter_rows") and hasattr(source, "columns"):  # Polars
         return iter(source.iter_rows(named=True))
@@ -158,7 +158,7 @@ def _cell(row: Mapping[str, Any], name: str, number: int) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Python's own value for a scalar of NumPy."""
+    """Convert a NumPy scalar to a Python value."""
     return value.item() if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0 else value
 
 
@@ -172,7 +172,7 @@ def _key(value: Any, name: str) -> Key:
 
 
 def blocks(source: Iterator[Record], size: int) -> Iterator[Sequence[Record]]:
-    """Lists of at most ``size`` records; an error of the source comes after the records before it."""
+    """Yield lists of at most ``size`` records; if the source raises an error, yield the records before it first."""
     error: Exception | None = None
     while error is None:
         block: list[Record] = []

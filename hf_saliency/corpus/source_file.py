@@ -1,4 +1,4 @@
-"""Files of texts: lines, JSON lines, comma-separated values and Parquet, read row after row."""
+"""Files of texts: lines, JSON lines, comma-separated values and Parquet, read row by row."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of texts: iteration reads it from its beginning, ``len`` counts its texts or rows.
+    """A file of texts; each iteration reads it from the beginning, and ``len`` returns the number of texts or rows.
 
-    A ``.txt`` file has a text a line, empty lines left out; the others have rows, which are dictionaries.
+    A ``.txt`` file has one text per line; empty lines are skipped. The other formats have rows, read as dictionaries.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""The task of a corpus: what is computed for each of its texts, the same in each process and after each restart."""
+"""The task of a corpus: the computation for each text, the same in every process and after every restart."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.targets.output import Output
 from hf_saliency.targets.target import Target
 
-# The field of a target that a column of the table fills: where it stands, or which of several it is.
+# The target column fills the first of these fields that the target has: the place, or one of several candidates.
 _FILLED = ("where", "answer", "choice", "label")
 
 
 @dataclass(frozen=True)
 class CorpusTask:
-    """An explainer and the arguments of its calls; ``target_column`` is the column that says what is explained."""
+    """An explainer and the arguments of its calls; ``target_column`` names the column with the target of each text."""
 
     explainer: Explainer
     target: Any
@@ -39,12 +39,12 @@ class CorpusTask:
         if self.target_column is not None:
             _filled(self._request.target)
 
-    def __getstate__(self) -> dict[str, Any]:  # the request is made again in each process
+    def __getstate__(self) -> dict[str, Any]:  # each process builds its own request
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
 
     @property
     def description(self) -> dict[str, Any]:
-        """What is computed, as JSON values: a corpus is continued only where it is the same."""
+        """The computation as JSON values; a corpus can be continued only if they are equal."""
         request = self._request
         names = ("model", "class", "revision", "dtype", "quantization", "tokenizer", "weights")
         return {
@@ -58,7 +58,7 @@ class CorpusTask:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Model and library versions, as each map has them."""
+        """The provenance of each map: the model and the library versions."""
         return dict(self._request.provenance)
 
     @property
@@ -67,24 +67,24 @@ class CorpusTask:
         return any(parameter.is_cuda for parameter in self.explainer.text_model.model.parameters())
 
     def run(self, block: Sequence[Record]) -> Iterator[list[tuple[Record, SaliencyMap | SaliencyError]]]:
-        """Each record with its map or the error that its text alone raises, as many at a time as share batches."""
+        """Yield lists of records that share batches, each with its map or with the error that its text raises."""
         for results, _ in windows(self._request, iter(block), self._job, len(block)):
             if results:
                 yield results
 
     def _job(self, record: Record) -> Job:
-        """A text and its rows, of the target at the place that its column names."""
+        """Return the job of a text: its rows for the target at the record's place."""
         _check_text(record)
         return self._request.job(record.text, self._target(record.place))
 
     def _target(self, place: Any) -> Target:
-        """The target at a place; the target as it is for None."""
+        """Return the target at a place; for None, the target unchanged."""
         target = self._request.target
         if place is None:
             return target
         placed = dataclasses.replace(target, **{_filled(target): place})  # type: ignore[type-var]
         model = self.explainer.text_model
-        if placed.readout(model) != target.readout(model):  # texts of one readout share batches
+        if placed.readout(model) != target.readout(model):  # only texts with equal readouts share batches
             raise SaliencyError(
                 f"{type(target).__name__} at {place!r} reads other logits than elsewhere: write a corpus for each "
                 "place."
@@ -97,10 +97,10 @@ class CorpusTask:
 
 
 def _filled(target: Target) -> str:
-    """The field of a target that a column fills."""
+    """Return the name of the field that the target column fills."""
     names = {each.name for each in dataclasses.fields(target)}  # type: ignore[arg-type]
     filled = next((name for name in _FILLED if name in names), None)
-    if filled is None or isinstance(target, Output):  # whose label is a title
+    if filled is None or isinstance(target, Output):  # the label of an Output is only a title
         raise SaliencyError(
             f"a target column says which word, label, answer or choice is explained in each text, and "
             f"{type(target).__name__} has none of these: leave the column out, or give a target such as "
@@ -110,19 +110,19 @@ def _filled(target: Target) -> str:
 
 
 def _check_text(record: Record) -> None:
-    """Refuse what no file can hold."""
+    """Refuse a text that cannot be written to a file."""
     try:
         letters = record.text if isinstance(record.text, str) else "".join(map(str, record.text))
         letters.encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
         raise SaliencyError(f"the text holds {half!r}, half a character, which no file can hold.") from error
-    except TypeError:  # no text at all: the explainer says so
+    except TypeError:  # not a text: the explainer raises the error
         pass
 
 
 def _described(value: Any) -> Any:
-    """A value as JSON, without the addresses that differ in each process."""
+    """Convert a value to JSON values, without memory addresses, which differ between processes."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
@@ -139,7 +139,7 @@ def _described(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class ColumnTypes:
-    """The types of scores (None: that of the maps) and of keys, and the fields of the carried columns."""
+    """The types of the scores (None: the type of the maps) and of the keys, and the fields of the carried columns."""
 
     scores: ScoreType | None
     key: str
@@ -148,7 +148,7 @@ class ColumnTypes:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Maps as record batches, each with what its maps have in common; failures as another; how many texts these are."""
+    """Results: record batches of maps, each with its maps' common facts; a batch of failures; the number of texts."""
 
     maps: tuple[tuple[str, Any], ...]
     failures: Any
@@ -156,17 +156,17 @@ class Chunk:
 
 
 def chunks(task: CorpusTask, types: ColumnTypes, block: Sequence[Record]) -> Iterator[Chunk]:
-    """Explain a block of records; what is done comes before the next batches begin."""
+    """Explain a block of records; yield finished results before the next batches begin."""
     for results in task.run(block):
         yield _chunk(types, results)
 
 
 def _chunk(types: ColumnTypes, results: Sequence[tuple[Record, SaliencyMap | SaliencyError]]) -> Chunk:
-    """Maps as record batches, failures as another."""
+    """Convert results to record batches: maps by their common facts, and failures."""
     made = [(record, heat) for record, heat in results if isinstance(heat, SaliencyMap)]
     failed = [(record, str(error)) for record, error in results if not isinstance(error, SaliencyMap)]
     batches = []
-    # Maps of one request differ in nothing that a file says once, but for a precision that was measured.
+    # The maps of one request share all facts that a file stores once, except for a precision that was measured.
     for _, group in itertools.groupby(made, key=lambda pair: common_of(pair[1])):
         members = list(group)
         maps = [heat for _, heat in members]

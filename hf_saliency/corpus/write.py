@@ -25,7 +25,7 @@ from hf_saliency.progress import tqdm
 
 Engine = Literal["local", "ray"]
 
-# A file is written when so many seconds or bytes have come together: what a kill can cost, and what memory holds.
+# A file is written after this many seconds or bytes: the first limits the work that a kill can cost, the second memory.
 _SECONDS = 60
 _BYTES = 2**26
 
@@ -55,66 +55,67 @@ def write_corpus(
 ) -> Corpus:
     """Explain texts into a folder of Parquet files, from which :func:`read_corpus` reads the maps.
 
-    Files are written as the work goes on. A run that was interrupted, by a kill or a full disk too, goes on where it
-    was when it is called again with the same arguments: finished texts are not explained again, and no key comes
-    twice. A text that cannot be explained (empty, too long, without the word that is explained) costs itself only: it
-    is in :attr:`Corpus.failures`, with the reason. It needs the extra ``corpus``.
+    Files are written during the run. To continue a run that was interrupted, even by a kill or a full disk, call the
+    function again with the same arguments: finished texts are not explained again, and no key occurs twice. A text
+    that cannot be explained (empty, too long, without the word to explain) does not stop the run:
+    :attr:`Corpus.failures` lists it with the reason. Requires the extra ``corpus``.
 
     Parameters
     ----------
     explainer
-        It explains the texts.
+        The explainer of the texts.
     texts
-        Any iterable of texts as :meth:`Explainer.stream` takes them, or the rows of a table: dictionaries, a
-        DataFrame of pandas or Polars, a ``datasets.Dataset``, a table of pyarrow.
+        Any iterable of texts that :meth:`Explainer.stream` takes, or the rows of a table: dictionaries, a pandas or
+        Polars DataFrame, a ``datasets.Dataset``, a pyarrow table.
     folder
-        Where the corpus goes: a new folder, or that of the same run.
+        The folder of the corpus: a new one, or that of the same run.
     target
-        As in a call.
+        As in a call of the explainer.
     method
-        As in a call.
+        As in a call of the explainer.
     top_k
-        As in a call.
+        As in a call of the explainer.
     overflow
-        As in a call.
+        As in a call of the explainer.
     keyed
-        Whether each element of ``texts`` is a pair ``(key, text)``. Keys are strings or whole numbers, each once.
-        Without them a text's key is its number from 0.
+        Whether each element of ``texts`` is a pair ``(key, text)``. Keys are unique strings or integers. Without
+        keys, the key of a text is its number from 0.
     text
         The column of a table that holds the text.
     pair
-        The column with the text that belongs to it, such as the context of a question.
+        The column with the second text of a pair, such as the context of a question.
     key
-        The column with its key.
+        The column with the key of each text.
     target_column
-        The column that says what is explained in each text: a word or the number of a token, or a list of these, for
-        targets with ``where``; otherwise a label, an answer or a choice.
+        The column that defines what to explain in each text: a word or the number of a token, or a list of these,
+        for targets with ``where``; for other targets a label, an answer or a choice.
     columns
-        Further columns that the corpus keeps, such as a group.
+        Further columns to keep in the corpus, such as a group.
     scores
-        ``"float32"``, or ``"float16"``, which takes half the space: each score to 3 digits, if it is at least a ten
-        thousandth of the map's largest. Default: the type of the maps.
+        ``"float32"``, or ``"float16"``, which takes half the space: it keeps 3 digits of each score that is at least
+        a ten thousandth of the map's largest. Default: the type of the maps.
     window
-        How many texts share batches, at most: fewer where they are long, or where Ray's workers would have none.
+        Maximum number of texts that share batches. It is less if the texts are long, or if some of Ray's workers
+        would have no texts.
     shard_texts
-        How many texts a file holds, at most. A file is also complete after a minute.
+        Maximum number of texts in a file. A file is also closed after a minute.
     engine
         ``"local"``, or ``"ray"`` for Ray Data on this machine or a cluster (extra ``cluster``).
     workers
-        How many processes explain texts with Ray, each with a model of its own.
+        Number of Ray processes that explain texts; each loads the model.
     worker_gpus
-        GPUs of each worker, such as 0.5. Default: 1 where the model is on a GPU, otherwise 0.
+        Number of GPUs of each worker, such as 0.5. Default: 1 if the model is on a GPU, otherwise 0.
 
     Returns
     -------
     Corpus
-        What the folder holds now.
+        All maps in the folder.
 
     Raises
     ------
     SaliencyError
-        If an argument does not fit, a column is not there, a key occurs twice, the folder is that of another run or
-        has a damaged file, it cannot be written, or pyarrow or Ray is not installed. What was finished stays.
+        If an argument does not fit, a column is missing, a key occurs twice, the folder belongs to another run, has a
+        damaged file or cannot be written, or pyarrow or Ray is not installed. Finished files remain.
 
     Examples
     --------
@@ -177,12 +178,12 @@ def write_corpus(
 
 
 def _local(task: CorpusTask, types: ColumnTypes, source: Iterator[Record], window: int) -> Iterator[Chunk]:
-    """The results of all records, computed in this process."""
+    """Yield the results of all records, computed in this process."""
     return itertools.chain.from_iterable(chunks(task, types, block) for block in blocks(source, window))
 
 
 def _unfinished(source: Iterable[Record], finished: Mapping[Key, int], folder: Path) -> Iterator[Record]:
-    """The records that the folder does not have; texts that changed are refused."""
+    """Yield the records that are not in the folder; a text that has changed raises an error."""
     for record in source:
         digest = finished.get(record.key)
         if digest is None:
@@ -197,7 +198,7 @@ def _unfinished(source: Iterable[Record], finished: Mapping[Key, int], folder: P
 
 @dataclass
 class _Writer:
-    """Collects results and writes a file whenever enough have come together, also when the run ends early."""
+    """Collects results and writes a file when there are enough of them, or when the run ends, even with an error."""
 
     folder: Folder
     shard_texts: int
@@ -215,12 +216,12 @@ class _Writer:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:
             self.flush()
-        else:  # the error that ended the run is the one to report
+        else:  # report the error that ended the run, not a second one
             with contextlib.suppress(SaliencyError):
                 self.flush()
 
     def add(self, part: Chunk) -> None:
-        """Keep the results of a block."""
+        """Collect the results of a block; write a file if there are enough."""
         for head, batch in part.maps:
             if self._maps and head != self._head:
                 self.flush()
@@ -236,7 +237,7 @@ class _Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has come together."""
+        """Write the collected results."""
         maps, failed = self._maps, self._failed
         self._maps, self._failed, self._count = [], [], 0
         if maps:
