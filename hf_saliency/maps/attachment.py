@@ -1,7 +1,7 @@
 """Attachment: the maps that a figure's file carries, as one line of text.
 
-The line is JSON, compressed and in base64, so that it fits into any format's metadata and is the same on every
-run. It may come back from a stranger's file: nothing in it is trusted.
+The line is compressed JSON in base64, so that it fits into the metadata of any format and is the same on every
+run. It may come back from a stranger's file, so nothing in it is trusted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEY = "hf_saliency"
 """The name under which PDF, PNG, SVG and HTML files carry the line."""
 
 Provenance = Literal["map", "recipe", "none"]
-"""How much a file carries: the maps themselves; how they were made, without text and scores; or nothing."""
+"""How much a file carries: the maps themselves; only how they were made, without text and scores; or nothing."""
 
 _PREFIX = "zlib,base64,"
 _LARGEST = 64 * 2**20  # characters of JSON: a map of 2000 x 2000
@@ -38,16 +38,16 @@ _LARGEST = 64 * 2**20  # characters of JSON: a map of 2000 x 2000
 
 @dataclass(frozen=True, eq=False)
 class Attachment:
-    """What a file carries: maps and how they were drawn."""
+    """The content of a file: its maps and how they were drawn."""
 
-    maps: tuple[SaliencyMap, ...]  # in the order of the panels; none where text and scores were left out
-    # JSON values; from a file as trustworthy as that file.
+    maps: tuple[SaliencyMap, ...]  # in the order of the panels; empty if text and scores were left out
+    # JSON values. If they were read from a file, they are as trustworthy as that file.
     drawing: Mapping[str, Any] = field(default_factory=dict)
     instead: tuple[Mapping[str, Any], ...] = ()  # the recipes of maps that were left out
 
     @functools.cached_property
     def recipes(self) -> tuple[Mapping[str, Any], ...]:
-        """For each panel how its map was made, as :func:`recipe` says."""
+        """How the map of each panel was made, as :func:`recipe` returns it."""
         return self.instead or tuple(recipe(whole) for whole in self.documents)
 
     @functools.cached_property
@@ -62,9 +62,9 @@ class Attachment:
 
 
 def recipe(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """How a map was made, and a digest to recognise it by, without any part of its text and scores.
+    """Return how a map was made and a digest that identifies it, without any part of its text and scores.
 
-    Made from the map's document; a string in the arguments that could be a text, such as a baseline, is left out.
+    ``whole`` is the map's document. Strings in the arguments that could be a text, such as a baseline, are left out.
     """
     content = whole["map"]
     return {
@@ -80,7 +80,7 @@ def recipe(whole: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(value: Any, key: str) -> Any:
-    """A value of which every string is a name of this library's: words joined by underscores, or a number."""
+    """Leave out every string of a value that is neither a name of this library (``"words_like_this"``) nor a number."""
     if isinstance(value, dict):
         return {name: _named(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
@@ -92,14 +92,14 @@ def _named(value: Any, key: str) -> Any:
 
 
 def checked(provenance: str) -> Provenance:
-    """The word, if it says how much a file carries."""
+    """Return ``provenance``; raise an error if it is not one of the three words."""
     if provenance not in get_args(Provenance):
         raise SaliencyError(f"provenance={provenance!r}: choose 'map', 'recipe' or 'none'.")
     return cast(Provenance, provenance)
 
 
 def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
-    """The attachment as one line of ASCII, empty for ``"none"``; too large maps are left out, as ``"recipe"`` does."""
+    """Write the attachment as one line of ASCII, empty for ``"none"``; maps that are too large become recipes."""
     if provenance == "none":
         return ""
     if provenance == "recipe":
@@ -121,7 +121,10 @@ def dumps(attachment: Attachment, provenance: Provenance = "map") -> str:
 
 
 def loads(line: str, source: str) -> Attachment:
-    """Read :func:`dumps` back, from anyone; refuses a damaged, forged or too large line. ``source`` names the file."""
+    """Read a line of :func:`dumps` from an untrusted file, which errors call ``source``.
+
+    A damaged, forged or too large line is refused.
+    """
     try:
         data = storage.parsed(_inflated(line).decode())
     except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
@@ -138,7 +141,7 @@ def loads(line: str, source: str) -> Attachment:
         raise SaliencyError(
             f"the saliency maps in {source} are damaged: maps, recipes or the drawing are missing."
         )
-    if maps:  # recipes follow from maps, so that one cannot contradict the other
+    if maps:  # the recipes are made from the maps, so that the two cannot contradict each other
         return Attachment(
             tuple(storage.from_document(panel, SaliencyMap, f"a map in {source}") for panel in maps), drawing
         )
@@ -150,7 +153,7 @@ def loads(line: str, source: str) -> Attachment:
 def _inflated(line: str) -> bytes:
     if not line.startswith(_PREFIX):
         raise ValueError(f"it starts with {reprlib.repr(line)}")
-    if len(line) > 2 * _LARGEST:  # base64 of what cannot be compressed is 4/3 as long
+    if len(line) > 2 * _LARGEST:  # data that cannot be compressed is 4/3 as long in base64
         raise ValueError(f"it holds more than {_LARGEST // 2**20} MiB")
     packed = base64.b64decode(line.removeprefix(_PREFIX), validate=True)
     inflater = zlib.decompressobj()
@@ -166,14 +169,14 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-_LARGEST_FILE = 256 * 2**20  # bytes of a file, or of what unpacks from it
-# As a page writes it. A parser of HTML would find no more, and those of Python are slow on hostile files.
+_LARGEST_FILE = 256 * 2**20  # bytes of a file, compressed or unpacked
+# The element exactly as a page writes it. An HTML parser would find no more, and Python's are slow on hostile files.
 _IN_HTML = re.compile(rb'<script type="application/json" id="%s">([A-Za-z0-9+/=,]*)</script>' % KEY.encode())
 
 
 @checks_call
 def read_maps(path: str | Path) -> list[SaliencyMap]:
-    """The maps that a figure or a page carries, or the one in a file of :meth:`SaliencyMap.save`.
+    """Read the maps that a figure or a page carries, or the one map in a file of :meth:`SaliencyMap.save`.
 
     Parameters
     ----------
@@ -183,7 +186,7 @@ def read_maps(path: str | Path) -> list[SaliencyMap]:
     Returns
     -------
     list of SaliencyMap
-        In the order of the panels. Of a figure of some ``targets`` only these.
+        In the order of the panels. A figure of some ``targets`` carries only these.
 
     Raises
     ------
@@ -208,15 +211,15 @@ def read_maps(path: str | Path) -> list[SaliencyMap]:
 
 
 def read(path: str | Path) -> Attachment:
-    """The attachment that a file carries; refuses a file without one, or a damaged or forged one.
+    """Read the attachment that a file carries; refuse a file without one, or a damaged or forged one.
 
-    The first bytes say what kind of file it is, not its name.
+    The first bytes determine the kind of file, not its name.
     """
     name = repr(storage.checked_path(path))
     data = storage.read_file(path, _LARGEST_FILE)
     start = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
-        return Attachment((storage.loaded(data, SaliencyMap, name),))  # a pipe is read only once
+        return Attachment((storage.loaded(data, SaliencyMap, name),))  # a pipe can be read only once
     for mark, kind, carried in _KINDS:
         if mark.match(start):
             line = carried(data, name)
@@ -235,18 +238,18 @@ _LINES = ((b"\n", 20_000_000, "lines"), (b"\r", 20_000_000, "lines"))
 
 
 def _check_counts(data: bytes, name: str, bounds: Sequence[tuple[bytes, int, str]]) -> None:
-    """Refuse a file with more than a figure has of what its parser stops at, before it is parsed."""
+    """Before parsing, refuse a file with more lines, tags or other marks than any figure has."""
     for mark, most, noun in bounds:
         if data.count(mark) > most:
             raise SaliencyError(f"{name} has more than {most:,} {noun}, more than any figure.")
 
 
-class _TooManyReads(BaseException):  # a parser swallows what is an Exception
-    """Raised where a parser reads on and on."""
+class _TooManyReads(BaseException):  # a parser swallows an Exception
+    """Raised when a parser reads without end."""
 
 
 class _FewReads(io.BytesIO):
-    """A file in memory that can be read from so many times; a table of references costs a read for each."""
+    """A file in memory that allows ``left`` reads; a parser needs one for each entry of a reference table."""
 
     left = 1_000_000
 
@@ -267,11 +270,11 @@ def _of_pdf(data: bytes, name: str) -> str | None:
         return None if value is None else str(value)
     except _TooManyReads as error:
         raise SaliencyError(f"{name} is a PDF file with more references than any figure.") from error
-    except Exception as error:  # on a damaged file pypdf raises whatever its parser runs into
+    except Exception as error:  # on a damaged file pypdf may raise anything
         raise SaliencyError(f"{name} is a damaged PDF file ({type(error).__name__}: {error}).") from error
 
 
-_MOST_CHUNKS = 10_000  # of a PNG file before its pixels; this package writes a handful
+_MOST_CHUNKS = 10_000  # before the pixels of a PNG file; this package writes a handful
 
 
 def _of_png(data: bytes, name: str) -> str | None:
@@ -287,7 +290,7 @@ def _of_png(data: bytes, name: str) -> str | None:
         raise SaliencyError(
             f"{name} has more than {_MOST_CHUNKS:,} chunks before its pixels, more than any figure."
         )
-    try:  # opened, never decoded: however large the image says that it is, no pixel is made
+    try:  # opened but never decoded: no pixels are allocated, however large the image claims to be
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             value = image.info.get(KEY)
             return value if isinstance(value, str) else None
@@ -295,18 +298,18 @@ def _of_png(data: bytes, name: str) -> str | None:
         raise SaliencyError(f"{name} is a damaged PNG file ({type(error).__name__}: {error}).") from error
 
 
-# Of an SVG file, counted before it is parsed: what the parser stops at, the most of it that a figure has, and its name.
+# The marks in an SVG file that are counted before it is parsed, the most that a figure has of each, and their names.
 _IN_SVG = (
     (b"<", 5_000_000, "tags"),
     (b"=", 20_000_000, "attributes"),
     (b"&", 5_000_000, "references"),
     *_LINES,
 )
-_MANY_ATTRIBUTES = re.compile(rb"<[^<=]*+(?:=[^<=]*+){1000}")  # of one tag
+_MANY_ATTRIBUTES = re.compile(rb"<[^<=]*+(?:=[^<=]*+){1000}")  # in one tag
 
 
 def _of_svg(data: bytes, name: str) -> str | None:
-    """The text of the element ``<metadata id="hf_saliency">``. Declarations are refused: they can be bombs."""
+    """The text of the element ``<metadata id="hf_saliency">``. Declarations are refused: they can be entity bombs."""
     pieces: list[str] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -323,7 +326,7 @@ def _of_svg(data: bytes, name: str) -> str | None:
     if _MANY_ATTRIBUTES.search(data):
         raise SaliencyError(f"{name} has a tag of 1,000 attributes, which no figure has.")
     parser = expat.ParserCreate()
-    parser.buffer_text = True  # many lines in one call
+    parser.buffer_text = True  # fewer calls, each with many lines
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.EntityDeclHandler = parser.AttlistDeclHandler = declaration
     try:

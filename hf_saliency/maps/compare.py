@@ -1,4 +1,4 @@
-"""Maps of one text over common units, so that models with different tokenizers can be compared."""
+"""Comparison: maps of one text over common units, so that models with different tokenizers can be compared."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from hf_saliency.maps.table import Table
 
 @checks_call
 def aligned(maps: Sequence[SaliencyMap], reduction: Reduction = "sum") -> list[SaliencyMap]:
-    """The same maps with the same columns: words of the text, or what every tokenization has in common.
+    """Bring maps of one text to the same columns: its words, or the units that all tokenizations share.
 
-    Tokens meet through the characters that they stand for, never through a tokenizer's marks. The rule:
+    Tokens are matched by the characters that they cover, never by a tokenizer's marks. The rules:
 
     - The units are the words of the text (:func:`hf_saliency.maps.spans.words`). Where a token of any map covers
       several words, these are one unit in all maps.
     - A unit's score is the reduction of the tokens that touch it.
-    - A unit that some map has no token for (cut off, say) is left out of all maps, and so are special tokens
-      and tokens of white space alone, which other tokenizers lack.
-    - Rows stay as they are, each at the unit that it is read in, or at none if that is left out. A word of
-      two pieces in one map and three in another thus has two rows in the one and three in the other.
+    - A unit for which some map has no token (because the text was cut off, for example) is left out of all maps.
+      So are special tokens and tokens of white space alone, which other tokenizers lack.
+    - Rows do not change. Each is at the unit that contains its target, or at none if that unit is left out. A word
+      of two pieces in one map and three in another thus has two rows in the one and three in the other.
 
     Parameters
     ----------
     maps
-        Of the same texts, by any models and methods.
+        Maps of the same texts, of any models and methods.
     reduction
         ``"sum"``, ``"mean"``, ``"max"`` or ``"norm"``, as in :meth:`hf_saliency.SaliencyMap.words`; a map of
-        words keeps its own where each of its words is a unit.
+        words keeps its reduction if each of its words is a unit.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def _checked(maps: Sequence[SaliencyMap]) -> list[SaliencyMap]:
 
 
 def _units(maps: Sequence[SaliencyMap], number: int) -> list[Span]:
-    """Words of one text, joined where a token of any map covers several."""
+    """The words of one text; those that one token of any map covers are joined."""
     spans = words(maps[0].texts[number])
     places = Places(spans)
     joined: set[int] = set()  # words that belong to the unit of the word before them
@@ -117,7 +117,7 @@ def _units(maps: Sequence[SaliencyMap], number: int) -> list[Span]:
 
 
 def _columns(heat: SaliencyMap, units: Sequence[tuple[int, Span]]) -> list[list[int]]:
-    """The columns at each unit, which is a text's number and a span of it."""
+    """The columns that touch each unit; a unit is the number of a text and a span of it."""
     places = [
         Places([(0, 0) if t.special or t.text_index != number else (t.start, t.end) for t in heat.tokens])
         for number in range(len(heat.texts))
@@ -142,17 +142,17 @@ def _merged(
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How far two maps agree, target by target.
+    """Agreement of two maps, target by target.
 
     Parameters
     ----------
     spearman
-        Array of shape (targets,): rank correlation of the scores, ties at their mean rank; NaN where one of
-        the two has no ranks, since all its scores are the same.
+        Array of shape (targets,): rank correlation of the scores, with tied scores at their mean rank; NaN where all
+        scores of one map are equal.
     overlap
-        Array of shape (targets,): the share of one map's ``top`` strongest units that is among the other's.
+        Array of shape (targets,): the share of one map's ``top`` strongest units that are among the other's.
     top
-        How many units are compared in ``overlap``; fewer in a text that has fewer.
+        The number of units that ``overlap`` compares; fewer if the text has fewer.
 
     Examples
     --------
@@ -179,12 +179,12 @@ class Agreement:
 def agreement(
     heat: SaliencyMap, other: SaliencyMap, *, top: int = 5, reduction: Reduction = "sum"
 ) -> Agreement:
-    """Compare two maps of one text, of any tokenizers, over the words that they have in common.
+    """Compare two maps of one text over their common words; their tokenizers may differ.
 
-    Rows are paired by position; if no positions match, by order, provided both maps have the same number. The rows
-    of several pieces of a word are averaged, each divided by its maximum before. Signed scores are ranked by value
-    if both maps are signed, and otherwise by magnitude, as for the overlap. A unit whose score is not finite in
-    either map is left out of that row.
+    Rows are paired by position; if no positions match, they are paired by order, provided both maps have the same
+    number of rows. If a word has several pieces, each piece's row is divided by its maximum, and the rows are then
+    averaged. Scores are ranked by value if both maps are signed, and otherwise by magnitude, as they are for the
+    overlap. A unit whose score is not finite in either map is left out of that row.
 
     Parameters
     ----------
@@ -193,10 +193,10 @@ def agreement(
     other
         A map of the same texts.
     top
-        How many of the strongest units to compare.
+        The number of strongest units to compare.
     reduction
         How the pieces of a word are merged, as in :func:`hf_saliency.aligned`; maps with equal tokens are
-        compared token by token, without special ones.
+        compared token by token, without special tokens.
 
     Returns
     -------
@@ -241,7 +241,7 @@ def _common(maps: Sequence[SaliencyMap], reduction: Reduction) -> list[SaliencyM
 
 
 def _rows(first: SaliencyMap, second: SaliencyMap) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows that explain the same thing."""
+    """The pairs of rows that explain the same target."""
     both = [heat.normalized("row_max") for heat in (first, second)]
     read = [[t.position for t in heat.targets] for heat in (first, second)]
     units = [u for u in dict.fromkeys(read[0]) if u is not None and u in read[1]]
@@ -257,10 +257,10 @@ def _rows(first: SaliencyMap, second: SaliencyMap) -> list[tuple[np.ndarray, np.
 
 
 def partners(first: SaliencyMap, second: SaliencyMap) -> list[int]:
-    """For each target of a map the row of another that explains the same thing; empty where there is none for some.
+    """Return, for each target of one map, the row of another map that explains it; an empty list if one has no partner.
 
-    Targets of one label at one place explain the same thing; failing these, targets of one label, then targets at one
-    place. Otherwise they are paired by number.
+    Targets are paired by label and place; if that fails, by label alone, then by place alone. If that fails too, they
+    are paired by order, provided both maps have the same number of targets.
     """
     keys: tuple[Callable[[TargetRow], object], ...] = (
         lambda target: (target.position, target.label, target.against),
@@ -282,7 +282,7 @@ def partners(first: SaliencyMap, second: SaliencyMap) -> list[int]:
 
 def _mean(values: np.ndarray, read: Sequence[int | None], unit: int) -> np.ndarray:
     rows = values[[i for i, position in enumerate(read) if position == unit]]
-    with np.errstate(invalid="ignore"):  # of two infinities
+    with np.errstate(invalid="ignore"):  # the mean of two infinities can be NaN
         return np.asarray(rows.mean(axis=0))
 
 
@@ -294,13 +294,13 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """From 0 upwards; equal values share the mean of their ranks."""
+    """Ranks from 0 upwards; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[inverse])
 
 
 def _overlap(a: np.ndarray, b: np.ndarray, top: int) -> float:
-    """Of the strongest units; of equal ones, the first in the text."""
+    """The overlap of the strongest units; among equal ones, the first in the text counts."""
     count = min(top, len(a))
     strongest = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (a, b)]
     return len(strongest[0] & strongest[1]) / count if count else float("nan")
@@ -315,18 +315,18 @@ def agreement_matrix(
     Parameters
     ----------
     maps
-        For each name a map, or the maps of the same texts in the same order: a list, or a corpus.
+        A map for each name, or the maps of the same texts in the same order, as a list or a corpus.
     top
-        How many of the strongest units ``overlap`` compares.
+        The number of strongest units that ``overlap`` compares.
     reduction
         As in :func:`agreement`.
 
     Returns
     -------
     Table
-        One row for each ordered pair of names, with the columns ``first``, ``second``, ``value`` (mean rank correlation
-        over the texts, of each text's mean over its targets), ``overlap`` (the same of the overlap) and ``n`` (texts in
-        which the correlation is defined).
+        One row for each ordered pair of names, with the columns ``first``, ``second``, ``value`` (rank correlation,
+        averaged over the targets of each text and then over the texts), ``overlap`` (the overlap, averaged in the same
+        way) and ``n`` (the number of texts in which the correlation is defined).
 
     Raises
     ------
@@ -354,13 +354,13 @@ def agreement_matrix(
         if not isinstance(source, Iterable) or isinstance(source, str):
             raise _no_maps(name, source)
     lengths = {name: len(source) for name, source in sources.items() if isinstance(source, Sized)}
-    if len(lengths) == len(sources):  # known before all are read
+    if len(lengths) == len(sources):  # lengths are known before the maps are read
         _check_lengths(lengths)
     pairs = list(itertools.combinations_with_replacement(sources, 2))
     ranks, overlaps = ({pair: array("d") for pair in pairs} for _ in range(2))
     methods: dict[str, str] = {}
     n = 0
-    for heats in _together(sources):  # a text at a time, since the maps of a corpus do not fit into memory
+    for heats in _together(sources):  # one text at a time, since the maps of a corpus may not fit into memory
         methods = methods or {name: heat.method for name, heat in heats.items()}
         n += 1
         for first, second in pairs:
@@ -381,7 +381,7 @@ def agreement_matrix(
 
 
 def _together(sources: Mapping[str, Iterable[SaliencyMap]]) -> Iterator[dict[str, SaliencyMap]]:
-    """The maps of each text, by name."""
+    """Yield the maps of each text, by name."""
     counts = dict.fromkeys(sources, 0)
     for group in itertools.zip_longest(*sources.values()):
         for name, heat in zip(sources, group, strict=True):
@@ -409,6 +409,6 @@ def _no_maps(name: object, value: object) -> SaliencyError:
 
 
 def _known_mean(values: Sequence[float] | np.ndarray) -> float:
-    """The mean of the values that are numbers; NaN if none is."""
+    """The mean of the finite values; NaN if there are none."""
     finite = [value for value in values if math.isfinite(value)]
     return float(np.mean(finite)) if finite else math.nan

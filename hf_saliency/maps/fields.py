@@ -1,4 +1,4 @@
-"""TargetRow: what one row of a map explains, and what the model predicted there."""
+"""TargetRow: the target that one row of a map explains, with the model's predictions; and checks of a map's fields."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def tuple_of(kind: type[T], items: Iterable[T], name: str) -> tuple[T, ...]:
-    """The items as a tuple; ``name`` is what it is called in errors."""
+    """The items as a tuple; ``name`` is its name in errors."""
     if isinstance(items, str):
         raise SaliencyError(f"{name} is one string: give a tuple, {name}=({items[:20]!r},).")
     values = tuple(items)
@@ -32,7 +32,7 @@ def tuple_of(kind: type[T], items: Iterable[T], name: str) -> tuple[T, ...]:
 
 
 def string(value: str, name: str) -> str:
-    """The value, if it is a string."""
+    """Return the value; raise an error if it is not a string."""
     if not isinstance(value, str):
         raise SaliencyError(f"{name} must be a string, not {type(value).__name__}.")
     return str(value)
@@ -44,12 +44,12 @@ def frozen_scores(values: Any) -> np.ndarray:
 
 
 def frozen_delta(values: Any) -> np.ndarray | None:
-    """A read-only, exact copy in float64, where there is one."""
+    """A read-only, exact copy in float64; None for None."""
     return None if values is None else _frozen(values, "convergence_delta", np.float64)
 
 
 def frozen_sums(values: Any) -> np.ndarray | None:
-    """The same for the sums that rows miss; None where no row misses one."""
+    """The same for the sums that rows miss; None if no row misses its sum."""
     sums = None if values is None else _frozen(values, "missed_sums", np.float64)
     return None if sums is None or np.isnan(sums).all() else sums
 
@@ -60,13 +60,13 @@ def _frozen(values: Any, name: str, least: type[np.floating[Any]]) -> np.ndarray
         raise SaliencyError(
             f"{name} must be real floating-point numbers of at most 64 bits, not {array.dtype}."
         )
-    array = array.astype(np.result_type(array.dtype, least), order="C")  # which copies, always
+    array = array.astype(np.result_type(array.dtype, least), order="C")  # astype always copies
     array.setflags(write=False)
     return array
 
 
 def same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    """Whether two arrays have one dtype and equal numbers, NaN to NaN."""
+    """Whether two arrays have the same dtype and equal numbers; NaN equals NaN."""
     if a is None or b is None:
         return a is b
     return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
@@ -75,7 +75,7 @@ def same_array(a: np.ndarray | None, b: np.ndarray | None) -> bool:
 def check_shapes(
     scores: np.ndarray, delta: np.ndarray | None, sums: np.ndarray | None, targets: int, tokens: int
 ) -> None:
-    """Refuse arrays that do not belong to so many targets and tokens."""
+    """Refuse arrays whose shapes do not match the numbers of targets and tokens."""
     if scores.shape != (targets, tokens):
         raise SaliencyError(
             f"scores have shape {scores.shape}, but there are {targets} targets and {tokens} tokens: "
@@ -87,7 +87,7 @@ def check_shapes(
 
 
 def check_names(names: Sequence[str], texts: Sequence[str]) -> None:
-    """Refuse names of some texts only."""
+    """Refuse names for only some of the texts."""
     if names and len(names) != len(texts):
         raise SaliencyError(
             f"text_names has {len(names)} names for {len(texts)} texts: give one for each text, or leave it out."
@@ -106,10 +106,10 @@ def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequenc
 
 
 def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A deep copy of a mapping, of JSON values only; refuses anything else, such as a tensor or a function.
+    """Copy a mapping deeply, as JSON values; refuse anything else, such as a tensor or a function.
 
-    Tuples and arrays become lists, NumPy scalars Python's own, and numbers that JSON lacks the strings ``"nan"``,
-    ``"inf"`` and ``"-inf"``. ``name`` is what errors call the mapping.
+    Tuples and arrays become lists, and NumPy scalars become Python's. Numbers that JSON lacks become the strings
+    ``"nan"``, ``"inf"`` and ``"-inf"``. ``name`` is the mapping's name in errors.
     """
     if not isinstance(values, Mapping):
         raise SaliencyError(f"{name} must be a dictionary, not {type(values).__name__}.")
@@ -120,7 +120,7 @@ def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _json_value(value: Any, name: str) -> Any:
-    if type(value) is str:  # nearly all
+    if type(value) is str:  # nearly all values
         return value
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
@@ -151,9 +151,9 @@ class Prediction:
     label
         The answer's text: a token, or the name of a class.
     class_id
-        Its class id.
+        The class id of the answer.
     probability
-        From 0 to 1.
+        The probability of the answer, from 0 to 1.
 
     Raises
     ------
@@ -179,40 +179,40 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class TargetRow:
-    """What one row of the map explains.
+    """The target that one row of a map explains.
 
     Parameters
     ----------
     label
-        What was scored: the token's text, say.
+        Name of the target, such as the token's text.
     position
-        The column at which the target stands: the token that is masked, labelled or predicted (which a causal
-        model reads one token earlier). None where the score belongs to no token.
+        The target's column: the token that is masked, labelled or predicted (a causal model's logits for it are read
+        one token earlier). None if the score belongs to no token.
     score
-        The value explained, in ``unit``: logit, log-probability in nats or probability.
+        The explained value, in ``unit``: logit, log-probability in nats or probability.
     unit
         ``"logit"``, ``"log_prob"`` or ``"prob"``.
     masked
         Whether the model saw a mask at ``position``.
     against
-        What the label was contrasted with, if anything; ``score`` is then a difference.
+        The label of the contrast, if there is one; ``score`` is then a difference.
     predictions
         The model's best answers at this target, best first.
     class_id
-        The class id whose score it is, as in the predictions; None where it is not known.
+        The class id of the label, as in the predictions; None if it is not known.
     positions
-        All columns at which the target stands, where there are several (the tokens of an entity, a masked phrase or
-        an answer). Left out, it is ``position`` alone.
+        All columns of the target, where there are several (the tokens of an entity, a masked phrase or an answer).
+        By default ``position`` alone.
     probability
-        The model's probability of the label, from 0 to 1; None where there is none, as for a sum over several tokens,
-        or where it is not known.
+        The model's probability of the label, from 0 to 1; None if there is none, as for a sum over several tokens, or
+        if it is not known.
     against_probability
-        That of ``against``.
+        The model's probability of ``against``.
 
     Raises
     ------
     SaliencyError
-        For an unknown unit, and a label that is not a string.
+        If the unit is unknown, or a label is not a string.
 
     Examples
     --------
@@ -242,7 +242,7 @@ class TargetRow:
         if self.position is not None:
             object.__setattr__(self, "position", operator.index(self.position))
         stands = tuple(operator.index(each) for each in self.positions)
-        if self.position not in stands:  # another position was given, by dataclasses.replace say
+        if self.position not in stands:  # another position was given, for example by dataclasses.replace
             stands = () if self.position is None else (self.position,)
         object.__setattr__(self, "positions", stands)
         if self.class_id is not None:
@@ -255,7 +255,7 @@ class TargetRow:
         object.__setattr__(self, "predictions", tuple_of(Prediction, self.predictions, "predictions"))
 
     def moved(self, new: Mapping[int, int]) -> TargetRow:
-        """The same target after its columns got new numbers; it stands at none if no column has one."""
+        """The target with its columns renumbered by ``new``; its position is None if ``new`` has none of them."""
         kept = tuple(dict.fromkeys(new[each] for each in self.positions if each in new))
         position = None if self.position is None else new.get(self.position, kept[0] if kept else None)
         return dataclasses.replace(self, position=position, positions=kept)

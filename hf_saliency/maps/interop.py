@@ -1,4 +1,4 @@
-"""Interop: make a map of attributions that another tool computed, from arrays of any library and any encoding."""
+"""Interop: maps from attributions that another tool computed, and map data for TextualHeatmap."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedText:
-    """A text, or the two of a pair, with its tokens."""
+    """A text, or a pair of texts, with its tokens."""
 
     texts: tuple[str, ...]
     tokens: tuple[Token, ...]  # without padding
-    columns: Sequence[int]  # where the tokens stand in the encoding
-    count: int  # of the encoding's tokens, padding included
+    columns: Sequence[int]  # places of the tokens in the encoding
+    count: int  # number of the encoding's tokens, padding included
 
 
 def encoded(encoding: Any, text: str | tuple[str, str] | None) -> EncodedText:
-    """The tokens of an encoding, placed in its text; refuses anything else, a missing text, or one that does not fit.
+    """Place the tokens of an encoding in its text; refuse anything but an encoding, and a missing or wrong text.
 
-    An encoding is the result of ``explainer.encode``, which knows its text; a ``BatchEncoding`` of one text by a fast
-    tokenizer of transformers; or one element of a larger one, ``batch[i]``.
+    An encoding is the result of ``explainer.encode``, which knows its text; a ``BatchEncoding`` of one text from a
+    fast tokenizer of transformers; or one element ``batch[i]`` of a larger ``BatchEncoding``.
     """
     if hasattr(encoding, "texts") and hasattr(encoding, "tokens"):
         texts, tokens = tuple(encoding.texts), tuple(encoding.tokens)
@@ -56,7 +56,7 @@ def encoded(encoding: Any, text: str | tuple[str, str] | None) -> EncodedText:
 
 
 def _single(encoding: Any) -> Any:
-    """The encoding of one text, as the tokenizers package holds it."""
+    """The encoding of one text, as an ``Encoding`` of the tokenizers package."""
     if not hasattr(encoding, "encodings"):
         if hasattr(encoding, "offsets") and hasattr(encoding, "special_tokens_mask"):
             return encoding
@@ -78,7 +78,7 @@ def _single(encoding: Any) -> Any:
 
 
 def _tokens(encoding: Any, columns: Sequence[int], texts: Sequence[str]) -> tuple[Token, ...]:
-    """Each token at its place; those that the tokenizer added stand where the one before them ends."""
+    """Each token at its place; a token that the tokenizer added has an empty span where the token before it ends."""
     tokens: list[Token] = []
     number = end = 0
     for i in columns:
@@ -96,10 +96,10 @@ def _tokens(encoding: Any, columns: Sequence[int], texts: Sequence[str]) -> tupl
         reached = end if number == sequence else 0
         number = sequence
         start, end = trim(texts[number], start, stop)
-        # The mark of a word's beginning alone, which some tokenizers place at its first letter.
+        # Some tokenizers place a piece that only marks the beginning of a word at the word's first letter.
         if not encoding.tokens[i].strip("Ġ▁") and texts[number][start:end].strip():
             end = start
-        # Tokenizers that put a space before each stretch of text leave its first letter out.
+        # Tokenizers that put a space before each stretch of text omit its first letter from the span.
         lost = texts[number][reached:start]
         if len(lost) == 1 and not lost.isspace() and _begins_with(encoding.tokens[i], lost):
             start = reached
@@ -112,7 +112,7 @@ def _tokens(encoding: Any, columns: Sequence[int], texts: Sequence[str]) -> tupl
 
 
 def _begins_with(piece: str, letter: str) -> bool:
-    """Whether a piece may spell a letter first: pieces of byte-level vocabularies spell its bytes."""
+    """Whether a piece may begin with a letter; pieces of byte-level vocabularies begin with its bytes."""
     word = piece.lstrip("Ġ▁")
     if not letter.isascii() and piece.startswith("Ġ"):
         return True
@@ -120,7 +120,7 @@ def _begins_with(piece: str, letter: str) -> bool:
 
 
 def _display(piece: str, text: str) -> str:
-    """What to show for a vocabulary's piece: without the marks of WordPiece, byte-level BPE and SentencePiece."""
+    """The display name of a vocabulary's piece, without the marks of WordPiece, byte-level BPE and SentencePiece."""
     if piece.startswith("##") and piece != "##":
         return "…" + piece.removeprefix("##")
     if not piece.strip("Ġ▁"):
@@ -131,7 +131,7 @@ def _display(piece: str, text: str) -> str:
 
 
 def _check_order(encoding: Any, columns: Sequence[int]) -> None:
-    """Refuse places that were counted within words, as those of a list of words are."""
+    """Refuse offsets that are counted within words, as they are when a list of words was encoded."""
     for i, j in itertools.pairwise(columns):
         (start, end), (next_start, next_end) = encoding.offsets[i], encoding.offsets[j]
         if (
@@ -139,7 +139,7 @@ def _check_order(encoding: Any, columns: Sequence[int]) -> None:
             or encoding.word_ids[i] == encoding.word_ids[j]
         ):
             continue
-        # A character that a tokenizer writes as several words, as … is, may be shared.
+        # Words may share a character that the tokenizer writes as several words, such as ….
         if next_start < start or min(end, next_end) - max(start, next_start) > 1:
             raise SaliencyError(
                 f"the tokens {encoding.tokens[i]!r} and {encoding.tokens[j]!r} overlap, as if the text had been "
@@ -148,10 +148,10 @@ def _check_order(encoding: Any, columns: Sequence[int]) -> None:
 
 
 def facet(saliency_map: SaliencyMap, *, top_k: int = 3) -> list[dict[str, Any]]:
-    """One facet: every token's row of heat and predictions, and the text between tokens.
+    """The data of one facet: every token's row of heat and predictions, and the text between tokens.
 
-    Tokens and gaps together spell the texts; only a space beside a token without text (``[CLS]``) is added
-    where the text has none. Tokens that share characters, as the byte pieces of an emoji do, each show them.
+    Tokens and gaps together spell the texts. The only addition is a space next to a token without text (``[CLS]``)
+    where the text has none. Tokens that share characters, such as the byte pieces of an emoji, each show them.
     """
     if top_k < 0:
         raise SaliencyError(f"top_k={top_k}: give the number of predictions to list, 0 or more.")
@@ -167,7 +167,7 @@ def facet(saliency_map: SaliencyMap, *, top_k: int = 3) -> list[dict[str, Any]]:
             predictions = saliency_map.targets[rows[i]].predictions[:top_k]
             meta = [prediction.label for prediction in predictions]
             row = [float(value) for value in heat[rows[i]]]
-        else:  # a special token was no target: it depends on itself
+        else:  # a special token was not a target: it depends on itself
             meta, row = [], [float(j == i) for j in range(len(saliency_map.tokens))]
         data.append({"token": label, "meta": meta + [""] * (top_k - len(meta)), "heat": row})
     return [*data, {"token": rest, "format": True}] if rest else data
@@ -188,7 +188,7 @@ def _check_scores(saliency_map: SaliencyMap) -> None:
 
 
 def _rows_by_token(saliency_map: SaliencyMap) -> dict[int, int]:
-    """The row of each token that has one; every token that is not special must have exactly one."""
+    """The row of each token that has one; every token except special ones must have exactly one."""
     rows: dict[int, int] = {}
     labels = saliency_map.labels
     for row, target in enumerate(saliency_map.targets):
@@ -254,7 +254,7 @@ def fields(
     reduction: str,
     convergence_delta: Any,
 ) -> dict[str, Any]:
-    """The fields of ``SaliencyMap`` but method, arguments and provenance, from those of ``from_attributions``."""
+    """The fields of a ``SaliencyMap``, except method, arguments and provenance, for ``from_attributions``."""
     reduction = check_reduction(reduction)
     read = encoded(encoding, text)
     rows = None if targets is None else _rows(targets)
@@ -278,7 +278,7 @@ def fields(
 def _of_sequences(
     attributions: Sequence[Any], encoding: Any, read: EncodedText, targets: int | None, reduction: Reduction
 ) -> Float[np.ndarray, "targets tokens"]:
-    """One tensor for each sequence that enters the model, as Captum returns them, side by side."""
+    """Scores from one tensor for each sequence that enters the model, as Captum returns them, side by side."""
     parts = getattr(encoding, "parts", (range(read.count),))
     if len(parts) != len(attributions):
         raise SaliencyError(
@@ -303,7 +303,7 @@ def _values(attributions: Any) -> np.ndarray:
 
 
 def _array(values: Any, name: str) -> np.ndarray:
-    """A NumPy array, in float32 where NumPy or this package has no use for the precision."""
+    """A NumPy array, in float32 if its own precision is lower than that."""
     if isinstance(values, (tuple, list)) and len(values) == 1:  # Captum returns a list for a list of layers
         (values,) = values
     if hasattr(values, "detach"):
@@ -320,7 +320,7 @@ def _array(values: Any, name: str) -> np.ndarray:
 def _scores(
     values: np.ndarray, tokens: int, targets: int | None, reduction: Reduction
 ) -> Float[np.ndarray, "targets all_tokens"]:
-    """One row a target and one column a token, padding included."""
+    """An array of one row per target and one column per token, padding included."""
     count = "targets" if targets is None else targets
     shape = values.shape
     by_token = shape[:1] == (tokens,) and targets in (None, 1)  # the first axis is the tokens
@@ -362,7 +362,7 @@ def _named(count: int) -> tuple[TargetRow, ...]:
 
 
 def _moved(row: TargetRow, read: EncodedText) -> TargetRow:
-    """The target with its column counted without padding."""
+    """The target with its columns counted without padding."""
     if any(each not in read.columns for each in row.positions):
         raise SaliencyError(f"{row} stands at padding or outside of the {read.count} tokens.")
     return row.moved({old: new for new, old in enumerate(read.columns)})

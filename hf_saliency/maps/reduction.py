@@ -1,4 +1,4 @@
-"""Scores into fewer or comparable numbers: rows normalised, the pieces of a word merged."""
+"""Reduction: rows of scores normalised, and the pieces of a word merged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Columns = Literal["all", "context", "prompt"]
 REDUCE: dict[Reduction, Callable[[np.ndarray], np.ndarray]] = {
     "sum": lambda values: values.sum(axis=-1),
     "mean": lambda values: values.mean(axis=-1),
-    "norm": lambda values: np.hypot.reduce(values, axis=-1),  # squares could leave the range
+    "norm": lambda values: np.hypot.reduce(values, axis=-1),  # hypot, since squares could overflow
     "norm_1": lambda values: np.abs(values).sum(axis=-1),
     "max": lambda values: np.take_along_axis(values, np.abs(values).argmax(axis=-1)[..., None], -1)[..., 0],
     "absmax": lambda values: np.abs(values).max(axis=-1),
@@ -32,13 +32,13 @@ def normalized(
     how: Normalization,
     counted: Bool[np.ndarray, "targets tokens"] | None = None,
 ) -> Float[np.ndarray, "targets tokens"]:
-    """A new array, as :meth:`hf_saliency.SaliencyMap.normalized` describes it."""
+    """A new array with normalised rows, as :meth:`hf_saliency.SaliencyMap.normalized` describes it."""
     one_of(how, get_args(Normalization), "normalized(how)")
     values = scores.copy() if counted is None else np.where(counted, scores, scores.dtype.type(0))
     finite = np.isfinite(values)
     if how != "none":
         values /= _divisor(np.where(finite, np.abs(values), 0).max(axis=1, initial=0))
-    if how == "row_sum":  # of numbers of at most 1, so that no sum overflows
+    if how == "row_sum":  # the numbers are at most 1 by now, so that no sum overflows
         values /= _divisor(np.where(finite, np.abs(values), 0).sum(axis=1))
     return values
 
@@ -50,12 +50,12 @@ def _divisor(of_row: Float[np.ndarray, " targets"]) -> Float[np.ndarray, "target
 def counted_columns(
     tokens: Sequence[Token], targets: Sequence[TargetRow], columns: Columns, names: Sequence[str] = ()
 ) -> Bool[np.ndarray, "targets tokens"] | None:
-    """Which tokens count in each row; None for all."""
+    """A mask of the tokens that count in each row; None if all count."""
     if one_of(columns, get_args(Columns), "columns") == "all":
         return None
     counted = np.ones((len(targets), len(tokens)), dtype=bool)
     several = len({token.text_index for token in tokens}) > 1
-    # All messages of a conversation lead up to the last one.
+    # In a conversation, all messages before the last one are the prompt.
     reply = len(names) - 1 if names and names[-1] == "assistant" else 1
     before = np.array([token.text_index < reply for token in tokens], dtype=bool)
     for row, target in enumerate(targets):
@@ -70,10 +70,10 @@ def counted_columns(
 def reduced(
     scores: Float[np.ndarray, "targets tokens"], columns: Sequence[Sequence[int]], reduction: Reduction
 ) -> Float[np.ndarray, "targets words"]:
-    """One column for each group, in the scores' own dtype; the arithmetic is in float64."""
+    """Reduce each group of columns to one, in the dtype of ``scores``; the arithmetic is in float64."""
     exact = scores.astype(np.float64)
     result = np.empty((len(scores), len(columns)), scores.dtype)
-    # inf - inf is NaN, as nothing else is known of it; a sum beyond the dtype is infinite, which figures hatch.
+    # inf - inf is NaN, since its value is unknown; a sum too large for the dtype is infinite, and figures hatch it.
     with np.errstate(invalid="ignore", over="ignore"):
         for i, group in enumerate(columns):
             result[:, i] = REDUCE[reduction](exact[:, group])
@@ -81,7 +81,7 @@ def reduced(
 
 
 def merged(texts: Sequence[str], pieces: Sequence[Token]) -> Token:
-    """The token that stands for several, named by the characters that it covers."""
+    """Merge several tokens into one, named by the characters that it covers."""
     if len(pieces) == 1:
         return pieces[0]
     first = pieces[0]

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 class SaliencyMap:
     """Attribution scores of one explanation: a matrix of targets x tokens and what is needed to read it.
 
-    Made by :class:`hf_saliency.Explainer`; draws with :func:`hf_saliency.figure`. It holds no model and no
-    tensor, so it can be kept, saved, sent and drawn again where neither is at hand. It copies its arguments; the
-    arrays are read-only. Two maps are equal if all that they hold is equal, NaN to NaN.
+    :class:`hf_saliency.Explainer` makes it, and :func:`hf_saliency.figure` draws it. It holds no model and no
+    tensor, so it can be kept, saved, sent and drawn again without either. It copies its arguments, and its arrays
+    are read-only. Two maps are equal if all their fields are equal; NaN equals NaN.
 
     Parameters
     ----------
     texts
-        The text explained, or several (sentence pairs).
+        The explained text, or several (sentence pairs).
     tokens
         The columns, special tokens included.
     targets
@@ -49,21 +49,21 @@ class SaliencyMap:
     method
         Name of the attribution method, such as ``"gradient_norm"``.
     arguments
-        The method's arguments, as JSON values: a tuple becomes a list, an infinity ``"inf"``.
+        The method's arguments, as JSON values: a tuple becomes a list, and infinity becomes ``"inf"``.
     signed
-        Whether a score's sign has a meaning (evidence for, against). A norm is unsigned.
+        Whether a score's sign has a meaning (evidence for or against). A norm is unsigned.
     convergence_delta
         Array of shape (targets,), float64: by how much the scores of a row miss the sum that the method's
-        completeness axiom asks for; None for a method without one.
+        completeness axiom requires; None for a method without this axiom.
     provenance
         Model, revision, dtype and library versions.
     text_names
-        The role of each text, such as ``("question", "context")``, for the headings of figures; empty where the texts
+        The role of each text, such as ``("question", "context")``, for the headings of figures; empty if the texts
         have no names.
     missed_sums
-        Array of shape (targets,), float64: the sum that a row should have, where its scores fail the method's
-        completeness check (``convergence_delta`` says by how much), and NaN where they pass; None if all pass.
-        Figures, pages and tables say so.
+        Array of shape (targets,), float64: the sum that a row should have if its scores fail the method's
+        completeness check (``convergence_delta`` is the error), and NaN if they pass; None if all rows pass.
+        Figures, pages and tables show the rows that fail.
 
     Examples
     --------
@@ -112,9 +112,9 @@ class SaliencyMap:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What to show for each token: its slice of the text, with signs for white space; its piece without one.
+        """The display name of each token: its slice of the text, with signs for white space.
 
-        Of a part of a character, such as one of its bytes, the piece too: ``"é 1/2"``.
+        A token without text shows its piece, and so does a part of a character, such as one of its bytes: ``"é 1/2"``.
         """
         return tuple(spans.label(self.texts[token.text_index], token) for token in self.tokens)
 
@@ -127,33 +127,33 @@ class SaliencyMap:
     def normalized(
         self, how: Normalization = "row_max", *, columns: Columns = "all"
     ) -> Float[np.ndarray, "targets tokens"]:
-        """The scores with each row divided by its largest or its summed magnitude; a row of zeros stays.
+        """Divide each row of the scores by its largest or its summed magnitude; a row of zeros does not change.
 
         Parameters
         ----------
         how
             ``"row_max"``, ``"row_sum"`` or ``"none"``; another word raises :class:`SaliencyError`.
         columns
-            Which tokens count: ``"all"``; ``"context"``, all but the target's own; or ``"prompt"``, those of the
-            first text, or of a single text those before the target. The others become 0.
+            Which tokens count: ``"all"``; ``"context"``, all except the target's own; or ``"prompt"``, those of the first
+            text, or those before the target if there is only one text. The others become 0.
 
         Returns
         -------
         Array of shape (targets, tokens)
-            Without unit; signs are kept. A score that is NaN or infinite stays as it is, and the others of its row are
-            divided as if it were not there.
+            Without a unit; signs are kept. A score that is NaN or infinite does not change and is ignored when the rest of
+            its row is divided.
         """
         counted = counted_columns(self.tokens, self.targets, columns, self.text_names)
         return normalized(self.scores, how, counted)
 
     def select(self, *which: int | slice | str) -> SaliencyMap:
-        """The map of some targets only, in the order given; those of a slice or word in the matrix's order.
+        """Select some targets, in the given order; those of one slice or word are in the order of the matrix.
 
         Parameters
         ----------
         *which
-            Row numbers (negative ones count from the end), slices of them, or words of the text: every target
-            read inside the word.
+            Row numbers (negative ones count from the end), slices of them, or words of the text: a word selects every
+            target inside it.
 
         Returns
         -------
@@ -162,7 +162,7 @@ class SaliencyMap:
         Raises
         ------
         SaliencyError
-            If nothing is selected, or a row or word is not there.
+            If nothing is selected, or a row or word does not exist.
         """
         rows = [row for item in which for row in rows_of(self, item)]
         if not rows:
@@ -170,7 +170,7 @@ class SaliencyMap:
         return self.part(rows, range(len(self.tokens)))
 
     def drop_special(self) -> SaliencyMap:
-        """The map without the columns of special tokens, and without the rows that are read at one."""
+        """Leave out the columns of special tokens, and the rows whose target is one."""
         columns = [i for i, token in enumerate(self.tokens) if not token.special]
         rows = [
             i
@@ -180,12 +180,12 @@ class SaliencyMap:
         return self.part(rows, columns)
 
     def part(self, rows: Sequence[int], columns: Sequence[int]) -> SaliencyMap:
-        """The map of some rows and columns by number; a row whose own column is gone stands at none.
+        """Select rows and columns by number; a row whose own column is left out keeps no position.
 
         Parameters
         ----------
         rows
-            Numbers of targets from 0, in the order wanted.
+            Numbers of targets from 0, in the desired order.
         columns
             Numbers of tokens.
 
@@ -205,26 +205,26 @@ class SaliencyMap:
 
     @checks_call
     def merge_targets(self, by: str | Sequence[str] = "entity") -> SaliencyMap:
-        """The map with the rows of one group summed into one, as for the tokens of an entity or a word.
+        """Sum each group of rows into one, such as the rows of the tokens of an entity or a word.
 
         Parameters
         ----------
         by
-            ``"entity"`` merges the rows of neighbouring tokens that one entity labels, as
-            :class:`hf_saliency.TokenLabel` gives them; a sequence of labels, one a row, merges the rows that have
-            equal ones and gives their label to the sum.
+            ``"entity"`` merges the rows of neighbouring tokens with the same entity label, as
+            :class:`hf_saliency.TokenLabel` makes them. A sequence of one label per row merges the rows with equal
+            labels; their sum gets that label.
 
         Returns
         -------
         SaliencyMap
-            Scores, explained scores and completeness deltas are summed; the groups stand in the order of their first
-            rows. A merged row has no predictions.
+            Scores, explained scores and completeness deltas are summed; the groups are in the order of their first rows. A
+            merged row has no predictions.
 
         Raises
         ------
         SaliencyError
-            If there is not one label for each row, no row has an entity for a label, or rows of different units would
-            be summed.
+            If there is not one label for each row, no row has an entity label, or rows of different units would be
+            summed.
 
         Examples
         --------
@@ -248,17 +248,17 @@ class SaliencyMap:
 
     @checks_call
     def words(self, reduction: Reduction = "sum") -> SaliencyMap:
-        """The map with the columns of a word's pieces merged into one; rows stay as they are.
+        """Merge the columns of each word's pieces into one; the rows do not change.
 
         Words are those of :func:`hf_saliency.maps.spans.words`, and a token that covers several words joins them.
-        Special tokens stay alone. A map of words is returned as it is.
+        Special tokens are never merged. A map of words is returned unchanged.
 
         Parameters
         ----------
         reduction
             ``"sum"``, ``"mean"``, ``"norm"`` (the 2-norm; for the gradient norm of order 2 that is the norm of the
-            gradient in all pieces at once), ``"norm_1"`` (sum of magnitudes), ``"max"`` (the score of largest
-            magnitude, its sign kept) or ``"absmax"`` (that magnitude); another word raises :class:`SaliencyError`.
+            gradient in all pieces together), ``"norm_1"`` (sum of magnitudes), ``"max"`` (the score of largest
+            magnitude, with its sign) or ``"absmax"`` (that magnitude); another word raises :class:`SaliencyError`.
             A NaN makes its word's score NaN.
 
         Returns
@@ -286,7 +286,7 @@ class SaliencyMap:
         Parameters
         ----------
         path
-            Where; an existing file is replaced once the new one is complete.
+            Where to write; an existing file is replaced once the new one is complete.
         """
         storage.save(self, path)
 
@@ -298,7 +298,7 @@ class SaliencyMap:
         Parameters
         ----------
         path
-            The file; if it is not a map, damaged, or of a newer format, :class:`SaliencyError` says so.
+            The file; if it is not a map, is damaged, or has a newer format, :class:`SaliencyError` is raised.
 
         Returns
         -------
@@ -322,7 +322,7 @@ class SaliencyMap:
         convergence_delta: Any = None,
         provenance: Mapping[str, str] | None = None,
     ) -> SaliencyMap:
-        """The map of attributions that another tool computed, such as Captum itself.
+        """Make a map from attributions that another tool computed, such as Captum itself.
 
         Parameters
         ----------
@@ -330,26 +330,26 @@ class SaliencyMap:
             Tensor or array of shape (tokens,), (tokens, width), (targets, tokens) or (targets, tokens, width), on
             any device and of any precision. NaN is kept.
         encoding
-            The tokens of these attributions: what ``explainer.encode(text)`` returns, or ``tokenizer(text)`` of a fast
-            tokenizer of transformers, or one element ``batch[i]`` of several texts. Padding is left out, together
+            The tokens of these attributions: the result of ``explainer.encode(text)``, or of ``tokenizer(text)`` with a
+            fast tokenizer of transformers, or one element ``batch[i]`` of several texts. Padding is left out, together
             with its attributions.
         text
-            The string that was encoded, or a tuple of the two of a pair; only ``explainer.encode`` notes it.
+            The string that was encoded, or a tuple of the two strings of a pair; not needed with ``explainer.encode``.
         targets
-            What the rows explain: a label for each, or a :class:`TargetRow`, which knows its position, score and
-            unit as well. A label alone means a logit whose value is not known (NaN).
+            The target of each row: a label, or a :class:`TargetRow`, which also holds its position, score and unit. A
+            label alone means a logit whose value is not known (NaN).
         method
-            What made the attributions.
+            Name of the method that computed the attributions.
         arguments
-            With which arguments, as JSON values.
+            The arguments of that method, as JSON values.
         signed
-            Whether a score's sign has a meaning; by default, if any score is below zero.
+            Whether a score's sign has a meaning; by default True if any score is below zero.
         reduction
-            How a width becomes one number: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
+            How the width is reduced to one number: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
         convergence_delta
             One number for each target, or None.
         provenance
-            Further facts: model, versions.
+            Further facts, such as the model and versions.
 
         Returns
         -------
@@ -358,7 +358,7 @@ class SaliencyMap:
         Raises
         ------
         SaliencyError
-            If the shapes do not fit, or the tokens cannot be placed in the text.
+            If the shapes do not match, or the tokens cannot be placed in the text.
 
         Examples
         --------
@@ -383,16 +383,16 @@ class SaliencyMap:
 
     @checks_call
     def to_textual_heatmap(self, *, top_k: int = 3) -> list[dict[str, Any]]:
-        """The data of one facet for ``textualheatmap.TextualHeatmap.set_data([...])``.
+        """Return the data of one facet for ``textualheatmap.TextualHeatmap.set_data([...])``.
 
-        It needs a complete sweep with an unsigned method: one target at each token that is not special.
-        TextualHeatmap puts the data into a script as they are, which a text from a stranger can leave:
+        It needs a complete sweep with an unsigned method: one target at each token that is not special. TextualHeatmap
+        puts the data into a script without escaping them, so an untrusted text could inject code;
         :func:`hf_saliency.show` and :func:`hf_saliency.page` escape them.
 
         Parameters
         ----------
         top_k
-            How many predictions each token's ``meta`` lists, empty strings where there are fewer.
+            The number of predictions in each token's ``meta``; if there are fewer, empty strings fill the list.
 
         Returns
         -------
@@ -404,7 +404,7 @@ class SaliencyMap:
 
     @checks_call
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a (target, token), as :func:`hf_saliency.to_dataframe` describes it for several maps.
+        """Return a table of one row per target and token, as :func:`hf_saliency.to_dataframe` does for several maps.
 
         Returns
         -------
@@ -426,7 +426,7 @@ class SaliencyMap:
         Parameters
         ----------
         mark
-            How to draw it, such as ``hs.Matrix()``; left out, as :func:`hf_saliency.figure` chooses.
+            How to draw it, such as ``hs.Matrix()``; by default :func:`hf_saliency.figure` chooses.
         **options
             As for :func:`hf_saliency.figure`.
 
@@ -438,7 +438,7 @@ class SaliencyMap:
 
         return figure(self, mark, **options)
 
-    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+    if not TYPE_CHECKING:  # otherwise a type checker would accept any attribute
 
         def __getattr__(self, name: str) -> Any:
             return attribute(self, "a SaliencyMap", name, MAP)
@@ -450,7 +450,7 @@ class SaliencyMap:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __bool__(self) -> bool:  # a map without targets is still a map: `if heat` asks for None
+    def __bool__(self) -> bool:  # `if heat` tests for None: a map without targets is still a map
         return True
 
     def __getitem__(self, item: int | slice | str) -> SaliencyMap:
@@ -471,7 +471,7 @@ class SaliencyMap:
         return summary(self)
 
     def _repr_html_(self) -> str:
-        """Shows the map where it is the last value of a notebook's cell: static and without a script."""
+        """Static HTML without a script, which notebooks display when the map is the last value of a cell."""
         return static_html(self)
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""SaliencyMaps: the maps of several texts, as a list; and their scores as one tidy table."""
+"""SaliencyMaps: the maps of several texts as a list, and their scores as one tidy table."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SHOWN = 10  # maps in a notebook
 
 
 class SaliencyMaps(list[SaliencyMap]):
-    """A list of maps, one a text, in the order of the texts.
+    """A list of maps, one per text, in the order of the texts.
 
-    An explainer returns one for several texts. It is a list in every respect; slices are plain lists of the same maps.
+    An explainer returns one for several texts. It behaves like any list; slices are plain lists of the same maps.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class SaliencyMaps(list[SaliencyMap]):
         return "\n".join(line if len(line) <= 80 else line[:77] + "..." for line in lines)
 
     def _repr_html_(self) -> str | None:
-        """Shows the maps where they are the last value of a notebook's cell: the first ten, one below another."""
+        """HTML of the first ten maps, which notebooks display when the list is the last value of a cell."""
         if not self:
             return None
         shown = "".join(
@@ -58,7 +58,7 @@ class SaliencyMaps(list[SaliencyMap]):
         )
 
     def to_dataframe(self) -> pd.DataFrame:
-        """The scores of all maps, as :func:`hf_saliency.to_dataframe` describes them.
+        """Return the scores of all maps, as :func:`hf_saliency.to_dataframe` describes them.
 
         Returns
         -------
@@ -75,7 +75,7 @@ class SaliencyMaps(list[SaliencyMap]):
 
 @checks_call
 def to_dataframe(maps: SaliencyMap | Iterable[SaliencyMap]) -> pd.DataFrame:
-    """The scores of maps as a tidy table: one row for each text, target and token.
+    """Return the scores of maps as a tidy table: one row for each text, target and token.
 
     Parameters
     ----------
@@ -87,15 +87,15 @@ def to_dataframe(maps: SaliencyMap | Iterable[SaliencyMap]) -> pd.DataFrame:
     pandas.DataFrame
         The columns are ``map_index`` (from 0), ``method``; ``target``, ``target_label``, ``against``,
         ``target_position``, ``target_score``, ``unit``, ``probability``, ``against_probability`` (NaN where there is
-        none), ``missed_sum`` (what the scores of the target should add up to where they do not, otherwise NaN);
+        none), ``missed_sum`` (the sum that the scores of the target should have if they miss it, otherwise NaN);
         ``token``, ``piece``, ``label``, ``word`` (number of the word in its text, -1 for none), ``text_index``,
         ``start``, ``end``, ``special``; ``score`` and ``normalized`` (divided by the largest magnitude of its row). A
-        target at no token has the position -1.
+        target without a token has the position -1.
 
     Raises
     ------
     SaliencyError
-        If anything but maps is given, or pandas is not installed.
+        If an argument is not a map, or pandas is not installed.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def to_dataframe(maps: SaliencyMap | Iterable[SaliencyMap]) -> pd.DataFrame:
 
 
 def each_map(maps: SaliencyMap | Iterable[SaliencyMap], call: str) -> Iterator[SaliencyMap]:
-    """Maps one after the other, as a corpus reads them; anything else is refused when its turn comes."""
+    """Yield maps one by one, as a corpus reads them; refuse anything else when it is reached."""
     several = isinstance(maps, Iterable) and not isinstance(maps, (SaliencyMap, str, bytes))
     for heat in maps if several else [maps]:
         if not isinstance(heat, SaliencyMap):
