@@ -42,7 +42,7 @@ class StraightPath:
         target: Any,
         arguments: Any,
     ) -> StraightPath:
-        """Refuses what does not have a row for each row of the inputs."""
+        """Check that baselines and arguments have a row for each row of the inputs, and build the path."""
         streams = streams_of(inputs)
         score = RowScores.of(forward_func, streams, target, arguments)
         return cls(score, streams, baselines_of(baselines, streams))
@@ -53,12 +53,12 @@ class StraightPath:
 
     @functools.cached_property
     def dtype(self) -> torch.dtype:
-        """What sums are kept in."""
+        """The dtype in which sums are accumulated."""
         return functools.reduce(torch.promote_types, [stream.dtype for stream in self.streams], torch.float32)
 
     @property
     def rounding(self) -> float:
-        """The relative precision of a score, which is that of the coarsest stream."""
+        """The relative precision of a score: that of the coarsest stream."""
         return max(torch.finfo(stream.dtype).eps for stream in self.streams)
 
     @functools.cached_property
@@ -73,7 +73,10 @@ class StraightPath:
         groups: Sequence[Sequence[int]],
         size: int | None,
     ) -> tuple[list[Float[Tensor, "rows elements"]], Float[Tensor, "rows points"]]:
-        """For each group of the points at these fractions of the path, the sum of the gradients; all scores."""
+        """Sum the gradients over each group of points on the path; also return the score at every point.
+
+        ``fractions`` place the points on the path, and ``groups`` hold indices into them.
+        """
         count = len(rows) * len(fractions)
         places = torch.tensor(fractions, dtype=self.dtype, device=rows.device)
         member = torch.tensor([[i in group for i in range(len(fractions))] for group in groups])
@@ -87,11 +90,11 @@ class StraightPath:
         return sums, scores.reshape(len(rows), len(fractions))
 
     def tokens_of(self, flat: Float[Tensor, "rows elements"]) -> Float[Tensor, "rows tokens"]:
-        """The total of each token of each stream."""
+        """Sum flat values over the width: one number for each token of each stream."""
         return torch.cat([part.sum(-1).flatten(1) for part in self.streams_of(flat)], dim=1)
 
     def streams_of(self, flat: Float[Tensor, "rows elements"]) -> tuple[Float[Tensor, "rows ..."], ...]:
-        """Flat values in the shapes of the streams."""
+        """Reshape flat values to the shapes of the streams."""
         parts = torch.split(flat, [math.prod(stream.shape[1:]) for stream in self.streams], dim=1)
         return tuple(
             part.reshape(len(flat), *stream.shape[1:])
@@ -114,12 +117,12 @@ class StraightPath:
 
 
 def _between(start: Tensor, end: Tensor, fractions: Float[Tensor, " rows"]) -> Tensor:
-    """Points on the lines, the ends exactly."""
+    """Return points on the lines; both ends are exact."""
     weights = fractions.to(start.device).reshape(-1, *[1] * (start.dim() - 1))
     return torch.lerp(start.to(weights.dtype), end.to(weights.dtype), weights).to(end.dtype)
 
 
-# Where tokens cancel to a smaller part of their magnitudes, the delta is relative to this part of them.
+# Where tokens cancel almost completely, the delta is measured against this part of their summed magnitudes.
 _CANCELLED = 0.01
 
 
@@ -129,29 +132,29 @@ class AdaptiveIntegratedGradients(PathAttribution):
     .. math:: a_{ij} = (x_{ij} - \bar x_{ij}) \int_0^1
         \frac{\partial F(\bar x + \alpha (x - \bar x))}{\partial x_{ij}} \, d\alpha
 
-    The integral is a trapezoidal sum over 3, 5, 9, 17, ... evenly spaced points; each time the new points lie
-    between the old ones, and no point is evaluated twice. From one embedding to another the gradient rises and
-    falls inside the path, and there such sums converge exponentially (Trefethen and Weideman, 2014). The error
-    that is left comes from the ends: Gregory's correction takes it out, so that gradients up to the third power
-    of :math:`\alpha` are integrated exactly. Romberg's extrapolation of the same sums takes about twice as many
-    points, since it amplifies what the coarse sums miss inside.
+    The integral is a trapezoidal sum over 3, 5, 9, 17, ... evenly spaced points. The new points always lie
+    between the old ones, so no point is evaluated twice. Between two embeddings the gradient rises and falls
+    inside the path, and there such sums converge exponentially (Trefethen and Weideman, 2014). The remaining
+    error comes from the ends. Gregory's correction removes it, so that gradients up to the third power of
+    :math:`\alpha` are integrated exactly. Romberg's extrapolation of the same sums takes about twice as many
+    points, since it amplifies the errors that the coarse sums make inside the path.
 
-    A row is done when both hold:
+    A row is done when both of these conditions hold:
 
     - Its convergence delta is at most ``tolerance`` times :math:`\lvert F(x) - F(\bar x) \rvert`, or times a
-      hundredth of the sum of its tokens' magnitudes where the tokens cancel to less than that. These scores come
-      out of the passes for the gradients, and a delta within their rounding will do too.
-    - The change :math:`c` of its tokens since the sum before, relative to their magnitudes, has
-      :math:`c \max(c, \rho^2) \le` ``tolerance``; :math:`\rho` is the ratio of this change to the one before, at
-      most 1. The sum before was off by about :math:`c`, and twice as many points square an error that falls
-      exponentially: they multiply it by :math:`\rho^2`, at the rate that is observed. A change within the
-      rounding of the scores counts as none.
+      hundredth of the sum of its tokens' magnitudes where the tokens cancel to less than that. The gradient
+      passes also return these scores, and a delta within their rounding is accepted too.
+    - Let :math:`c` be the change of its tokens since the previous sum, relative to their magnitudes, and
+      :math:`\rho` the ratio of this change to the previous one, at most 1. Then
+      :math:`c \max(c, \rho^2) \le` ``tolerance``. The previous sum was off by about :math:`c`. Doubling the
+      points squares an error that falls exponentially; at the observed rate it multiplies the error by
+      :math:`\rho^2`. A change within the rounding of the scores counts as none.
 
     Parameters
     ----------
     forward_func
-        From embeddings, one tensor a stream, and additional arguments to one score a row. A row's score depends
-        on this row alone.
+        Function from embeddings (one tensor per stream) and additional arguments to one score per row. A row's
+        score must depend on this row alone.
 
     References
     ----------
@@ -185,32 +188,32 @@ class AdaptiveIntegratedGradients(PathAttribution):
         Parameters
         ----------
         inputs
-            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+            Embeddings, (batch, tokens, width), or a tuple of them, one per stream.
         baselines
-            What the path starts from, in any of Captum's forms: a tensor like the inputs, or with one row for
-            all, or a number; a tuple of these for a tuple of inputs; None is 0.
+            The start of the path, in any form that Captum takes: a tensor like the inputs or with one row for
+            all, or a number; a tuple of these for a tuple of inputs; None means 0.
         target
-            Which score of each row, in any of Captum's forms; None if there is but one.
+            The score to explain in each row, in any form that Captum takes; None if there is only one.
         additional_forward_args
-            What ``forward_func`` takes after the embeddings; a tuple if several. Tensors have a row for each
-            row of the inputs.
+            Arguments of ``forward_func`` after the embeddings; a tuple if there are several. Tensors have a row
+            for each row of the inputs.
         tolerance
             The largest relative convergence delta of a row that is done; the error of its tokens is of the
             same order.
         max_steps
-            The most gradients that a row may take, 3 or more. Rows take 3, 5, 9, 17, ... of them, so that 1,024
-            allows 513.
+            The largest number of gradients for one row, 3 or more. Rows take 3, 5, 9, 17, ... gradients, so that
+            1,024 allows 513.
         internal_batch_size
-            The most rows of one call of ``forward_func``; None for all that are known to be needed, half of a
-            row's points at a time.
+            The largest number of rows in one call of ``forward_func``; None for all points that are known to be
+            needed, which are half of a row's points at a time.
         return_convergence_delta
-            Whether to return the convergence delta too.
+            Whether to return the convergence delta as well.
 
         Returns
         -------
         Any
-            As the inputs, in float64 for float64 inputs and otherwise in float32; with the delta a pair of this and
-            a tensor (batch,).
+            Attributions in the form of the inputs, in float64 for float64 inputs and otherwise in float32. With the
+            delta, a pair of these and a tensor (batch,).
 
         Raises
         ------
@@ -221,7 +224,7 @@ class AdaptiveIntegratedGradients(PathAttribution):
         Warns
         -----
         RuntimeWarning
-            If rows are not done after ``max_steps``; they keep the last sum.
+            If rows are not done after ``max_steps``. They keep the last sum.
         """
         _check_options(tolerance, max_steps, internal_batch_size)
         with autograd():
@@ -233,7 +236,7 @@ class AdaptiveIntegratedGradients(PathAttribution):
         return (attributions, delta) if return_convergence_delta else attributions
 
     def warn(self, missed: Float[Tensor, " missed"], batch: int, tolerance: float, max_steps: int) -> None:
-        """Say how many rows were not done, and how far they were off."""
+        """Warn how many rows were not done, and how large their deltas are."""
         warn(
             f"{len(missed)} of {batch} rows did not reach tolerance={tolerance:g} in max_steps={max_steps} "
             f"gradients each; their largest relative convergence delta is {float(missed.max()):.1e}. Raise "
@@ -245,12 +248,12 @@ class AdaptiveIntegratedGradients(PathAttribution):
 def _integrals(
     path: StraightPath, tolerance: float, max_steps: int, size: int | None
 ) -> tuple[Float[Tensor, "batch elements"], Float[Tensor, " batch"], Float[Tensor, " missed"]]:
-    """Attributions, convergence deltas, and the relative deltas of the rows that were not done."""
+    """Return attributions, convergence deltas, and the relative deltas of the rows that were not done."""
     rows = torch.arange(path.batch, device=path.difference.device)
     (ends, inner), scores = path.sums(rows, (0.0, 0.5, 1.0), ((0, 2), (1,)), size)
     gain = scores[:, 2] - scores[:, 0]
     height = scores[:, 0].abs() + scores[:, 2].abs()
-    near, far, steps = 2 * inner, ends, 2  # one step and two steps from the ends: the middle, and the ends
+    near, far, steps = 2 * inner, ends, 2  # one and two steps from the ends: the middle and the ends
     sums, tokens = torch.zeros_like(ends), path.tokens_of(ends / 2 * path.difference)
     delta, relative, change = torch.zeros_like(gain), torch.zeros_like(gain), torch.zeros_like(gain)
     done = torch.zeros_like(gain, dtype=torch.bool)
@@ -267,7 +270,7 @@ def _integrals(
         changed = _ratio(distance, magnitude) * visible
         done[rows] = complete & _settled(changed, change[rows], tolerance)
         change[rows], tokens[rows] = changed, now
-        going = ~done[rows] & delta[rows].isfinite()  # else it will not become finite
+        going = ~done[rows] & delta[rows].isfinite()  # a delta that is not finite stays so
         if 2 * steps + 1 > max_steps or not going.any():
             return sums, delta, relative[~done]
         rows, ends, inner, near = (values[going] for values in (rows, ends, inner, near))
@@ -280,13 +283,13 @@ def _integrals(
 def _settled(
     change: Float[Tensor, " rows"], before: Float[Tensor, " rows"], tolerance: float
 ) -> Bool[Tensor, " rows"]:
-    """Whether the error to be expected after a change, and a change before it, is within the tolerance."""
+    """Whether the error that the last two changes predict is within the tolerance."""
     slowest = change.maximum(before)
     return (change**2 <= tolerance) & (change**3 <= tolerance * slowest**2)
 
 
 def _ratio(part: Float[Tensor, " rows"], whole: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
-    """Zero where both are."""
+    """Divide two tensors; the ratio is zero where both are zero."""
     return part / whole.clamp_min(torch.finfo(whole.dtype).tiny)
 
 
@@ -297,5 +300,5 @@ def _check_options(tolerance: object, max_steps: object, internal_batch_size: ob
 
 
 def check_tolerance(tolerance: object) -> float:
-    """A part of a difference."""
+    """Check that a tolerance is a positive number, a fraction of a difference of scores."""
     return real(tolerance, "tolerance", "1e-3")

@@ -1,4 +1,4 @@
-"""Backward rules: what a gradient passes on at norms, softmax, products and activations, while a model runs."""
+"""Backward rules: replacements for the derivatives of norms, softmax, products and activations while a model runs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from hf_saliency.errors import SaliencyError
 
 @dataclass(frozen=True)
 class BackwardRules:
-    """What replaces the derivative of each kind of operation; everything else keeps its own."""
+    """Replacements for the derivatives of some kinds of operations; all other operations keep theirs."""
 
-    # Of attention: its derivative, none (weights are constants), or that at temperature 2.
+    # The softmax of attention: its own derivative, none (weights are constants), or that at temperature 2.
     softmax: Literal["derivative", "constant", "tempered"] = "derivative"
-    # Each factor of a product of two values that depend on the input gets half of the gradient.
+    # Whether each factor of a product gets half of the gradient, if both factors depend on the input.
     products: bool = False
-    activations: bool = False  # an elementwise function passes the gradient on times f(x) / x
+    activations: bool = False  # whether an elementwise function passes on the gradient times f(x) / x
 
 
-# The divisor of a norm is a constant in all of them.
+# All of them hold the divisor of a norm constant.
 RULES: dict[str, BackwardRules] = {
     "ln_freeze": BackwardRules(),
     "cp_lrp": BackwardRules(softmax="constant"),
@@ -40,7 +40,7 @@ _TEMPERATURE = 2.0
 
 
 class _Scaled(torch.autograd.Function):
-    """The same values, whose gradient is multiplied by a constant."""
+    """Identity whose gradient is multiplied by a constant."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, factor: float) -> Tensor:
@@ -53,7 +53,7 @@ class _Scaled(torch.autograd.Function):
 
 
 class _Identity(torch.autograd.Function):
-    """An elementwise function's output, whose gradient is multiplied by output / input, and 0 where the input is 0."""
+    """Output of an elementwise function; its gradient is multiplied by output / input, or by 0 where the input is 0."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, output: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class _FrozenLayerNorm(torch.autograd.Function):
 
 
 class _TemperedSoftmax(torch.autograd.Function):
-    """Softmax that is differentiated as if its input had been divided by the temperature (Edin et al., 2025)."""
+    """Softmax with the derivative that it has when its input is divided by the temperature (Edin et al., 2025)."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, dim: int) -> Tensor:
@@ -100,32 +100,32 @@ class _TemperedSoftmax(torch.autograd.Function):
 
 
 def _safe_softmax(scores: Tensor, dim: int) -> Tensor:
-    """Softmax with zeros where every score is masked, as PyTorch's fused attention has it."""
+    """Softmax that is zero where every score is masked, as in PyTorch's fused attention."""
     return torch.softmax(scores, dim).masked_fill((scores == -torch.inf).all(dim=dim, keepdim=True), 0.0)
 
 
 def scaled(values: Tensor, factor: float) -> Tensor:
-    """The same values, with a gradient that is multiplied by the factor."""
+    """Return the same values, with a gradient that is multiplied by the factor."""
     return values if factor == 1 or not values.requires_grad else _Scaled.apply(values, factor)  # type: ignore[no-untyped-call]
 
 
 def depends(values: object) -> bool:
-    """Whether a gradient flows through this: weights are frozen, so that only the input asks for one."""
+    """Whether a gradient flows through a value. Weights are frozen, so such a value depends on the input."""
     return isinstance(values, Tensor) and values.requires_grad
 
 
 class RuleMode(TorchFunctionMode):
-    """Applies rules to each function of PyTorch that this thread calls in here.
+    """Mode that applies rules to each PyTorch function that this thread calls while it is active.
 
-    A function that is composed of others in Python is seen as one call where PyTorch dispatches it, and its inner calls
-    are not seen: so nothing is scaled twice.
+    PyTorch dispatches a function that is composed of others in Python as one call. The mode does not see its inner
+    calls, so nothing is scaled twice.
     """
 
     def __init__(self, rules: BackwardRules, attention: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         self.rules = rules
         self.attention = tuple(attention)
-        self.depth = 0  # of attention modules that are being called
+        self.depth = 0  # number of attention modules that are being called
         self.handlers: dict[Callable[..., Any], Callable[..., Any]] = dict.fromkeys(_ROOTS, self._constant)
         self.handlers |= dict.fromkeys(_POWERS, self._power)
         self.handlers |= {F.layer_norm: self._layer_norm, torch.layer_norm: self._layer_norm}
@@ -241,7 +241,7 @@ class RuleMode(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Any:
-        """Fused attention: what the rules for its two products and its softmax come to at its ends."""
+        """Apply the rules for the two products and the softmax of fused attention to its inputs."""
         options: dict[str, Any] = {"scale": scale, "enable_gqa": enable_gqa, "is_causal": is_causal}
         if self.rules.softmax == "constant":
             return func(query.detach(), key.detach(), value, attn_mask, dropout_p, **options)
@@ -271,7 +271,7 @@ class RuleMode(TorchFunctionMode):
 
 
 def identity(values: Tensor, output: Tensor) -> Tensor:
-    """The output of an elementwise function, through which relevance passes unchanged."""
+    """Return the output of an elementwise function; relevance passes through it unchanged."""
     return _Identity.apply(values, output.detach())  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -280,7 +280,7 @@ def _plain(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _functions(*owners: Any, names: str) -> list[Callable[..., Any]]:
-    """The functions of these names, as PyTorch dispatches each of their spellings."""
+    """List the functions of these names on all owners, since PyTorch dispatches each spelling separately."""
     return [getattr(owner, name) for owner in owners for name in names.split() if hasattr(owner, name)]
 
 
@@ -293,7 +293,7 @@ _PRODUCTS = [
     *_functions(Tensor, names="__mul__ __rmul__ __matmul__ __rmatmul__"),
 ]
 _PRODUCTS_IN_PLACE = _functions(Tensor, names="mul_ multiply_ __imul__")
-# Those that are 0 at 0, so that f(x) / x stays finite.
+# Only functions that are 0 at 0, so that f(x) / x stays finite.
 _ACTIVATIONS = [
     *_functions(F, names="gelu silu relu relu6 leaky_relu elu selu celu mish hardswish tanh hardtanh"),
     *_functions(torch, Tensor, names="relu relu_ tanh tanh_"),
@@ -305,10 +305,10 @@ _IN_PLACE = frozenset(_functions(torch, Tensor, names="relu_ tanh_"))
 def applied(
     rules: BackwardRules, attention: Sequence[nn.Module], activations: Sequence[nn.Module]
 ) -> Iterator[None]:
-    """Apply rules to what this thread computes in here.
+    """Apply rules to all operations of this thread while the context is active.
 
-    ``attention`` are the modules that hold a softmax of attention; without any, a softmax of four dimensions is one.
-    ``activations`` are modules of one elementwise function each, which may be composed of several operations.
+    ``attention`` are the modules whose softmax is one of attention; without any, every softmax over four dimensions
+    counts as one. Each of ``activations`` computes one elementwise function, possibly by several operations.
     """
     mode = RuleMode(rules, attention)
 
@@ -322,7 +322,7 @@ def applied(
         whole = (
             inputs and isinstance(output, Tensor) and depends(inputs[0]) and inputs[0].shape == output.shape
         )
-        # The function inside may be a single one, which has had its rule.
+        # If the module calls a single function, its rule has been applied already.
         done = type(getattr(output, "grad_fn", None)).__name__ == "_IdentityBackward"
         return identity(inputs[0], output) if whole and not done and torch.is_grad_enabled() else None
 

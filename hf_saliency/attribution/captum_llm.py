@@ -15,17 +15,17 @@ from hf_saliency.errors import SaliencyError
 
 
 class LLMGradientNormAttribution(LLMGradientAttribution):  # type: ignore[misc]
-    r"""How much each generated token, and all of them together, depend on each token of the prompt.
+    r"""Gradient norms of generated tokens, one by one and all together, in each token of the prompt.
 
-    ``captum.attr.LLMGradientAttribution`` for :class:`LayerGradientNorm`, which its list of methods leaves out.
-    With :math:`y_k` the log-probability of generated token :math:`k` in nats, ``token_attr`` holds
+    This is ``captum.attr.LLMGradientAttribution`` for :class:`LayerGradientNorm`, which Captum's class does not
+    support. With :math:`y_k` the log-probability of generated token :math:`k` in nats, ``token_attr`` holds
     :math:`\lVert \partial y_k / \partial x_t \rVert_p`. ``seq_attr`` is the norm for the log-probability of the
     whole continuation,
 
     .. math:: \Bigl\lVert \frac{\partial}{\partial x_t} \sum_k y_k \Bigr\rVert_p \le
         \sum_k \Bigl\lVert \frac{\partial y_k}{\partial x_t} \Bigr\rVert_p,
 
-    from one more pass, and not Captum's sum over generated tokens, which is right for linear methods only.
+    from one more pass. Captum's sum over generated tokens is correct for linear methods only.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class LLMGradientNormAttribution(LLMGradientAttribution):  # type: ignore[misc]
     Raises
     ------
     SaliencyError
-        If the method is another one, or was built in another way.
+        If the method is of another class, or was built in another way.
 
     References
     ----------
@@ -90,12 +90,12 @@ class LLMGradientNormAttribution(LLMGradientAttribution):  # type: ignore[misc]
         Parameters
         ----------
         inp
-            The prompt, ``captum.attr.TextTokenInput(text, tokenizer)``; tokens in its ``skip_tokens`` are seen by
-            the model, and left out of the result.
+            The prompt, ``captum.attr.TextTokenInput(text, tokenizer)``; the model sees
+            the tokens in its ``skip_tokens``, but the result leaves them out.
         target
-            The continuation, as a string or as token ids; None for what the model generates.
+            The continuation, as a string or as token ids; None to let the model generate it.
         gen_args
-            Arguments of ``model.generate``, where there is no target.
+            Arguments of ``model.generate``, if there is no target.
         **kwargs
             More arguments of :meth:`LayerGradientNorm.attribute`.
 
@@ -125,7 +125,7 @@ class LLMGradientNormAttribution(LLMGradientAttribution):  # type: ignore[misc]
     def _of_sequence(
         self, inp: TextTokenInput, tokens: Int[Tensor, " targets"], **kwargs: Any
     ) -> Float[Tensor, " tokens"]:
-        """The norm for the log-probability of all the tokens, which one pass gives."""
+        """Compute the norm for the log-probability of all tokens in one pass."""
         method = copy(self.attr_method)
         method.forward_func = self._log_probability
         ids = inp.to_tensor().to(self.device)
@@ -135,7 +135,7 @@ class LLMGradientNormAttribution(LLMGradientAttribution):  # type: ignore[misc]
     def _log_probability(
         self, presence: Tensor, inp: TextTokenInput, tokens: Int[Tensor, " targets"]
     ) -> Float[Tensor, " one"]:
-        """Of the tokens after the prompt, in nats."""
+        """Return the log-probability of the tokens after the prompt, in nats."""
         prompt = inp.to_model_input(presence).to(self.device)
         tokens = tokens.to(self.device)
         logits = self.model(torch.cat([prompt, tokens[None, :-1]], dim=1)).logits

@@ -1,4 +1,4 @@
-"""captum_method: any class of Captum as a method, or the reason why it cannot be one."""
+"""captum_method: makes a method of any Captum class, or refuses the class with a reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DEEP_LIFT = (
 _DISTRIBUTION = "needs two or more baselines for a text: hs.gradient_shap() needs one"
 _LLM = "explains generated text itself: for the gradient norm there use hs.LLMGradientNormAttribution"
 
-# By the name of a class of Captum or of this package; classes that inherit from it share the reason.
+# Names of classes of Captum or of this package, with the reason for refusing them and their subclasses.
 _REFUSED = {
     "LRP": _RULES,
     "GuidedBackprop": _RELU,
@@ -54,7 +54,7 @@ _REFUSED = {
 }
 _ABSTRACT = ("Attribution", "GradientAttribution", "LayerAttribution", "PerturbationAttribution", "LimeBase")
 
-# Arguments of `attribute` that are the adapter's.
+# Arguments of `attribute` that this package sets itself.
 _OWN = (
     "inputs",
     "target",
@@ -77,13 +77,13 @@ def captum_method(
     seed: int = 0,
     **arguments: Any,
 ) -> Method:
-    """A class of Captum, or a function from the score to a Captum attribution, as a method.
+    """Make a method of a Captum class, or of a function from the score to a Captum attribution.
 
-    What ``attribute`` takes is filled in: baselines, internal batch size, perturbations at a time. A class of
-    ``PerturbationAttribution`` sees one feature a token, 1 where the token is present, so that
+    Some arguments of ``attribute`` are filled in: baselines, internal batch size, perturbations at a time. A subclass
+    of ``PerturbationAttribution`` sees one feature per token, which is 1 where the token is present, so
     ``Occlusion`` takes ``sliding_window_shapes=(3,)``. A layer class gets the layer of the embeddings. DeepLift
-    runs, but its rules are for modules that a transformer calls as functions: it returns the gradient times the
-    difference from the baseline, with a large convergence delta.
+    runs, but its rules are for modules, and a transformer calls functions instead. It therefore returns the gradient
+    times the difference from the baseline, with a large convergence delta.
 
     Parameters
     ----------
@@ -91,15 +91,17 @@ def captum_method(
         A class, such as ``captum.attr.IntegratedGradients``; an instance built on the score that
         ``explainer.captum`` returns for the same target; or a function from such a score to an instance.
     reduction
-        Over the width, where there is one: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
+        How the width, if there is one, becomes one number: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"``
+        or ``"absmax"``.
     signed
-        Whether the sign of a result has a meaning; by default as the class is known to be, otherwise True.
+        Whether the sign of a result has a meaning. By default False for a class that is known to be unsigned and for
+        a reduction to magnitudes, and otherwise True.
     baseline
         As for :func:`hf_saliency.integrated_gradients`.
     feature
-        What a perturbation class removes, as for :func:`hf_saliency.leave_one_out`.
+        The unit that a perturbation class removes, as for :func:`hf_saliency.leave_one_out`.
     seed
-        Makes a sampling class repeat.
+        Seed that makes a sampling class reproducible.
     **arguments
         Arguments of ``attribute``, such as ``n_steps=20``.
 
@@ -150,7 +152,7 @@ def captum_method(
 
 
 def _has_sign(attribution: Any, arguments: Mapping[str, Any], reduction: Reduction | None) -> bool:
-    """Whether results are signed; those of a function of the score are taken to be."""
+    """Whether results are signed, which is assumed for functions of the score."""
     cls = attribution if inspect.isclass(attribution) else type(attribution)
     if issubclass(cls, TokenNorm) or (issubclass(cls, Saliency) and arguments.get("abs", True)):
         return False
@@ -165,7 +167,7 @@ def _check_suited(cls: type) -> None:
 
 
 def _check_class(attribution: Any, name: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse a class that cannot explain a text, and arguments that it does not take or lacks."""
+    """Refuse a class that cannot explain a text, arguments that it does not take, and missing ones."""
     _check_suited(attribution)
     if not issubclass(attribution, Attribution) or name in _ABSTRACT:
         raise SaliencyError(
@@ -187,7 +189,7 @@ def _check_class(attribution: Any, name: str, arguments: Mapping[str, Any]) -> N
 
 
 def _on_tokens(built: Attribution, score: Any) -> Attribution:
-    """A perturbation method as one that removes tokens: of embedding dimensions each would count as a whole token."""
+    """Make a perturbation method remove tokens; alone it would perturb single dimensions of the embeddings."""
     if isinstance(built, NoiseTunnel):
         return NoiseTunnel(_on_tokens(built.attribution_method, score))
     if not isinstance(built, PerturbationAttribution) or isinstance(built, TokenPresence):
@@ -206,7 +208,7 @@ def _on_tokens(built: Attribution, score: Any) -> Attribution:
 
 
 def _built(attribution: Any, score: Any, tables: Sequence[Any]) -> Attribution:
-    """The instance that explains a score."""
+    """Return the instance that explains a score."""
     if isinstance(attribution, Attribution):
         if not isinstance(attribution, NoiseTunnel):
             _check_suited(type(attribution))
@@ -230,7 +232,7 @@ def _built(attribution: Any, score: Any, tables: Sequence[Any]) -> Attribution:
 
 
 def _on_this_score(attribution: Attribution, score: Any) -> Attribution:
-    """An instance, if it was built on a score that is the same function."""
+    """Return the instance unchanged; refuse it unless it was built on the same score."""
     inner = getattr(attribution, "attribution_method", attribution)
     function: Any = getattr(inner, "model", None) or getattr(inner, "forward_func", None)
     if getattr(function, "same_as", None) is None or not function.same_as(score):
@@ -244,7 +246,7 @@ def _on_this_score(attribution: Attribution, score: Any) -> Attribution:
 
 
 def _check_layer(inner: Attribution, score: Any) -> None:
-    """Refuse a layer other than that of the embeddings."""
+    """Refuse any layer but that of the embeddings."""
     layers = getattr(inner, "layer", None)
     modules = layers if isinstance(layers, list) else [] if layers is None else [layers]
     if any(module not in list(score.sites) for module in modules):
@@ -260,7 +262,7 @@ def _layer(score: Any) -> Any:
 
 
 def _filled(call: Call, baseline: Any, feature: Feature) -> dict[str, Any]:
-    """What an attribution takes beside the inputs."""
+    """Return the arguments that ``attribute`` takes in addition to the inputs."""
     inner = getattr(call.attribution, "attribution_method", None)
     on_tokens = inner or call.attribution
     if isinstance(on_tokens, TokenPresence):
@@ -279,7 +281,7 @@ def _filled(call: Call, baseline: Any, feature: Feature) -> dict[str, Any]:
 
 
 def _parameters(attribution: Any) -> Mapping[str, inspect.Parameter]:
-    """What `attribute` takes, without self and without the collectors of further arguments."""
+    """Return the named parameters of `attribute`: neither self nor *args and **kwargs."""
     parameters = inspect.signature(attribution.attribute).parameters
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {
@@ -288,7 +290,7 @@ def _parameters(attribution: Any) -> Mapping[str, inspect.Parameter]:
 
 
 def _plain(value: Any) -> Any:
-    """An argument as a JSON value."""
+    """Convert an argument to a JSON value."""
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):

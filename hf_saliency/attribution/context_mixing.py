@@ -1,4 +1,4 @@
-"""Context mixing: how much of each token another one holds after all layers, by attention or by zeroed values."""
+"""Context mixing: how much of each token another one holds after all layers, by attention or value zeroing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax)
 
 
 class AttentionMode(TorchFunctionMode):
-    """Notes weights of attention; or makes one token's value zero in each row, that of ``absent`` (-1: none)."""
+    """Mode that records attention weights, or zeroes the value of one token per row: ``absent`` (-1 for none)."""
 
     def __init__(self, absent: Int[Tensor, " rows"] | None = None) -> None:
         super().__init__()
         self.absent = absent
-        self.depth = 0  # of attention modules that are being called
+        self.depth = 0  # number of attention modules that are being called
         self.weights: list[Float[Tensor, "rows heads tokens tokens"]] = []
 
     def __torch_function__(
@@ -42,7 +42,7 @@ class AttentionMode(TorchFunctionMode):
             return self._fused(func, *args, **options)
         result = func(*args, **options)
         if func in _SOFTMAX and self.depth > 0 and result.dim() == 4:
-            # Without its weight a value is gone, as if it were zero.
+            # A weight of zero removes a value, as if the value were zero.
             return self._noted(result) if self.absent is None else self._zeroed(result, -1)
         return result
 
@@ -75,7 +75,7 @@ class AttentionMode(TorchFunctionMode):
         return weights
 
     def _zeroed(self, values: Tensor, dim: int) -> Tensor:
-        """The values with each row's absent token at zero, along the dimension of the tokens that are read."""
+        """Set each row's absent token to zero along ``dim``, the dimension of the tokens that attention reads."""
         assert self.absent is not None
         if len(values) != len(self.absent) or values.dim() != 4:
             raise SaliencyError(_SHAPE)
@@ -92,10 +92,10 @@ _SHAPE = (
 
 
 class ContextMixing(NoFutures, Attribution):  # type: ignore[misc]
-    """How much of each token the one at a row's position holds after all layers: weights that add up to 1.
+    """Weights of all tokens in the token that a row's target is read at, after all layers; they add up to 1.
 
-    ``forward_func`` is an explainer's score: it names its modules of attention and its layers, and which token a row
-    reads.
+    ``forward_func`` is an explainer's score. It holds the model's attention modules and layers, and knows at which
+    token each row is read.
     """
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
@@ -111,10 +111,10 @@ class ContextMixing(NoFutures, Attribution):  # type: ignore[misc]
         additional_forward_args: Any = None,
         internal_batch_size: int = 32,
     ) -> Float[Tensor, "batch tokens"]:
-        """Weights from 0 to 1, whatever the score is: only the position that it is read at counts.
+        """Return weights from 0 to 1. They depend on the position at which the score is read, not on its value.
 
-        Takes embeddings of one stream, and the score's additional arguments; refuses an architecture that does not
-        allow it.
+        ``inputs`` are embeddings of one stream, and ``additional_forward_args`` are those of the score. Architectures
+        without full attention are refused.
         """
         streams = embeds_of(inputs)
         if len(streams) > 1 or not self.attention or not self.layers:
@@ -139,7 +139,7 @@ class ContextMixing(NoFutures, Attribution):  # type: ignore[misc]
 
     @contextmanager
     def _inside(self, mode: AttentionMode) -> Any:
-        """The mode, which knows when a module of attention is being called."""
+        """Activate the mode, and tell it when an attention module is being called."""
 
         def enter(module: nn.Module, inputs: Any) -> None:
             mode.depth += 1
@@ -156,7 +156,7 @@ class ContextMixing(NoFutures, Attribution):  # type: ignore[misc]
 
 
 class AttentionRollout(ContextMixing):
-    r"""Attention rollout (Abnar and Zuidema, 2020): the product over layers of attention, half of it the token itself.
+    r"""Attention rollout (Abnar and Zuidema, 2020): a product over layers, each half attention, half the token.
 
     .. math:: R_l = \tfrac12 (\bar A_l + I) R_{l-1}
 
@@ -186,7 +186,7 @@ class AttentionRollout(ContextMixing):
 
 
 class ValueZeroing(ContextMixing):
-    """Value zeroing (Mohebbi et al., 2023): how far a layer's output turns when one token's value is zero."""
+    """Value zeroing (Mohebbi et al., 2023): how far a layer's output turns when the values of one token are zero."""
 
     # C^l[i, j] is 1 - cos(x^l_i, x^{l, not j}_i), scaled so that rows add up to 1, and R_l = C_l R_{l-1}; x^{l, not j}
     # is the output of layer l for the same input, with the value vectors of token j at zero in all heads.
@@ -198,7 +198,7 @@ class ValueZeroing(ContextMixing):
         return torch.cat(parts)
 
     def _of_row(self, embeds: Tensor, rows: tuple[Any, ...], row: int, size: int) -> Tensor:
-        """One row: as it is, and copies of it, each without one token in every layer."""
+        """Compute the mixing of one row from the whole text and from copies that each lack one token in every layer."""
         tokens = embeds.shape[1]
         whole: list[Tensor] = []
         columns: list[list[Tensor]] = []
@@ -222,14 +222,17 @@ class ValueZeroing(ContextMixing):
         for pieces in zip(*columns, strict=True):
             distance = torch.cat(pieces).T.clamp(min=0)  # (tokens, absent)
             total = distance.sum(dim=1, keepdim=True)
-            # A layer that mixes nothing leaves each token what it is.
+            # A layer that mixes nothing leaves each token unchanged.
             share = torch.where(total > 0, distance / total.clamp(min=1e-300), torch.eye(tokens).to(distance))
             mixing = share.to(mixing) @ mixing
         return mixing[None]
 
 
 def _compare(whole: Sequence[Tensor], turned: list[Tensor], shape: tuple[int, int]) -> Callable[..., Any]:
-    """A hook on a layer: how far its output turned from the whole text's, which goes on; without these, the output."""
+    """Make a hook that notes how far a layer's output turned from that of the whole text, and passes the latter on.
+
+    While ``whole`` is empty, the hook only notes the output.
+    """
 
     def compare(layer: nn.Module, inputs: Any, output: Any) -> Any:
         hidden = output if isinstance(output, Tensor) else output[0]
@@ -247,5 +250,5 @@ def _compare(whole: Sequence[Tensor], turned: list[Tensor], shape: tuple[int, in
 
 
 def _of(argument: Any, rows: Int[Tensor, " rows"]) -> Any:
-    """The part of an additional argument that belongs to some rows."""
+    """Select the rows of an additional argument."""
     return argument[rows.to(argument.device)] if isinstance(argument, Tensor) and argument.dim() else argument

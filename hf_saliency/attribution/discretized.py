@@ -27,7 +27,7 @@ from hf_saliency.errors import SaliencyError, one_of, whole
 Strategy = Literal["greedy", "maxcount"]
 Rule = Literal["riemann_left", "trapezoid"]
 
-# The most elements of a temporary: 16 MiB in float32.
+# Largest number of elements in a temporary tensor: 16 MiB in float32.
 _TEMPORARY = 2**22
 _NO_WORD = -1
 _FAST = "use_mm_for_euclid_dist_if_necessary"
@@ -43,14 +43,14 @@ def word_paths(
     strategy: Strategy,
     n_neighbors: int,
 ) -> Float[Tensor, "n points width"]:
-    """The points of discretized integrated gradients (Sanyal and Ren, 2021, section 3.2), from baselines to inputs.
+    """Find the points of discretized integrated gradients (Sanyal and Ren, 2021, section 3.2) from baseline to input.
 
-    A path has ``n_steps + 2`` points; from a baseline equal to its input it stays there.
+    A path has ``n_steps + 2`` points. If a baseline equals its input, the path stays there.
     """
-    # From the input on, each step goes to one of the n_neighbors nearest words of the word before: the one that is
-    # closest to monotonic between that word and the baseline, or monotonic in the most dimensions. Dimensions that are
-    # not monotonic are then put a fraction of the way to the baseline. Words do not occur twice; where none is left,
-    # the path goes to the baseline.
+    # The path starts at the input, and each step goes to one of the n_neighbors words nearest to the current word: the
+    # one closest to monotonic between that word and the baseline, or monotonic in the most dimensions. Dimensions that
+    # are not monotonic then move a fraction of the way to the baseline. No word occurs twice; where none is left, the
+    # path goes to the baseline.
     step = _Step(table, n_steps, strategy, n_neighbors)
     words, ids, ends = inputs, _ids(table, inputs), _ids(table, baselines)
     visited, path = ids[:, None], [inputs]
@@ -66,7 +66,7 @@ def word_paths(
 
 @dataclass(frozen=True)
 class _Step:
-    """How to choose a next word."""
+    """The rule that chooses the next word of a path."""
 
     table: nn.Embedding | Tensor
     n_steps: int
@@ -80,7 +80,7 @@ class _Step:
         ends: Int[Tensor, " n"],
         visited: Int[Tensor, "n visited"],
     ) -> tuple[Int[Tensor, " n"], Float[Tensor, "n width"]]:
-        """The id and the embedding of each path's next word; the baseline's where there is none."""
+        """Return the id and the embedding of each path's next word; those of the baseline where no word is left."""
         near = self.nearest(words, visited[:, -1])
         neighbors = rows_of(self.table, near.flatten()).to(words).reshape(*near.shape, -1)
         point, inside = _monotonic(baselines[:, None], words[:, None], neighbors, self.n_steps)
@@ -88,7 +88,7 @@ class _Step:
         cost = torch.linalg.vector_norm(neighbors - point, dim=-1) if greedy else -inside.sum(-1).to(words)
         taken = (near[..., None] == visited[:, None]).any(-1) | (near == ends[:, None])
         cost = cost.masked_fill(taken, torch.inf)
-        best = cost.argmin(1)  # of equals the first, which is the nearest
+        best = cost.argmin(1)  # the first of equal costs, which is the nearest word
         every = torch.arange(len(best), device=best.device)
         there = cost[every, best].isfinite() & (words != baselines).any(1)
         chosen = torch.where(there[:, None], neighbors[every, best], baselines)
@@ -97,7 +97,7 @@ class _Step:
     def nearest(
         self, words: Float[Tensor, "n width"], origins: Int[Tensor, " n"]
     ) -> Int[Tensor, "n neighbors"]:
-        """The ids of the words nearest to each, the nearest first, without the word itself."""
+        """Return the ids of the nearest words, the nearest first, without the word itself."""
         distances, ids = _search(self.table, words, self.n_neighbors + 1)
         distances = distances.masked_fill(ids == origins[:, None], torch.inf)
         order = distances.argsort(dim=1, stable=True)[:, : max(1, ids.shape[1] - 1)]
@@ -110,14 +110,14 @@ def _monotonic(
     point: Float[Tensor, "*m width"],
     n_steps: int,
 ) -> tuple[Float[Tensor, "*m width"], Bool[Tensor, "*m width"]]:
-    """A point that lies between start and end in every dimension, and in which dimensions the given one does."""
+    """Move a point between start and end in every dimension; also return the dimensions where it was between them."""
     inside = (point >= torch.minimum(start, end)) & (point <= torch.maximum(start, end))
     return torch.where(inside, point, end - (end - start) / n_steps), inside
 
 
 def _ids(table: nn.Embedding | Tensor, vectors: Float[Tensor, "n width"]) -> Int[Tensor, " n"]:
-    """Which word each vector is; ``_NO_WORD`` where it is none."""
-    _, ids = _search(table, vectors, 1, "donot_use_mm_for_euclid_dist")  # whose zeros are zeros
+    """Return the id of the word that each vector equals, or ``_NO_WORD``."""
+    _, ids = _search(table, vectors, 1, "donot_use_mm_for_euclid_dist")  # gives exact zeros
     equal = (rows_of(table, ids[:, 0]).to(vectors) == vectors).all(1)
     return torch.where(equal, ids[:, 0], _NO_WORD)
 
@@ -125,7 +125,7 @@ def _ids(table: nn.Embedding | Tensor, vectors: Float[Tensor, "n width"]) -> Int
 def _search(
     table: nn.Embedding | Tensor, vectors: Float[Tensor, "n width"], count: int, mode: str = _FAST
 ) -> tuple[Float[Tensor, "n found"], Int[Tensor, "n found"]]:
-    """The distances and ids of the nearest rows, the nearest first."""
+    """Return the distances and ids of the nearest rows, the nearest first."""
     distances = vectors.new_empty(len(vectors), 0)
     ids = torch.empty(len(vectors), 0, dtype=torch.long, device=vectors.device)
     start = 0
@@ -139,7 +139,7 @@ def _search(
 
 
 def check_strategy(strategy: object) -> Strategy:
-    """A strategy by its name."""
+    """Return a strategy by its name."""
     chosen: Strategy = one_of(strategy, get_args(Strategy), "strategy")
     return chosen
 
@@ -149,28 +149,28 @@ class DiscretizedIntegratedGradients(PathAttribution):
 
     .. math:: a_i = \sum_k \frac{\partial F(x^k)}{\partial x_i} (x_i^{k+1} - x_i^k)
 
-    :math:`x^0` is the baseline and the last point the text. Between them every token moves, at the same time, over
-    points near words of the vocabulary, which a model has seen, where a straight line leads through vectors that it
-    has not. The sum is the left Riemann sum of a path integral: attributions add up to :math:`F(x) - F(x^0)` but for
-    its error, which ``factor`` and the trapezoid rule make smaller.
+    :math:`x^0` is the baseline and the last point the text. Between them, all tokens move at the same time over
+    points near words of the vocabulary, which the model has seen in training. A straight line would lead through
+    vectors that it has not seen. The sum is the left Riemann sum of a path integral: attributions add up to
+    :math:`F(x) - F(x^0)` up to its error, which ``factor`` and the trapezoid rule reduce.
 
     Parameters
     ----------
     forward_func
-        From embeddings, one tensor a stream, and additional arguments to one score a row.
+        Function from embeddings (one tensor per stream) and additional arguments to one score per row.
     table
-        What made the embeddings: an ``nn.Embedding``, a float tensor (vocabulary, width) or a ``Vocabulary``; a
-        tuple of them for a tuple of inputs.
+        The table that made the embeddings: an ``nn.Embedding``, a float tensor (vocabulary, width) or a
+        ``Vocabulary``; a tuple of them for a tuple of inputs.
     strategy
-        How the next word is chosen among the nearest ones: ``"greedy"``, the one that need change least to be
-        monotonic, or ``"maxcount"``, the one monotonic in the most dimensions.
+        Rule that chooses the next word among the nearest ones: ``"greedy"`` takes the word that needs the smallest
+        change to be monotonic, ``"maxcount"`` the word that is monotonic in the most dimensions.
     n_neighbors
-        How many of the nearest words are looked at.
+        Number of nearest words to choose from.
 
     Raises
     ------
     SaliencyError
-        If an argument is none of these.
+        If an argument is not one of these.
 
     References
     ----------
@@ -220,32 +220,32 @@ class DiscretizedIntegratedGradients(PathAttribution):
         Parameters
         ----------
         inputs
-            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+            Embeddings, (batch, tokens, width), or a tuple of them, one per stream.
         baselines
-            What the paths start from, in any of Captum's forms: a tensor like the inputs, or with one row for
-            all, or a number; a tuple of these for a tuple of inputs; None is 0.
+            The start of the paths, in any form that Captum takes: a tensor like the inputs or with one row for
+            all, or a number; a tuple of these for a tuple of inputs; None means 0.
         target
-            Which score of each row, in any of Captum's forms; None if there is but one.
+            The score to explain in each row, in any form that Captum takes; None if there is only one.
         additional_forward_args
-            What ``forward_func`` takes after the embeddings; a tuple if several. Tensors have a row for each
-            row of the inputs.
+            Arguments of ``forward_func`` after the embeddings; a tuple if there are several. Tensors have a row
+            for each row of the inputs.
         n_steps
-            Words on each token's path.
+            Number of words on each token's path.
         factor
-            How often every stretch of the path is halved.
+            How many times every stretch of the path is halved.
         method
             ``"riemann_left"`` multiplies each stretch by the gradient at its beginning, as the article does;
-            ``"trapezoid"`` by the mean of those at its two ends.
+            ``"trapezoid"`` by the mean of the gradients at its two ends.
         internal_batch_size
-            The most rows of one call of ``forward_func``; None for all.
+            The largest number of rows in one call of ``forward_func``; None for all.
         return_convergence_delta
-            Whether to return the convergence delta too.
+            Whether to return the convergence delta as well.
 
         Returns
         -------
         Any
-            As the inputs, in float64 for float64 inputs and otherwise in float32; with the delta a pair of this and
-            a tensor (batch,).
+            Attributions in the form of the inputs, in float64 for float64 inputs and otherwise in float32. With the
+            delta, a pair of these and a tensor (batch,).
 
         Raises
         ------
@@ -289,7 +289,7 @@ class DiscretizedIntegratedGradients(PathAttribution):
 
 @dataclass(frozen=True)
 class _Paths:
-    """The points between the baselines of a stream and its tokens; equal pairs share a path."""
+    """The points between the baselines and the tokens of a stream; equal pairs share a path."""
 
     points: Float[Tensor, "paths points width"]
     index: Int[Tensor, "batch ..."]
@@ -304,7 +304,7 @@ class _Paths:
         factor: int,
         **options: Any,
     ) -> _Paths:
-        """The paths of a stream, every stretch halved ``factor`` times."""
+        """Build the paths of a stream, with every stretch halved ``factor`` times."""
         width = table.width(inputs)
         dtype = torch.promote_types(inputs.dtype, torch.float32)
         both = torch.cat([inputs.reshape(-1, width), baselines.reshape(-1, width)], dim=1).to(dtype)
@@ -323,7 +323,7 @@ class _Paths:
     def at(
         self, rows: Int[Tensor, " copies"], step: Int[Tensor, " copies"]
     ) -> Float[Tensor, "copies *tokens width"]:
-        """The rows' points after so many steps."""
+        """Return each row's points after ``step`` steps."""
         index = self.index[rows.to(self.index.device)]
         return self.points[index, step.to(index.device).reshape(-1, *[1] * (index.dim() - 1))]
 
@@ -331,7 +331,7 @@ class _Paths:
 def _sums(
     score: RowScores, paths: Sequence[_Paths], batch: int, size: int, method: Rule
 ) -> tuple[tuple[Float[Tensor, "batch ..."], ...], Float[Tensor, " batch"], Float[Tensor, " batch"]]:
-    """The sums of gradients times steps, one tensor a stream, and the scores of the first and the last point."""
+    """Sum gradients times steps, one tensor per stream; also return the scores at the first and the last point."""
     device, steps = paths[0].points.device, paths[0].steps
     dtype = functools.reduce(torch.promote_types, [path.points.dtype for path in paths])
     sums = tuple(path.points.new_zeros(*path.index.shape, path.points.shape[-1]) for path in paths)
@@ -346,18 +346,18 @@ def _sums(
         ends[rows[step == count - 1]] = scores[step == count - 1].to(ends)
         for total, gradient, path, point in zip(sums, gradients, paths, points, strict=True):
             moved = path.at(rows, (step + 1).clamp(max=steps)) - point
-            if method == "trapezoid":  # half of the stretch on either side
+            if method == "trapezoid":  # half of the stretches on both sides
                 moved = (moved + point - path.at(rows, (step - 1).clamp(min=0))) / 2
             total.index_add_(0, rows.to(total.device), gradient.to(moved) * moved)
     return sums, starts, ends
 
 
 def check_rule(rule: object, name: str) -> Rule:
-    """A rule of integration by its name."""
+    """Return a rule of integration by its name."""
     chosen: Rule = one_of(rule, get_args(Rule), name)
     return chosen
 
 
 def check_factor(factor: object) -> int:
-    """How often stretches of the path are halved."""
+    """Check the number of times that every stretch of the path is halved."""
     return whole(factor, "factor", least=0)

@@ -31,7 +31,7 @@ class ExpectedGradients(PathAttribution):
         self.attribution = attribution
 
     def attribute(self, inputs: Any, baselines: Sequence[Any], **arguments: Any) -> Any:
-        """As the attribution's own, with a list of baselines and the delta."""
+        """Attribute as the wrapped method does, but for a list of baselines; always return the delta too."""
         arguments["return_convergence_delta"] = True
         results = [self.attribution.attribute(inputs, baseline, **arguments) for baseline in baselines]
         values = [value if isinstance(value, tuple) else (value,) for value, _ in results]
@@ -43,12 +43,13 @@ class ExpectedGradients(PathAttribution):
 class StratifiedGradientShap(GradientShap):  # type: ignore[misc]
     """Gradient SHAP with one random point in each of ``n_samples`` equal stretches of the path."""
 
-    # Captum draws all points from the whole path. The expectation is the same; here the error falls faster with the
-    # number of samples, and the convergence delta needs a forward pass for each distinct end of a path, not two a
-    # sample.
+    # Captum draws all points from the whole path. The expectation is the same, but here the error falls faster with the
+    # number of samples, and the convergence delta needs one forward pass for each distinct end of a path instead of two
+    # for each sample.
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
-        # Always times the way from the baseline: Captum's multiply_by_inputs=False is another method.
+        # Gradients are always multiplied by the difference from the baseline; Captum's multiply_by_inputs=False is
+        # another method.
         GradientShap.__init__(self, forward_func)
 
     @log_usage(part_of_slo=True)  # type: ignore[untyped-decorator]
@@ -63,9 +64,10 @@ class StratifiedGradientShap(GradientShap):  # type: ignore[misc]
         internal_batch_size: int | None = None,
         return_convergence_delta: bool = False,
     ) -> Any:
-        """Attribute the score to each element of each token, by torch's generator, in at least float32.
+        """Attribute the score to each element of each token, in at least float32, with torch's random generator.
 
-        Arguments are those of Captum's GradientShap. Each sample takes one row of ``baselines``, all about as often.
+        The arguments are those of Captum's GradientShap. Each sample takes one row of ``baselines``, and all rows are
+        taken about equally often.
         """
         n_samples = whole(n_samples, "n_samples")
         check_internal_batch_size(internal_batch_size)
@@ -125,7 +127,7 @@ def _noisy(values: Tensor, deviation: float) -> Tensor:
 
 
 def _distribution(baselines: Any, streams: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The baselines of each stream, (distribution, ...); refuses other shapes."""
+    """Return the baselines of each stream, (distribution, ...), or refuse other shapes."""
     starts = baselines if isinstance(baselines, tuple) else (baselines,)
     fits = len(starts) == len(streams) and all(
         isinstance(start, Tensor) and start.shape[1:] == stream.shape[1:] and len(start) == len(starts[0]) > 0

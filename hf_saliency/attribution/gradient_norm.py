@@ -21,7 +21,7 @@ from hf_saliency.attribution.inputs import NoFutures, RowScale, embeds_of, gradi
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 
-# What torch says, and what the user can do about it.
+# Parts of torch's error messages, with advice for the user.
 _ADVICE = {
     "nference tensor": (
         "the model or an argument was made under torch.inference_mode(), and autograd cannot use it: make it "
@@ -39,7 +39,7 @@ _ADVICE = {
 
 
 class TokenNorm(NoFutures, GradientAttribution):  # type: ignore[misc]
-    """The norm of each token's gradient, and what Captum may ask of any attribution."""
+    """Base class: the norm of each token's gradient, and the methods that Captum calls on any attribution."""
 
     def __init__(
         self, forward_func: Callable[..., Tensor], space: str, order: int | float, keepdim: bool
@@ -61,7 +61,7 @@ class TokenNorm(NoFutures, GradientAttribution):  # type: ignore[misc]
     def norm(
         self, gradient: Float[Tensor, "batch *tokens width"], vocabulary: Vocabulary | None
     ) -> Float[Tensor, "batch ..."]:
-        """The norm of each token's gradient, in at least float32; without a vocabulary in embedding space."""
+        """Compute the norm of each token's gradient, in at least float32; in embedding space without a vocabulary."""
         gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
         if vocabulary is None:
             norm: Tensor = torch.linalg.vector_norm(gradient, self.order, dim=-1)
@@ -79,7 +79,7 @@ class TokenNorm(NoFutures, GradientAttribution):  # type: ignore[misc]
 
 @contextmanager
 def autograd() -> Iterator[None]:
-    """Gradients can be computed here, whatever the caller has switched off; torch's refusals get advice."""
+    """Enable gradients, even where the caller has disabled them, and turn some of torch's errors into advice."""
     try:
         with torch.inference_mode(False), torch.enable_grad():
             yield
@@ -98,7 +98,7 @@ def in_float16(tensor: Shaped[Tensor, "*shape"]) -> bool:
 
 
 class LayerCalls:
-    """Counts the calls of each layer; of one called twice, Captum would keep the last call and say nothing."""
+    """Counter of the calls of each layer. If a layer is called twice, Captum silently keeps only the last call."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         self.layers = layers
@@ -107,7 +107,7 @@ class LayerCalls:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Count from zero in here, with hooks that are gone afterwards, whatever happens."""
+        """Count calls from zero while the context is active; its hooks are always removed afterwards."""
         self.counts = [Counter() for _ in self.layers]
         with ExitStack() as hooks:
             for layer, count in zip(self.layers, self.counts, strict=True):
@@ -126,7 +126,7 @@ class LayerCalls:
         self.float16 = self.float16 or in_float16(output)
 
     def in_float16(self) -> bool:
-        """After a forward pass: whether a layer's output was in float16; refuses a layer not called once."""
+        """Whether a layer's output was in float16 in the last forward pass; refuses a layer not called exactly once."""
         for layer, count in zip(self.layers, self.counts, strict=True):
             calls = max(count.values(), default=0)
             if calls != 1:
@@ -140,7 +140,7 @@ class LayerCalls:
 
 
 Table: TypeAlias = Vocabulary | nn.Module | Float[Tensor, "vocabulary width"]
-Tables: TypeAlias = Table | tuple[Vocabulary | nn.Module | Float[Tensor, "_ _"], ...]  # each of its own shape
+Tables: TypeAlias = Table | tuple[Vocabulary | nn.Module | Float[Tensor, "_ _"], ...]  # shapes may differ
 Space: TypeAlias = Literal["one_hot", "embedding"]
 
 
@@ -150,29 +150,29 @@ class GradientNorm(TokenNorm):
     .. math:: a_t = \lVert \partial y / \partial x_t \rVert_p
 
     :math:`y` is the score and :math:`x_t` the one-hot vector of token :math:`t`, or its embedding. The norm
-    says how much a token matters, not in which direction. Where a pass in float16 leaves the range of that
-    format, it is repeated with other scales, row by row: ``forward_func`` is then called up to six times.
+    measures how much a token matters, not in which direction. If a pass in float16 leaves the range of that
+    format, it is repeated with other scales for these rows, and ``forward_func`` is called up to six times.
 
     Parameters
     ----------
     forward_func
-        From embeddings, one tensor a stream, and additional arguments to scores (batch, ...).
+        Function from embeddings (one tensor per stream) and additional arguments to scores (batch, ...).
     table
-        What made the embeddings, for ``space="one_hot"``: an ``nn.Embedding``, a float tensor (vocabulary,
-        width), or a ``Vocabulary``, which is not read again on each call; a tuple of them for a tuple of
-        inputs.
+        The table that made the embeddings, for ``space="one_hot"``: an ``nn.Embedding``, a float tensor
+        (vocabulary, width), or a ``Vocabulary``, which is not read again on each call; a tuple of them for a
+        tuple of inputs.
     space
-        ``"one_hot"``, the gradient in the token's one-hot vector, or ``"embedding"``, in its embedding; then
-        ``table`` is not read.
+        ``"one_hot"`` for the gradient in the token's one-hot vector, or ``"embedding"`` for that in its
+        embedding, which does not read ``table``.
     order
         Order :math:`p` of the norm: 1, 2 or ``math.inf``.
     keepdim
-        Whether the result keeps a last dimension, of size 1, in place of the width.
+        Whether the result keeps a last dimension of size 1 instead of the width.
 
     Raises
     ------
     SaliencyError
-        If an argument is none of these, or the table is missing in one-hot space.
+        If an argument is not one of these, or the table is missing in one-hot space.
 
     References
     ----------
@@ -219,11 +219,11 @@ class GradientNorm(TokenNorm):
         Parameters
         ----------
         inputs
-            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+            Embeddings, (batch, tokens, width), or a tuple of them, one per stream.
         target
-            Which score of each row, in any of Captum's forms; None if there is but one.
+            The score to explain in each row, in any form that Captum takes; None if there is only one.
         additional_forward_args
-            What ``forward_func`` takes after the embeddings; a tuple if several.
+            Arguments of ``forward_func`` after the embeddings; a tuple if there are several.
 
         Returns
         -------
@@ -253,7 +253,7 @@ class GradientNorm(TokenNorm):
         return _format_output(isinstance(inputs, tuple), norms)  # type: ignore[no-any-return]
 
     def _vocabularies(self) -> Sequence[Vocabulary]:
-        """Each table as it is now."""
+        """Return a vocabulary for each table, read in its current state."""
         tables: tuple[Any, ...] = self.table if isinstance(self.table, tuple) else (self.table,)
         return [table if isinstance(table, Vocabulary) else Vocabulary(table) for table in tables]
 
@@ -264,10 +264,10 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
     Parameters
     ----------
     forward_func
-        From token ids and additional arguments to scores (batch, ...).
+        Function from token ids and additional arguments to scores (batch, ...).
     layer
-        The ``nn.Embedding`` that embeds the tokens, or a list of them, each called once in a forward pass; in
-        embedding space any module that returns a tensor (batch, tokens, width).
+        The ``nn.Embedding`` that embeds the tokens, or a list of them, each called once in a forward pass. In
+        embedding space, any module that returns a tensor (batch, tokens, width).
     device_ids
         Devices of a DataParallel model that ``forward_func`` wraps, in order.
     space
@@ -280,7 +280,7 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
     Raises
     ------
     SaliencyError
-        If an argument is none of these.
+        If an argument is not one of these.
 
     Examples
     --------
@@ -323,16 +323,16 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
         Parameters
         ----------
         inputs
-            Token ids, (batch, tokens), or a tuple of what ``forward_func`` takes first.
+            Token ids, (batch, tokens), or a tuple of the first arguments of ``forward_func``.
         target
             As in :meth:`GradientNorm.attribute`.
         additional_forward_args
             As in :meth:`GradientNorm.attribute`.
         attribute_to_layer_input
-            Refused if True: there is no gradient in token ids.
+            Must be False: there is no gradient in token ids.
         grad_kwargs
-            More arguments of ``torch.autograd.grad``; with ``allow_unused=True`` a layer that the score
-            does not depend on gets zeros.
+            More arguments of ``torch.autograd.grad``. With ``allow_unused=True``, a layer that does not affect
+            the score gets zeros.
 
         Returns
         -------
@@ -342,7 +342,7 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
         Raises
         ------
         SaliencyError
-            If the inputs are not token ids, or a layer is not called exactly once, on this batch.
+            If the inputs are not token ids, or a layer is not called exactly once with this batch.
         """
         ids = ids_of(inputs, attribute_to_layer_input)
         if grad_kwargs and grad_kwargs.get("allow_unused"):
@@ -370,7 +370,7 @@ class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
 
 
 def _of_batch(gradient: Tensor, batch: int) -> Tensor:
-    """The gradient, if the layer embeds each row of the input."""
+    """Return the gradient unchanged; refuse it unless it has a row for each row of the input."""
     if gradient.dim() < 2 or len(gradient) != batch:
         raise SaliencyError(
             f"the layer's output {tuple(gradient.shape)} has no row for each of the {batch} rows of the "
