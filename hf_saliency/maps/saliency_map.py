@@ -134,14 +134,14 @@ class SaliencyMap:
         how
             ``"row_max"``, ``"row_sum"`` or ``"none"``; another word raises :class:`SaliencyError`.
         columns
-            Which tokens count: ``"all"``; ``"context"``, all except the target's own; or ``"prompt"``, those of the first
-            text, or those before the target if there is only one text. The others become 0.
+            Which tokens count: ``"all"``; ``"context"``, all except the target's own; or ``"prompt"``, those of the
+            first text, or those before the target if there is only one text. The others become 0.
 
         Returns
         -------
         Array of shape (targets, tokens)
-            Without a unit; signs are kept. A score that is NaN or infinite does not change and is ignored when the rest of
-            its row is divided.
+            Without a unit; signs are kept. A score that is NaN or infinite does not change and is ignored when the rest
+            of its row is divided.
         """
         counted = counted_columns(self.tokens, self.targets, columns, self.text_names)
         return normalized(self.scores, how, counted)
@@ -170,7 +170,7 @@ class SaliencyMap:
         return self.part(rows, range(len(self.tokens)))
 
     def drop_special(self) -> SaliencyMap:
-        """Leave out the columns of special tokens, and the rows whose target is one."""
+        """Leave out the columns of special tokens, and the rows whose target is a special token."""
         columns = [i for i, token in enumerate(self.tokens) if not token.special]
         rows = [
             i
@@ -217,8 +217,8 @@ class SaliencyMap:
         Returns
         -------
         SaliencyMap
-            Scores, explained scores and completeness deltas are summed; the groups are in the order of their first rows. A
-            merged row has no predictions.
+            Scores, explained scores and completeness deltas are summed; the groups are in the order of their first
+            rows. A merged row has no predictions.
 
         Raises
         ------
@@ -345,7 +345,7 @@ class SaliencyMap:
         signed
             Whether a score's sign has a meaning; by default True if any score is below zero.
         reduction
-            How the width is reduced to one number: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
+            How a width becomes one number: ``"sum"``, ``"mean"``, ``"norm"``, ``"norm_1"``, ``"max"`` or ``"absmax"``.
         convergence_delta
             One number for each target, or None.
         provenance
