@@ -36,7 +36,7 @@ def animate(
     normalize: Normalization = "row_max",
     dpi: int = 144,
 ) -> None:
-    """Write a GIF that shows the targets of a map one after the other, again and again.
+    """Write a GIF that shows the targets of a map one after the other, in a loop.
 
     All frames have one size and one colour scale.
 
@@ -49,7 +49,7 @@ def animate(
     mark
         Draws each target. Default: ``Highlight()``.
     width
-        In inches, or a venue, as in :func:`hf_saliency.figure`.
+        A number of inches or a venue, as in :func:`hf_saliency.figure`.
     seconds
         How long each target is shown.
     targets
@@ -57,12 +57,12 @@ def animate(
     normalize
         How each row is scaled, as in :func:`hf_saliency.figure`.
     dpi
-        Pixels an inch.
+        Pixels per inch.
 
     Raises
     ------
     SaliencyError
-        For another format, a path that cannot be written, and as :func:`hf_saliency.figure`.
+        If the format is not GIF, if the path cannot be written, or as in :func:`hf_saliency.figure`.
 
     Examples
     --------
@@ -89,13 +89,13 @@ def animate(
         try:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "frames.gif"
-                writer = PillowWriter(fps=cast(int, rate))  # any number will do
+                writer = PillowWriter(fps=cast(int, rate))  # PillowWriter takes any number
                 with writer.saving(canvas, str(path), whole(dpi, "dpi")):
                     for grid in grids:
                         canvas.clear()
                         grid.draw(place_in(canvas))
                         writer.grab_frame()
                 frames = path.read_bytes()
-        except OSError as error:  # of the folder for temporary files, which may be full
+        except OSError as error:  # from the temporary folder, which may be full
             raise SaliencyError(f"cannot write {str(fname)!r}: {error.strerror or error}.") from error
         write_file(fname, frames)

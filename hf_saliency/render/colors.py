@@ -1,4 +1,4 @@
-"""Colours: from a score to a colour that prints, that everyone tells apart and that ink is read on."""
+"""Colours: from scores to colours that print well, that everyone can distinguish and that text is readable on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float) -> str:
-    """Three digits, or all before the point, with a true minus sign; ``NaN`` and ``∞`` by name."""
+    """Format a number with three digits, or with all digits of its integer part; a true minus sign, ``NaN``, ``∞``."""
     if math.isnan(value):
         return "NaN"
     text = f"{value:.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"
@@ -34,19 +34,19 @@ def number(value: float) -> str:
 
 
 def decimals(value: float, places: int = 2) -> str:
-    """So many decimals, with a true minus sign and none before zero."""
+    """Format a number with ``places`` decimals and a true minus sign, but none before zero."""
     text = f"{value:.{places}f}"
     return text.replace("-", "" if not text.strip("-0.") else "−")
 
 
 def ordinal(count: int) -> str:
-    """``2nd``, ``3rd``, ``11th``."""
+    """The English ordinal of a number: ``2nd``, ``3rd``, ``11th``."""
     ending = "th" if count // 10 % 10 == 1 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
     return f"{count}{ending}"
 
 
-_STEPS = 255  # of either arm
-_FAINT = 0.25  # of the limit
+_STEPS = 255  # shades of each arm, the positive and the negative one
+_FAINT = 0.25  # share of the limit
 
 _COUNTED = {"all": "", "context": ", context only", "prompt": ", prompt only"}
 
@@ -61,11 +61,11 @@ class Colors:
 
     limit: float  # the magnitude that is drawn at full strength
     signed: bool  # from -limit to limit with zero neutral; otherwise from 0 to limit
-    normalize: Normalization = "row_max"  # what each row is divided by
+    normalize: Normalization = "row_max"  # the divisor of each row
     label: str = ""  # the meaning of the colours: method, unit and normalisation
-    missing: tuple[str, ...] = ()  # the kinds of scores without a colour that occur: "NaN", "∞", "−∞"
+    missing: tuple[str, ...] = ()  # the non-finite scores that occur and have no colour: "NaN", "∞", "−∞"
     palette: Palette = LIGHT
-    negative: bool = False  # a score below zero occurs in some map: bars leave room for it in each panel
+    negative: bool = False  # some map has a score below zero, so bars leave room for it in every panel
     clipped: bool = False  # a score lies beyond the limit
     underline: bool = False  # negative scores are underlined, so that signs survive grey print
     columns: Columns = "all"  # the tokens that count in each row; all others are drawn as zero
@@ -81,10 +81,10 @@ class Colors:
         underline: bool = False,
         columns: Columns = "all",
     ) -> Colors:
-        """The scale of some maps as they are drawn, from the tokens that they hold and from nothing else.
+        """The scale of maps as they are drawn, computed only from the tokens that they hold.
 
         ``limit`` is the magnitude at full strength, by default the largest that occurs. Refuses an unknown
-        normalisation, and a map that is called unsigned and has scores below zero.
+        normalisation, and a map that is marked as unsigned but has scores below zero.
         """
         if normalize not in ("row_max", "row_sum", "none"):
             raise SaliencyError(f"normalize={normalize!r}: choose 'row_max', 'row_sum' or 'none'.")
@@ -115,7 +115,7 @@ class Colors:
         return _normalized(saliency_map, self.normalize, self.columns)
 
     def fill(self, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape 4"]:
-        """Red, green, blue and an opacity of 1, (..., 4), for normalised scores; the limit's beyond it."""
+        """Opaque RGBA colours (..., 4) of normalised scores; scores beyond the limit have the limit's colour."""
         values = np.asarray(values, dtype=float)
         strength = np.abs(values if self.signed else np.maximum(values, 0)) / self.limit
         strength = np.rint(np.minimum(strength, 1) * _STEPS) / _STEPS
@@ -129,34 +129,34 @@ class Colors:
 
     @property
     def ink(self) -> str:
-        """The colour of frames, and of text on a cell of zero."""
+        """The colour of frames, and of text on a cell whose score is zero."""
         return self.palette.ink
 
     def ink_on(self, values: Float[np.ndarray, " tokens"]) -> str:
-        """Black or white, whichever is read better on the colours of all these scores; NaN counts as zero."""
-        if self.palette in (LIGHT, DARK):  # made so that one ink is read on all of their colours
+        """Black or white, whichever is more readable on the colours of all these scores; NaN counts as zero."""
+        if self.palette in (LIGHT, DARK):  # designed so that one ink is readable on all of their colours
             return self.ink
         light = luminance(self.fill(np.nan_to_num(values))[..., :3])
         black, white = (light.min(initial=1) + 0.05) / 0.05, 1.05 / (light.max(initial=0) + 0.05)
         return "#000000" if black >= white else "#ffffff"
 
     def faint(self, values: Float[np.ndarray, " tokens"]) -> bool:
-        """Whether all these scores are so weak that grey is read on their colours."""
+        """Whether all these scores are so weak that grey text is readable on their colours."""
         return bool((np.abs(np.nan_to_num(values)) < _FAINT * self.limit).all())
 
     @property
     def power(self) -> int:
-        """The power of ten that printed numbers leave out: 0 where decimals alone make them readable."""
+        """The power of ten that printed numbers leave out; 0 if they are readable without one."""
         exponent = math.floor(math.log10(self.limit))
         return 0 if -3 < exponent < 4 else exponent
 
     @property
     def power_note(self) -> str:
-        """How to read printed numbers that leave out a power of ten."""
+        """The note that states which power of ten printed numbers leave out, if any."""
         return f"numbers × 10{str(self.power).translate(_RAISED)}" if self.power else ""
 
     def printed(self, saliency_map: SaliencyMap) -> np.ndarray:
-        """The scores as they are printed: as many decimals as tell them apart at this limit, or less a power of ten."""
+        """The scores as text, with enough decimals to distinguish them at this limit, or without a power of ten."""
         power = self.power
         exponent = 0 if power else math.floor(math.log10(self.limit))
         places = max(0, 2 - exponent) if exponent >= 0 else 1 - exponent
@@ -176,7 +176,7 @@ def luminance(rgb: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape"]
 
 def _normalized(saliency_map: SaliencyMap, normalize: Normalization, columns: Columns) -> np.ndarray:
     finite = np.isfinite(saliency_map.scores)
-    if "difference" in saliency_map.arguments:  # of rows that were scaled before
+    if "difference" in saliency_map.arguments:  # the difference of rows that were already scaled
         normalize = "none"
     known = dataclasses.replace(saliency_map, scores=np.where(finite, saliency_map.scores, 0))
     return np.where(finite, known.normalized(normalize, columns=columns), np.nan)
@@ -198,20 +198,21 @@ def _label(
     if largest == 0:
         return f"{scale_label(maps, 'none', signed)}, all scores are 0"
     differences = {each.arguments.get("difference") for each in maps} - {None}
-    if differences:  # of rows that were scaled before
+    if differences:  # between rows that were already scaled
         name = method_name(maps[0].method)
         return f"{name}, rows scaled" if differences != {"none"} else scale_label(maps, "none", signed)
     return scale_label(maps, normalize, signed) + _COUNTED[columns]
 
 
-_SAMPLES = 33  # of a colormap, for either arm
-_DARK = 0.18  # luminance of a ground on which white is read better than black
+_SAMPLES = 33  # colours taken from a colormap for each arm
+_DARK = 0.18  # luminance of a background below which white text is more readable than black
 
 
 def palette_for(ground: Any, cmap: str | Colormap | None = None, *, signed: bool = False) -> Palette:
-    """The colours of a figure: on its ground, or of a colormap whose lightness runs one way from zero to the limit.
+    """The palette of a figure: the package's own, adapted to the background, or one made from a colormap.
 
-    The colormap is a sequential one for unsigned scores, and a diverging one for signed scores.
+    The colormap must be sequential for unsigned scores and diverging for signed ones. From zero to the limit, its
+    lightness must only rise or only fall.
     """
     *ground_rgb, opacity = to_rgba(ground)
     dark = opacity > 0.5 and bool(luminance(np.array(ground_rgb)) < _DARK)
@@ -225,7 +226,7 @@ def palette_for(ground: Any, cmap: str | Colormap | None = None, *, signed: bool
 
 
 def _on_ground(palette: Palette, ground: np.ndarray) -> Palette:
-    """A palette whose zero is the ground itself, and whose strongest colours stay as they are."""
+    """Shift a palette so that zero has the colour of the background; the strongest colours stay unchanged."""
     shift = ground - np.array(to_rgb(palette.positive[0]))
     if np.abs(shift).max() < 1 / 255:
         return palette
@@ -251,7 +252,7 @@ def _colormap(cmap: Any) -> Colormap:
 
 
 def _arm(colormap: Colormap, start: float, end: float, signed: bool) -> tuple[str, ...]:
-    """Colours from zero to the limit; their lightness must run one way, or strong scores look weak."""
+    """Colours from zero to the limit; their lightness must only rise or only fall, or strong scores look weak."""
     colors = colormap(np.linspace(start, end, _SAMPLES))[:, :3]
     light = 116 * np.cbrt(luminance(colors)) - 16
     way = np.sign(light[-1] - light[0])
@@ -265,27 +266,27 @@ def _arm(colormap: Colormap, start: float, end: float, signed: bool) -> tuple[st
 
 
 _READABLE = 4.5  # contrast that text must have (WCAG AA)
-_VISIBLE = 3.05  # of lines and dots: 3, and what rounding to 8 bits may take
+_VISIBLE = 3.05  # contrast of lines and dots: 3, plus the loss from rounding to 8 bits
 
 
 def ground() -> Any:
-    """Colour of the figure."""
+    """Colour of the figure's background."""
     return mpl.rcParams["figure.facecolor"]
 
 
 def text_color() -> Any:
-    """Colour of text that stands on the figure's own background."""
+    """Colour of text on the figure's background."""
     return mpl.rcParams["text.color"]
 
 
 def muted() -> Any:
-    """Colour of text that stands back: a grey that is still read on the figure, or the colour of other text."""
+    """Colour of secondary text: a grey if it is readable on the figure, otherwise the colour of other text."""
     grey = tuple(0.375 + 0.25 * channel for channel in to_rgb(text_color()))
     return grey if _contrast(grey) >= _READABLE else text_color()
 
 
 def distinct(color: Any) -> str:
-    """A colour for lines and dots: itself where it is seen on the figure, otherwise nearer to the colour of text."""
+    """A colour for lines and dots: unchanged if visible on the figure, otherwise mixed towards the colour of text."""
     start, end = np.array(to_rgb(color)), np.array(to_rgb(text_color()))
     shares = np.linspace(0, 1, 21)[:, None]
     mixed = [tuple(each) for each in start + shares * (end - start)]
@@ -293,7 +294,7 @@ def distinct(color: Any) -> str:
 
 
 def _contrast(color: tuple[float, ...]) -> float:
-    """The contrast of a colour with the figure, as WCAG defines it."""
+    """The contrast of a colour with the figure's background, as WCAG defines it."""
     *behind, opacity = to_rgba(ground())
     low, high = sorted(
         float(luminance(np.array(rgb))) for rgb in (color, behind if opacity > 0.5 else (1.0, 1.0, 1.0))

@@ -1,4 +1,4 @@
-"""Drawing: how a figure was drawn, as JSON values that its file carries, and back from any file."""
+"""Drawing: the arguments of a figure as JSON values in its file, and how to read them back from any file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hf_saliency.render.settings import VENUES, installed_family
 def drawing(
     panels: Sequence[Panel], normalize: Normalization, width: float | str, **settings: Any
 ) -> dict[str, Any]:
-    """The arguments of :func:`hf_saliency.figure` as JSON values; marks by name, if all are of this package."""
+    """The arguments of :func:`hf_saliency.figure` as JSON values, with the marks' names if all are this package's."""
     kept = {"width": width, "titles": [panel.title for panel in panels], "normalize": normalize, **settings}
     marks = [_record(panel.mark) for panel in panels]
     return kept if None in marks else {**kept, "marks": marks}
@@ -39,13 +39,13 @@ def known() -> dict[str, type[Mark]]:
 
 
 def _has_defaults(kind: Any) -> bool:
-    """Whether a class is a dataclass that can be made by its name alone; Difference needs another map."""
+    """Whether a class is a dataclass that needs no arguments; Difference is excluded, since it needs another map."""
     missing = dataclasses.MISSING
     return dataclasses.is_dataclass(kind) and all(f.default is not missing for f in dataclasses.fields(kind))
 
 
 def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
-    """The marks that :func:`drawing` kept, from any file; None where the record names none. Refuses unknown ones."""
+    """The marks in a record of :func:`drawing`, from any file; None if it names none. Refuses unknown marks."""
     entries = kept.get("marks")
     if entries is None:
         return None
@@ -58,7 +58,7 @@ def marks_of(kept: Mapping[str, Any]) -> list[Mark] | None:
 
 
 def named(name: Any, options: Mapping[str, Any]) -> Mark:
-    """A mark by its name, in any case, with options by theirs; refuses an unknown name or option, or another type."""
+    """Make a mark from its name (in upper or lower case) and its options; refuses unknown names and wrong types."""
     kinds = {each.lower(): kind for each, kind in known().items()}
     kind = kinds[one_of(name.lower() if isinstance(name, str) else name, kinds, "mark")]
     fields = {f.name: f.default for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -71,14 +71,14 @@ def named(name: Any, options: Mapping[str, Any]) -> Mark:
 
 
 def changed(mark: Mark, options: Mapping[str, Any]) -> Mark:
-    """A mark of this package with other options, checked as :func:`named` does."""
+    """A copy of a mark of this package with other options, checked as in :func:`named`."""
     old = _record(mark)
     assert old is not None
     return named(old["name"], {**old["options"], **options})
 
 
 def _fits(value: Any, default: Any) -> bool:
-    """Whether a value is of the kind of an option's default; sizes are words or numbers."""
+    """Whether a value has the type of an option's default; a size may be a word or a number."""
     if default is None:
         return value is None or isinstance(value, (bool, int, float, str))
     if isinstance(default, (str, float)) and not isinstance(value, bool):
@@ -87,12 +87,12 @@ def _fits(value: Any, default: Any) -> bool:
 
 
 def settings_of(kept: Mapping[str, Any], panels: int) -> dict[str, Any]:
-    """The other arguments of :func:`hf_saliency.figure` that a record keeps, from any file; bad values are left out.
+    """The other arguments of :func:`hf_saliency.figure` in a record, from any file; invalid values are left out.
 
-    With ``height`` among them, they are arguments of :func:`hf_saliency.sheets`. ``panels`` is how many maps there are.
+    If ``height`` is among them, they are arguments of :func:`hf_saliency.sheets`. ``panels`` is the number of maps.
     """
     kept = dict(kept)
-    if type(kept.get("columns")) is int:  # what ncols= was called before columns= had its meaning
+    if type(kept.get("columns")) is int:  # in older files, columns= has the meaning of ncols=
         kept["ncols"] = kept.pop("columns")
     if kept.get("scale") == "own":
         kept["scale"] = "separate"
@@ -112,7 +112,7 @@ def _length(value: Any) -> bool:
 
 
 def _installed(value: Any) -> bool:
-    """Whether a record's family of type is there; otherwise the figure has that of rcParams."""
+    """Whether a record's font family is installed; if not, the figure uses the family of rcParams."""
     try:
         return type(value) is str and bool(installed_family(value))
     except SaliencyError:

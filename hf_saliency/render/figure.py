@@ -43,7 +43,7 @@ LegendPlace = bool | Position
 
 
 class FigureOptions(TypedDict, total=False):
-    """What a figure takes by name, whatever it is drawn into; :func:`figure` says what it means."""
+    """Keyword arguments of a figure, whatever it is drawn into; :func:`figure` documents them."""
 
     width: float | str | None
     ncols: int
@@ -100,69 +100,69 @@ def figure(
 ) -> SaliencyFigure | Axes | list[Axes]:
     """Draw one map, or several as panels, as a figure for print.
 
-    The height follows from the content. Colours are limited by the tokens that are drawn and by no others. No
-    window is opened, and neither pyplot nor rcParams are touched. On a dark ``rcParams["figure.facecolor"]``, zero is
-    dark and strong scores are bright.
+    The height follows from the content. Only the tokens that are drawn determine the colour scale. No window is
+    opened, and neither pyplot nor rcParams are touched. On a dark ``rcParams["figure.facecolor"]``, zero is dark and
+    strong scores are bright.
 
     Parameters
     ----------
     maps
-        A map, or a list of them: methods, models or texts to be compared. Models with different tokenizers
-        show their own tokens; :func:`hf_saliency.aligned` gives them the same words before. Or a
-        :class:`hf_saliency.Table`, or several: numbers about many maps.
+        A map, or a list of maps of different methods, models or texts. Models with different tokenizers show
+        their own tokens, unless :func:`hf_saliency.aligned` merges these into common words first. Or a
+        :class:`hf_saliency.Table` or a list of tables, which hold numbers about many maps.
     mark
         ``Highlight()`` (the text in colour, a block for each target), ``Matrix()`` (targets x tokens),
         ``Bars()`` or ``Arcs()``, or a list with one for each map. Default: ``Highlight()`` for up to six
         targets, and ``Matrix()`` for more. Tables are drawn by ``Ranking()``, ``Profile()``, ``Agreements()``,
-        ``Curves()`` and ``Dots()``, which the columns decide by default.
+        ``Curves()`` or ``Dots()``; the default depends on the columns of the table.
     width
         In inches, or a venue with its type size: ``"acl"``, ``"acl-2col"``, ``"neurips"``, ``"icml"``,
         ``"slide"`` and others (an unknown name prints the list). Default:
         ``rcParams["figure.figsize"]``, or the width of ``ax``.
     ncols
-        How many panels stand side by side.
+        Number of panels side by side.
     targets
         Which rows to draw: a number, a slice, a word of the text, or a list of these. Default: all.
     around
-        Draw only so many tokens before and after each target, with an ellipsis where text is left out.
-        Default: the whole text. :func:`hf_saliency.sheets` sets a long one across pages instead.
+        Draw only this many tokens before and after each target, with an ellipsis where text is left out.
+        Default: the whole text. :func:`hf_saliency.sheets` spreads a long text over several pages instead.
     title
-        One for each map. Default: what tells several maps apart (method, model, arguments).
+        One for each map. Default: the method, model or arguments in which several maps differ.
     suptitle
-        Stands above all panels.
+        A title above all panels.
     normalize
         Each row is divided by its ``"row_max"`` or ``"row_sum"`` over the tokens drawn, or by nothing
-        (``"none"``). The legend says which.
+        (``"none"``). The legend names the choice.
     columns
-        Which tokens count in each row: ``"all"``, ``"context"`` (without the target's own, which may outshine the
-        others) or ``"prompt"`` (what stands before the target or its text). The rest is drawn as zero.
+        Which tokens count in each row: ``"all"``, ``"context"`` (all but the target's own, which may outshine the
+        others) or ``"prompt"`` (those before the target or before its text). All others are drawn as zero.
     scale
         One colour scale ``"shared"`` by all panels, or a ``"separate"`` one with its legend for each.
     limit
-        The magnitude that is drawn at full strength: a number, or maps whose largest score it is, so that two
-        figures share a scale. A score beyond it has a small triangle in its corner. Default: the largest one drawn.
+        The magnitude that is drawn at full strength: a number, or maps whose largest score is taken, so that two
+        figures share a scale. A score beyond it has a small triangle in its corner. Default: the largest score drawn.
     cmap
-        A colormap of Matplotlib or its name, in place of the package's colours: sequential for unsigned scores,
+        A Matplotlib colormap or its name, instead of the package's colours: sequential for unsigned scores,
         diverging for signed ones.
     underline
         Underline negative scores, so that signs survive grey print.
     legend
-        ``True`` for a line below the panels, ``"top"``, ``"right"``, or ``False`` for none. Of several ``ax``, the last
-        one has it (the first one, for ``"top"``).
+        ``True`` for a line below the panels, ``"top"``, ``"right"``, or ``False`` for none. With several ``ax``, the
+        last one holds the legend (the first one, for ``"top"``).
     font
         ``"serif"`` for an installed face that goes with Times, or the name of a family that Matplotlib lists. Default:
         ``rcParams["font.family"]``.
     agreement
-        Say below each panel but the first how far it agrees with the first, as
+        Print below each panel but the first how well it agrees with the first, as
         :func:`hf_saliency.agreement` measures it on all tokens of the targets drawn.
     ax
         Axes to draw into instead of a new figure, or a list or array of Axes, one for each map, which share scale and
-        legend. Their size must be final, since text is broken to fit it (:func:`hf_saliency.measure` says which size
-        is needed); their frame is switched off, their limits stay. Saving is then up to the caller.
+        legend. Their size must be final, since lines are broken to fit it (:func:`hf_saliency.measure` returns the
+        size needed). Their frame is switched off, and their limits are kept. Saving is then up to the caller.
     align
-        Where in taller ``ax`` the drawing stands: ``"top"``, ``"center"`` or ``"bottom"``.
+        Where to put the drawing if ``ax`` is taller: ``"top"``, ``"center"`` or ``"bottom"``.
     shrink
-        Let the type get smaller, down to half its size, until the drawing fits into ``ax``.
+        Reduce the font size, down to half, until the drawing fits into ``ax``.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def figure(
     ------
     SaliencyError
         If anything but maps, marks or known options is given, if no target is selected, if maps that
-        are compared do not share a text, or if the width is too narrow; the message says the least width.
+        are compared do not share a text, or if the width is too narrow; the message names the smallest width that fits.
 
     Examples
     --------
@@ -248,26 +248,26 @@ def measure(
     legend: LegendPlace = True,
     font: str | None = None,
 ) -> tuple[float, float]:
-    """How large :func:`hf_saliency.figure` draws into Axes, before a mosaic is laid out.
+    """Return the size of the drawing that :func:`hf_saliency.figure` makes in Axes, to plan a mosaic.
 
     Parameters
     ----------
     maps
-        As in :func:`hf_saliency.figure`, as all other arguments.
+        As in :func:`hf_saliency.figure`, like all other arguments.
     mark
         A mark, or one for each map.
     width
-        In inches, or a venue.
+        A number of inches or a venue.
     ncols
-        How many panels stand side by side.
+        Number of panels side by side.
     targets
         Which rows to draw.
     around
-        How many tokens around each target.
+        Number of tokens before and after each target.
     title
         One for each map.
     suptitle
-        Stands above all panels.
+        A title above all panels.
     normalize
         How each row is scaled.
     columns
@@ -275,9 +275,9 @@ def measure(
     scale
         ``"shared"`` or ``"separate"``.
     legend
-        Where the legend stands.
+        Position of the legend.
     font
-        The family of type.
+        The font family.
 
     Returns
     -------
@@ -287,7 +287,7 @@ def measure(
     Raises
     ------
     SaliencyError
-        As :func:`hf_saliency.figure`.
+        As in :func:`hf_saliency.figure`.
 
     Examples
     --------
@@ -328,7 +328,7 @@ def _position(legend: LegendPlace) -> Position | None:
 
 
 def _axes(ax: Any) -> list[Axes]:
-    """The Axes to draw into, also of the array that ``plt.subplots`` returns."""
+    """The Axes to draw into, as a list; ``ax`` may be the array that ``plt.subplots`` returns."""
     axes = [ax] if isinstance(ax, Axes) else list(ax.flat) if isinstance(ax, np.ndarray) else ax
     if isinstance(axes, (list, tuple)) and axes and all(isinstance(each, Axes) for each in axes):
         return list(axes)

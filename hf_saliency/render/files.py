@@ -39,13 +39,13 @@ from hf_saliency.synonyms import FIGURE, attribute
 _VECTOR = ("eps", "pdf", "pgf", "ps", "svg", "svgz")
 _RASTER = ("jpeg", "jpg", "png", "tif", "tiff", "webp")
 _PRINT_DPI = 300
-# Pixels on a side: what Matplotlib draws, and what two formats hold.
+# The most pixels on a side that two formats can hold, and that Matplotlib can draw.
 _MOST_PIXELS = {"jpeg": 65_500, "jpg": 65_500, "webp": 16_383}
 _DRAWN_PIXELS = 65_535
 _SCREEN_DPI = 144
 
-# Type 42 is TrueType, which publishers ask for; Matplotlib writes Type 3 by default. The layout is exact, so
-# that nothing is to be cut off ("tight"). Names inside an SVG file come from the salt instead of from chance.
+# Type 42 is TrueType, which publishers require; Matplotlib writes Type 3 by default. The layout is exact, so
+# nothing needs to be cut off ("tight"). With a fixed salt, names inside an SVG file are the same on every run.
 # Without hinting, letters of a PNG are as wide as they were measured.
 SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,
@@ -61,13 +61,13 @@ _UNDATED: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "sv
 
 
 class SaliencyFigure(Figure):
-    """What :func:`hf_saliency.figure` returns: a ``matplotlib.figure.Figure`` with its own ``savefig``."""
+    """The result of :func:`hf_saliency.figure`: a ``matplotlib.figure.Figure`` with its own ``savefig``."""
 
     attachment: Attachment | None = None
-    """What its PDF, PNG and SVG files carry: the maps drawn, and how."""
+    """The maps drawn and the drawing's arguments, for the metadata of PDF, PNG and SVG files."""
 
     description: str = ""
-    """What the figure shows, in a sentence: SVG, PDF and PNG files that carry the map have it too."""
+    """A sentence that describes the figure; SVG, PDF and PNG files that carry the map contain it, too."""
 
     panels: tuple[tuple[Axes, SaliencyMap], ...] = ()
     """The Axes of each panel, and the map as it is drawn there."""
@@ -78,7 +78,7 @@ class SaliencyFigure(Figure):
         Parameters
         ----------
         token
-            Its column as drawn, or a word: its first occurrence.
+            A column as drawn, or a word, whose first occurrence is taken.
         target
             The row, counted from 0.
         panel
@@ -118,22 +118,22 @@ class SaliencyFigure(Figure):
         shown = (in_points(ax) + self.transFigure.inverted()).transform(corners)
         return Bbox([shown.min(axis=0), shown.max(axis=0)])
 
-    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
+    if not TYPE_CHECKING:  # a type checker would then accept any attribute
 
         def __getattr__(self, name: str) -> Any:
-            if name.startswith("_"):  # Matplotlib asks for some that are not there
+            if name.startswith("_"):  # Matplotlib looks for some that do not exist
                 raise AttributeError(name)
             return attribute(self, "a figure", name, FIGURE)
 
     def show(self, warn: bool = True) -> None:
-        """Refuse, with the calls that show the figure: it is none of pyplot's, which have windows."""
+        """Raise an error that names the calls to use instead: only figures of pyplot have windows."""
         raise SaliencyError(
             "this figure has no window: fig.savefig('figure.png') writes it, and a notebook shows it where fig is the "
             "last line of a cell."
         )
 
     def set_size_inches(self, w: Any, h: float | None = None, forward: bool = True) -> None:
-        """Change the size; a warning says that text, which is broken to fit, stays as it is."""
+        """Change the size, and warn that the text is not broken into lines again."""
         before = self.get_size_inches()
         super().set_size_inches(w, h, forward)
         if self.panels and not np.allclose(before, self.get_size_inches(), rtol=5e-3):
@@ -154,31 +154,32 @@ class SaliencyFigure(Figure):
     ) -> None:
         """Write the figure to a file: TrueType fonts, literal text, no date, the same bytes on every run.
 
-        PDF, PNG and SVG files carry the maps in their metadata, the whole text and all scores of the targets
-        drawn: ``hf-saliency redraw`` and :func:`hf_saliency.read_maps` read them back, and so can every
-        reader of a paper. ``provenance`` leaves them out.
+        PDF, PNG and SVG files carry the maps in their metadata, with the whole text and all scores of the targets
+        drawn. ``hf-saliency redraw`` and :func:`hf_saliency.read_maps` read them back, and so can every
+        reader of a paper. Set ``provenance`` to leave them out.
 
         Parameters
         ----------
         fname
-            A path, whose ending names the format unless ``format=`` does, or a binary file.
+            A path, whose suffix determines the format unless ``format=`` is given, or a binary file.
         transparent
             Leave the background out.
         outlines
-            In SVG and PGF, draw letters as outlines. Without it they are text, which can be searched and
-            edited. An SVG file then needs the same font where it is read, or letters and their colours drift
-            apart; in PGF, TeX sets them in the paper's font, each scaled to its room. PDF embeds its fonts.
+            In SVG and PGF files, draw letters as outlines. By default, they are text, which can be searched and
+            edited. An SVG file then needs the same font on the reader's computer, or letters and their colours
+            drift apart. In a PGF file, TeX sets the text in the paper's font and scales it to the measured width.
+            PDF files embed their fonts.
         provenance
-            What the file carries: ``"map"``; ``"recipe"`` for model, revision, method, versions and a digest,
+            The metadata in the file: ``"map"``; ``"recipe"`` for model, revision, method, versions and a digest,
             without text and scores; ``"none"``.
         **kwargs
-            As in :meth:`matplotlib.figure.Figure.savefig`; pixels are 300 an inch unless ``dpi`` says
-            otherwise.
+            As in :meth:`matplotlib.figure.Figure.savefig`; the resolution is 300 pixels per inch unless ``dpi``
+            is given.
 
         Raises
         ------
         SaliencyError
-            For a format that is not written, a path that cannot be written, a ``dpi`` that is not above 0, or another
+            For an unsupported format, a path that cannot be written, a ``dpi`` that is not above 0, or an unknown
             ``provenance``.
 
         Notes
@@ -214,7 +215,7 @@ class SaliencyFigure(Figure):
         with settings(SETTINGS | {"svg.fonttype": "path" if outlines else "none"}), embedded(self, drawn):
             if drawn == "pdf":
                 with PdfPages(buffer, metadata=kwargs.pop("metadata")) as pages:
-                    # Into the dictionary itself: of metadata= with a key of its own, Matplotlib would warn.
+                    # Written into the dictionary itself, since Matplotlib warns about unknown keys in metadata=.
                     if carried:
                         pages.infodict()[KEY] = carried
                     super().savefig(pages, format=drawn, transparent=transparent, **kwargs)
@@ -228,7 +229,7 @@ class SaliencyFigure(Figure):
                 rb'\g<0>\n <metadata id="%s">%s</metadata>' % (KEY.encode(), carried.encode()), data, count=1
             )
         if drawn == "svg" and subject:
-            short, _, _ = subject.partition(". ")  # browsers show a title beside the pointer
+            short, _, _ = subject.partition(". ")  # browsers show a title next to the pointer
             heads = f"\n <title>{html.escape(short)}</title>\n <desc>{html.escape(subject)}</desc>".encode()
             data = _SVG_START.sub(lambda match: match.group() + heads, data, count=1)
         if drawn == "pgf" and subject:
@@ -246,7 +247,7 @@ class SaliencyFigure(Figure):
         whole = Bbox.from_bounds(0, 0, *self.get_size_inches())
         union = Bbox.union([whole, tight])
         if np.allclose(union.get_points(), whole.get_points(), atol=1 / 72):
-            return None  # the layout is exact: nothing is to be cut off
+            return None  # the layout is exact: nothing needs to be cut off
         warn(
             f"bbox_inches='tight' makes this figure {union.width:.2f} in wide instead of {whole.width:.2f} in, because "
             "something was drawn beyond its edges.",
@@ -255,7 +256,7 @@ class SaliencyFigure(Figure):
         return union.padded(pad or 0.0)
 
     def _repr_png_(self) -> bytes:
-        """Shows the figure where it is the last value of a notebook's cell."""
+        """Show the figure if it is the last value of a notebook cell."""
         buffer = BytesIO()
         self.savefig(buffer, format="png", dpi=_SCREEN_DPI, provenance="none")
         return buffer.getvalue()
@@ -263,12 +264,12 @@ class SaliencyFigure(Figure):
 
 @contextlib.contextmanager
 def embedded(figure: Figure, kind: str) -> Iterator[None]:
-    """Draw as outlines the letters of PostScript faces, which Matplotlib cannot embed in PDF and PostScript files.
+    """Draw the letters of PostScript faces as outlines, since Matplotlib cannot embed these in PDF and PostScript.
 
-    It writes such a face (OpenType-CFF: Noto CJK, TeX Gyre) under the name of a TrueType font, and readers refuse it.
+    It writes such a face (OpenType-CFF: Noto CJK, TeX Gyre) as if it were a TrueType font, and viewers refuse it.
     """
     texts = figure.findobj(Text) if kind in ("pdf", "ps", "eps") else []
-    kinds: dict[FontProperties, bool] = {}  # of few properties, which many texts share
+    kinds: dict[FontProperties, bool] = {}  # few entries, since many texts share their properties
     for text in texts:
         properties = text.get_fontproperties()
         if properties not in kinds:
@@ -285,7 +286,7 @@ def embedded(figure: Figure, kind: str) -> Iterator[None]:
 
 
 def _columns_of(drawn: SaliencyMap, word: str) -> list[int]:
-    """The tokens of the first occurrence of a word."""
+    """The columns of the tokens in the first occurrence of a word."""
     for number, text in enumerate(drawn.texts):
         places = [(t.start, t.end) if t.text_index == number else (0, 0) for t in drawn.tokens]
         for start, end in spans.occurrences(text, word):
@@ -294,12 +295,12 @@ def _columns_of(drawn: SaliencyMap, word: str) -> list[int]:
 
 
 def _boxes_at(cells: Sequence[Any], row: int, column: int) -> list[Box]:
-    """The boxes of a token where it was drawn last."""
+    """The boxes of a token in the last of the cells that contain it."""
     return next((boxes for cell in reversed(cells) if (boxes := cell.at(row, column))), [])
 
 
 def _check_dpi(dpi: Any, kind: str, inches: float) -> None:
-    """Refuse what is not a number of pixels per inch, and more of them than an image of so many inches has."""
+    """Refuse a resolution that is not a positive number, or that is too high for an image of this size."""
     if dpi is None or dpi == "figure":
         return
     if isinstance(dpi, bool) or not isinstance(dpi, numbers.Real) or not 0 < float(dpi) < math.inf:
@@ -331,7 +332,7 @@ def _format(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, name: st
 
 
 def write(fname: str | os.PathLike[str] | IO[bytes] | BufferedIOBase, kind: str, data: bytes) -> None:
-    """Write to a path, with the format's ending if it has none, or to a binary file."""
+    """Write to a binary file or to a path, which gets the format's suffix if it has none."""
     if not isinstance(fname, (str, os.PathLike)):
         fname.write(data)
         return

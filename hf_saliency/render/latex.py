@@ -21,9 +21,9 @@ from hf_saliency.render.panels import Scales, Which, describe_map, panels_of
 from hf_saliency.render.passage import Passage, passage
 from hf_saliency.render.tex import description, escape, unknown_to_pdflatex
 
-_Piece = tuple[str, int, list[str]]  # what stands before a token, its column and its lines, escaped
+_Piece = tuple[str, int, list[str]]  # the text before a token, the token's column and its lines, escaped
 _STEPS = 16  # of the legend's bar
-# Frames are drawn inside of their boxes, so that they move nothing.
+# Frames are drawn inside their boxes, so that they do not shift the text.
 _START = r"""\begingroup
 \setlength{\fboxsep}{0pt}\setlength{\fboxrule}{0.6pt}\setlength{\parindent}{0pt}\setlength{\parskip}{0pt}\raggedright%
 \def\hsCut{\penalty500\relax}%
@@ -44,8 +44,8 @@ _BAR = r"""\def\hsRamp#1{{\fboxrule=.3pt\fcolorbox[HTML]{777777}{FFFFFF}{#1}}}%
 """
 _END = r"\endgroup" + "\n"
 EVEN = r"\lineskiplimit=-\maxdimen\baselineskip=1.12\baselineskip\relax"
-"""Every line is as far from the next, though their boxes touch."""
-_MUTED = "595959"  # of the names of texts
+"""Keeps all lines at the same distance, although their boxes touch."""
+_MUTED = "595959"  # colour of the names of texts
 
 
 @checks_call
@@ -58,26 +58,26 @@ def to_latex(
     normalize: Normalization = "row_max",
     legend: bool = True,
 ) -> str:
-    r"""A snippet of LaTeX that prints the text in the paper's own font, each token on its colour.
+    r"""Return a LaTeX snippet that prints the text in the paper's own font, each token on its colour.
 
-    It is complete but for ``\usepackage{xcolor}`` in the preamble: paste it, or ``\input`` a file of it. TeX
-    breaks the lines. Every character of the text is literal. The first line names what pdfLaTeX has no letter
-    for; XeLaTeX and LuaLaTeX print it if the paper's font has it.
+    Paste the snippet, or write it to a file and ``\input`` that; the preamble needs ``\usepackage{xcolor}``. TeX
+    breaks the lines. Every character of the text is printed literally. A comment at the top lists the characters
+    that pdfLaTeX cannot print; XeLaTeX and LuaLaTeX print them if the paper's font has them.
 
     Parameters
     ----------
     saliency_map
         The map.
     mark
-        ``Highlight(...)`` says what is shown, as in :func:`hf_saliency.figure`; its size of type plays no part.
+        ``Highlight(...)`` with its options, as in :func:`hf_saliency.figure`; its font size is ignored.
     targets
-        Which rows, each of which gets a paragraph. Default: all.
+        Which rows to print, each as a paragraph. Default: all.
     around
-        Only so many tokens before and after each target. Default: the whole text.
+        Print only this many tokens before and after each target. Default: the whole text.
     normalize
-        What each row is divided by: ``"row_max"``, ``"row_sum"`` or ``"none"``.
+        The divisor of each row: ``"row_max"``, ``"row_sum"`` or ``"none"``.
     legend
-        Whether the colour scale with its unit stands below.
+        Whether to print the colour scale and its unit below the text.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def to_latex(
     Raises
     ------
     SaliencyError
-        For anything but a map, another mark, or options that cannot work.
+        If something other than a map is given, if the mark is not a ``Highlight``, or if an option is invalid.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def running_text(mark: Highlight | None, function: str) -> Highlight:
 
 
 def snippet(parts: Sequence[SaliencyMap], body: str, text: str, packages: Sequence[str] = ("xcolor",)) -> str:
-    """A body with the commands that it uses, and what it needs in the preamble."""
+    """A body with the commands that it uses, and a comment on the packages that it needs."""
     dashed = _DASHED if TARGET in frames_of(parts) else ""
     return _header(text + body, packages) + _START + dashed + _BAR + body + _END
 
@@ -156,14 +156,14 @@ def _block(texts: ColoredTexts, row: int, target: TargetRow, predictions: int) -
 
 @dataclass(frozen=True, eq=False)
 class ColoredTexts:
-    """The texts of a map on the colours of its rows; what all rows share is written once."""
+    """The texts of a map on the colours of its rows; the parts that all rows share are made once."""
 
     part: SaliencyMap
     text: Passage
     colors: Colors
 
     def printed(self, row: int, *, named: bool) -> str:
-        """All texts on the colours of a row, with the names of several texts if asked."""
+        """All texts on the colours of a row, with the names of the texts if ``named``."""
         pieces, rest = self._named if named else self._unnamed
         positions = set(self.part.targets[row].positions)
         kind = "Frame" if self.part.targets[row].masked else "Dash"
@@ -197,7 +197,7 @@ class ColoredTexts:
         return self._pieces({})
 
     def _pieces(self, names: Mapping[int, str]) -> tuple[list[_Piece], str]:
-        """The text from token to token; characters of several tokens are printed once, in the first's colour."""
+        """The text from token to token; a character that tokens share is printed once, in the first one's colour."""
         text, place = self.text.text, 0
         pieces: list[_Piece] = []
         for column, (start, end) in sorted(self.text.spans.items(), key=lambda each: (each[1], each[0])):
@@ -211,7 +211,7 @@ class ColoredTexts:
 
 
 def _names(part: SaliencyMap, text: Passage) -> dict[int, str]:
-    """The name of each text by the place at which it begins."""
+    """The name of each text, by the character at which the text begins."""
     names = zip(text.starts, part.text_names, strict=False)
     return {
         start: rf"{{\footnotesize\color[HTML]{{{_MUTED}}}{escape(name)}\par}}"
@@ -227,7 +227,7 @@ def _box(text: str, score: float, color: str, kind: str) -> str:
 
 
 def _between(text: str, start: int, end: int, names: Mapping[int, str]) -> Iterator[str]:
-    """What no token covers, with the names of the texts that begin there, or where a line may be broken."""
+    """The characters between two tokens with the names of texts that begin there, or a place for a line break."""
     if start == end and start not in names:
         yield _cut(text[start - 1 : start], text[start : start + 1])
         return
@@ -242,7 +242,7 @@ def _lines(text: str) -> str:
 
 
 def _cut(before: str, after: str) -> str:
-    """Between two tokens that touch: a line is broken there if the word is too long for it."""
+    """A place for a line break between two tokens that touch, used if the word is too long for the line."""
     if not before.strip() or not after.strip():
         return ""
     unspaced = before.isalnum() and after.isalnum() and _wide(before) and _wide(after)
@@ -250,7 +250,7 @@ def _cut(before: str, after: str) -> str:
 
 
 def _uncolored(line: str) -> str:
-    """Text without a colour; spaces at its ends are places for a line break."""
+    """Text without a colour; lines may break at spaces at its ends."""
     if not line.strip():
         return "\n" if line else ""
     before, after = (" " if character.isspace() else "" for character in (line[0], line[-1]))
@@ -276,7 +276,7 @@ def small(text: str) -> str:
 
 
 def legend_of(parts: Sequence[SaliencyMap], colors: Colors) -> str:
-    """What colours and frames mean."""
+    """The legend of colours and frames."""
     ramps = [rf"0 {_ramp(colors, 0.0, colors.limit)}"]
     if colors.signed:
         ramps = [escape(number(-colors.limit)), _ramp(colors, -colors.limit, 0.0), *ramps]
@@ -290,7 +290,7 @@ def legend_of(parts: Sequence[SaliencyMap], colors: Colors) -> str:
 
 
 def _ramp(colors: Colors, low: float, high: float) -> str:
-    """The colours from one score to another in an outline."""
+    """A framed bar with the colours from one score to another."""
     fills = colors.fill(np.linspace(low, high, _STEPS))
     bars = "".join(rf"\hsBar{{{name}}}" for name in _html(fills[None])[0])
     return rf"\hsRamp{{{bars}}}"

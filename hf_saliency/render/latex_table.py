@@ -19,7 +19,7 @@ from hf_saliency.render.tex import escape
 
 _PACKAGES = ("xcolor", "longtable")
 _CELL = rf"\def\hsCell{{\raggedright{EVEN}}}%" + "\n"
-# Shares of the line: of a character, of the gaps beside a column, of the widest column, and least of the text.
+# Shares of the line: a character, the gaps next to a column, the widest column, and the least for the text.
 _CHARACTER, _GAPS, _WIDEST, _TEXT = 0.013, 0.03, 0.2, 0.4
 
 Columns = Mapping[str, Sequence[Any]]
@@ -37,31 +37,32 @@ def to_latex_table(
     text: str = "text",
     legend: bool = True,
 ) -> str:
-    r"""A table of LaTeX with a row for each example: its text in colour, and columns such as gold label and prediction.
+    r"""Return a LaTeX table with a row for each example: its text in colour, and columns such as gold label.
 
-    It breaks across pages and repeats its head, by ``\usepackage{longtable}``, which works in pages of one column
-    only: in a class of two columns, write ``\onecolumn`` before it, as appendices do. It needs
-    ``\usepackage{xcolor}`` too, and is pasted or read by ``\input``. All rows share one colour scale.
+    The table breaks across pages and repeats its head. It uses ``\usepackage{longtable}``, which works only on pages
+    of one column: in a two-column class, write ``\onecolumn`` before it, as appendices do. It also needs
+    ``\usepackage{xcolor}``. Paste the table, or ``\input`` a file of it. All rows share one colour scale.
 
     Parameters
     ----------
     maps
         A map, or a list of them. A map of several targets has a row for each.
     columns
-        What stands before the text, by the head of the column: one value a map, or one a row. Default: ``target``,
-        what is explained, and ``predicted``, the model's best answer, where it is known.
+        Columns before the text, such as gold label and prediction: a mapping from heads to values, one for each map
+        or one for each row. Default: ``target``, the explained token or class, and ``predicted``, the model's best
+        answer, where it is known.
     mark
-        ``Highlight(...)`` says what is shown of the text, as in :func:`hf_saliency.figure`.
+        ``Highlight(...)`` with options for the text, as in :func:`hf_saliency.figure`.
     targets
-        Which targets of each map. Default: all.
+        Which targets of each map to print. Default: all.
     around
-        Only so many tokens before and after each target. Default: the whole text.
+        Print only this many tokens before and after each target. Default: the whole text.
     normalize
-        What each row is divided by: ``"row_max"``, ``"row_sum"`` or ``"none"``.
+        The divisor of each row: ``"row_max"``, ``"row_sum"`` or ``"none"``.
     text
         The head of the text's column.
     legend
-        Whether the colour scale with its unit stands below the table.
+        Whether to print the colour scale and its unit below the table.
 
     Returns
     -------
@@ -70,7 +71,8 @@ def to_latex_table(
     Raises
     ------
     SaliencyError
-        For anything but maps, another mark, or a column with another number of values.
+        If something other than maps is given, if the mark is not a ``Highlight``, or if a column has the wrong number
+        of values.
 
     Examples
     --------
@@ -107,7 +109,7 @@ def to_latex_table(
 
 
 def _texts(panel: Panel) -> list[str]:
-    """The cell of each target of a map."""
+    """The table cell of each target of a map."""
     part = panel.saliency_map
     texts = ColoredTexts(part, passage(part), panel.colors)
     cells = []
@@ -119,7 +121,7 @@ def _texts(panel: Panel) -> list[str]:
 
 
 def _columns(columns: Columns | None, parts: Sequence[SaliencyMap], count: int) -> dict[str, list[str]]:
-    """The values of each column, one a row."""
+    """The values of each column, one per row."""
     if columns is None:
         targets = [target for part in parts for target in part.targets]
         cells = {"target": [target_name(target) for target in targets]}
@@ -145,7 +147,7 @@ def _columns(columns: Columns | None, parts: Sequence[SaliencyMap], count: int) 
 
 
 def _specification(cells: Mapping[str, Sequence[str]]) -> str:
-    """The widths of all columns as shares of the line, the gaps between them left out."""
+    """The widths of all columns as shares of the line, without the gaps between them."""
     shares = [
         min(_WIDEST, _GAPS + _CHARACTER * max(map(len, [head, *values]))) for head, values in cells.items()
     ]
