@@ -1,4 +1,4 @@
-"""Architecture: which modules of a model hold attention, are its layers, or are one elementwise function each."""
+"""Architecture: the modules of a model that hold attention, are its layers, or apply an elementwise function."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn
 
 from hf_saliency.errors import SaliencyError
 
-# Implementations that call functions of PyTorch; the others are kernels that a rule cannot enter.
+# Implementations that call functions of PyTorch. The others are kernels, whose inside no rule can reach.
 _OPEN = ("eager", "sdpa")
 
 
 def attention_modules(model: nn.Module) -> tuple[nn.Module, ...]:
-    """The modules in which a softmax weighs tokens, outermost first; refuses a kernel that hides attention."""
+    """Return the attention modules, outermost first; refuse a kernel that hides attention."""
     for module in model.modules():
         kernel = getattr(getattr(module, "config", None), "_attn_implementation", None)
         if kernel not in (None, *_OPEN):
@@ -23,14 +23,14 @@ def attention_modules(model: nn.Module) -> tuple[nn.Module, ...]:
                 f"{type(model).__name__} computes attention by {kernel!r}, which hides it: "
                 "call model.set_attn_implementation('sdpa')."
             )
-    # All of transformers has "Attention" in the names of these classes.
+    # The names of these classes contain "Attention" throughout transformers.
     return tuple(module for module in model.modules() if "attention" in type(module).__name__.lower())
 
 
 def layer_modules(model: nn.Module) -> tuple[nn.Module, ...]:
-    """The layers that hold attention, in the model's order: the outermost list of modules that each hold it.
+    """Return the layers, in the model's order: the outermost ``ModuleList`` whose modules all hold attention.
 
-    None where they lie in several lists.
+    Empty unless there is exactly one such list.
     """
     holders = {id(module) for module in attention_modules(model)}
     stacks: list[nn.ModuleList] = []
@@ -46,10 +46,10 @@ def layer_modules(model: nn.Module) -> tuple[nn.Module, ...]:
 
 @dataclass(frozen=True)
 class LastLayer:
-    """The last layer of a model, and where in it tokens stop to exchange.
+    """The last layer of a model, and the place in it after which tokens no longer interact.
 
-    ``projection`` is the last matrix of its attention: from there on each token goes its own way. ``readers`` may read
-    the layer's input for attention, of which all tokens are needed.
+    ``projection`` is the last matrix of its attention: from there on, each token is computed alone. ``readers`` are
+    modules that may read the layer's input for the attention, which needs all tokens.
     """
 
     layer: nn.Module
@@ -58,9 +58,9 @@ class LastLayer:
 
     @classmethod
     def of(cls, model: nn.Module) -> LastLayer | None:
-        """None where it is not one layer with one attention, of whose parts some may be needed by others.
+        """Return the last layer; None unless the model has one list of layers and its last layer one attention module.
 
-        This is what most transformers look like, and no proof: it has to be tried out.
+        Most transformers have this structure, but it proves nothing: the caller has to test the result.
         """
         try:
             layers = layer_modules(model)
@@ -84,7 +84,7 @@ def _has_matrix(module: nn.Module) -> bool:
 
 
 def _path(module: nn.Module, inner: nn.Module) -> tuple[nn.Module, ...]:
-    """From a module down to one inside it, both included; empty if it is not there."""
+    """Return the path from a module down to one inside it, both included; empty if it is not inside."""
     if module is inner:
         return (module,)
     ways = (_path(child, inner) for child in module.children())
@@ -95,10 +95,10 @@ _NAME = re.compile(r"gelu|silu|swish|relu|mish|tanh|elu|activation|laplace", re.
 
 
 def activation_modules(model: nn.Module) -> tuple[nn.Module, ...]:
-    """The modules that apply one function to each number, and give 0 for 0.
+    """Return the modules that apply one function to each number and map 0 to 0.
 
-    They are found by their class's name, and tried out: what changes the shape, mixes elements or is not 0 at 0 (a
-    sigmoid, a gated unit) is none.
+    They are found by the name of their class and then tested: a module that changes the shape, mixes elements or is
+    not 0 at 0 (a sigmoid, a gated unit) is left out.
     """
     named = [module for module in model.modules() if _NAME.search(type(module).__name__)]
     return tuple(module for module in named if _is_elementwise(module))
@@ -111,7 +111,7 @@ def _is_elementwise(module: nn.Module) -> bool:
     probe = torch.tensor([[0.0, 1.5, -0.5, 0.25]])
     try:
         whole, turned = module(probe), module(probe.flip(-1))
-    except Exception:  # a module of another kind may raise anything at all for a probe
+    except Exception:  # a module of another kind may raise anything for the probe
         return False
     if not isinstance(whole, torch.Tensor) or whole.shape != probe.shape:
         return False

@@ -1,4 +1,4 @@
-"""Causality: whether what a model says at a token depends on the tokens up to it alone."""
+"""Causality: whether the logits at a token depend only on the tokens up to it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from hf_saliency.adapter import hooks
 from hf_saliency.adapter.guards import borrowed
 
-_TOKENS = 24  # of the text are enough to tell
-# Differences below these, of the spread of the logits, are rounding where later tokens are others, and where they are
-# missing, so that sums have another order.
+_TOKENS = 24  # this many tokens of the text are enough for the trial
+# Differences below these fractions of the logits' spread are rounding: the first where later tokens are replaced, the
+# second where they are missing, since sums then run in a different order.
 _ROUNDING = {torch.float64: (1e-9, 1e-5), torch.float32: (1e-5, 1e-3)}
 _HALF = (5e-3, 0.02)
 
 
 class Causality(NamedTuple):
-    """Whether logits at a token are the same with other tokens after it, and with none."""
+    """Whether the logits at a token stay the same with different tokens after it, and with none after it."""
 
     ignores_later: bool
     trims: bool
@@ -28,11 +28,11 @@ class Causality(NamedTuple):
 
 @torch.no_grad()
 def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...]) -> Causality | None:
-    """Whether logits depend on later tokens, tried out at several places of a text; None where the text cannot tell.
+    """Test whether logits depend on later tokens, at several places of a text; None if the text is not enough to tell.
 
-    ``names`` are the arguments that hold one value a token, the ids first.
+    ``names`` are the arguments that hold one value per token, the ids first.
     """
-    # Positions that are scaled by the text's length differ without later tokens, so the trial says "depends" for them.
+    # Positions scaled by the text's length change when later tokens are missing, so ``trims`` is False for them.
     length = min(inputs[names[0]].shape[1], _TOKENS)
     if length < 3:
         return None
@@ -45,7 +45,7 @@ def causality(model: nn.Module, inputs: Mapping[str, Any], names: tuple[str, ...
         others, missing = _ROUNDING.get(logits.dtype, _HALF)
         for end in sorted({length // 4 + 1, length // 2 + 1, length - 1}):
             ids = whole[names[0]].clone()
-            other = ids[0][ids[0] != ids[0, end]]  # of the text, since others may mean something
+            other = ids[0][ids[0] != ids[0, end]]  # from the text, since other ids may have a special meaning
             if not len(other):
                 return None
             ids[:, end:] = other[0]
@@ -70,7 +70,7 @@ def _same(logits: Tensor, others: Tensor | None, rounding: float) -> bool:
 
 
 def _scales_positions(rope: object) -> bool:
-    """Whether rotary positions depend on the length of the text, in any kind of layer."""
+    """Whether rotary positions depend on the length of the text, in any type of layer."""
     if not isinstance(rope, Mapping):
         return False
     scaled = rope.get("rope_type") in ("dynamic", "longrope")

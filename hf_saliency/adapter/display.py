@@ -1,4 +1,4 @@
-"""Display: what a token is called where a reader sees it, which is never a vocabulary's own spelling."""
+"""Display: names of tokens for readers, never in the vocabulary's own spelling."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CONTINUES = "…"
-"""Stands before a piece that continues a word (WordPiece), and after one that a word goes on after."""
+"""Sign before a piece that continues a word (WordPiece), and after a piece whose word goes on."""
 
-# Listing thousands of added tokens takes milliseconds; by the size of the vocabulary, which grows by added tokens.
+# A cache, since listing thousands of added tokens takes milliseconds. An entry is valid for one size of the
+# vocabulary, which grows with each added token.
 _SPELLINGS: WeakKeyDictionary[object, tuple[int, Spelling]] = WeakKeyDictionary()
-_MARK = "▁"  # SentencePiece's space
+_MARK = "▁"  # the space in SentencePiece vocabularies
 
 
 @functools.cache
 def _bytes() -> dict[str, int]:
-    """The byte that each character stands for in byte-level vocabularies (GPT-2's)."""
+    """Map each character of byte-level vocabularies (GPT-2's) to its byte."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     plain = {chr(code): code for code in range(256) if chr(code) in set(ByteLevel.alphabet())}
@@ -36,18 +37,18 @@ class Spelling:
     """How a tokenizer's vocabulary spells text."""
 
     tokenizer: PreTrainedTokenizerBase
-    byte_level: bool  # each character of a piece stands for a byte
+    byte_level: bool  # each character of a piece represents a byte
     marked: bool  # spaces are spelled as SentencePiece does
-    prefix: str  # of a piece that continues a word; empty for none
-    suffix: str  # of a piece that ends a word; empty for none
-    added: frozenset[int]  # ids of added and special tokens, which are looked up in a text before it is split
-    # A corpus asks for the same few thousand tokens again and again, and decoding is slow.
+    prefix: str  # marks a piece that continues a word; empty if the vocabulary has none
+    suffix: str  # marks a piece that ends a word; empty if the vocabulary has none
+    added: frozenset[int]  # ids of added and special tokens, which are found before a text is split
+    # Caches: a corpus needs the same few thousand tokens again and again, and decoding is slow.
     _texts: dict[int, str | bytes] = field(default_factory=dict, repr=False, compare=False)
     _names: dict[tuple[int, bool], str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Spelling:
-        """What the tokenizer's parts say of it; those in Python are known by their attributes."""
+        """Read the spelling from a fast tokenizer's parts, or from the attributes of a tokenizer in Python."""
         size = len(tokenizer)
         known = _SPELLINGS.get(tokenizer)
         if known is not None and known[0] == size:
@@ -76,7 +77,7 @@ class Spelling:
         return spelling
 
     def text(self, index: int) -> str | bytes:
-        """What a token stands for, its spaces included; bytes where it is a part of a character."""
+        """Return the text that a token represents, spaces included; bytes if it is a part of a character."""
         if index not in self._texts:
             self._texts[index] = self._text(index)
         return self._texts[index]
@@ -86,7 +87,7 @@ class Spelling:
         if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):  # byte fallback
             raw = bytes([int(piece[3:5], 16)])
         elif self.byte_level and index in self.added and not piece.isascii():
-            return piece  # spelled as a user gave it
+            return piece  # an added token keeps the user's spelling
         elif self.byte_level and all(character in _bytes() for character in piece):
             raw = bytes(_bytes()[character] for character in piece)
         elif self.marked:
@@ -101,18 +102,18 @@ class Spelling:
             return raw
 
     def is_whole(self, index: int) -> bool:
-        """Whether the tokenizer looks the token up in the text before anything is split: added and special ones."""
+        """Whether the tokenizer finds the token before it splits the text, as it does for added and special tokens."""
         return index in self.added
 
     def name(self, index: int, *, exact: bool = False) -> str:
-        """What to show for a token; ``exact`` keeps the spaces around it, by which two tokens may differ."""
+        """Return a token's display name; ``exact`` keeps the spaces around it, so that two tokens never look alike."""
         if (index, exact) not in self._names:
             self._names[index, exact] = self._name(index, exact)
         return self._names[index, exact]
 
     def _name(self, index: int, exact: bool) -> str:
         piece = self._piece(index)
-        if not piece:  # a row of a vocabulary that was padded
+        if not piece:  # an unused row of a padded vocabulary
             return f"id {index}"
         if self.prefix and piece != self.prefix and piece.startswith(self.prefix):
             return CONTINUES + piece.removeprefix(self.prefix)

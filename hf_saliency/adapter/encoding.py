@@ -1,4 +1,4 @@
-"""Encoding: texts as one model's tokens, each with its place in its text. The only tokenizer calls."""
+"""Encoding: texts as one model's tokens, each with its place in the text. Only this file calls the tokenizer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def align(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> list[Span]:
-    """Where each token of a text stands in it, for a tokenizer without offsets: exact, or an error.
+    """Return each token's place in a text, exactly or with an error, for a tokenizer without offsets.
 
-    The words between white space are tokenized one by one, which must give the tokens of the whole text. In a word of
-    several tokens the decoded beginnings (one token, two, ...) must spell the beginnings of the word.
+    The words between white space are tokenized one by one, which must yield the tokens of the whole text. In a word of
+    several tokens, the decoded prefixes (one token, two, ...) must spell prefixes of the word.
     """
     name = type(tokenizer).__name__
     refusal = SaliencyError(
@@ -48,7 +48,7 @@ def align(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int]) -> 
 def _ends(
     tokenizer: PreTrainedTokenizerBase, word: str, ids: Sequence[int], start: int, refusal: SaliencyError
 ) -> list[int]:
-    """Where each token of a word ends in the text."""
+    """Return the character at which each token of a word ends in the text."""
     if len(ids) == 1:
         return [start + len(word)]
     pieces = list(tokenizer.convert_ids_to_tokens(list(ids)))
@@ -73,7 +73,7 @@ def _between_spaces(text: str) -> list[Span]:
 
 
 def folded(text: str) -> list[str]:
-    """Each character without case and accents, which tokenizers drop."""
+    """Return each character without case and accents, which some tokenizers drop."""
     return [unicodedata.normalize("NFD", character)[0].casefold() for character in text]
 
 
@@ -84,12 +84,12 @@ class Encoding:
     texts: tuple[str, ...]
     ids: tuple[int, ...]
     tokens: tuple[Token, ...]
-    # The tokenizer's further inputs with one value a token, such as token_type_ids.
+    # The tokenizer's further inputs with one value per token, such as token_type_ids.
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    # Where each sequence that the model reads begins: one for most models, source and target for an encoder-decoder,
-    # one for each text or choice where the model reads each separately.
+    # The first column of each sequence that the model reads: one sequence for most models, source and target for an
+    # encoder-decoder, one for each text or choice if the model reads them separately.
     starts: tuple[int, ...] = (0,)
-    # Of the texts, where known before a target names them: the roles of a conversation.
+    # Names of the texts, if known before a target names them: the roles of a conversation.
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -97,12 +97,12 @@ class Encoding:
 
     @property
     def parts(self) -> tuple[range, ...]:
-        """The tokens of each sequence."""
+        """The columns of each sequence."""
         return tuple(itertools.starmap(range, itertools.pairwise([*self.starts, len(self)])))
 
     @property
     def content(self) -> range:
-        """The tokens between the special ones that the tokenizer put at the two ends."""
+        """The columns between the special tokens that the tokenizer added at the two ends."""
         first, last = 0, len(self)
         while first < last and self._added(first):
             first += 1
@@ -114,7 +114,7 @@ class Encoding:
         return self.tokens[i].special and self.tokens[i].start == self.tokens[i].end
 
     def columns(self, columns: Sequence[int]) -> Encoding:
-        """The encoding of some tokens only, in the given order, as one sequence."""
+        """Return an encoding of only some tokens, in the given order, as one sequence."""
         return dataclasses.replace(
             self,
             ids=tuple(self.ids[i] for i in columns),
@@ -124,7 +124,7 @@ class Encoding:
         )
 
     def window(self, center: int, length: int) -> list[int]:
-        """The columns of at most ``length`` tokens around one, with the special tokens of both ends."""
+        """Return the columns of at most ``length`` tokens around one, special tokens at both ends included."""
         content = self.content
         room = length - (len(self) - len(content))
         start = max(content.start, min(center - room // 2, content.stop - room))
@@ -132,12 +132,12 @@ class Encoding:
         return [*range(content.start), *inner, *range(content.stop, len(self))]
 
     def window_before(self, end: int, length: int) -> list[int]:
-        """The columns of at most ``length`` tokens before one, with the special tokens of the beginning."""
+        """Return the columns of at most ``length`` tokens before one, special tokens at the beginning included."""
         begin = self.content.start
         return [*range(begin), *range(max(begin, end - (length - begin)), end)]
 
     def truncated(self, length: int) -> Encoding:
-        """The first tokens, and the text as far as they reach."""
+        """Return the first ``length`` tokens, with the text cut where they end."""
         content = self.content
         kept = self.columns(self.window(content.start, length))
         end = max((kept.tokens[i].end for i in kept.content), default=0)
@@ -149,7 +149,7 @@ class Encoding:
 
 
 def joined(encodings: Sequence[Encoding]) -> Encoding:
-    """Sequences that a model reads apart, as the columns of one map; inputs that some of them lack are zero there."""
+    """Join sequences that a model reads separately into one encoding; inputs that a sequence lacks are zero in it."""
     names = dict.fromkeys(name for encoding in encodings for name in encoding.inputs)
     texts: list[str] = []
     tokens: list[Token] = []
@@ -179,9 +179,9 @@ def encode(
     as_target: bool = False,
     length: int | None = None,
 ) -> Encoding:
-    """Tokenize a text, or two as one sequence; refuses empty texts, and tokens that cannot be placed exactly.
+    """Tokenize a text, or two as one sequence; refuse empty texts, and tokens that cannot be placed exactly.
 
-    ``as_target`` is for the text that an encoder-decoder writes, which some tokenizers read in another way. A pair is
+    ``as_target`` is for the text that an encoder-decoder writes, which some tokenizers read differently. A pair is
     cut to ``length`` tokens, the longer text first; nothing else is cut.
     """
     texts = (text,) if pair is None else (text, pair)
@@ -213,13 +213,13 @@ def encode(
     return Encoding(texts, ids, tokens, _further(batch, len(ids)))
 
 
-# The length is checked against the model, with an error and not with the tokenizer's warning.
+# The length is checked later against the model, which raises an error; the tokenizer would only warn.
 _OPTIONS: dict[str, Any] = {"padding": False, "verbose": False, "return_special_tokens_mask": True}
 
 
 @dataclass(frozen=True)
 class _Ahead:
-    """What a tokenizer made of each of some texts, and its special tokens, which are slow to list."""
+    """A tokenizer's output for several texts, and its special tokens, which are slow to list."""
 
     tokenizer: object = None
     batches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -231,7 +231,7 @@ _ahead: ContextVar[_Ahead] = ContextVar("texts read ahead", default=_Ahead())  #
 
 @contextmanager
 def read_ahead(tokenizer: PreTrainedTokenizerBase, texts: Iterable[object]) -> Iterator[None]:
-    """Hand the tokenizer all plain strings at once, several times as fast; :func:`encode` finds them in here."""
+    """Tokenize all plain strings in one call, which is several times as fast; :func:`encode` uses the results."""
     from transformers import PreTrainedTokenizerBase
 
     plain = list(
@@ -254,7 +254,7 @@ def read_ahead(tokenizer: PreTrainedTokenizerBase, texts: Iterable[object]) -> I
 
 
 def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """A mask or unknown token in the text stands for a word; the other special tokens never do."""
+    """Return the ids of special tokens, except mask and unknown, which represent a word of the text."""
     return frozenset(tokenizer.all_special_ids) - {tokenizer.mask_token_id, tokenizer.unk_token_id}
 
 
@@ -280,7 +280,7 @@ def _check_text(text: object) -> None:
 def _placed(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], plain: Sequence[int], added: Sequence[bool]
 ) -> tuple[list[int], list[Span]]:
-    """Text number and place of each token of a tokenizer without offsets; the texts follow each other."""
+    """Return each token's text number and place, for a tokenizer without offsets; the texts follow each other."""
     first = len(plain)
     if len(texts) > 1:
         first = len(tokenizer(texts[0], add_special_tokens=False, verbose=False)["input_ids"])
@@ -303,13 +303,13 @@ def place_tokens(
     numbers: Sequence[int],
     places: Sequence[Span],
 ) -> tuple[Token, ...]:
-    """The tokens of texts, given where each stands and which the tokenizer has added."""
+    """Return the tokens of texts, from their places and the flags of those that the tokenizer added."""
     ahead = _ahead.get()
     special = ahead.special if ahead.tokenizer is tokenizer else special_ids(tokenizer)
     spelling = Spelling.of(tokenizer)
     tokens: list[Token] = []
     end = number = 0
-    first = True  # of a stretch of text between tokens that are looked up whole
+    first = True  # in its stretch of text, which begins after a token that is looked up whole
     for i, place, was_added, text_number in zip(ids, places, added, numbers, strict=True):
         name = spelling.name(i)
         if was_added:
@@ -331,20 +331,20 @@ def place_tokens(
 
 
 def _place(text: str, place: Span, spelling: Spelling, index: int, *, first: bool, whole: bool) -> Span:
-    """The characters of a token: without the white space around it, unless it is all white space."""
+    """Return a token's characters, without the white space around it unless it is nothing but white space."""
     start, end = spans.trim(text, *place)
     if whole:
-        # Normalizers that put spaces around some characters shift it over the white space that it takes with it.
+        # Normalizers that put spaces around some characters shift the token's place over the white space beside it.
         spelled = str(spelling.text(index)).strip()
         if spelled and spelled in text[start:end]:
             start = text.index(spelled, start)
             return start, start + len(spelled)
     marks = spelling.marked or spelling.byte_level
     if marks and end - start == 1 and not text[start].isspace() and spelling.text(index) in (" ", b" "):
-        # The mark of a word's beginning alone, which some tokenizers place at the word's first letter.
+        # The token is only the mark of a word's beginning, which some tokenizers place at the word's first letter.
         return start, start
     if first and start and start == place[0]:
-        # Byte-level tokenizers put a space before each stretch of text, and leave a character out for it.
+        # Byte-level tokenizers add a space before each stretch of text, and their offsets skip one character for it.
         value = spelling.text(index)
         wider = text[start - 1 : end]
         if isinstance(value, bytes):
@@ -359,7 +359,7 @@ def _place(text: str, place: Span, spelling: Spelling, index: int, *, first: boo
 def _with_parts(
     texts: Sequence[str], ids: Sequence[int], tokens: Sequence[Token], spelling: Spelling
 ) -> tuple[Token, ...]:
-    """The tokens, with those that are bytes of one character called parts of it."""
+    """Return the tokens; those that are bytes of one character are named as parts of it."""
     bytes_ = [
         i
         for i, token in enumerate(tokens)
@@ -369,7 +369,7 @@ def _with_parts(
 
 
 def _further(batch: Mapping[str, Any], length: int) -> dict[str, tuple[int, ...]]:
-    """What else the tokenizer made with one number for each token."""
+    """Return the tokenizer's other outputs that have one integer per token."""
     known = {"input_ids", "attention_mask", "special_tokens_mask", "offset_mapping"}
     return {
         name: tuple(values)

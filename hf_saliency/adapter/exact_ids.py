@@ -1,4 +1,4 @@
-"""Exact ids: texts that come with the token ids that the model is to read."""
+"""Exact ids: texts that come with the token ids for the model to read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hf_saliency.maps.spans import Span
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_CONTEXT = 8  # tokens before one that its spelling may depend on
+_CONTEXT = 8  # tokens decoded together, since a token's spelling may depend on those before it
 
 
 class TextWithIds(str):
-    """A text with its token ids, special ones included: a string wherever one is taken, but the ids count."""
+    """A text with its token ids, special ones included. It passes for a string, but the model reads the ids."""
 
     ids: tuple[int, ...]
 
@@ -27,7 +27,7 @@ class TextWithIds(str):
 
 
 def with_ids(texts: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
-    """What a user gave, in which ``(text, ids)`` and the tokenizer's own encodings have become texts with ids."""
+    """Replace ``(text, ids)`` and the tokenizer's own encodings in a user's input by texts with ids."""
     if isinstance(texts, tuple) and not has_ids(texts):
         return tuple(with_ids(part, tokenizer) for part in texts)
     if not has_ids(texts):
@@ -56,7 +56,7 @@ def _ids(value: Any) -> tuple[int, ...]:
 
 
 def _unpadded(ids: tuple[int, ...], mask: Any) -> tuple[int, ...]:
-    """The ids without padding at either end, which the model would read as text."""
+    """Remove padding at either end of the ids, since the model would read it as text."""
     seen = (1,) * len(ids) if mask is None else id_list(mask)
     places = [i for i, number in enumerate(seen or ()) if number]
     first, last = (places[0], places[-1]) if places else (0, -1)
@@ -72,12 +72,12 @@ def _sequence_numbers(encoding: Any) -> Sequence[int | None]:
     numbers = getattr(encoding, "sequence_ids", None)
     try:
         return list(numbers(0)) if callable(numbers) else ()
-    except ValueError:  # of a tokenizer in Python
+    except ValueError:  # from a tokenizer in Python
         return ()
 
 
 def _readings(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """The ids that may spell a text: without special ones, without those at the two ends, and all."""
+    """Return candidates for the ids that spell a text: without special ids, without those at the two ends, and all."""
     special = special_ids(tokenizer)
     plain = [i for i in ids if i not in special]
     inner = list(ids)
@@ -91,7 +91,7 @@ def _readings(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> list[li
 def encode_with_ids(
     tokenizer: PreTrainedTokenizerBase, text: TextWithIds, *, special: bool = True
 ) -> Encoding:
-    """The ids of a user as an encoding of the text that they spell; SaliencyError if they spell another text."""
+    """Encode a text with the user's ids; SaliencyError if they spell a different text."""
     usual = encode(tokenizer, str(text), special=special)
     if usual.ids == text.ids:
         return usual
@@ -117,7 +117,7 @@ def encode_with_ids(
 
 
 def _letters(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
-    """What ids spell, without white space, and without the bytes of a character that is not complete yet."""
+    """Decode ids, without white space and without the bytes of a character that is still incomplete."""
     spelled = str(tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)).rstrip("\ufffd")
     return folded("".join(spelled.split()))
 
@@ -125,7 +125,7 @@ def _letters(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str
 def _places(
     tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], solid: Sequence[int], length: int
 ) -> list[Span]:
-    """Where each token stands: what it adds to those before it; white space stands between its neighbours."""
+    """Place each token at the letters that it adds to those before it; one without letters fills the gap between."""
     places: list[Span] = []
     reach = end = 0
     for count in range(1, len(ids) + 1):

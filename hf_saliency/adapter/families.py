@@ -1,4 +1,4 @@
-"""What the general rules do not cover: one entry for a class of models, and for all that inherit from it."""
+"""Families: exceptions to the general rules, one entry for each class of models and all that inherit from it."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ GROUP = "hf_saliency.families"
 
 @dataclass(frozen=True)
 class Family:
-    """What differs from the general rules in a family of models.
+    """Differences from the general rules in a family of models.
 
-    By the general rules a text enters through the module that ``get_input_embeddings()`` gives, of an
-    encoder-decoder through those of both halves, which is called once in a forward pass; and right padding,
-    masked, leaves a row's result unchanged. Whether padding does so is tried out for classes that are not
-    transformers' own.
+    The general rules are: a text enters through the module that ``get_input_embeddings()`` returns (in an
+    encoder-decoder, through those of both halves), this module is called once in a forward pass, and masked
+    padding on the right leaves a row's result unchanged. For classes outside transformers, a trial finds out
+    whether padding does so.
 
     Parameters
     ----------
     pads
-        Whether right padding leaves the result of a row unchanged. Where it does not, only rows of equal
+        Whether right padding leaves the result of a row unchanged. If it does not, only rows of equal
         length are batched. None for the general rule.
     refused
-        Why the family cannot be explained, as a sentence that goes on after a colon; empty if it can. Or a
-        function that says so of a model, where it depends on the configuration.
+        Why the family cannot be explained, as a clause that follows a colon; empty if it can. If this depends
+        on the configuration, a function that takes a model and returns the clause or None.
     caution
-        Given the model, a warning for its user, or None.
+        A function that takes the model and returns a warning for its user, or None.
     extra_lookups
-        Whether the word table is asked for more than the text, after it: for ``token_type_ids`` that the
-        tokenizer gives (GPT-2), or for padding that the model adds (LED).
+        Whether the model looks more up in the word table after the text: ``token_type_ids`` from the tokenizer
+        (GPT-2), or padding that the model adds (LED).
     rotates
         Whether a decoder that reads the encoder's text again, shifted right by one, starts with that text's last token
-        (mBART) and not with a token of its own (BART, T5).
+        (mBART) instead of a special start token (BART, T5).
     embedding
-        Given the model, the module that embeds its token ids; None for the general rule.
+        A function that takes the model and returns the module that embeds its token ids; None for the general rule.
 
     Examples
     --------
@@ -98,7 +98,7 @@ _SEGMENTS = Family(extra_lookups=True)
 _ROTATES = Family(rotates=True)
 _ENCODER_ALONE = Family(embedding=lambda model: model.get_encoder().get_input_embeddings())
 
-# Keyed by the name of a class of transformers; subclasses inherit the entry of the nearest class.
+# Keyed by the name of a transformers class. A subclass inherits the entry of its nearest ancestor.
 FAMILIES: dict[str, Family] = {
     "BigBirdPreTrainedModel": _UNPADDED,  # chooses its kind of attention by the length of the batch
     "BigBirdPegasusPreTrainedModel": _UNPADDED,
@@ -142,7 +142,7 @@ FAMILIES: dict[str, Family] = {
         refused="its reversible layers have a backward pass in training mode only, with dropout"
     ),
     "RoFormerForMultipleChoice": _UNPADDED,  # reads the last token, padding or not
-    "T5EncoderModel": _ENCODER_ALONE,  # and a table that nobody calls, as its whole model has one
+    "T5EncoderModel": _ENCODER_ALONE,  # it also has a table that is never called, which the encoder-decoder needs
     "T5ForTokenClassification": _ENCODER_ALONE,
     "XLNetForMultipleChoice": Family(
         refused="it reads the last token of choices that its tokenizer pads on the left, and this package pads on the "
@@ -161,18 +161,18 @@ _REGISTERED: dict[type[nn.Module], Family] = {}
 
 @checks_call
 def register_family(cls: type[nn.Module], family: Family) -> None:
-    """Say what differs from the general rules in a class of models, and in all that inherit from it.
+    """Register how a class of models, and all that inherit from it, differ from the general rules.
 
-    A package registers its classes without being imported first through an entry point of the group
-    ``hf_saliency.families``, which names a mapping from dotted class names to :class:`Family`:
+    A package can register its classes without being imported first: through an entry point of the group
+    ``hf_saliency.families`` that names a mapping from dotted class names to :class:`Family`, such as
     ``{"my_package.modeling.MyModel": Family(pads=False)}``.
 
     Parameters
     ----------
     cls
-        A class of models; an entry of this package's own is replaced.
+        A class of models; replaces the entry that this package has for it, if any.
     family
-        What differs.
+        Its differences from the general rules.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def register_family(cls: type[nn.Module], family: Family) -> None:
 
 
 def family(model: nn.Module) -> Family:
-    """What differs in a model and in the models that it wraps; refuses a model that cannot be explained."""
+    """Return the differences of a model and the models that it wraps; refuse a model that cannot be explained."""
     known = list(_entries(model))
     for module, entry in known:
         refused = entry.refused(module) if callable(entry.refused) else entry.refused
@@ -205,7 +205,7 @@ def family(model: nn.Module) -> Family:
             )
     if not known:
         return Family()
-    # A class that wraps another says nothing of what the other does with padding, nor the other of it.
+    # An entry for a wrapping class does not tell how the wrapped one treats padding, nor the other way round.
     pads = [entry.pads for module, entry in known if module is model or entry.pads is False]
     return Family(
         pads=None if not pads else False if False in pads else pads[0],
@@ -222,7 +222,7 @@ def _embedding(entry: Family, module: nn.Module, model: nn.Module) -> nn.Module:
 
 
 def _entries(model: nn.Module) -> Iterator[tuple[nn.Module, Family]]:
-    """The outermost module with each entry, in the order of the modules."""
+    """Yield each entry with the outermost module that has it, in the order of the modules."""
     seen: set[int] = set()
     for module in model.modules():
         for cls in type(module).__mro__:
@@ -246,7 +246,7 @@ def _entry(cls: type) -> Family | None:
 
 @functools.cache
 def _installed() -> dict[str, Family]:
-    """What installed packages register, read once; one that fails is named in a warning and left out."""
+    """Return the families that installed packages register, read once; warn of one that fails and leave it out."""
     families: dict[str, Family] = {}
     for entry_point in metadata.entry_points(group=GROUP):
         try:

@@ -1,4 +1,4 @@
-"""Guards: what an explanation changes is put back, whatever ends it: an error, Ctrl-C or a fork."""
+"""Guards: restore everything that an explanation changes, even if an error, Ctrl-C or a fork ends it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from torch.utils.hooks import RemovableHandle
 
 Handler = Callable[[int, "FrameType | None"], Any]
 
-# While one of these runs, a context manager is entered or left: state is changed or put back. An exception in between
-# would lose it, in our context managers as in those of torch and Captum.
+# While one of these methods runs, a context manager changes or restores state. An exception in the middle would lose
+# that state, in our context managers and in those of torch and Captum.
 _ATOMIC = frozenset({"__enter__", "__exit__", "enter_context"})
 
 _replaced_handlers: list[Handler] = []
@@ -30,7 +30,7 @@ _waiting: list[int] = []
 
 
 def _on_interrupt(number: int, frame: FrameType | None) -> None:
-    """Hand Ctrl-C to the handler that was there before, or let it wait for the end of a context manager's method."""
+    """Pass Ctrl-C to the previous handler, or hold it until a context manager's method has ended."""
     scope = frame
     while scope is not None:
         if scope.f_code.co_name in _ATOMIC:
@@ -41,17 +41,17 @@ def _on_interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def raise_interrupt() -> None:
-    """Raise the Ctrl-C that waits, if one does; called once a forward pass, so that none waits for long."""
+    """Raise a held Ctrl-C, if there is one; called in every forward pass, so that none waits for long."""
     if _waiting and threading.current_thread() is threading.main_thread():
         _waiting.clear()
         _replaced_handlers[-1](signal.SIGINT, sys._getframe())
 
 
 class HeldInterrupts:
-    """In here Ctrl-C never falls into the entering or leaving of a context manager.
+    """Context in which Ctrl-C never interrupts the entering or leaving of a context manager.
 
-    Python calls signal handlers in the main thread only, between any two of its instructions: also within the
-    ``__exit__`` that puts a model back. Only the outermost guard of the main thread does something.
+    Python calls signal handlers in the main thread only, between any two of its instructions, so also within the
+    ``__exit__`` that restores a model. Only the outermost guard of the main thread has an effect.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class HeldInterrupts:
         if not self._holds:
             return
         handler = _replaced_handlers[-1]
-        if signal.getsignal(signal.SIGINT) is _on_interrupt:  # a user's function may have set another one
+        if signal.getsignal(signal.SIGINT) is _on_interrupt:  # a user's function may have set a different one
             signal.signal(signal.SIGINT, handler)
         _replaced_handlers.pop()
         if _waiting:
@@ -88,14 +88,14 @@ _locks: WeakKeyDictionary[object, threading.RLock] = WeakKeyDictionary()
 
 
 def _lock_of(shared: object) -> threading.RLock:
-    """The lock of an object, the same one for everybody who asks."""
+    """Return the lock of an object, the same one for every caller."""
     with _registry:
         return _locks.setdefault(shared, threading.RLock())
 
 
 @contextmanager
 def locked(shared: object) -> Iterator[None]:
-    """One thread's use of an object; threads that wait for it can be interrupted."""
+    """Give one thread exclusive use of an object; threads that wait for it can be interrupted."""
     lock = _lock_of(shared)
     with HeldInterrupts():
         while not lock.acquire(timeout=0.2):
@@ -108,15 +108,15 @@ def locked(shared: object) -> Iterator[None]:
 
 @dataclass
 class _Switched:
-    """A module that switches its kind of attention for good when it meets a short text, and what it held before.
+    """The original state of a module that switches its attention type permanently when it meets a short text.
 
-    BigBird does: without this, the score of a long text would depend on what was explained before it.
+    BigBird does so: if it were not restored, the score of a long text would depend on the texts explained before it.
     """
 
     module: Any
     attention_type: str
     children: dict[str, nn.Module | None]
-    length: int = -1  # of the last pass, in tokens
+    length: int = -1  # tokens per text in the last pass
 
     def restore(self) -> None:
         self.module.attention_type = self.attention_type
@@ -125,7 +125,7 @@ class _Switched:
 
 @dataclass(frozen=True)
 class _Loan:
-    """A model in eval mode with frozen weights: which thread uses it, and what to put back."""
+    """A model in eval mode with frozen weights: the thread that uses it, and the state to restore."""
 
     thread: int
     modules: tuple[nn.Module, ...]
@@ -140,7 +140,7 @@ class _Loan:
             parameter.requires_grad_(False)
 
     def end(self) -> None:
-        """Put everything back, also where one part of it fails."""
+        """Restore everything, even if one part of it fails."""
         failure: Exception | None = None
         for part in self.switched:
             part.restore()
@@ -163,9 +163,9 @@ _loans: WeakKeyDictionary[nn.Module, _Loan] = WeakKeyDictionary()
 
 @contextmanager
 def borrowed(model: nn.Module) -> Iterator[None]:
-    """One thread's use of a model in eval mode and with frozen weights; afterwards it is as it was.
+    """Give one thread exclusive use of a model in eval mode with frozen weights; restore the model afterwards.
 
-    Frozen weights keep the graph free of what only weight gradients need, so a row takes less memory and time.
+    With frozen weights the graph stores nothing for weight gradients, so a row takes less memory and time.
     """
     with locked(model):
         if model in _loans:  # by this thread, which holds the lock
@@ -179,7 +179,7 @@ def borrowed(model: nn.Module) -> Iterator[None]:
             threading.get_ident(),
             modules,
             tuple(module for module in modules if module.training),
-            # Weights made under inference mode take part in no graph, and refuse to be switched back.
+            # Weights made in inference mode take part in no graph, and their requires_grad cannot be restored.
             tuple(weight for weight in weights if weight.requires_grad and not weight.is_inference()),
             tuple(
                 _Switched(module, str(module.attention_type), dict(module._modules))
@@ -198,7 +198,7 @@ def borrowed(model: nn.Module) -> Iterator[None]:
 
 
 def _uncompiled(modules: Iterable[nn.Module]) -> AbstractContextManager[Any]:
-    """Run compiled modules as they were written, if any is compiled."""
+    """Return a context that runs compiled modules eagerly, if there are any."""
     compiled = any(
         "_orig_mod" in module._modules or module.__dict__.get("_compiled_call_impl") is not None
         for module in modules
@@ -207,13 +207,13 @@ def _uncompiled(modules: Iterable[nn.Module]) -> AbstractContextManager[Any]:
 
 
 def modules_of(model: nn.Module) -> tuple[nn.Module, ...]:
-    """The modules of a model; of a borrowed one, those that were found when it was borrowed."""
+    """Return the modules of a model; for a borrowed model, those found when it was borrowed."""
     loan = _loans.get(model)
     return _walk(model) if loan is None else loan.modules
 
 
 def begin_pass(model: nn.Module, length: int) -> None:
-    """Before a pass over texts of other lengths than the last: the model's own kind of attention is back."""
+    """Restore the model's original attention type before a pass whose length differs from the last one's."""
     for part in () if (loan := _loans.get(model)) is None else loan.switched:
         if part.length != length:
             part.restore()
@@ -221,7 +221,7 @@ def begin_pass(model: nn.Module, length: int) -> None:
 
 
 def _walk(model: nn.Module) -> tuple[nn.Module, ...]:
-    """What ``model.modules()`` yields, several times as fast: it runs with every batch."""
+    """Return the same modules as ``model.modules()``, several times as fast, since this runs for every batch."""
     modules = {model: None}
     waiting = [model]
     while waiting:
@@ -239,7 +239,7 @@ _hooks: dict[int, tuple[int, RemovableHandle]] = {}
 def hooked(
     register: Callable[..., RemovableHandle], hook: Callable[..., Any], **options: Any
 ) -> Iterator[None]:
-    """A hook for as long as this lasts: ``hooked(module.register_forward_hook, hook)``."""
+    """Register a hook for the duration of the context: ``hooked(module.register_forward_hook, hook)``."""
     handle = register(hook, **options)
     try:
         _hooks[id(handle)] = (threading.get_ident(), handle)
@@ -250,7 +250,7 @@ def hooked(
 
 
 def _end_loans_of_lost_threads() -> None:
-    """In a forked child: other threads are gone, with their locks held, their hooks and loans in place."""
+    """In a forked child, release the locks, hooks and loans of the other threads, which no longer exist there."""
     global _registry, _locks
     thread = threading.get_ident()
     _registry, _locks = threading.Lock(), WeakKeyDictionary()
@@ -268,14 +268,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_end_loans_of_lost_threads)
 
 
-_lock = threading.Lock()  # the generators belong to the process
+_lock = threading.Lock()  # the random generators are shared by the whole process
 
 
 @contextmanager
 def seeded(*seed: int) -> Iterator[None]:
-    """Torch, NumPy and Python draw from these seeds in here, and go on afterwards as if nothing had been drawn.
+    """Seed Torch, NumPy and Python in this context, and restore their random states afterwards.
 
-    The seed is one or more whole numbers, 0 or more.
+    The seed is one or more non-negative integers.
     """
     words = np.random.SeedSequence(seed).generate_state(4)
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
@@ -292,7 +292,7 @@ def seeded(*seed: int) -> Iterator[None]:
 
 
 def _renew_lock() -> None:
-    """In a forked child, where the thread that held the lock is gone."""
+    """Make a new lock in a forked child, where the thread that held the old one no longer exists."""
     global _lock
     _lock = threading.Lock()
 

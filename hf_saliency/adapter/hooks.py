@@ -1,4 +1,4 @@
-"""What is done to a model for one forward pass, and undone: eval mode, embeddings put in place."""
+"""Hooks: a forward pass with given embeddings instead of the model's own, and the reading of its output."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hf_saliency.errors import SaliencyError
 
 
 def field(output: Any, name: str, place: int = 0) -> Any:
-    """One of the things that a model returned, by its name, or by its place in a tuple; or None.
+    """Return one field of a model's output, by its name or by its place in a tuple; None if there is none.
 
-    A mapping or dataclass without the name gives its first tensor of floats, where the place is 0.
+    For a mapping or dataclass without the name, this is its first tensor of floats if the place is 0.
     """
     if isinstance(output, Tensor):
         return output if place == 0 else None
@@ -37,7 +37,7 @@ def field(output: Any, name: str, place: int = 0) -> Any:
 
 
 def tensor(output: Any, name: str, dims: int, shape: str, advice: str, place: int = 0) -> Tensor:
-    """A field of an output, refused unless it is a tensor of so many dimensions; ``advice`` says what to do then."""
+    """Return a field of an output; refuse it, with ``advice``, unless it is a tensor of ``dims`` dimensions."""
     value = field(output, name, place)
     if isinstance(value, Tensor) and value.dim() == dims:
         return value
@@ -46,11 +46,11 @@ def tensor(output: Any, name: str, dims: int, shape: str, advice: str, place: in
 
 
 def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) -> Any:
-    """The logits of a classifier that scores each token, at the last token before padding, (batch, labels).
+    """Return the logits (batch, labels) at the last token before padding, for a classifier that scores each token.
 
-    A classifier that goes on from there, for example to a mean over tokens, keeps its own output.
+    Any other classifier keeps its own output, such as one that averages its scores over tokens.
     """
-    # GPT-2's and Llama's classifiers look for padding by its id. Without one they take the last token of every row, or
+    # GPT-2's and Llama's classifiers find padding by its id. Without a pad id they take the last token of every row, or
     # refuse batches; by then the head has scored every token.
     outputs: list[Tensor] = []
 
@@ -58,7 +58,7 @@ def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) 
         if isinstance(output, Tensor) and output.dim() == 3 and output.shape[-1] == labels:
             outputs.append(output)
 
-    # PEFT trains a copy of the head, and puts both into one module.
+    # PEFT trains a copy of the head, and wraps both in one module.
     heads = [
         child for child in model.children() if isinstance(getattr(child, "original_module", child), nn.Linear)
     ]
@@ -89,7 +89,7 @@ def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) 
 def embedded(
     model: nn.Module, streams: Sequence[Stream], embeds: Sequence[Tensor], inputs: Mapping[str, Any]
 ) -> Iterator[None]:
-    """Put each stream's embeddings in place of its module's output; refuses a model that reads them oddly."""
+    """Replace the output of each stream's module by embeddings; refuse a model that does not read each text once."""
     ids = [
         values for name, values in inputs.items() if name.endswith("input_ids") and isinstance(values, Tensor)
     ]
@@ -115,12 +115,12 @@ def embedded(
 
 @contextmanager
 def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator[list[bool]]:
-    """Replace one call's output by embeddings; yields, for each call, whether it was replaced."""
+    """Replace one call's output by embeddings; yield a list that says for each call whether it was replaced."""
     calls: list[bool] = []
     owner = threading.get_ident()
 
     def replace(module: nn.Module, arguments: Any, output: Any) -> Tensor | None:
-        if threading.get_ident() != owner:  # another explanation that looks tokens up meanwhile
+        if threading.get_ident() != owner:  # another explanation, which runs at the same time
             return None
         raise_interrupt()
         calls.append(len(calls) == stream.call)
@@ -147,7 +147,7 @@ def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator
 def _tokens_first(
     stream: Stream, arguments: Any, output: Tensor, embeds: Tensor, ids: Sequence[Tensor]
 ) -> bool:
-    """Whether the module looks a batch up as (tokens, batch); refuses one that looks up something else."""
+    """Whether the module looks a batch up as (tokens, batch); refuse one that looks up anything but the ids."""
     if not arguments or not isinstance(arguments[0], Tensor):
         return False
     looked, rows = arguments[0], embeds.flatten(0, -3)
@@ -171,12 +171,12 @@ def _tokens_first(
 
 
 def _begins(looked: Tensor, ids: Tensor) -> bool:
-    """Whether the text comes first, and then padding that the model adds (LED)."""
+    """Whether the text comes first, followed by padding that the model adds (LED)."""
     return _same(looked[..., : ids.shape[-1]], ids.flatten(0, -2))
 
 
 def _same(looked: Tensor, ids: Tensor) -> bool:
-    """Whether these are the ids: the same memory, which costs a device no wait, or the same numbers."""
+    """Whether these are the ids: the same memory, which needs no wait for the device, or else the same values."""
     if looked.shape != ids.shape:
         return False
     memory = looked.data_ptr() == ids.data_ptr() and looked.stride() == ids.stride()
@@ -184,13 +184,13 @@ def _same(looked: Tensor, ids: Tensor) -> bool:
 
 
 def _counted(ids: Tensor) -> bool:
-    """Whether ids are numbers in a row, which positions may be, too."""
+    """Whether ids are consecutive integers, since then they may be positions instead."""
     return bool((ids.diff(dim=-1) == 1).all())
 
 
 @contextmanager
 def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence[Tensor]) -> Iterator[None]:
-    """Refuse a model that looks the token ids up in another table as well."""
+    """Refuse a model that looks the token ids up in a second table as well."""
     known = {module for stream in streams for module in (stream.module, stream.echo)}
     owner = threading.get_ident()
     readers: list[nn.Module] = []
@@ -206,7 +206,7 @@ def _read_by_no_other(model: nn.Module, streams: Sequence[Stream], ids: Sequence
             )
             readers.extend([module] * again)
 
-    # Tables with a forward function of their own may take ids for their shape alone.
+    # Tables with a custom forward function may take the ids only for their shape.
     tables = [
         module
         for module in modules_of(model)

@@ -1,4 +1,4 @@
-"""Limits: how many tokens a model reads, by its tokenizer, its configuration and the sizes of its tables."""
+"""Limits: how many tokens a model reads, from its tokenizer, its configuration and the sizes of its tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _UNLIMITED = 10**6  # tokenizers without a limit report 10^30
-# What configurations of transformers call the number of positions.
+# Names of the number of positions in configurations of transformers.
 _NAMES = (
     "max_position_embeddings",
     "n_positions",
@@ -29,7 +29,7 @@ _NAMES = (
 def token_limits(
     model: nn.Module, streams: Sequence[Stream], tokenizer: PreTrainedTokenizerBase
 ) -> tuple[int | None, ...]:
-    """How many tokens the model reads of each stream; None for any number."""
+    """Return the most tokens that the model reads in each stream; None if there is no limit."""
     everywhere = [getattr(tokenizer, "model_max_length", None), getattr(model, "max_seq_length", None)]
     halves: list[Any] = [model]
     if len(streams) > 1 and tasks.SEQ2SEQ in tasks.tasks_of(
@@ -48,16 +48,16 @@ def _least(limits: Sequence[object]) -> int | None:
 
 
 def _sizes(model: nn.Module, config: object, streams: Sequence[Stream]) -> Iterator[int]:
-    """The sizes of tables of positions, which fail on a longer text; rotary positions have no table."""
+    """Yield the sizes of position tables, which fail on a longer text; rotary positions have no table."""
     stated = {getattr(config, name, None) for name in _NAMES}
     for module in model.modules():
         if type(module).__name__ == "MptAttention":  # its linear biases are cut to this length
             yield module.max_seq_length  # type: ignore[misc]
         if isinstance(module, nn.Embedding):
-            # BART's and OPT's tables have some rows more.
+            # BART's and OPT's tables have a few extra rows.
             positions = module.num_embeddings - getattr(module, "offset", 0)
             if positions in stated and not any(module is stream.module for stream in streams):
-                # Positions that start after the padding index (RoBERTa's) leave that many fewer.
+                # Positions that start after the padding index (RoBERTa's) leave fewer rows.
                 yield positions - (0 if module.padding_idx is None else module.padding_idx + 1)
             continue
         for name, table in module.named_buffers(recurse=False):

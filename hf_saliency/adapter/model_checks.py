@@ -1,4 +1,4 @@
-"""Model checks: what a model, its tokenizer and the installed transformers must be before a text is explained."""
+"""Model checks: requirements on a model, its tokenizer and the installed transformers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf_saliency.errors import SaliencyError
 
 
 def check_version() -> None:
-    """Refuse releases of transformers before the one that the package requires: their scores can be silently wrong."""
+    """Refuse releases of transformers that the package does not support: their scores can be silently wrong."""
     import transformers
 
     needed = _required("transformers")
@@ -29,7 +29,7 @@ def check_version() -> None:
 
 @functools.cache
 def _required(package: str) -> Requirement | None:
-    """What this package's metadata ask of another; None where it is not installed but on the path."""
+    """Return this package's requirement on another; None if this package is on the path but not installed."""
     try:
         lines = metadata.requires("hf-saliency") or ()
     except metadata.PackageNotFoundError:
@@ -54,7 +54,7 @@ def check_kinds(model: Any, tokenizer: Any) -> None:
 
 
 def check_loaded(model: nn.Module, streams: Sequence[Stream]) -> None:
-    """Refuse weights that were never loaded; accelerate keeps those that it offloads on "meta"."""
+    """Refuse weights that were never loaded; those that accelerate offloads to "meta" are accepted."""
     for stream in streams:
         if stream.device.type == "meta":
             raise SaliencyError(
@@ -64,7 +64,7 @@ def check_loaded(model: nn.Module, streams: Sequence[Stream]) -> None:
 
 
 def check_differentiable(model: nn.Module) -> None:
-    """Refuse kernels without a backward pass: beside a residual connection they would drop gradients silently."""
+    """Refuse kernels without a backward pass, since next to a residual connection they silently drop gradients."""
     attention = str(getattr(getattr(model, "config", None), "_attn_implementation", None))
     on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
     if "paged" in attention or (attention == "flex_attention" and on_cpu):
@@ -91,9 +91,9 @@ def check_differentiable(model: nn.Module) -> None:
 
 
 def _trains(quantizer: Any) -> bool:
-    """Whether transformers says that gradients go through quantised weights; unpacked ones are plain weights."""
+    """Whether gradients pass through quantised weights, as transformers reports; unpacked ones are plain weights."""
     trainable, config = quantizer.is_trainable, quantizer.quantization_config
     if "Activation" in type(getattr(config, "quant_type", None)).__name__:
-        return False  # of torchao: rounding cuts the gradient
+        return False  # torchao's quantised activations: rounding cuts the gradient
     unpacked = getattr(config, "dequantize", False)
     return bool(unpacked or (trainable() if callable(trainable) else trainable))

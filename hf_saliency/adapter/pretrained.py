@@ -17,12 +17,12 @@ from hf_saliency.synonyms import ARGUMENTS
 
 _log = logging.getLogger(__name__)
 
-# What a configuration and a tokenizer are found by, as their model is.
+# Options that locate a model, and so its configuration and tokenizer.
 _SHARED = (
     "revision", "trust_remote_code", "gguf_file", "subfolder", "token", "cache_dir", "local_files_only", "proxies",
 )  # fmt: skip
 
-_WRITING = (tasks.SEQ2SEQ, tasks.MASKED, tasks.CAUSAL)  # what a model is for that says nothing of a head
+_WRITING = (tasks.SEQ2SEQ, tasks.MASKED, tasks.CAUSAL)  # tasks to try if the configuration names no head
 
 
 def load(
@@ -35,10 +35,10 @@ def load(
     other: str = "--model",
     **options: Any,
 ) -> tuple[Any, Any]:
-    """A model and its tokenizer from a folder or the hub; refuses what cannot be loaded, and a head for something else.
+    """Load a model and its tokenizer from a folder or the hub; SaliencyError if this fails or the head does not fit.
 
-    The configuration names the head (``tasks.PRECEDENCE``); if it names none, the first of ``heads`` with weights is
-    taken. ``other`` is what errors call the name. Options that say where the model is also go to the tokenizer.
+    The configuration names the head (``tasks.PRECEDENCE``). If it names none, the first of ``heads`` that the model
+    type has is taken. Errors call the name ``other``. Options that locate the model also go to the tokenizer.
     """
     import transformers
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -55,7 +55,7 @@ def load(
             config = transformers.AutoConfig.from_pretrained(name, **shared)
             task, named_head = _task(config, name, heads, other)
             auto = getattr(transformers, task.auto_class)
-            with _quiet(not named_head and not debug):  # what is missing is an error then, not a report
+            with _quiet(not named_head and not debug):  # missing weights raise an error below
                 model, report = auto.from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, **shared)
     except SaliencyError:
@@ -95,7 +95,7 @@ def from_pretrained(
     progress: bool = True,
     **options: Any,
 ) -> tuple[Any, Any]:
-    """A model on a device, and its tokenizer; see :meth:`hf_saliency.Explainer.from_pretrained`."""
+    """Load a model onto a device, and its tokenizer; see :meth:`hf_saliency.Explainer.from_pretrained`."""
     if task is not None:
         one_of(task, tasks.PIPELINES, "task")
     heads = () if task is None else (tasks.PIPELINES[task],)
@@ -126,7 +126,7 @@ def from_pretrained(
             "inputs, batch_tokens, fast_products, precision and progress; the target and the method belong to the "
             "call, explainer(text, target=..., method=...)."
         ) from error
-    # accelerate and quantised weights say where they are.
+    # accelerate and quantisation place the weights themselves.
     if "device_map" not in options and getattr(model, "hf_quantizer", None) is None:
         if device == "auto":
             device = devices()[0]
@@ -142,7 +142,7 @@ def from_pretrained(
 
 
 def _check_dtype(dtype: object) -> None:
-    """Refuse the name of a type that PyTorch does not have."""
+    """Refuse the name of a dtype that PyTorch does not have."""
     import torch
 
     if (
@@ -154,7 +154,7 @@ def _check_dtype(dtype: object) -> None:
 
 
 def devices() -> list[str]:
-    """The devices that a model can run on; "auto" takes the first."""
+    """Return the devices that a model can run on; "auto" takes the first."""
     import torch
 
     cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
@@ -163,7 +163,7 @@ def devices() -> list[str]:
 
 @contextlib.contextmanager
 def _reports(bars: bool, retries: bool) -> Iterator[None]:
-    """Without progress bars, and without a line for each retry of the hub's client; afterwards as before."""
+    """Optionally hide progress bars, and the hub client's line for each retry, within this context."""
     from transformers.utils import logging as log
 
     client = logging.getLogger("huggingface_hub")
@@ -182,7 +182,7 @@ def _reports(bars: bool, retries: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet(silent: bool) -> Iterator[None]:
-    """Without the warnings of transformers."""
+    """Hide the warnings of transformers within this context, if ``silent``."""
     from transformers.utils import logging as log
 
     before = log.get_verbosity()
@@ -195,7 +195,7 @@ def _quiet(silent: bool) -> Iterator[None]:
 
 
 def _task(config: Any, name: str, heads: Sequence[Task], other: str) -> tuple[Task, bool]:
-    """What the model is loaded for, and whether its configuration says so."""
+    """Return the task to load the model for, and whether its configuration names it."""
     architecture = next(iter(config.architectures or []), "")
     known = tasks.tasks_of(architecture)
     if known and (not heads or tasks.ENCODING in heads or set(heads) & set(known)):

@@ -1,4 +1,4 @@
-"""Sentence models: those of sentence-transformers, whose layers hand a dictionary of features on."""
+"""Sentence models: models of sentence-transformers, whose layers pass on a dictionary of features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_saliency.adapter.wrappers import unwrapped
 from hf_saliency.errors import SaliencyError
 
 _EXPLAINED = "SentenceTransformer"
-# The package's other models, and what to explain of them.
+# Other models of sentence-transformers, each with advice or the reason.
 _REFUSED_MODELS = {
     "CrossEncoder": "explain the classifier in it, hs.Explainer(model.model, model.tokenizer)",
     "MultiVectorEncoder": "it embeds a text as many vectors, and Similarity compares one of each text",
@@ -23,7 +23,7 @@ _REFUSED_LAYERS = {
     "Router": "it chooses layers by the task: explain a SentenceTransformer of the layers of one route",
     "WordWeights": "it weights tokens by their ids, which is not in the gradients of their embeddings",
 }
-# Layers by which a padded row is embedded as a single one is; rows are not padded for any other.
+# Layers that embed a padded row like a single one. With any other layer, rows are not padded.
 _ROW_WISE = {"Dense", "Dropout", "LayerNorm", "Normalize", "Pooling", "Transformer", "WeightedLayerPooling"}
 
 # Features that are the same for every text.
@@ -31,7 +31,7 @@ _CONSTANT = ("modality", "prompt_length")
 
 
 def _kind(model: object) -> str | None:
-    """Which of the package's models it is, or inherits from."""
+    """Return the name of the sentence-transformers class that a model is or inherits from."""
     names = [cls.__name__ for cls in type(model).__mro__ if _theirs(cls)]
     return next((name for name in names if name == _EXPLAINED or name in _REFUSED_MODELS), None)
 
@@ -41,13 +41,13 @@ def _theirs(cls: type) -> bool:
 
 
 def embeds_sentences(model: object) -> bool:
-    """Whether this is a SentenceTransformer, whose output has the embedding of each text."""
+    """Whether this is a SentenceTransformer, whose output contains the embedding of each text."""
     return _kind(model) == _EXPLAINED
 
 
 @dataclass(frozen=True)
 class SentenceModel:
-    """How a SentenceTransformer reads a text: its ``prompt`` comes before each, ``constants`` are the same for all."""
+    """How a SentenceTransformer reads texts: ``prompt`` precedes each text, ``constants`` are the same for all."""
 
     layers: Any
     prompt: str
@@ -55,7 +55,7 @@ class SentenceModel:
 
     @classmethod
     def of(cls, model: Any) -> SentenceModel | None:
-        """How a model reads a text, None if it is no SentenceTransformer; refuses the package's other models."""
+        """Wrap a SentenceTransformer; refuse other models of its package, and return None for any other model."""
         kind = _kind(model)
         if kind is None:
             return None
@@ -78,7 +78,7 @@ class SentenceModel:
         return cls(model, prompt, {name: features[name] for name in _CONSTANT if name in features})
 
     def call(self, inputs: Mapping[str, Any]) -> Any:
-        """The features after the last layer, with the ``sentence_embedding`` that the model's ``encode`` gives."""
+        """Return the features after the last layer, with the ``sentence_embedding`` that ``encode`` would return."""
         features: dict[str, Any] = self.layers(dict(inputs))
         embedding = features.get("sentence_embedding")
         if isinstance(embedding, Tensor):
@@ -94,20 +94,20 @@ class SentenceModel:
     @property
     def metric(self) -> Any:
         """How the model compares embeddings: "cosine", "dot", "euclidean" or "manhattan"."""
-        # Its property similarity_fn_name would set what is not set yet.
+        # Reading the property similarity_fn_name would set it, if it is not set yet.
         return self.layers._similarity_fn_name or "cosine"
 
     @property
     def pads(self) -> bool:
-        """Whether every layer leaves the padding of a row alone."""
+        """Whether every layer ignores padding."""
         return all(_theirs(type(layer)) and type(layer).__name__ in _ROW_WISE for layer in self.layers)
 
     def prompted(self, text: str) -> str:
-        """What is read of a text: the prompt and the text, unless there is none."""
+        """Put the prompt before a text, unless the text is empty."""
         return self.prompt + text if isinstance(text, str) and text.strip() else text
 
     def check_ids(self, text: str, ids: Sequence[int], tokenizer: Any) -> None:
-        """Refuse ids of a text, without its prompt, that are not those that ``encode`` reads."""
+        """Refuse ids that differ from those that ``encode`` reads; ``text`` is given without the prompt."""
         now = self.layers.prompts.get(self.layers.default_prompt_name) or ""
         read = [int(i) for i in _read(self.layers, text, now)["input_ids"].flatten()]
         if read != list(ids):
@@ -123,7 +123,7 @@ class SentenceModel:
 
 
 def _read(model: Any, text: str, prompt: str) -> dict[str, Any]:
-    """The features of a text that ``encode`` starts with."""
+    """Return the features of a text that ``encode`` passes to the first layer."""
     with locked(model.tokenizer):
         if hasattr(model, "preprocess"):
             return dict(model.preprocess([text], prompt=prompt or None))

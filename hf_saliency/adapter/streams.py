@@ -1,4 +1,4 @@
-"""Streams and layouts: through which embedding module a text enters a model, and how several sequences do."""
+"""Streams and layouts: the embedding module through which a text enters a model, and how several sequences enter."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from hf_saliency.errors import SaliencyError
 
 @dataclass(frozen=True)
 class Stream:
-    """One way into the model: the embedding module, and which call of it in a forward pass, from 0."""
+    """A way for text into a model: an embedding module, and the number of its call in a forward pass, from 0."""
 
     module: nn.Module
     call: int = 0
     extra_lookups: bool = False  # later calls may look up other tokens
-    # The embedding of a decoder that reads the text again, shifted right by one, where it has no text of its own.
+    # The embedding of a decoder that reads the encoder's text again, shifted right by one, if it gets no separate text.
     echo: nn.Module | None = None
     wrap_pad_id: int | None = None  # finds the text's last token, for an echo that reads it first
     explicit: bool = False  # the user passed the module
-    host: nn.Module | None = None  # the layer of PEFT around it
+    host: nn.Module | None = None  # the PEFT layer around it
 
     def without_echo(self) -> Stream:
         return dataclasses.replace(self, echo=None)
 
     @property
     def device(self) -> torch.device:
-        """Where token ids have to be."""
+        """The device that token ids must be on."""
         weight = next(self.module.parameters())
         hook = getattr(self.module, "_hf_hook", None)  # accelerate keeps offloaded weights on "meta"
         executes_on = getattr(hook, "execution_device", None)
@@ -46,7 +46,7 @@ class Stream:
         return weight.device
 
     def check_host(self) -> None:
-        """Refuse an embedding to which PEFT adds something since the stream was made, or that it no longer calls."""
+        """Refuse an embedding that PEFT has started to adapt, or stopped calling, since the stream was made."""
         if self.host is not None and unwrapped_table(self.host) is not self.module:
             raise SaliencyError(
                 "the adapter of the text embedding was merged, unmerged, switched or disabled after the Explainer was "
@@ -55,12 +55,12 @@ class Stream:
 
     @property
     def rows(self) -> int:
-        """How many token ids the embedding knows."""
+        """The number of token ids that the embedding knows."""
         assert isinstance(self.module, nn.Embedding)
         return self.module.num_embeddings
 
     def embed(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch tokens width"]:
-        """The embeddings of some tokens, as a value without a graph."""
+        """Return the embeddings of tokens, detached from any graph."""
         with torch.no_grad():
             embeds: Tensor = self.module(ids)
         return embeds.detach()
@@ -73,10 +73,10 @@ def streams(
     extra_lookups: bool = False,
     rotates: bool = False,
 ) -> tuple[Stream, ...]:
-    """The streams of a model: its input embedding, and for an encoder-decoder one each; refuses a model without any.
+    """Return the streams of a model: one, or two for an encoder-decoder; refuse a model without an embedding.
 
-    ``embedding`` is for a model in which the rule does not find it; ``rotates`` says whether the decoder's echo starts
-    with the text's last token.
+    ``embedding`` is for a model whose embedding this rule does not find. ``rotates`` tells whether the decoder's echo
+    starts with the text's last token.
     """
     if embedding is not None:
         return (dataclasses.replace(_stream(embedding, model), extra_lookups=extra_lookups, explicit=True),)
@@ -89,13 +89,13 @@ def streams(
             echo=target,
             wrap_pad_id=inner.config.pad_token_id if rotates else None,
         )
-        # A table that both share is called by the encoder first.
+        # If both share a table, the encoder calls it first.
         return (first, Stream(target, call=int(source is target), extra_lookups=extra_lookups))
     return (dataclasses.replace(_stream(_embedding_of(inner, model), model), extra_lookups=extra_lookups),)
 
 
 def _inner(model: nn.Module) -> Any:
-    """The outermost module that names its input embedding: the model itself, or the encoder within it."""
+    """Return the outermost module that names its input embedding: the model itself, or the encoder within it."""
     if hasattr(model, "get_input_embeddings"):
         return model
     holders = [module for module in model.modules() if hasattr(module, "get_input_embeddings")]
@@ -150,7 +150,7 @@ def _stream(module: Any, model: nn.Module) -> Stream:
 
 
 def check_ids(stream: Stream, ids: Sequence[int], pieces: Sequence[str]) -> None:
-    """Refuse ids that the embedding has no row for, before it fails on them."""
+    """Refuse ids that the embedding has no row for."""
     rows = stream.rows
     for i, piece in zip(ids, pieces, strict=True):
         if not 0 <= i < rows:
@@ -163,9 +163,9 @@ def check_ids(stream: Stream, ids: Sequence[int], pieces: Sequence[str]) -> None
 
 @contextmanager
 def echoed(stream: Stream, embeds: Tensor) -> Iterator[None]:
-    """Put a stream's embeddings, shifted right by one, in place of what its echo looks up.
+    """Replace the output of a stream's echo by the stream's embeddings, shifted right by one.
 
-    A token's embedding then counts for both of its places, as its one-hot vector does.
+    A token's embedding then counts in both places, as its one-hot vector does.
     """
     owner = threading.get_ident()
     texts: list[Tensor] = []
@@ -201,14 +201,14 @@ def _moved(stream: Stream, text: Tensor, ids: Tensor, embeds: Tensor, output: Te
     values = embeds.to(output.dtype)
     start = output[:, :1]
     if stream.wrap_pad_id is not None:
-        # shift_tokens_right of transformers counts, also where a text holds padding.
+        # Count tokens as shift_tokens_right of transformers does, also if padding lies within the text.
         last = (text != stream.wrap_pad_id).sum(dim=1) - 1
         start = values[torch.arange(len(values), device=values.device), last.to(values.device)][:, None]
     return torch.cat([start, values[:, :-1]], dim=1)
 
 
 def _one_table(stream: Stream) -> bool:
-    """Whether a token has the same embedding in both."""
+    """Whether a token has the same embedding in encoder and decoder."""
     table: Any = stream.module
     echo: Any = stream.echo
     scales = [getattr(module, "embed_scale", 1.0) for module in (table, echo)]
@@ -219,32 +219,32 @@ Streams = Sequence[Stream]
 Embeds = Sequence[Tensor]
 Inputs = Mapping[str, Tensor]
 
-# From streams, embeds and the model's keyword arguments to its output.
+# Maps streams, embeddings and the model's keyword arguments to its output.
 Forward = Callable[[Streams, Embeds, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
 class Layout(ABC):
-    """How many sequences a row has, what their tensors are called, and how the model is called with them."""
+    """The number of sequences in a row, the names of their tensors, and the call of the model with them."""
 
     one_length: ClassVar[bool] = False  # whether all sequences are padded to the longest
 
     @property
     @abstractmethod
     def parts(self) -> int:
-        """How many sequences, one a stream."""
+        """The number of sequences, one per stream."""
 
     @abstractmethod
     def streams(self, model_streams: Sequence[Stream]) -> tuple[Stream, ...]:
-        """One a sequence, from the model's own."""
+        """Return one stream per sequence, chosen from the model's."""
 
     @abstractmethod
     def name(self, part: int, base: str) -> str:
-        """What a sequence's ``input_ids``, ``attention_mask``, ... are called among the row tensors."""
+        """Return the name of a sequence's ``input_ids``, ``attention_mask``, ... among the row tensors."""
 
     @abstractmethod
     def run(self, forward: Forward, streams: Streams, embeds: Embeds, inputs: Inputs) -> Any:
-        """The model's output for a batch."""
+        """Return the model's output for a batch."""
 
 
 @dataclass(frozen=True)
@@ -281,13 +281,13 @@ class EncoderDecoder(OneSequence):
 
 @dataclass(frozen=True)
 class _Apart(Layout):
-    """Sequences of one kind, which the same embedding embeds."""
+    """Sequences that share one embedding."""
 
     count: int
 
     @property
     def parts(self) -> int:
-        """How many sequences, one a stream."""
+        """The number of sequences, one per stream."""
         return self.count
 
     def streams(self, model_streams: Sequence[Stream]) -> tuple[Stream, ...]:
@@ -303,7 +303,7 @@ class _Apart(Layout):
 
 @dataclass(frozen=True)
 class InTurn(_Apart):
-    """One call for each sequence; the output is a tuple of theirs (two texts that are compared)."""
+    """One call per sequence; returns a tuple of their outputs. For two texts to compare."""
 
     def run(self, forward: Forward, streams: Streams, embeds: Embeds, inputs: Inputs) -> Any:
         return tuple(

@@ -1,4 +1,4 @@
-"""Tasks: what the head of a model is for, by the mappings of transformers' auto classes."""
+"""Tasks: the purpose of a model's head, according to the mappings of transformers' auto classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hf_saliency.errors import SaliencyError
 
 @dataclass(frozen=True)
 class Task:
-    """What a head is for, in words; the class that loads it, the mapping that lists it, and what is explained of it."""
+    """The purpose of a head in words, the class that loads it, the mapping that lists it, and its default target."""
 
     name: str
     auto_class: str
@@ -65,9 +65,9 @@ TEXT_ENCODING = Task(
     "embeds a text", "AutoModelForTextEncoding", "MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES", "Similarity"
 )
 
-# The default target follows the first task that the model's class is listed under: a head made for one task comes
-# before a language model's; BART and mBART, listed as masked and as sequence-to-sequence models, write texts;
-# XLM and FlauBERT, listed as masked and as causal ones, fill masks.
+# The first of these tasks that lists the model's class decides on the default target. A head made for one task comes
+# before a language model's. BART and mBART are listed as masked and as sequence-to-sequence models, and write texts;
+# XLM and FlauBERT are listed as masked and as causal models, and fill masks.
 PRECEDENCE = (
     CLASSIFICATION,
     TOKENS,
@@ -82,7 +82,7 @@ PRECEDENCE = (
     TEXT_ENCODING,
 )
 
-# What transformers' pipelines call them.
+# Tasks by their names in transformers' pipelines.
 PIPELINES = {
     "fill-mask": MASKED,
     "text-generation": CAUSAL,
@@ -110,10 +110,10 @@ def _classes(task: Task) -> frozenset[str]:
 
 
 def tasks_of(model: object) -> tuple[Task, ...]:
-    """The tasks of a model or the name of a class, by precedence; empty for a class that transformers does not list.
+    """Return the tasks of a model or a class name, by precedence; empty for a class that transformers does not list.
 
-    A class of the user's has those of the nearest class of transformers that it inherits from, or those that it is
-    registered for, as code that comes with a checkpoint is when ``AutoModelFor...`` loads it.
+    A user's class has the tasks of the nearest transformers class that it inherits from, or those it is registered
+    for. Code that comes with a checkpoint is registered when ``AutoModelFor...`` loads it.
     """
     if isinstance(model, str):
         names = [model]
@@ -139,14 +139,14 @@ def _is_registered(model: Any, task: Task) -> bool:
 
 
 def is_listed(task: Task, model_type: str) -> bool:
-    """Whether transformers has a class with such a head for a model type, such as ``"bert"``."""
+    """Whether transformers has a class with this head for a model type, such as ``"bert"``."""
     from transformers.models.auto import modeling_auto
 
     return model_type in getattr(modeling_auto, task.mapping)
 
 
 def loading_advice(model: object) -> str:
-    """Which class to load where a class of transformers has several heads, or one that no target explains."""
+    """Return advice on the class to load, for a transformers class with several heads or one without a target."""
     model_type: Any = getattr(getattr(model, "config", None), "model_type", None)
     of_transformers = any(cls.__module__.startswith("transformers.models.") for cls in type(model).__mro__)
     language = (MASKED, CAUSAL, SEQ2SEQ) if of_transformers and model_type else ()
@@ -158,7 +158,7 @@ def loading_advice(model: object) -> str:
 
 
 def check(model: object, wanted: Task, target: str) -> None:
-    """Refuse a target that a model's head is not made for; a class that transformers does not list may have it."""
+    """Refuse a target that does not fit a model's head; a class that transformers does not list may have any head."""
     known = tasks_of(model)
     if known and all(task.target != wanted.target for task in known):
         raise SaliencyError(

@@ -1,4 +1,4 @@
-"""TextModel: a model and its tokenizer, with what the adapter knows of them."""
+"""TextModel: a model and its tokenizer, with the facts that the adapter knows about them."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ _MADE = {"input_ids", "attention_mask"}
 
 
 def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, Any]:
-    """The arguments of a model's forward function that do not follow from the text, from the Explainer's ``inputs``.
+    """Return the arguments of a model's forward function that do not follow from the text, from a user's ``inputs``.
 
-    Refuses one that the model does not take, and a model that needs another. An error in a function says whose it is.
+    Refuse an argument that the model does not take, and a model that needs further ones. An error in a user's function
+    names that function.
     """
     if inputs is not None and not isinstance(inputs, Mapping):
         raise SaliencyError(f"inputs={inputs!r}: give what the model needs by name, {{'position_ids': ...}}.")
@@ -65,14 +66,14 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
             f"{type(model).__name__}.forward needs {', '.join(missing)} beside what the tokenizer gives: "
             f"Explainer(model, tokenizer, inputs={{{example}}}), each a tensor of one row or a function of the others."
         )
-    # A cache of keys and values is of no use to a single pass.
+    # A cache of keys and values is useless in a single pass.
     cache = {"use_cache": False} if "use_cache" in names else {}
     values = {name: _computed(name, value) if callable(value) else value for name, value in further.items()}
     return {**cache, **values}
 
 
 def batch_inputs(constants: Mapping[str, Any], inputs: Mapping[str, Tensor], count: int) -> dict[str, Any]:
-    """Further inputs for a batch of ``count`` rows: a tensor of one row is repeated, a function is called."""
+    """Return the further inputs of a batch of ``count`` rows: repeat a tensor of one row, call a function."""
     values = {}
     for name, value in constants.items():
         tensor = value(inputs) if callable(value) else value
@@ -82,12 +83,12 @@ def batch_inputs(constants: Mapping[str, Any], inputs: Mapping[str, Tensor], cou
 
 
 def _of_transformers(model: nn.Module) -> bool:
-    """Whether the forward function is the library's own, whose ``**kwargs`` swallow what they do not know."""
+    """Whether the forward function is from transformers, where ``**kwargs`` swallow unknown arguments."""
     return str(getattr(type(model).forward, "__module__", "")).startswith("transformers.")
 
 
 def _passed_on() -> set[str]:
-    """What models of transformers take beside their named parameters."""
+    """Return the arguments that models of transformers take in addition to their named parameters."""
     from transformers.utils.generic import TransformersKwargs
 
     return {"return_dict", *TransformersKwargs.__annotations__}
@@ -110,20 +111,20 @@ Overflow = Literal["error", "truncate", "windows"]
 OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
 
 _TRUNCATE = "Pass overflow='truncate' to explain its beginning"
-# What a model says of an input that it does not take, and how it is given one.
+# Parts of a model's error messages, each with the remedy.
 _REMEDIES = {
     "not a valid attention implementation": "Call model.set_attn_implementation('sdpa').",
     "exactly three separator tokens": "Load the tokenizer that belongs to this model, which puts two of them between "
     "question and context and one at the end; or say where attention is global, Explainer(model, tokenizer, "
     "inputs={'global_attention_mask': lambda inputs: ...}).",
 }
-_TRUSTED = {"torch", "transformers"}  # packages whose modules need no trial of what they do with padding
+_TRUSTED = {"torch", "transformers"}  # packages whose modules need no trial with padding
 
 
 class TextModel:
-    """A model with its tokenizer: where text enters, how long it may be, what its classes are called.
+    """A model with its tokenizer: where text enters, how long it may be, and the names of its classes.
 
-    What a compiler or PEFT put around the model is taken off. Arguments are those of :class:`hf_saliency.Explainer`.
+    Wrappers of a compiler or of PEFT are removed. Arguments are those of :class:`hf_saliency.Explainer`.
     """
 
     def __init__(
@@ -165,9 +166,9 @@ class TextModel:
             )
         self.inputs: dict[str, Any] = further_inputs(reads, tokenizer, inputs)
         self.pads = self._pads()
-        self.padding_trials: dict[Hashable, Any] = {}  # what score.padding found where pads is None
-        self.batch_trials: set[Hashable] = set()  # readouts whose rows it ran beside each other
-        self.layer_trials: dict[Hashable, tuple[object, bool]] = {}  # what score.last_layer found
+        self.padding_trials: dict[Hashable, Any] = {}  # results of score.padding, if pads is None
+        self.batch_trials: set[Hashable] = set()  # readouts whose rows have already shared a batch
+        self.layer_trials: dict[Hashable, tuple[object, bool]] = {}  # results of score.last_layer
         if self.sentences is not None:
             self.inputs = {**self.sentences.constants, **self.inputs}
         self.limits = token_limits(model, self.streams, tokenizer)
@@ -184,21 +185,21 @@ class TextModel:
             warn(caution, UserWarning)
 
     def __str__(self) -> str:
-        """The model in a line: its class and its tokenizer's, the device and the type of its embeddings."""
+        """Describe the model in a line: its class, its tokenizer's class, and its embeddings' device and dtype."""
         names = [type(self.model).__name__, type(self.tokenizer).__name__]
-        with contextlib.suppress(Exception):  # printing never fails, also where weights were deleted
+        with contextlib.suppress(Exception):  # printing never fails, even if weights were deleted
             weight = next(self.streams[0].module.parameters())
             names += [str(self.streams[0].device), str(weight.dtype).removeprefix("torch.")]
         return ", ".join(names)
 
     @property
     def max_tokens(self) -> int | None:
-        """How many tokens of a text the model reads; of an encoder-decoder, of its source."""
+        """The most tokens of a text that the model reads; for an encoder-decoder, of its source."""
         return self.limits[0]
 
     def _pads(self) -> bool | None:
-        """Whether padding leaves a row's result unchanged; None where only a trial can tell."""
-        # Without a mask for it, padding would be read as text.
+        """Whether padding leaves a row's result unchanged; None if only a trial can tell."""
+        # Without a mask, the model would read padding as text.
         if self.family.pads is False or "attention_mask" not in self.known:
             return False
         if self.sentences is not None and not self.sentences.pads:
@@ -209,7 +210,7 @@ class TextModel:
 
     @property
     def config(self) -> Any:
-        """The model's configuration, of its text part where it has several; None for a plain module."""
+        """The model's configuration, or that of its text part if it has several; None for a plain module."""
         config: Any = getattr(self.model, "config", None)
         if self._config is None or self._config[0] is not config:  # looking for the text part is slow
             text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
@@ -231,9 +232,9 @@ class TextModel:
         as_target: bool = False,
         whole: bool = False,
     ) -> Encoding:
-        """A text, or two, as this model's tokens; see :func:`hf_saliency.adapter.encoding.encode`.
+        """Encode a text, or two, as this model's tokens; see :func:`hf_saliency.adapter.encoding.encode`.
 
-        Of a text that is needed whole, as two always are, no window is enough.
+        If ``whole`` or for a pair, windows are refused, since the target needs all tokens.
         """
         one_of(overflow, OVERFLOWS, "overflow")
         source, text = text, text if self.sentences is None else self.sentences.prompted(text)
@@ -266,7 +267,7 @@ class TextModel:
         return encoding
 
     def _with_ids(self, text: str, pair: str | None, special: bool) -> Encoding:
-        """The encoding of a text that comes with ids."""
+        """Encode a text that comes with ids."""
         if pair is not None or not isinstance(text, TextWithIds):
             raise SaliencyError("two texts that are read as one sequence take no ids: give both as strings.")
         if self.sentences is not None:
@@ -288,7 +289,7 @@ class TextModel:
     def too_long(
         self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text", *, as_target: bool = False
     ) -> SaliencyError:
-        """What to say of a text of so many tokens."""
+        """Return the error for a text of ``count`` tokens."""
         return SaliencyError(
             f"the {what} has {count} tokens, special ones included, but the model reads at most "
             f"{self.limits[-1 if as_target else 0]}. {remedy}",
@@ -298,30 +299,30 @@ class TextModel:
     def check_fits(
         self, count: int, remedy: str = f"{_TRUNCATE}.", what: str = "text", *, as_target: bool = False
     ) -> None:
-        """Refuse more tokens than the model reads, where a target depends on all of them, so that no window does."""
+        """Refuse more tokens than the model reads, for a target that depends on all of them."""
         limit = self.limits[-1 if as_target else 0]
         if limit is not None and count > limit:
             raise self.too_long(count, remedy, what, as_target=as_target)
 
     def room(self, count: int, taken: int = 0) -> int:
-        """How many of so many tokens the model can still write."""
+        """Return how many of ``count`` tokens the model can still write after ``taken`` tokens."""
         limit = self.limits[-1]
         return count if limit is None else min(count, limit - taken)
 
     @functools.cached_property
     def size(self) -> int:
-        """How many weights it has beside its tables of tokens."""
+        """The number of weights, tables of tokens excluded."""
         tables = {id(weight) for stream in self.streams for weight in stream.module.parameters()}
         return sum(weight.numel() for weight in self.model.parameters() if id(weight) not in tables)
 
     @property
     def layout(self) -> Layout:
-        """How one text, or a source and a target, enter the model."""
+        """The layout in which one text, or a source and a target, enter the model."""
         return EncoderDecoder() if self.encoder_decoder else OneSequence()
 
     @property
     def classes(self) -> int:
-        """How many token ids the model knows."""
+        """The number of token ids that the model knows."""
         return self.streams[-1].rows
 
     def mask_id(self) -> int:
@@ -338,24 +339,24 @@ class TextModel:
 
     @property
     def pad_id(self) -> int:
-        """The id that fills rows up: the one that the model takes for padding, if it knows any."""
+        """The id that pads rows: the model's or tokenizer's pad token, or 0 if neither has a valid one."""
         for known in (getattr(self.config, "pad_token_id", None), self.tokenizer.pad_token_id):
             if isinstance(known, int) and 0 <= known < self.classes:
                 return known
         return 0
 
     def class_name(self, index: int, *, exact: bool = False) -> str:
-        """What to show for a token id; ``exact`` keeps the spaces, by which two ids may differ."""
+        """Return the display name of a token id; ``exact`` keeps spaces, so that two ids never look alike."""
         return Spelling.of(self.tokenizer).name(index, exact=exact)
 
     def ends(self, encoding: Encoding) -> int:
-        """How many tokens end a sequence: encoder-decoders read labels at the last, and ask rows for equal numbers."""
+        """Count end tokens: encoder-decoders read labels at the last, and rows of a batch need the same number."""
         ends = getattr(self.config, "eos_token_id", None) if self.encoder_decoder else None
         known = ends if isinstance(ends, list) else [ends]
         return sum(token_id in known for token_id in encoding.ids)
 
     def names(self, inputs: Iterable[str], part: int = 0, layout: Layout | None = None) -> tuple[str, ...]:
-        """Which of the tokenizer's inputs this model takes for a sequence, in the order of its rows."""
+        """Return the tokenizer's inputs that this model takes for a sequence, in the order of a row's tensors."""
         layout = layout or OneSequence()
         known = [name for name in ("input_ids", "attention_mask", *inputs) if name not in self.inputs]
         named = [layout.name(part, name) for name in known]
@@ -367,7 +368,7 @@ class TextModel:
         return self.takes_any and name.removeprefix("decoder_") in _MADE
 
     def pad(self, rows: Sequence[Mapping[str, Sequence[int]]], length: int = 0) -> dict[str, Tensor]:
-        """Rows of unequal length as (batch, tokens) tensors, padded on the right to the longest or a length."""
+        """Pad rows of unequal length on the right, to the longest or to ``length``, as (batch, tokens) tensors."""
         length = max(length, *(len(next(iter(row.values()))) for row in rows))
         tensors = {}
         for name in rows[0]:
@@ -377,7 +378,7 @@ class TextModel:
         return tensors
 
     def arguments(self, encoding: Encoding, layout: Layout) -> dict[str, Any]:
-        """The model's keyword arguments for one text, constants included."""
+        """Return the model's keyword arguments for one text, constants included."""
         tensors: dict[str, Any] = {}
         for part, columns in enumerate(encoding.parts):
             sequence = encoding.columns(columns)
@@ -389,16 +390,16 @@ class TextModel:
         return {**tensors, **batch_inputs(self.inputs, tensors, 1)}
 
     def run(self, encoding: Encoding, layout: Layout | None = None) -> Any:
-        """The model's output for one text as it is, without gradients."""
+        """Return the model's output for one text, without gradients."""
         with torch.inference_mode(False), torch.no_grad(), borrowed(self.model):
             return self._called(self.call, self.arguments(encoding, layout or OneSequence()))
 
     def call(self, inputs: Mapping[str, Any]) -> Any:
-        """The model's output for its keyword arguments."""
+        """Return the model's output for its keyword arguments."""
         return self.model(**inputs) if self.sentences is None else self.sentences.call(inputs)
 
     def _called(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function that calls the model returns; an error of the model's own says whose it is."""
+        """Call a function that runs the model; turn the model's own errors into a SaliencyError that names it."""
         try:
             return function(*arguments)
         except (AssertionError, ImportError, KeyError, TypeError, ValueError) as error:
@@ -407,18 +408,18 @@ class TextModel:
             raise self.failure(error, ", and that the model reads this text without the Explainer") from error
 
     def failure(self, error: Exception, further: str = "") -> SaliencyError:
-        """What to say of an error of the model's own; ``further`` is what else is to be checked."""
+        """Return a SaliencyError for one of the model's own errors; ``further`` names other things to check."""
         remedy = next((words for part, words in _REMEDIES.items() if part in str(error)), "")
-        if isinstance(error, ImportError):  # flash attention's kernels come in a package of their own
+        if isinstance(error, ImportError):  # flash attention's kernels come in a separate package
             remedy = "Install what it names, or call model.set_attn_implementation('sdpa')."
         check = remedy or f"Check that the target fits this model{further}."
         return SaliencyError(f"{type(self.model).__name__}.forward raised {described(error)} {check}")
 
     def trims(self, encoding: Encoding, layout: Layout) -> bool:
-        """Whether logits at a token are the same without the tokens after it, tried out on the text.
+        """Test on the text whether the logits at a token are the same without the tokens after it.
 
-        A class of transformers is tried once, a user's module with each text, since it may read each in another way.
-        Warns of a model that predicts tokens which it has seen.
+        A transformers class is tested once, a user's module with each text, since it may read each text differently.
+        Warn of a model that has seen the tokens that it predicts.
         """
         of_user = not type(self.model).__module__.startswith("transformers.")
         if self._trims is None or of_user:

@@ -1,4 +1,4 @@
-"""Weights: a fingerprint of them, and whether a tokenizer's vocabulary can belong to them."""
+"""Weights: their fingerprint, and whether a tokenizer's vocabulary can belong to them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from hf_saliency.errors import warn
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_SAMPLE = 2**16  # values that are read of a tensor, at most about twice as many
+_SAMPLE = 2**16  # values to read from a large tensor; at most about twice this number are read
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-# Tables have rows to spare for a round number (Phi: 51,200 for 50,295 tokens); these are more than any round-up.
+# Tables are often rounded up (Phi: 51,200 rows for 50,295 tokens). These limits exceed any such rounding.
 _RATIO, _ROWS = 1.25, 1000
 
 _FINGERPRINTS: WeakKeyDictionary[nn.Module, tuple[tuple[Any, ...], str]] = WeakKeyDictionary()
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Sixteen hexadecimal digits that change with the weights; empty where these are not in memory.
+    """Return sixteen hexadecimal digits that change with the weights; empty if the weights are not in memory.
 
-    The same on every device, and computed again only when a parameter has changed in place or been replaced. Of a large
-    tensor it reads a sample, about 65,536 evenly spaced values: it tells trainings apart, not the edit of one weight.
+    The fingerprint is the same on every device, and recomputed only when a parameter was replaced or changed in place.
+    It reads a sample of a large tensor, about 65,536 evenly spaced values, so it distinguishes training runs, but
+    misses most edits of a single weight.
     """
     state = versions(model)
     if any(parameter.is_meta for parameter in model.parameters()):
@@ -45,13 +46,13 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def versions(model: nn.Module) -> tuple[tuple[int, int, int], ...]:
-    """What changes when a parameter is replaced or changed in place, as a training step does; reads no weights."""
+    """Return a key that changes when a parameter is replaced or changed in place, as in training; reads no weights."""
     return tuple(
         (
             id(weight),
             weight.data_ptr(),
             -1 if weight.is_inference() else weight._version,
-        )  # these count no changes
+        )  # weights made in inference mode count no changes
         for module in modules_of(model)
         for weight in module._parameters.values()
         if weight is not None
@@ -59,7 +60,7 @@ def versions(model: nn.Module) -> tuple[tuple[int, int, int], ...]:
 
 
 def _stored(parameter: Tensor) -> Iterator[Tensor]:
-    """The tensors that a quantised weight holds, which has no values itself; any other weight as it is."""
+    """Yield the tensors inside a quantised weight, which has no values itself; yield any other weight unchanged."""
     flatten = getattr(parameter, "__tensor_flatten__", None)
     if flatten is None:
         yield parameter
@@ -71,11 +72,11 @@ def _stored(parameter: Tensor) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def _sum(parameter: Tensor) -> int:
-    """The sum of a sample's bits as integers, each times an odd number of its own; no order of adding changes it."""
+    """Sum a sample's bits as integers, each times a different odd number; the order of addition does not matter."""
     values = parameter.detach()
     if values.is_complex():
         values = torch.view_as_real(values)
-    # An odd step, so that it meets every column of a matrix whose width is a power of two.
+    # An odd step reaches every column of a matrix whose width is a power of two.
     step = max(values.numel() // _SAMPLE, 1) | 1
     sample = values.contiguous().flatten()[::step].contiguous()
     bits = sample.view(_INTEGERS[values.element_size()]).to(torch.int64)
@@ -84,10 +85,10 @@ def _sum(parameter: Tensor) -> int:
 
 
 def warn_of_vocabulary(model: nn.Module, rows: int, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Warn where a tokenizer has far more or far fewer tokens than the embedding has rows."""
+    """Warn if a tokenizer has far more or far fewer tokens than the embedding has rows."""
     try:
         size = len(tokenizer)
-    except TypeError:  # a function of the user's that tokenizes
+    except TypeError:  # a user's function that tokenizes
         return
     larger, smaller = max(size, rows), min(size, rows)
     if larger - smaller > _ROWS and larger > _RATIO * smaller:

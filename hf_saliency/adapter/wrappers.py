@@ -1,4 +1,4 @@
-"""Wrappers: what stands around a model and hands its arguments on."""
+"""Wrappers: modules around a model that pass their arguments on to it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hf_saliency.errors import SaliencyError
 
 
 def unwrapped(model: Any) -> Any:
-    """The model that a compiler, a parallel copy or PEFT stands around, which runs in the same way without it.
+    """Return the model inside ``torch.compile``, ``DataParallel`` or PEFT, which computes the same without it.
 
-    Compiled code ignores hooks that come later. A PEFT model lacks the signature and the class of the one inside it,
-    which keeps its adapters. Adapters that put vectors of their own before the text are refused.
+    Compiled code ignores hooks that are registered later. A PEFT model has neither the signature nor the class of the
+    model inside it, which keeps its adapters. Adapters that put learned vectors before the text are refused.
     """
     while True:
         if hasattr(model, "_orig_mod"):
@@ -38,14 +38,14 @@ def unwrapped(model: Any) -> Any:
 
 
 def unwrapped_table(module: Any) -> Any:
-    """The one embedding that a layer of PEFT looks ids up in; the layer itself where an adapter adds to it."""
+    """Return the embedding in which a PEFT layer looks ids up; the layer itself if an adapter adds to it."""
     if hasattr(module, "modules_to_save"):
         active = module.active_adapter
         names = [active] if isinstance(active, str) else list(active)
         if module.disable_adapters or not any(name in module.modules_to_save for name in names):
             return module.original_module
         return module.modules_to_save[names[0]] if len(names) == 1 else module
-    module = getattr(module, "token_adapter", module)  # trained rows of the table, within a wrapper
+    module = getattr(module, "token_adapter", module)  # trainable rows of the table, inside a wrapper
     if type(module).__module__.startswith("peft.") and (module.merged or module.disable_adapters):
         return module.base_layer
     return module
