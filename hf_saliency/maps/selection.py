@@ -1,4 +1,4 @@
-"""Which rows of a map a number, a slice or a word of the text names, and which rows belong together."""
+"""Selection: rows of a map by number, slice or word of the text, and groups of rows to merge."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows_of(saliency_map: SaliencyMap, item: int | slice | str) -> list[int]:
 
 
 def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
-    """The targets that are read inside a word; if there are none, labels of the text of that name."""
+    """The rows whose targets are inside a word; if there are none, the targets without a token that have this label."""
     columns: set[int] = set()
     for number, text in enumerate(saliency_map.texts):
         places = spans.Places(
@@ -54,7 +54,7 @@ def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
 
 
 def target_groups(saliency_map: SaliencyMap, by: str | Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Label and row numbers of each group of targets that :meth:`hf_saliency.SaliencyMap.merge_targets` sums."""
+    """Return label and row numbers of each group that :meth:`hf_saliency.SaliencyMap.merge_targets` sums."""
     targets = saliency_map.targets
     if isinstance(by, str):
         if by != "entity":
@@ -84,7 +84,7 @@ def target_groups(saliency_map: SaliencyMap, by: str | Sequence[str]) -> list[tu
 
 
 def _entity_groups(saliency_map: SaliencyMap) -> list[tuple[str, list[int]]]:
-    """Neighbouring rows of one entity together, the others alone."""
+    """Groups of neighbouring rows of one entity; every other row is a group alone."""
     targets = saliency_map.targets
     labels = [_token_label(saliency_map, target) for target in targets]
     # A row of several tokens is an entity already; rows with different contrasts are not summed.
@@ -103,7 +103,7 @@ def _entity_groups(saliency_map: SaliencyMap) -> list[tuple[str, list[int]]]:
 
 
 def _token_label(saliency_map: SaliencyMap, target: TargetRow) -> str:
-    """The label that a token has: "PER" of "Angela: PER"; empty where the label is the token itself."""
+    """The label of a token: "PER" in "Angela: PER"; empty if the label is the token itself."""
     if target.position is None:
         return ""
     token = saliency_map.tokens[target.position]
@@ -126,7 +126,7 @@ def _entity_name(saliency_map: SaliencyMap, rows: Sequence[int], labels: Sequenc
 
 
 def merged_target(targets: Sequence[TargetRow], label: str) -> TargetRow:
-    """The target that stands for several."""
+    """Merge several targets into one."""
     if len(targets) == 1:
         return dataclasses.replace(targets[0], label=label)
     positions = tuple(sorted({place for target in targets for place in target.positions}))

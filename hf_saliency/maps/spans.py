@@ -1,7 +1,7 @@
 """Tokens and words as character spans of the user's own string.
 
-A span is ``(start, end)`` with ``text[start:end]`` the characters that it covers. Nothing here looks at a
-tokenizer's marks (``##``, ``Ġ``, ``▁``): what is shown to a reader is always a slice of the text.
+A span is ``(start, end)``, and ``text[start:end]`` are the characters that it covers. Nothing here depends on a
+tokenizer's marks (``##``, ``Ġ``, ``▁``): readers always see a slice of the text.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Span = tuple[int, int]
 
 _APOSTROPHES = "'’＇"
 _SIGNS = {"\n": "↵", "\r": "↵", "\t": "⇥", " ": "␣"}
-_PART = re.compile(r" \d+/\d+")  # after the character in the name of one of its parts
+_PART = re.compile(r" \d+/\d+")  # follows the character in the name of one of its parts
 _ZERO_WIDTH_SPACE = "\u200b"
-# Scripts written without spaces between words; without a dictionary each letter is a word of its own.
+# Scripts written without spaces between words; without a dictionary, each letter counts as a word.
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
@@ -49,16 +49,15 @@ class Token:
     Parameters
     ----------
     piece
-        What to show for the token where the text shows nothing: its name, such as ``"[CLS]"``; signs for white space,
-        such as ``"↵"``; which part of a character it is, such as ``"é 1/2"``; ``"…ing"`` for a piece that continues a
-        word.
+        Display name of the token where the text has none: ``"[CLS]"`` for a special token, signs such as ``"↵"`` for
+        white space, ``"é 1/2"`` for a part of a character, ``"…ing"`` for a piece that continues a word.
     start, end
-        The characters of the text that the token stands for, ``text[start:end]``; an empty span for a token
-        that the tokenizer added.
+        The characters of the text that the token covers, ``text[start:end]``; an empty span for a token that the
+        tokenizer added.
     text_index
-        Which of the explained texts it belongs to.
+        Number of the explained text that it belongs to.
     special
-        Whether it is a special token other than the mask and the unknown token.
+        Whether it is a special token; False for the mask and the unknown token.
 
     Raises
     ------
@@ -82,17 +81,17 @@ class Token:
     def __post_init__(self) -> None:
         if not isinstance(self.piece, str):
             raise SaliencyError(f"piece must be a string, not {type(self.piece).__name__}.")
-        # One by one, since a loop takes three times as long, and a corpus has millions of tokens.
+        # Checked one by one: a loop takes three times as long, and a corpus has millions of tokens.
         if type(self.start) is type(self.end) is type(self.text_index) is int and type(self.special) is bool:
             return
-        # Offsets often come as NumPy integers, which JSON has not.
+        # Offsets are often NumPy integers, which JSON cannot hold.
         for name in ("start", "end", "text_index"):
             object.__setattr__(self, name, operator.index(getattr(self, name)))
         object.__setattr__(self, "special", bool(self.special))
 
 
 def trim(text: str, start: int, end: int) -> Span:
-    """The span without the white space at its two ends, unless it is white space alone."""
+    """Remove the white space at both ends of a span, unless it is white space alone."""
     piece = text[start:end]
     if len(piece.strip()) in (0, len(piece)):  # nearly all spans
         return start, end
@@ -104,13 +103,13 @@ def trim(text: str, start: int, end: int) -> Span:
 
 
 def signs(text: str) -> str:
-    """White space as signs: ↵ for a line break, ⇥ for a tab, ␣ for any other."""
+    """Replace white space by signs: ↵ for a line break, ⇥ for a tab, ␣ for any other."""
     text = text.replace("\r\n", "\n")
     return "".join(_SIGNS.get(character, "␣" if character.isspace() else character) for character in text)
 
 
 def label(text: str, token: Token) -> str:
-    """What to show for a token of a text: its slice, signs for white space, or its piece where that says more."""
+    """The display name of a token: its slice of the text, signs for white space, or its piece if that tells more."""
     covered = text[token.start : token.end]
     if not covered.strip():
         return signs(covered) or token.piece
@@ -118,7 +117,7 @@ def label(text: str, token: Token) -> str:
 
 
 def with_parts(texts: Sequence[str], tokens: Sequence[Token], columns: Iterable[int]) -> tuple[Token, ...]:
-    """The tokens, with those of some columns named that are parts of the same characters: ``"é 1/2"``."""
+    """Name the tokens of ``columns`` that are parts of the same characters: ``"é 1/2"``."""
     named = list(tokens)
     for (number, start, end), group in itertools.groupby(
         columns, key=lambda i: (tokens[i].text_index, tokens[i].start, tokens[i].end)
@@ -131,14 +130,14 @@ def with_parts(texts: Sequence[str], tokens: Sequence[Token], columns: Iterable[
 
 
 def words(text: str) -> list[Span]:
-    """Words of a text: runs of letters, digits and underscores; any other character is a word of its own.
+    """Words of a text: runs of letters, digits and underscores; any other character is a separate word.
 
-    Disjoint, in reading order; together they cover everything but the white space.
+    They are disjoint and in reading order. Together they cover everything except white space.
     """
     # An apostrophe between two letters belongs to its word (don't), a hyphen does not. Combining marks, vowel signs,
     # variation selectors, skin tones and invisible format characters stay with the character before them; a zero-width
     # joiner holds an emoji together, and two regional indicators are a flag. In scripts without spaces between words
-    # (Chinese, Japanese, Thai, Lao, Khmer, Myanmar) each letter with its marks stands alone, so that tokens are merged
+    # (Chinese, Japanese, Thai, Lao, Khmer, Myanmar) each letter with its marks is a word, so that tokens are merged
     # there only if they share a letter. White space and the zero-width space separate words.
     spans: list[Span] = []
     start, previous = 0, "space"
@@ -158,7 +157,7 @@ def words(text: str) -> list[Span]:
 
 
 def _joined(previous: str, kind: str) -> bool:
-    """Whether a character of a kind goes on with the word that stands in the state ``previous``."""
+    """Whether a character of this kind continues a word that is in the state ``previous``."""
     if "space" in (previous, kind):
         return False
     alike = kind == previous and kind in ("letter", "flag")
@@ -168,9 +167,9 @@ def _joined(previous: str, kind: str) -> bool:
 def _state(previous: str, kind: str) -> str:
     """The state of a word after one more character."""
     if kind == "extend":
-        return "join" if previous == "space" else previous  # marks without a base belong to what follows
+        return "join" if previous == "space" else previous  # marks without a base belong to what comes next
     if kind == "join":
-        return "letter" if previous == "letter" else "join"  # inside a word a joiner changes only its look
+        return "letter" if previous == "letter" else "join"  # inside a word, a joiner changes only its shape
     return "single" if kind == previous == "flag" else kind
 
 
@@ -194,7 +193,7 @@ def _kind(character: str) -> str:
 
 
 def occurrences(text: str, phrase: str) -> list[Span]:
-    """Every place where a phrase stands in a text as whole words, case included."""
+    """Every place where a phrase occurs in a text as whole words; case matters."""
     phrase = phrase.strip()
     inside = {border for start, end in words(text) for border in range(start + 1, end)}
     spans: list[Span] = []
@@ -213,7 +212,7 @@ def overlapping(spans: Sequence[Span], start: int, end: int) -> list[int]:
 
 
 class Places:
-    """Spans that are looked up many times: what :func:`overlapping` finds, without a look at each of them."""
+    """Spans for many look-ups: finds the same as :func:`overlapping` without testing every span."""
 
     def __init__(self, spans: Sequence[Span]) -> None:
         self._spans = spans
@@ -228,14 +227,14 @@ class Places:
 
 
 def merge(spans: Iterable[Span], units: Sequence[Span]) -> list[list[int]]:
-    """Group spans by the disjoint units (words, say) that they touch: indexes of ``spans``, each once, ascending.
+    """Group spans by the disjoint units (such as words) that they touch: indexes of ``spans``, each once, ascending.
 
-    Spans that touch a common unit are in one group, so a token that covers several words joins them; spans that touch
-    no unit stay alone.
+    Spans that touch a common unit are in one group, so a token that covers several words joins them. A span that
+    touches no unit is a group alone.
     """
     spans = list(spans)
     groups: list[list[int]] = []
-    word: list[int] = []  # the newest group that touches units, the last of them last_unit
+    word: list[int] = []  # the newest group that touches units; last_unit is the last of these units
     first, last_unit = 0, -1
     for i in sorted(range(len(spans)), key=spans.__getitem__):
         start, end = spans[i]
@@ -256,7 +255,7 @@ def merge(spans: Iterable[Span], units: Sequence[Span]) -> list[list[int]]:
 
 
 def word_groups(texts: Sequence[str], tokens: Sequence[Token]) -> list[list[int]]:
-    """Columns that belong to one word, in reading order; special tokens stay alone."""
+    """Groups of columns that belong to one word, in reading order; each special token is a group alone."""
     groups = [[i] for i, token in enumerate(tokens) if token.special]
     for number, text in enumerate(texts):
         plain = [i for i, token in enumerate(tokens) if token.text_index == number and not token.special]
@@ -266,15 +265,15 @@ def word_groups(texts: Sequence[str], tokens: Sequence[Token]) -> list[list[int]
 
 
 def entity_label(label: str) -> tuple[str, str]:
-    """The prefix of a label in the scheme of inside, beginning and end (empty without one), and its entity."""
+    """Split a label into its prefix in the IOB, BIOES or BILOU scheme (empty if it has none) and its entity."""
     prefix, dash, entity = label.partition("-")
     return (prefix, entity) if dash and prefix in ("B", "I", "E", "S", "L", "U") else ("", label)
 
 
 def entities(columns: Sequence[int], labels: Sequence[str]) -> list[list[int]]:
-    """Runs of neighbouring columns with one entity, as indexes of both; a beginning starts another, "O" is none."""
+    """Runs of neighbouring columns of one entity, as indexes of both lists; "B-" starts a new run, "O" is no entity."""
     groups: list[list[int]] = []
-    before = ""  # the entity that may go on
+    before = ""  # the entity that may continue
     for k, (column, label) in enumerate(zip(columns, labels, strict=True)):
         prefix, entity = entity_label(label)
         if entity == "O":

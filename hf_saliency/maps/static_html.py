@@ -1,7 +1,7 @@
-"""A map or a table as a few lines of HTML: how it shows itself in a notebook.
+"""Static HTML: a map or a table as the few lines that a notebook displays.
 
-No script and no style sheet, which notebooks strip from what they do not trust; no link, no image. It brings its
-own paper and ink: whether a notebook is dark is not known here, and on a dark one white would not be neutral.
+They have no script and no style sheet, which untrusted notebooks strip, no link and no image. They set background and
+text colour themselves: it is not known here whether the notebook is dark, and there white would not be neutral.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 _TARGETS = 3
 _ANSWERS = 3
 _TOKENS = 400
-_CELLS = 600  # of further targets x tokens
+_CELLS = 600  # targets x tokens, for further targets
 _SHADES = 10
-_LETTERS = 60  # of a cell of a table
+_LETTERS = 60  # in a cell of a table
 _CARD = f"background-color:{LIGHT.ground};color:{LIGHT.ink};padding:0.5em 0.75em;border-radius:4px"
 _BLOCK = "margin:0.4em 0;line-height:1.7;white-space:pre-wrap;overflow-wrap:anywhere"
 
 
 def static_html(saliency_map: SaliencyMap) -> str:
-    """The text in colour for the first three targets, at most 400 tokens of it, with a legend; further ones folded.
+    """Colour at most 400 tokens of the text for each of the first three targets, and add a legend; fold other targets.
 
-    Special tokens are hidden and do not count for full strength.
+    Special tokens are hidden, and the colour scale ignores them.
     """
     m = saliency_map
     rows = "".join(_target(m, row) for row in range(min(len(m.targets), _TARGETS)))
@@ -52,7 +52,7 @@ def static_html(saliency_map: SaliencyMap) -> str:
 def static_table(
     about: str, facts: str, columns: Mapping[str, Sequence[str]], text: Set[str], more: str
 ) -> str:
-    """Printed cells between lines about them; columns of ``text`` are flush with the left."""
+    """A table of printed cells between lines about it; the columns named in ``text`` are aligned left."""
     style = {
         name: f'style="padding:0 1em 0 0;text-align:{"left" if name in text else "right"}"'
         for name in columns
@@ -71,14 +71,14 @@ def static_table(
 
 
 def _cell(text: str) -> str:
-    """A cell, cut where it is long; spaces that put decimal points below each other are as wide as digits."""
+    """A cell, cut if it is long; the spaces that align decimal points become as wide as digits."""
     cut = text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1]}…"
     number = cut.rstrip(" ")
     return _escaped(number) + "\N{FIGURE SPACE}" * (len(cut) - len(number))
 
 
 def _more(m: SaliencyMap) -> str:
-    """The further targets, folded: as many as a notebook holds with ease."""
+    """The other targets, folded: as many as a notebook displays easily."""
     left = len(m.targets) - _TARGETS
     shown = min(left, _CELLS // max(1, min(len(m.tokens), _TOKENS)))
     rows = "".join(_target(m, row) for row in range(_TARGETS, _TARGETS + shown))
@@ -101,7 +101,7 @@ def _target(m: SaliencyMap, row: int) -> str:
 
 
 def _text(m: SaliencyMap, row: int) -> str:
-    """The texts with each token on its colour; of tokens that share characters the strongest shows."""
+    """The texts with each token on its colour; where tokens share characters, the strongest is shown."""
     strengths = _strengths(m, row)
     painted: list[list[float | None]] = [[None] * len(text) for text in m.texts]
     places: set[tuple[int, int]] = set()
@@ -117,7 +117,7 @@ def _text(m: SaliencyMap, row: int) -> str:
         cut = len(text) if end is None or number < end.text_index else end.start * (number == end.text_index)
         marks = [(_style(painted[number][c], (number, c) in places)) for c in range(cut)]
         name = f"<i>{_escaped(m.text_names[number])}:</i> " if m.text_names and m.text_names[number] else ""
-        # A line break that a token stands for has a score, and a sign that shows it.
+        # A line break that a token covers has a score, and a sign to show it on.
         shown = [
             signs(character) + character
             if character == "\n" and painted[number][c] is not None
@@ -129,7 +129,7 @@ def _text(m: SaliencyMap, row: int) -> str:
 
 
 def _runs(characters: list[str], styles: list[str]) -> str:
-    """One span for each run of characters of one style."""
+    """One HTML span for each run of characters of one style."""
     pieces, start = [], 0
     for c in range(1, len(characters) + 1):
         if c == len(characters) or styles[c] != styles[start]:
@@ -140,7 +140,7 @@ def _runs(characters: list[str], styles: list[str]) -> str:
 
 
 def _strengths(m: SaliencyMap, row: int) -> np.ndarray:
-    """Scores as parts of the largest of a token that is not special; NaN where a score is not finite."""
+    """Scores divided by the largest magnitude, without special tokens; NaN where a score is not finite."""
     scores = np.where(np.isfinite(m.scores[row]), m.scores[row], np.nan).astype(float)
     scores[[token.special for token in m.tokens]] = 0
     largest = float(np.abs(np.nan_to_num(scores)).max(initial=0))
@@ -165,7 +165,7 @@ def _legend(m: SaliencyMap) -> str:
 
 
 def _escaped(text: str, lines: bool = False) -> str:
-    """Text without power: markup escaped, direction kept inside, no character that HTML forbids."""
+    """Harmless text: markup escaped, direction isolated, no characters that HTML forbids."""
     kept = "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c
         for c in text

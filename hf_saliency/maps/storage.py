@@ -1,8 +1,7 @@
 """Storage: a map as one JSON document, exact to the last bit, and files that are written whole or not at all.
 
-Maps, tables, figures and pages all write through :func:`write_file`, so that a full disk, a limit on file sizes or
-Ctrl-C leaves the old file as it was. Documents are versioned, carry a digest, and are read within bounds, without
-pickle.
+:func:`write_file` writes all maps, tables, figures and pages, so that a full disk, a limit on file sizes or Ctrl-C
+leaves the old file intact. Documents have a version and a digest. They are read within bounds and without pickle.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ if TYPE_CHECKING:
 
 
 LARGEST_DOCUMENT = 2**30
-"""Bytes of a JSON file; larger ones are neither written nor read."""
+"""The largest JSON file that is written or read, in bytes."""
 
-_DEEPEST = 64  # lists within lists; a map needs five, and a method's arguments a few more
-# Of a document, by the characters that begin or part them: a map has an object for each token, target and prediction,
-# and its commas are those of its decimals, or of objects of ten fields.
+_DEEPEST = 64  # levels of nested lists; a map needs five, and a method's arguments a few more
+# Bounds on the values of a document, counted by the characters that begin or separate them. A map has an object for
+# each token, target and prediction; its commas separate decimals, or the ten fields of an object.
 _BOUNDS = (("{[", 500_000, "lists and objects"), (",", 5_000_000, "values"))
 
 
 def checked_path(path: object, example: str = "map.json", another: str = "") -> str:
-    """A path as a string; anything but a string or an ``os.PathLike`` of one is refused.
+    """Return a path as a string; refuse anything but a string or an ``os.PathLike`` of one.
 
-    ``example`` is a path that the error names, ``another`` what it says of another kind of value that is taken.
+    ``example`` is the path that the error suggests; ``another`` is its text about further accepted types.
     """
     try:
         name = os.fspath(path)  # type: ignore[call-overload]
@@ -56,10 +55,10 @@ def checked_path(path: object, example: str = "map.json", another: str = "") -> 
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file in one step: readers see the old file or the new one, and after an error the old one is there.
+    """Write a file in one step: readers see the old file or the new one, and an error leaves the old one intact.
 
-    An existing file keeps its permissions, and a link still points to it afterwards. Anything but a regular file,
-    such as a pipe or ``/dev/stdout``, is written directly. Refuses a path that cannot be written.
+    An existing file keeps its permissions, and symbolic links still point to it. Anything but a regular file, such as
+    a pipe or ``/dev/stdout``, is written directly. A path that cannot be written raises an error.
     """
     name = checked_path(path)
     try:
@@ -82,7 +81,7 @@ def _mode(path: str) -> int | None:
 def _replace(path: str, data: bytes, mode: int | None) -> None:
     temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.part")
     try:
-        # Exclusive, and with the permissions that any new file gets.
+        # Fails if the name exists; the permissions are those of any new file.
         with open(temporary, "xb") as file:
             if mode is not None:
                 os.chmod(temporary, stat.S_IMODE(mode))
@@ -97,11 +96,11 @@ def _replace(path: str, data: bytes, mode: int | None) -> None:
 
 
 def read_file(path: str | os.PathLike[str], largest: int) -> bytes:
-    """The content of a file of at most ``largest`` bytes."""
+    """Read a file of at most ``largest`` bytes."""
     name = checked_path(path)
     try:
         with open(name, "rb") as file:
-            # Python reserves what it is asked to read, so a small file is not read as the largest one would be.
+            # Python allocates all the bytes that it is asked to read, so a small file is read by its own size.
             chunks = [file.read(min(largest, os.fstat(file.fileno()).st_size) + 1)]
             while chunks[-1] and (left := largest + 1 - sum(map(len, chunks))):  # a pipe has no size
                 chunks.append(file.read(min(left, 2**20)))
@@ -118,8 +117,8 @@ def _reason(error: Exception) -> str:
 
 
 def _check_depth(content: Any) -> None:
-    """ValueError if lists and objects are nested too deep."""
-    # How deep Python's own parser and encoder go depends on its version.
+    """Raise ValueError if lists and objects are nested too deeply."""
+    # The depth that Python's own parser and encoder accept depends on its version.
     layer, depth = [content], 0
     while layer := [value for outer in layer for value in _inside(outer)]:
         depth += 1
@@ -136,7 +135,7 @@ def _inside(value: Any) -> list[Any]:
 
 
 def encode(document: str) -> bytes:
-    """UTF-8 of a document that fits into a file."""
+    """Encode a document as UTF-8; refuse one that is too large for a file."""
     try:
         data = document.encode()
     except UnicodeEncodeError as error:
@@ -156,7 +155,7 @@ def encode(document: str) -> bytes:
 
 
 def _excess(text: str) -> str:
-    """What JSON text has too much of; counted without parsing it, and strings count too."""
+    """Name the values that JSON text has too many of; counted without parsing, so strings count too."""
     for marks, most, noun in _BOUNDS:
         if sum(map(text.count, marks)) > most:
             return f"more than {most:,} {noun}"
@@ -164,7 +163,7 @@ def _excess(text: str) -> str:
 
 
 def parsed(text: str) -> Any:
-    """JSON without repeated keys and NaN; ValueError or RecursionError for anything else, or for too many values."""
+    """Parse JSON; raise ValueError or RecursionError for bad JSON, repeated keys, NaN or too many values."""
     # Counted before parsing: a few kilobytes can unpack to gigabytes of empty dictionaries.
     if excess := _excess(text):
         raise ValueError(f"it holds {excess}")
@@ -190,12 +189,12 @@ _READERS = {
 
 
 def envelope(format: str, version: int, name: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Content with its format, version and SHA-256."""
+    """Wrap content with its format, version and SHA-256."""
     return {"format": format, "version": version, "sha256": digest(content), name: content}
 
 
 def opened(data: Any, format: str, version: int, name: str, source: str, noun: str) -> Any:
-    """The content of an :func:`envelope` from anyone; one that is damaged or too new is refused."""
+    """Return the content of an untrusted :func:`envelope`; refuse one that is damaged or too new."""
     if not isinstance(data, dict) or data.get("format") != format:
         other = data.get("format") if isinstance(data, dict) else None
         reader = _READERS.get(other if isinstance(other, str) else "")
@@ -220,13 +219,13 @@ def opened(data: Any, format: str, version: int, name: str, source: str, noun: s
 
 
 def digest(content: Any) -> str:
-    """SHA-256 of JSON values, whatever their order and white space."""
+    """SHA-256 of JSON values, independent of the order of keys and of white space."""
     canonical = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def json_safe(value: Any) -> Any:
-    """The value with NaN and infinity, which JSON does not have, as the strings that ``float`` reads."""
+    """Replace NaN and infinity, which JSON lacks, by the strings that ``float`` reads."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, dict):
@@ -237,27 +236,28 @@ def json_safe(value: Any) -> Any:
 
 
 Map = TypeVar("Map")
-"""`make` in this module is the constructor `SaliencyMap`, handed in so that the map may import this module."""
+"""Return type of `make`, the constructor `SaliencyMap`: an argument, so that `SaliencyMap` can import this module."""
 
 FORMAT = "hf_saliency.SaliencyMap"
 VERSION = 2
-_DECIMAL, _PACKED = 1, 2  # versions: of scores as decimals, and as the bytes of their numbers
-_MOST_DECIMALS = 10_000  # scores that are written for a reader's eyes; of more, the file has the bytes
+_DECIMAL, _PACKED = 1, 2  # versions with scores as decimals, and as the bytes of their numbers
+_MOST_DECIMALS = 10_000  # scores that are written as readable decimals; more scores are written as bytes
 
 _PICTURES = (".png", ".pdf", ".svg", ".svgz", ".eps", ".ps", ".pgf", ".jpg", ".tif", ".webp")
 _PAGES = (".html", ".htm")
 _FRAMES = (".csv", ".tsv", ".parquet", ".xlsx")
 _ARRAYS = (".npy", ".npz", ".pt")
 _PICKLES = (".pickle", ".pkl")
-_FIGURES = (b"%pdf", b"\x89png", b"\x1f\x8b", b"<")  # lower case; how files begin that `read_maps` reads
+# First bytes, in lower case, of the files that `read_maps` reads.
+_FIGURES = (b"%pdf", b"\x89png", b"\x1f\x8b", b"<")
 
-# Version 1 of the format was set before these attributes got their names; files keep its keys and their digests.
+# Version 1 of the format is older than these attribute names; files keep its keys, so that their digests stay valid.
 _KEYS = {"text_index": "text", "class_id": "index"}
 _ATTRIBUTES = {key: name for name, key in _KEYS.items()}
 
 
 def dumps(saliency_map: SaliencyMap) -> str:
-    """The map as a JSON document: format, version, SHA-256 of the content, content."""
+    """Write the map as a JSON document: format, version, SHA-256 of the content, content."""
     return json.dumps(document(saliency_map), ensure_ascii=False, allow_nan=False)
 
 
@@ -277,9 +277,9 @@ def document(saliency_map: SaliencyMap) -> dict[str, Any]:
 
 
 def head(saliency_map: SaliencyMap) -> dict[str, Any]:
-    """All of a map but its arrays, as JSON values; NaN and infinity are the strings that ``float`` reads.
+    """All fields of a map except its arrays, as JSON values; NaN and infinity are the strings that ``float`` reads.
 
-    What later releases added is there only where it says something, so that other files stay what they were.
+    Fields that later releases added are left out if they are empty, so that other files keep their digests.
     """
     fields = json_safe(
         {
@@ -298,7 +298,7 @@ def head(saliency_map: SaliencyMap) -> dict[str, Any]:
 
 
 def _target(target: TargetRow) -> dict[str, Any]:
-    """A target's fields; its positions only where they are several, probabilities only where they are known."""
+    """A target's fields; positions only if there are several, probabilities only if they are known."""
     fields = dataclasses.asdict(target)
     if len(target.positions) < 2:
         del fields["positions"]
@@ -325,7 +325,7 @@ def loads(document: str, make: Callable[..., Map], source: str = "this document"
 
 
 def from_document(data: Any, make: Callable[..., Map], source: str) -> Map:
-    """Read :func:`document` back, from anyone: anything but a map, whole and unchanged, is refused."""
+    """Read an untrusted :func:`document` back; refuse anything but a complete and unchanged map."""
     content = opened(data, FORMAT, VERSION, "map", source, "saliency map")
     try:
         return _from_content(content, make)
@@ -334,7 +334,7 @@ def from_document(data: Any, make: Callable[..., Map], source: str) -> Map:
 
 
 def check_table_suffix(name: str) -> None:
-    """Refuse a name of a file that is not JSON for a table."""
+    """Refuse to save a table under a file name of another format than JSON."""
     check_suffix(
         name,
         "table",
@@ -347,7 +347,7 @@ def check_table_suffix(name: str) -> None:
 
 
 def check_suffix(name: str, noun: str, ways: Mapping[tuple[str, ...], str]) -> None:
-    """Refuse a name that ends like another format than JSON; the error says how ``noun`` gets there."""
+    """Refuse a file name of another format than JSON; the error suggests the call in ``ways`` for that format."""
     suffix = os.path.splitext(name)[1].lower()
     for suffixes, way in ways.items():
         if suffix in suffixes:
@@ -381,7 +381,7 @@ def load(path: str | os.PathLike[str], make: Callable[..., Map]) -> Map:
 
 
 def loaded(data: bytes, make: Callable[..., Map], name: str) -> Map:
-    """Read the bytes of such a file; ``name`` names it in errors."""
+    """Read the bytes of such a file; ``name`` is its name in errors."""
     if data.lstrip()[:5].lower().startswith(_FIGURES):
         raise SaliencyError(
             f"{name} is a figure or a page, not a file of SaliencyMap.save: hs.read_maps({name}) reads its maps."
@@ -439,5 +439,5 @@ def _numbers(values: np.ndarray) -> Any:
     if values.dtype == np.float64:
         return exact.tolist()
     short = values.astype(str).astype(np.float64)
-    # A decimal next to the middle of two float32 can end at the wrong one, in two roundings: 7.038531e-26.
+    # Near the middle of two float32, a decimal such as 7.038531e-26 can round twice and end at the wrong one.
     return np.where(short.astype(values.dtype) == values, short, exact).tolist()

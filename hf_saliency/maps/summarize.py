@@ -1,4 +1,4 @@
-"""summarize: averages of many maps, with intervals over texts and a test of the difference of two groups."""
+"""summarize: averages of many maps, with intervals over texts and a test of the difference between two groups."""
 
 from __future__ import annotations
 
@@ -31,48 +31,48 @@ def summarize(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Table:
-    """Average the scores of many maps by word, token, position, target, or a function of your own.
+    """Average the scores of many maps by word, token, position, target, or any function of a token.
 
-    Each text gives one mean for each row of the table; ``value`` is the mean of these over the texts that have one,
-    so that a long text counts no more than a short one. Magnitudes are averaged, special tokens left out. The
-    interval is a percentile bootstrap over texts, since tokens of one text are not independent.
+    Each text contributes one mean to each row of the table. ``value`` is the average of these means over the texts
+    that have one, so that a long text counts no more than a short one. Scores are averaged by magnitude, without
+    special tokens. The interval is a percentile bootstrap over texts, since tokens of one text are not independent.
 
-    With two ``groups``, the rows of each table key are also compared: ``difference`` (first group less second),
-    ``p_value`` (two-sided permutation test of the group of a text) and ``effect_size`` (Cohen's d with pooled
-    standard deviation), repeated on both rows of the key.
+    With two ``groups``, the rows of each table key are also compared: ``difference`` (first group minus second),
+    ``p_value`` (two-sided permutation test of the group labels of the texts) and ``effect_size`` (Cohen's d with
+    pooled standard deviation). Both rows of the key have these values.
 
     Parameters
     ----------
     maps
-        Maps of one method, with one unit and one list of arguments.
+        Maps of one method, with the same unit and arguments.
     by
         ``"word"`` (lower case; the pieces of a word are summed after scaling, so a word may be above 1), ``"token"``
-        (the tokenizer's piece), ``"position"`` (tokens from the target, negative before it), ``"target"`` (the target's
-        label); a list with one value a map, such as a column of a corpus; or ``function(token, heat)``, whose value is
-        the key, and None to leave the token out.
+        (the tokenizer's piece), ``"position"`` (distance from the target in tokens, negative before it), ``"target"``
+        (the target's label); a list with one value per map, such as a column of a corpus; or ``function(token, heat)``,
+        which returns the key, or None to leave the token out.
     normalize
         ``"row_max"``, ``"row_sum"`` (shares of the row) or ``"none"``, as in :meth:`SaliencyMap.normalized`.
     columns
         Which tokens count, as in :meth:`SaliencyMap.normalized`.
     groups
-        One value a map: the rows of the table are then made for each group.
+        One value per map; the table then has separate rows for each group.
     confidence
-        Of the interval, between 0 and 1.
+        Confidence level of the interval, between 0 and 1.
     resamples
-        How many bootstrap samples and permutations are drawn.
+        The number of bootstrap samples, and of permutations.
     seed
-        Of both.
+        Seed for both.
 
     Returns
     -------
     Table
-        The columns ``label`` (or ``position``), ``group`` where there are groups, ``value``, ``low``, ``high`` and
-        ``n`` (texts); sorted by value, or by position.
+        The columns ``label`` (or ``position``), ``group`` if there are groups, ``value``, ``low``, ``high`` and
+        ``n`` (number of texts); sorted by value, or by position.
 
     Raises
     ------
     SaliencyError
-        If the maps differ in method, arguments or unit, or there are none.
+        If the maps differ in method, arguments or unit, or there are no maps.
 
     References
     ----------
@@ -143,7 +143,7 @@ def _unit(heat: SaliencyMap) -> str:
 
 
 def _check_comparable(first: SaliencyMap, heat: SaliencyMap) -> None:
-    """Refuse a map whose scores have another meaning than those of the first."""
+    """Refuse a map whose scores are not comparable with those of the first."""
     for noun, expected, value in (
         ("methods", first.method, heat.method),
         ("arguments of the method", dict(first.arguments), dict(heat.arguments)),
@@ -157,7 +157,7 @@ def _check_comparable(first: SaliencyMap, heat: SaliencyMap) -> None:
 
 
 def _keys(by: Any) -> list[Hashable] | None:
-    """The key of each map, where ``by`` is a column."""
+    """The key of each map if ``by`` is a list, otherwise None."""
     if isinstance(by, str):
         one_of(by, get_args(By), "by")
         return None
@@ -181,12 +181,12 @@ def _text_means(
     normalize: Normalization,
     columns: Columns,
 ) -> tuple[_Values, SaliencyMap, int]:
-    """The means of each text, by key and group; the first map, and how many there are.
+    """The means of each text by key and group, the first map, and the number of maps.
 
-    Of each map only numbers are kept, since the maps of a corpus would not fit into memory.
+    Only numbers are kept of each map, since the maps of a corpus may not fit into memory.
     """
     lists = {name: each for name, each in (("by", keys), ("groups", names)) if each is not None}
-    if isinstance(maps, Sized):  # known before all are read
+    if isinstance(maps, Sized):  # the number is known before the maps are read
         _check_lengths(lists, 1 if isinstance(maps, SaliencyMap) else len(maps))
     values: _Values = {}
     first, n = None, 0
@@ -217,7 +217,7 @@ def _sums(
     normalize: Normalization,
     columns: Columns,
 ) -> dict[Hashable, tuple[float, int]]:
-    """For each key in one text the sum of magnitudes and the number of terms; ``of_map`` is the key of a column."""
+    """The sum of magnitudes and the number of terms for each key in one text; ``of_map`` is the map's key in a list."""
     scores = np.abs(heat.normalized(normalize, columns=columns).astype(float))
     plain = [i for i, token in enumerate(heat.tokens) if not token.special]
     labels = _token_keys(heat, by, plain)
@@ -250,7 +250,7 @@ def _sums(
 
 
 def _token_keys(heat: SaliencyMap, by: Any, plain: Sequence[int]) -> dict[int, tuple[Hashable, Hashable]]:
-    """Key and place of each token: the pieces of one word share a place, so that they are summed."""
+    """The key and place of each token; the pieces of one word share a place, so that they are summed."""
     if by == "token":
         return {i: (heat.tokens[i].piece, i) for i in plain}
     if by == "word":
@@ -271,11 +271,11 @@ def _token_keys(heat: SaliencyMap, by: Any, plain: Sequence[int]) -> dict[int, t
 
 
 def _mean(means: np.ndarray, confidence: float, resamples: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Mean over texts with its percentile interval; NaN for the interval of a single text."""
+    """Mean over texts with its percentile interval; the interval of a single text is NaN."""
     n = len(means)
     low = high = math.nan
     if n > 1:
-        # In blocks: one draw of all resamples of a large corpus would not fit into memory.
+        # Drawn in blocks, since all resamples of a large corpus might not fit into memory.
         size = max(1, 2**22 // n)
         drawn = [
             means[rng.integers(n, size=(min(size, resamples - done), n))].mean(axis=1)
@@ -293,7 +293,7 @@ def _differences(
     resamples: int,
     rng: np.random.Generator,
 ) -> dict[str, list[float]]:
-    """Difference, p-value and effect size of the two groups at each key."""
+    """Difference, p-value and effect size of the two groups for each key."""
     tests: dict[Hashable, tuple[float, float, float]] = {}
     for key in dict.fromkeys(keys):
         first, second = (np.array(values[key].get(name, [])) for name in groups)
@@ -305,7 +305,7 @@ def _differences(
 def compared(
     first: np.ndarray, second: np.ndarray, resamples: int, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Difference of means, p-value of a two-sided permutation test, Cohen's d; NaN where a group is too small."""
+    """Difference of means, p-value of a two-sided permutation test and Cohen's d; NaN if a group is too small."""
     if not len(first) or not len(second):
         return math.nan, math.nan, math.nan
     difference = float(first.mean() - second.mean())

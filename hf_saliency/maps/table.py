@@ -34,21 +34,21 @@ _WIDTH = 80
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Table:
-    """Named columns of equal length, with a note of what was measured.
+    """Named columns of equal length, with a note on the measured quantity.
 
-    :func:`hf_saliency.summarize` and :func:`hf_saliency.agreement_matrix` return one, and so do the metrics. It needs
-    neither pandas nor the maps that it comes from. The columns are copied and read-only. Two tables are equal if
-    all that they hold is equal, NaN to NaN.
+    :func:`hf_saliency.summarize`, :func:`hf_saliency.agreement_matrix` and the metrics return tables. A table needs
+    neither pandas nor the maps that it comes from. Its columns are copied and read-only. Two tables are equal if
+    all their contents are equal; NaN equals NaN.
 
     These columns have a fixed meaning, and marks look them up by name:
 
     ============================ =======================================================================
     ``value``                    the measured number
-    ``low``, ``high``            ends of its interval (``facts["interval"]`` says which); NaN where unknown
-    ``n``                        how many texts (or pairs of maps) the value comes from
-    ``label``                    what a row is: a word, a token, a method
+    ``low``, ``high``            ends of its interval (named in ``facts["interval"]``); NaN where unknown
+    ``n``                        number of texts (or pairs of maps) behind the value
+    ``label``                    name of the row: a word, a token, a method
     ``group``                    the line, colour or panel that a row belongs to
-    ``position``                 tokens from the target, negative before it
+    ``position``                 distance from the target in tokens, negative before it
     ``x``                        a point of a curve; ``facts["x"]`` names the quantity
     ``first``, ``second``        the two maps of a pair
     ============================ =======================================================================
@@ -66,17 +66,17 @@ class Table:
     Parameters
     ----------
     columns
-        For each name an array of shape (rows,): strings, floats, integers or truth values. Floats become float64,
-        integers int64.
+        An array of shape (rows,) for each name: strings, floats, integers or bools. Floats become float64,
+        and integers become int64.
     measure
-        What ``value`` is, as an axis names it, such as ``"mean share of the row"``.
+        Name of ``value`` for an axis, such as ``"mean share of the row"``.
     facts
         How it was measured, as JSON values: ``method``, ``unit``, ``normalization``, ``n``, ``interval``, ``seed``.
 
     Raises
     ------
     SaliencyError
-        If the columns differ in length, or hold anything else.
+        If the columns differ in length, or hold values of other types.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class Table:
     np.float64(0.75)
     """
 
-    columns: Mapping[str, Any]  # what is given; arrays afterwards
+    columns: Mapping[str, Any]  # as given; arrays after construction
     measure: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -149,25 +149,25 @@ class Table:
         return "\n".join([*(_short(line) for line in lines), *([f"  ... {more}"] if more else [])])
 
     def _repr_html_(self) -> str:
-        """Shows the table where it is the last value of a notebook's cell: the same rows, without a script."""
+        """HTML of the same rows, without a script, for a notebook that has the table as the last value of a cell."""
         about, facts, more = self._notes()
         text = {name for name, values in self.columns.items() if values.dtype.kind == "U"}
         return static_table(about, facts, _cells(self.columns), text, f"and {more}" if more else "")
 
     def _notes(self) -> tuple[str, str, str]:
-        """What the table is, how it was measured, and how many rows are not shown."""
+        """The table's size and measure, its facts, and the number of rows that are not shown."""
         about = ", ".join(filter(None, [counted(len(self), "row"), self.measure]))
         facts = ", ".join(f"{name}={value!r}" for name, value in self.facts.items())
         left = len(self) - _ROWS
         return about, facts, counted(left, "more row") if left > 0 else ""
 
     def select(self, rows: Any) -> Table:
-        """The table of some rows.
+        """Select rows.
 
         Parameters
         ----------
         rows
-            What indexes a NumPy array of shape (rows,): a slice, truth values, or numbers.
+            An index of a NumPy array of shape (rows,): a slice, bools or integers.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class Table:
         Raises
         ------
         SaliencyError
-            If the path cannot be written, or ends like another format than JSON.
+            If the path cannot be written, or has the suffix of another format than JSON.
 
         Examples
         --------
@@ -269,7 +269,7 @@ class Table:
 
     @checks_call
     def to_dataframe(self) -> pd.DataFrame:
-        """The columns as a pandas DataFrame; ``measure`` and ``facts`` are in its ``attrs``.
+        """Return the columns as a pandas DataFrame; ``measure`` and ``facts`` are in its ``attrs``.
 
         Returns
         -------
@@ -312,7 +312,7 @@ class Table:
 
 
 def dataframe(columns: Mapping[str, Any]) -> pd.DataFrame:
-    """A DataFrame of some columns, or an error that says how to install pandas."""
+    """Make a DataFrame of columns; raise an error with the command to install pandas if it is missing."""
     try:
         import pandas
     except ImportError as error:
@@ -323,7 +323,7 @@ def dataframe(columns: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _column(name: str, values: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """A read-only copy of one of the four dtypes."""
+    """A read-only copy in one of the four dtypes."""
     array = np.array(values)
     if array.ndim == 1 and array.size == 0 and array.dtype.kind != "U":
         array = array.astype(
@@ -352,7 +352,7 @@ def _equal(column: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _cells(columns: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
-    """The first rows as they are printed: numbers rounded, with their decimal points below each other."""
+    """The first rows in printed form: numbers are rounded, and their decimal points are aligned."""
     cells = {}
     for name, values in columns.items():
         first = values[:_ROWS].tolist()
@@ -364,7 +364,7 @@ def _cells(columns: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
 
 
 def _aligned(columns: Mapping[str, np.ndarray]) -> list[str]:
-    """A header and the first rows; text to the left, numbers by their points to the right."""
+    """Lines of a header and the first rows; text is aligned left, numbers right by their decimal points."""
     fields = []
     for name, shown in _cells(columns).items():
         width = max(map(len, [name, *shown]))
@@ -374,7 +374,7 @@ def _aligned(columns: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def _points(numbers: list[str]) -> list[str]:
-    """Numbers padded at the right, so that their decimal points stand below each other."""
+    """Pad numbers on the right, so that their decimal points are aligned."""
     tails = [len(number) - number.find(".") if "." in number else 0 for number in numbers]
     return [number + " " * (max(tails) - tail) for number, tail in zip(numbers, tails, strict=True)]
 
@@ -428,7 +428,7 @@ def _number(value: float | None) -> float:
 
 
 def word_numbers(heat: SaliencyMap) -> list[int]:
-    """For each token the number of the first word that it touches; -1 for special tokens and white space."""
+    """The number of the first word that each token touches; -1 for special tokens and white space."""
     places = [Places(words(text)) for text in heat.texts]
     numbers = []
     for token in heat.tokens:

@@ -1,6 +1,6 @@
-"""The words that every renderer of a map shares: legends, units, notes and the lines of a summary.
+"""Wording: the words that all renderers of a map share, in legends, units, notes and summaries.
 
-Figures, pages, LaTeX, terminals and notebooks differ in how they draw; they say the same in the same words.
+Figures, pages, LaTeX, terminals and notebooks draw differently, but they use the same words.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ METHOD_NAMES: dict[str, str] = {
     "Saliency": "saliency",
     "ShapleyValueSampling": "Shapley sampling",
 }
-"""Methods as papers write them, by their names in code; a method of a user's own is printed in its own words."""
+"""Names of methods in papers, by their names in code; other names are printed with spaces for underscores."""
 PERCENT_OF_LARGEST = "% of the target's largest"
-"""The legend of renderers that print scores as percentages of their row's largest magnitude."""
+"""The legend of renderers that print scores as percentages of the largest magnitude of their row."""
 
 _MINUS = "\N{MINUS SIGN}"
 _WIDTH = 80
 
 
 def method_name(method: str) -> str:
-    """The name of a method as it is printed: ``"input × gradient"``; of a difference, both."""
+    """The printed name of a method, such as ``"input × gradient"``, or of both methods of a difference."""
     parts = method.split(f" {_MINUS} ")
     return f" {_MINUS} ".join(
         METHOD_NAMES.get(part, part.replace("_x_", " × ").replace("_", " ")) for part in parts
@@ -76,13 +76,13 @@ def method_name(method: str) -> str:
 
 
 def either(names: Sequence[str]) -> str:
-    """Names as a choice: ``"a"``, ``"a or b"``, ``"a, b or c"``."""
+    """Join names as a choice: ``"a"``, ``"a or b"``, ``"a, b or c"``."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def scale_label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: bool) -> str:
-    """What the colours of some maps mean: method, unit and scaling."""
+    """The meaning of the colours of some maps: method, unit and scaling."""
     methods = {heat.method for heat in maps}
     name = method_name(methods.pop()) if len(methods) == 1 else "attribution"
     units = list(dict.fromkeys(UNIT_NAMES[target.unit] for heat in maps for target in heat.targets))
@@ -94,7 +94,7 @@ def scale_label(maps: Sequence[SaliencyMap], normalize: Normalization, signed: b
 
 
 def scaling_words(normalize: Normalization, signed: bool, several: bool = False) -> str:
-    """How scores were scaled, such as ``"scaled to max |score| of each row"``; empty for raw scores."""
+    """A phrase for the scaling of scores, such as ``"scaled to max |score| of each row"``; empty for raw scores."""
     score = "|score|" if signed else "score"
     if normalize == "none":
         return ""
@@ -104,14 +104,14 @@ def scaling_words(normalize: Normalization, signed: bool, several: bool = False)
 
 
 def target_name(target: TargetRow) -> str:
-    """The label of a target, with what it is contrasted with: ``"tea − coffee"``."""
+    """The label of a target, with the label of its contrast if it has one: ``"tea − coffee"``."""
     return target.label if target.against is None else f"{target.label} {_MINUS} {target.against}"
 
 
 def target_facts(target: TargetRow, answers: int | None = None) -> str:
-    """``"masked, logit 8.10"``: the unit's short name, and no score where it is not known.
+    """Facts about a target, such as ``"masked, logit 8.10"``; the score is left out if it is not known.
 
-    With the probability of what is explained where none of the first ``answers`` of the model's says it.
+    The probability of the explained label is added if the model's first ``answers`` answers do not include it.
     """
     score = "" if math.isnan(target.score) else f"{target.unit} {decimals(target.score)}"
     known = probabilities_beside(target, answers)
@@ -120,9 +120,10 @@ def target_facts(target: TargetRow, answers: int | None = None) -> str:
 
 
 def probabilities_beside(target: TargetRow, answers: int | None = None) -> tuple[str, ...]:
-    """The probabilities of what is explained and of what it is contrasted with, where the answers shown leave one out.
+    """The probabilities of a target's label and its contrast, if the shown answers do not include the label.
 
-    ``answers`` is how many of the model's answers are shown, None for all; without any there is nothing to mistake.
+    A target with a contrast always has them. ``answers`` is the number of the model's answers that are shown, or None
+    for all. If none is shown, the result is empty, since no answer can be mistaken for the label.
     """
     shown = target.predictions[:answers]
     if not shown or target.probability is None:
@@ -136,21 +137,21 @@ def probabilities_beside(target: TargetRow, answers: int | None = None) -> tuple
 
 
 def probability_words(probability: float) -> str:
-    """``"0.77"``, ``"0.0005"`` or ``"<0.0001"``: enough to tell what is improbable from what is not."""
+    """A probability such as ``"0.77"``, ``"0.0005"`` or ``"<0.0001"``, with enough digits to show small ones."""
     if probability >= 0.005 or math.isnan(probability):
         return f"{probability:.2f}"
     return f"{probability:.1g}" if probability >= 0.0001 else "<0.0001"
 
 
 def decimals(value: float, digits: int = 2) -> str:
-    """A number with a minus sign instead of a hyphen."""
+    """Print a number with a minus sign instead of a hyphen."""
     return f"{value:.{digits}f}".replace("-", _MINUS)
 
 
 def strongest(
     labels: Sequence[str], strengths: np.ndarray, target: TargetRow, count: int
 ) -> list[tuple[int, str, float]]:
-    """Column, label and strength of the tokens of largest magnitude, without the target's own and without zeros."""
+    """Column, label and strength of the tokens of largest magnitude, without the target's own tokens and zeros."""
     order = np.argsort(-np.abs(np.nan_to_num(strengths)), kind="stable").tolist()
     chosen = [
         i for i in order if i not in target.positions and np.isfinite(strengths[i]) and strengths[i] != 0
@@ -167,7 +168,7 @@ def incomplete_words(heat: SaliencyMap, row: int) -> str:
 
 
 def incomplete_note(heat: SaliencyMap) -> str:
-    """The same for a whole map: the worst row, and how many fail where there are several targets."""
+    """The same for a whole map: its worst row and, if it has several targets, how many fail."""
     rows = heat.incomplete
     if not rows or heat.convergence_delta is None:
         return ""
@@ -179,7 +180,7 @@ def incomplete_note(heat: SaliencyMap) -> str:
 
 
 def _amount(value: float) -> str:
-    """Two digits at least, and whole numbers from a hundred on."""
+    """A number with two significant digits, or an integer from a hundred on."""
     text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"
     return text.replace("-", _MINUS)
 
@@ -217,7 +218,7 @@ def _listed(target: TargetRow) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """``"1 target"``, ``"2 targets"``."""
+    """A number with its noun: ``"1 target"``, ``"2 targets"``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
