@@ -257,7 +257,7 @@ def _rows(first: SaliencyMap, second: SaliencyMap) -> list[tuple[np.ndarray, np.
 
 
 def partners(first: SaliencyMap, second: SaliencyMap) -> list[int]:
-    """Return, for each target of one map, the row of another map that explains it; an empty list if one has no partner.
+    """Return, for each target of one map, the row of another map that explains it; empty if they cannot be paired.
 
     Targets are paired by label and place; if that fails, by label alone, then by place alone. If that fails too, they
     are paired by order, provided both maps have the same number of targets.

@@ -120,10 +120,10 @@ def target_facts(target: TargetRow, answers: int | None = None) -> str:
 
 
 def probabilities_beside(target: TargetRow, answers: int | None = None) -> tuple[str, ...]:
-    """The probabilities of a target's label and its contrast, if the shown answers do not include the label.
+    """The probabilities of a label and its contrast, to print beside answers that could be mistaken for the label.
 
-    A target with a contrast always has them. ``answers`` is the number of the model's answers that are shown, or None
-    for all. If none is shown, the result is empty, since no answer can be mistaken for the label.
+    Empty if no answers are shown, or if they include the label and there is no contrast. ``answers`` is the number of
+    the model's answers that are shown, or None for all.
     """
     shown = target.predictions[:answers]
     if not shown or target.probability is None:
