@@ -20,7 +20,7 @@ def __getattr__(name: str) -> object:
 
 
 class _Room(ModuleType):
-    """A module of the package: `hs.explain(text)` is a first guess, and its error names the call to use."""
+    """A module of the package; calling it, as in `hs.explain(text)`, raises an error that names the call to use."""
 
     def __call__(self, *arguments: Any, **keywords: Any) -> None:
         from hf_saliency.errors import SaliencyError
@@ -30,7 +30,7 @@ class _Room(ModuleType):
 
 
 class _Package(ModuleType):
-    """The package, whose modules are rooms as soon as they are imported."""
+    """The package; each of its modules becomes a ``_Room`` when it is imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if isinstance(value, ModuleType) and name in PACKAGE:

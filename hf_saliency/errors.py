@@ -1,4 +1,4 @@
-"""The one exception that this package raises for input that it cannot work with."""
+"""Errors: the exception for input that the package cannot use, and the checks that raise it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 Scale = Literal["logit", "log_prob", "prob"]
-"""What a target may be asked for: a logit, a log-probability in nats, a probability."""
+"""The scales of a target's score: a logit, a log-probability in nats, a probability."""
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
 
 Unit = Literal["logit", "log_prob", "prob", "value"]
-"""What a score is measured in: one of these, or the measure of an output that is not a logit (a regression's)."""
+"""The units of a score: the scales, and ``"value"`` for an output that is not a logit, such as a regression's."""
 
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
@@ -38,14 +38,14 @@ FeatureName = Literal["token", "word", "sentence"]
 FEATURES: tuple[FeatureName, ...] = get_args(FeatureName)
 
 Feature = FeatureName | Sequence[tuple[int, ...]] | Callable[[Any], Sequence[tuple[int, ...]]]
-"""What a method removes at a time: a unit by its name; spans of characters, (start, end) or (text_index, start, end);
-or a function from the encoding to such spans."""
+"""The features that a method removes one at a time: the name of a unit; spans of characters, (start, end) or
+(text_index, start, end); or a function from the encoding to such spans."""
 
 Reduction = Literal["sum", "mean", "norm", "norm_1", "max", "absmax"]
-"""How several numbers become one: the width of an embedding, the tokens of a word.
+"""Reductions of several numbers to one, over the width of an embedding or over the tokens of a word.
 
 ``"norm"`` is the 2-norm, ``"norm_1"`` the sum of magnitudes, ``"max"`` the number of largest magnitude with its sign,
-``"absmax"`` that magnitude.
+and ``"absmax"`` the largest magnitude.
 """
 
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
@@ -53,19 +53,19 @@ REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 UNSIGNED_REDUCTIONS: tuple[Reduction, ...] = ("norm", "norm_1", "absmax")
 
 
-_PART = 4  # letters of a name that stands within another
-_WIDTH = 60  # letters of a value in an error
+_PART = 4  # minimum length of a name that is searched for within another
+_WIDTH = 60  # maximum length of a value in an error
 
 
 class SaliencyError(ValueError):
-    """The input cannot be explained or drawn; the message says what would work.
+    """Error for input that cannot be explained or drawn; the message says what would work.
 
     Parameters
     ----------
     message
-        What was given, what is accepted, the call that works.
+        The value given, the values accepted, and a call that works.
     page
-        A page of the documentation that explains more, with its anchor, such as
+        A page of the documentation with more information, and its anchor, such as
         ``"how_to/long_texts#longer-than-the-model-reads"``; the message ends with its address.
 
     Examples
@@ -82,7 +82,7 @@ class SaliencyError(ValueError):
 
 
 def _pointer(page: str) -> str:
-    """Where a page of the documentation is: on the site that the distribution names, or in the repository."""
+    """Return the address of a documentation page: on the site in the package's metadata, or in the repository."""
     name, _, anchor = page.partition("#")
     with contextlib.suppress(metadata.PackageNotFoundError):
         for line in metadata.metadata("hf-saliency").get_all("Project-URL") or []:
@@ -93,9 +93,9 @@ def _pointer(page: str) -> str:
 
 
 def called(function: Callable[..., Any], whose: str, advice: str, *arguments: Any) -> Any:
-    """What a user's function returns; an error in it becomes the cause of one that says ``whose`` it was.
+    """Call a user's function; its error becomes the cause of a ``SaliencyError`` that names it with ``whose``.
 
-    A lack of memory, which a smaller batch may mend, passes as it is.
+    An out-of-memory error passes unchanged, since a smaller batch may avoid it.
     """
     try:
         return function(*arguments)
@@ -106,7 +106,7 @@ def called(function: Callable[..., Any], whose: str, advice: str, *arguments: An
 
 
 def imported(module: str, need: str, extra: str) -> Any:
-    """A module of an optional package; where it is missing, the error names the extra that installs it."""
+    """Import a module of an optional package; if it is missing, the error names the extra that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -116,20 +116,20 @@ def imported(module: str, need: str, extra: str) -> Any:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is short: only CUDA's has a class of its own."""
+    """Whether an error reports a lack of memory, by its message, since most devices raise a ``RuntimeError``."""
     message = str(error).lower()
     short = any(part in message for part in ("out of memory", "can't allocate memory", "not enough memory"))
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and short)
 
 
 def described(error: Exception) -> str:
-    """An error's class and the beginning of what it says, as a sentence."""
+    """Return an error's class and the beginning of its message, as a sentence."""
     message = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {message.rstrip('.')}." if message else f"{type(error).__name__}."
 
 
 def integer(value: object) -> int | None:
-    """A whole number of Python, NumPy or PyTorch; None for anything else, a truth value included."""
+    """Convert an integer of Python, NumPy or PyTorch to an ``int``; return None for anything else, including a bool."""
     if isinstance(value, bool) or "bool" in str(getattr(value, "dtype", "")):
         return None
     try:
@@ -139,9 +139,9 @@ def integer(value: object) -> int | None:
 
 
 def one_of(value: object, options: Iterable[Option], name: str) -> Option:
-    """The option that equals a value; ``name`` is the argument as the caller wrote it.
+    """Return the option that equals a value; ``name`` is the argument's name in the error.
 
-    A string of NumPy comes back as a plain one, which JSON and ``type(...) is str`` know.
+    For a NumPy string it returns the option, a plain string, as JSON and ``type(...) is str`` require.
     """
     choices = tuple(options)
     for choice in choices:
@@ -153,14 +153,14 @@ def one_of(value: object, options: Iterable[Option], name: str) -> Option:
 
 
 def check_reduction(value: object, name: str = "reduction") -> Reduction:
-    """A reduction by its name; the sum's former name is refused with its present one."""
+    """Check the name of a reduction; for the former name of the sum, the error gives the present one."""
     if value == "total":
         raise SaliencyError(f"{name}='total': the sum is called 'sum', so write {name}='sum'.")
     return one_of(value, REDUCTIONS, name)
 
 
 def plain(value: Any) -> Any:
-    """The value, with NumPy's strings and whole numbers, also those within lists and tuples, as Python's own."""
+    """Convert NumPy strings and integers to Python's, also within lists and tuples; return other values unchanged."""
     if type(value).__module__.partition(".")[0] == "numpy" and not hasattr(value, "__len__"):
         number = integer(value)
         return value if number is None else number
@@ -172,7 +172,7 @@ def plain(value: Any) -> Any:
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it: of a model or a map, which are long, the beginning in one line."""
+    """Format a value for an error in one line; only the beginning of a long one, such as a model or a map."""
     if isinstance(value, str):
         return repr(plain(value))
     text = " ".join(repr(plain(value)).split())
@@ -180,20 +180,20 @@ def shown(value: object) -> str:
 
 
 def _nearest(value: object, options: Iterable[object]) -> str:
-    """A question that names the option nearest to a value; empty where none is near."""
+    """Return a question that suggests the option nearest to a value; empty if none is near."""
     if len(str(value)) > _WIDTH:
         return ""
     known = [str(option) for option in options]
     near = difflib.get_close_matches(str(value), known, n=1)
     if not near:
-        # "probability" is nearer to "prob", and "steps" to "n_steps", for a reader than for an edit distance.
+        # To a reader, "probability" is near "prob" and "steps" near "n_steps"; an edit distance misses these.
         parts = [option for option in known if min(len(option), len(str(value))) >= _PART]
         near = [option for option in parts if str(value) in option or option in str(value)]
     return f" (did you mean {max(near, key=len)!r}?)" if near else ""
 
 
 def whole(value: object, name: str, least: int = 1) -> int:
-    """The value as an ``int``: a whole number of Python, NumPy or PyTorch that is at least ``least``."""
+    """Convert an integer of Python, NumPy or PyTorch to an ``int``; it must be at least ``least``."""
     number = integer(value)
     if number is None or number < least:
         raise SaliencyError(
@@ -203,7 +203,10 @@ def whole(value: object, name: str, least: int = 1) -> int:
 
 
 def real(value: object, name: str, example: str, *, zero: bool = False, below: float = math.inf) -> float:
-    """The value as a ``float``: a finite number of Python, NumPy or PyTorch above 0, or from 0 on, below another."""
+    """Convert a finite Python, NumPy or PyTorch number to a ``float``; check that it is positive and under ``below``.
+
+    With ``zero`` it may also be 0.
+    """
     number = math.nan
     if not isinstance(value, (bool, str, bytes)) and "bool" not in str(getattr(value, "dtype", "")):
         with contextlib.suppress(TypeError, ValueError, RuntimeError):
@@ -216,7 +219,7 @@ def real(value: object, name: str, example: str, *, zero: bool = False, below: f
 
 
 def character_spans(value: object, name: str) -> tuple[tuple[int, int, int], ...]:
-    """Spans of characters as (text_index, start, end); a pair is of the first text."""
+    """Return spans of characters as (text_index, start, end); a pair (start, end) is in the first text."""
     spans: list[tuple[int, int, int]] = []
     entries = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
     for span in entries:
@@ -243,7 +246,8 @@ def check_call(
 ) -> None:
     """Refuse a call that does not fit the function; the error names the call to use, or the nearest keyword.
 
-    ``arguments`` are those by place, ``self`` included; ``synonyms`` are keywords with the calls that take them.
+    ``arguments`` are the positional ones, including ``self``; ``synonyms`` maps keywords of other tools to the calls
+    that do the same.
     """
     signature = _signature(function)
     try:
@@ -254,7 +258,7 @@ def check_call(
         raise SaliencyError(_misfit(known, arguments[bound:], keywords, name, synonyms or {})) from None
 
 
-_signature = functools.cache(inspect.signature)  # a target is made for each text of a corpus
+_signature = functools.cache(inspect.signature)  # cached, since a corpus makes a target for each text
 
 
 def _misfit(
@@ -264,7 +268,7 @@ def _misfit(
     name: str,
     synonyms: Mapping[str, str],
 ) -> str:
-    """Why a call does not fit, and the call that does."""
+    """Explain why a call does not fit, and name the call that does."""
     takes = [each.name for each in known if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     for keyword in keywords:
         if keyword not in takes and not any(each.kind is each.VAR_KEYWORD for each in known):
@@ -289,7 +293,7 @@ def _misfit(
 
 
 def _call(name: str, parameters: Sequence[inspect.Parameter], further: bool) -> str:
-    """A call with what a function needs, and where ``further`` with what it takes by name first."""
+    """Write a call with the required arguments and, if ``further``, the first optional one that is keyword-only."""
     takes = [each for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     needed = [each for each in takes if each.default is each.empty]
     named = [each for each in takes if each.kind is each.KEYWORD_ONLY and each not in needed]
@@ -302,7 +306,7 @@ def _call(name: str, parameters: Sequence[inspect.Parameter], further: bool) -> 
 
 
 def checks_call(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """A function that refuses a call that does not fit it with the call that does."""
+    """Decorate a function so that a call that does not fit it raises an error with the call that does."""
 
     @functools.wraps(function)
     def checked(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
@@ -313,16 +317,16 @@ def checks_call(function: Callable[Parameters, Result]) -> Callable[Parameters, 
 
 
 class ChecksCall:
-    """Its classes refuse a call that does not fit them with the call that does."""
+    """Base of classes in which a call that does not fit raises an error with the call that does."""
 
     def __new__(cls: type[Result], *arguments: Any, **keywords: Any) -> Result:
-        if arguments or keywords:  # copies are made without any
+        if arguments or keywords:  # copying an object passes none
             check_call(cls.__init__, (None, *arguments), keywords, cls.__name__)
         return object.__new__(cls)
 
 
 def warn(message: str, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn at the line of the user's code, however deep in the package the warning arises."""
+    """Warn at the line of the user's code, however deep in the package it is raised."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
         frame, level = frame.f_back, level + 1
@@ -333,7 +337,7 @@ _LIBRARIES = ("hf_saliency", "captum", "torch", "matplotlib", "contextlib", "fun
 
 
 def is_one(texts: object) -> bool:
-    """Whether a value is explained as one: a string, a tuple of texts that belong together, a conversation."""
+    """Whether a value is a single input: a string, a tuple of texts that belong together, or a conversation."""
     if has_ids(texts):
         return True
     if isinstance(texts, tuple):
@@ -352,7 +356,7 @@ def has_ids(text: Any) -> bool:
 
 
 def id_list(value: Any) -> tuple[int, ...] | None:
-    """One row of token ids, in a list, an array or a tensor; None for anything else."""
+    """Return one row of token ids, given as a list, an array or a tensor; None for anything else."""
     rows = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(rows, (list, tuple)) and len(rows) == 1 and isinstance(rows[0], (list, tuple)):
         rows = rows[0]
@@ -362,7 +366,7 @@ def id_list(value: Any) -> tuple[int, ...] | None:
 
 
 def listed(texts: Any) -> list[Any]:
-    """The texts of a sequence; refuses anything else, such as a mapping, whose elements are keys."""
+    """Return the texts of a sequence; refuse anything else, such as a mapping, whose elements are keys."""
     keyed = isinstance(texts, (Mapping, set, frozenset, bytes)) or getattr(texts, "ndim", 1) != 1
     if not keyed and isinstance(texts, Iterable) and id_list(texts) is None:
         return list(texts)
@@ -370,7 +374,7 @@ def listed(texts: Any) -> list[Any]:
 
 
 def no_text(value: Any) -> SaliencyError:
-    """The error of a value in place of a text, with the call that takes such values."""
+    """Return the error for a value that is not a text; it names the call that takes such values."""
     hint = ""
     first = value[0] if isinstance(value, list) and value else value
     if id_list(value) is not None or (isinstance(first, Mapping) and "input_ids" in first):
@@ -392,7 +396,7 @@ def _is_conversation(value: object) -> bool:
 
 
 def renew_property_locks() -> None:
-    """In a forked child: Python 3.11 has a lock in each cached property, which a thread that is gone may hold."""
+    """Replace the locks of cached properties (Python 3.11) in a forked child: a thread that is gone may hold them."""
     modules = [module for name, module in list(sys.modules.items()) if name.startswith("hf_saliency.")]
     for cls in {value for module in modules for value in vars(module).values() if isinstance(value, type)}:
         for each in list(vars(cls).values()):

@@ -1,7 +1,7 @@
-"""Progress: tqdm's bars, which are text where a notebook has no widgets, without a warning that says so.
+"""Progress: tqdm's bars, without tqdm's warning in a notebook that has no widgets, where the bars are text.
 
-Captum, transformers and the hub's client import these bars as well, and whoever does so first gets the warning. So the
-rooms that import them import this module before.
+Captum, transformers and the hub's client import these bars as well, and tqdm warns at the first import. So the rooms
+that import these packages import this module first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recipe: the call that made a method or a metric, by which two of them compare, and as which they pickle."""
+"""Recipe: the call that made a method or a metric; they are compared and pickled by it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A call of a public function; two are equal if their arguments are, whichever way these are written."""
+    """A call of a public function; two calls are equal if their arguments are, however these are passed."""
 
     make: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
     def __call__(self) -> Any:
-        """What the call makes, made again."""
+        """Make the method or metric again."""
         return self.make(*self.args, **self.kwargs)
 
     def __eq__(self, other: object) -> bool:
@@ -30,14 +30,14 @@ class Recipe:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Each argument by its name, defaults included."""
+        """All arguments by name, including defaults."""
         call = inspect.signature(self.make).bind(*self.args, **self.kwargs)
         call.apply_defaults()
         return dict(call.arguments)
 
 
 def equal(first: Any, second: Any) -> bool:
-    """Whether two values are equal; tensors and arrays within them are compared as wholes."""
+    """Whether two values are equal; tensors and arrays in them are equal if all of their elements are."""
     if first is second:
         return True
     if type(first) is not type(second):
@@ -53,8 +53,8 @@ def equal(first: Any, second: Any) -> bool:
 
 
 def same(first: Any, second: Any) -> bool:
-    """Whether two values of one class are equal by their recipes, or without these in all of their attributes."""
-    # Each call makes its local functions again: where both have a recipe, that alone compares.
+    """Whether two values of a class are equal: by their recipes if both have one, otherwise by all attributes."""
+    # Each call creates new local functions, which are never equal, so compare only recipes if both have one.
     if first.recipe is not None and second.recipe is not None:
         return bool(first.recipe == second.recipe)
     return equal(vars(first), vars(second))

@@ -95,7 +95,7 @@ PACKAGE = {
     "to_html": "hs.page(heat, 'page.html')",
     "waterfall": "hs.figure(heat, hs.Bars())",
 }
-"""Of the package."""
+"""Attributes of the package."""
 
 EXPLAINER = {
     "config": "explainer.text_model.model.config",
@@ -130,7 +130,7 @@ EXPLAINER = {
     "visualize": "hs.page(explainer(text), 'page.html')",
     "word_attributions": "explainer(text).words()",
 }
-"""Of an explainer."""
+"""Attributes of an explainer."""
 
 MAP = {
     "sequence_attributions": "the map itself, which is a sequence of its targets",
@@ -197,7 +197,7 @@ MAP = {
     "visualize": "hs.page(heat, 'page.html')",
     "word_attributions": "list(zip(heat.labels, heat.scores[0]))",
 }
-"""Of a map."""
+"""Attributes of a map."""
 
 FIGURE = {
     "export": "fig.savefig('figure.pdf')",
@@ -208,7 +208,7 @@ FIGURE = {
     "write_html": "hs.page(heat, 'page.html')",
     "write_image": "fig.savefig('figure.png')",
 }
-"""Of a figure."""
+"""Attributes of a figure."""
 
 
 ARGUMENTS = {
@@ -222,7 +222,7 @@ ARGUMENTS = {
         "orient": "vertical=True",
     },
     "Matrix": {"annot": "values=True"},
-    # What older releases of transformers and other tools take; a model would take it as its own, or ignore it.
+    # Arguments of other tools and of older transformers releases; a model would take them as its own, or ignore them.
     "from_pretrained": {
         "attribution_method": "explainer(text, method='saliency')",
         "load_in_4bit": "quantization_config=transformers.BitsAndBytesConfig(load_in_4bit=True)",
@@ -342,7 +342,7 @@ ARGUMENTS = {
         "stdevs": "noise_level=",
     },
 }
-"""Of the functions, by their names."""
+"""Arguments of functions, by the function's name."""
 
 METHOD_ARGUMENTS = {
     "batch_size": "hs.Explainer(model, tokenizer, batch_tokens=1024)",
@@ -352,7 +352,7 @@ METHOD_ARGUMENTS = {
     "n_perturbations": "n_samples=",
     "perturbations_per_eval": "hs.Explainer(model, tokenizer, batch_tokens=1024)",
 }
-"""Of every function that returns a method."""
+"""Arguments of every function that returns a method."""
 
 METHODS = {
     "deeplift": "method='integrated_gradients', since the rules of DeepLift do not fit transformers",
@@ -373,7 +373,7 @@ METHODS = {
     "ig": "method='integrated_gradients'",
     "lrp": "method='attn_lrp'",
 }
-"""Of the methods, by their names."""
+"""Names of methods."""
 
 
 CALLS = {
@@ -401,18 +401,18 @@ CALLS = {
     "to_latex": "hs.to_latex(heat, targets='word')",
     "write_corpus": "hs.write_corpus(explainer, texts, 'folder', engine='local')",
 }
-"""Of functions whose own arguments do not say it."""
+"""Calls to show for functions whose parameters alone do not make a good example."""
 
 
 def attribute(owner: object, noun: str, name: str, synonyms: Mapping[str, str]) -> Any:
-    """For ``__getattr__``: an attribute that does not exist is refused, and a property that failed says why."""
+    """Implement ``__getattr__``: refuse an attribute that does not exist, or raise the error of a property again."""
     if hasattr(type(owner), name):
         return object.__getattribute__(owner, name)
     raise unknown(noun, name, synonyms, dir(type(owner)))
 
 
 def unknown(owner: str, name: str, synonyms: Mapping[str, str], names: Iterable[str]) -> AttributeError:
-    """The error for an attribute that does not exist; it names the call to use, or the nearest name."""
+    """Return the error for an attribute that does not exist; it names the call to use, or the nearest name."""
     call = synonyms.get(name)
     if call is None and name.endswith("Explainer"):
         call = "hs.Explainer(model, tokenizer)"
@@ -425,5 +425,5 @@ def unknown(owner: str, name: str, synonyms: Mapping[str, str], names: Iterable[
 
 
 def _plain(name: str) -> str:
-    """A name without its style, so that ``IntegratedGradients`` is ``integrated_gradients``."""
+    """Remove underscores and capitals, so that ``IntegratedGradients`` and ``integrated_gradients`` are equal."""
     return name.replace("_", "").lower()

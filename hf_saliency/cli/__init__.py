@@ -1,8 +1,8 @@
 """The command line: ``hf-saliency explain``, ``corpus``, ``demo``, ``info``, ``show``, ``redraw``, ``doctor`` and
 ``models``.
 
-Torch, Transformers, Captum and Matplotlib are imported by a command once its options are known to be right,
-so that help and usage errors come at once.
+A command imports Torch, Transformers, Captum and Matplotlib only after it has checked its options, so that help and
+usage errors appear at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hf_saliency.render.typeset.characters import printable_line
 
 
 class _Commands(TyperGroup):
-    """The commands; a usage error is one line on standard error and exit code 2."""
+    """The commands; a usage error prints one line to standard error and exits with code 2."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         kwargs["standalone_mode"] = False
@@ -63,7 +63,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Which tokens did this prediction depend on? Saliency of Hugging Face text models.
+    """Which tokens did this prediction depend on? Saliency for Hugging Face text models.
 
     Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
     """
@@ -79,7 +79,7 @@ def demo(
     no_progress: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Explain a sentence with the bundled model; write figures, scores and a log into a folder."""
+    """Explain a sentence with the bundled model; write figures, scores and a log to a folder."""
     with reported(debug):
         from hf_saliency.maps.storage import write_file
 

@@ -1,4 +1,4 @@
-"""From the arguments of the command line to an explainer, texts, and methods with their own arguments."""
+"""Arguments: converts those of the command line to an explainer, to texts, and to a method with its arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def explainer_of(
     quiet: bool = False,
     debug: bool = False,
 ) -> hs.Explainer:
-    """The explainer of a model by name, or of the bundled model, with the head that a kind of target needs."""
+    """Load the named model or the bundled one, with the head that a kind of target needs; return its explainer."""
     from hf_saliency.adapter.pretrained import devices, load
 
     heads = kinds()[kind].heads() if kind else ()
@@ -51,12 +51,12 @@ def explainer_of(
     return hs.Explainer(model, tokenizer, batch_tokens=batch_tokens, progress=bars)
 
 
-# The base of click's usage errors; newer releases of typer carry their own copy of click.
+# The base of click's usage errors; newer releases of typer contain a copy of click.
 UsageError = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
 
 
 def texts_of(arguments: Sequence[str], file: Path | None, lines: bool) -> list[str]:
-    """The texts, from the arguments, the file or standard input."""
+    """Read the texts from the arguments, the file or standard input."""
     if file is not None:
         if arguments:
             raise typer.BadParameter("give TEXT or --file, not both.", param_hint="TEXT")
@@ -90,7 +90,7 @@ def _decoded(data: bytes, name: str, lines: bool) -> list[str]:
 def together(
     texts: Sequence[str], columns: bool, pairs: Sequence[str], choices: Sequence[str]
 ) -> list[str | tuple[str, ...]]:
-    """The texts of each explanation: one, or a tuple of texts that belong together."""
+    """Group the texts by explanation: each is a text, or a tuple of texts that belong together."""
     hint = "--pair" if pairs else "--choice"
     if (pairs or choices) and columns:
         raise typer.BadParameter(
@@ -112,7 +112,7 @@ def together(
 
 
 def assignments(arguments: Sequence[str], option: str) -> dict[str, str]:
-    """The values of a repeatable option of the form NAME=VALUE."""
+    """Parse the values of a repeatable option of the form NAME=VALUE."""
     values: dict[str, str] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -123,7 +123,7 @@ def assignments(arguments: Sequence[str], option: str) -> dict[str, str]:
 
 
 def value_of(text: str) -> Any:
-    """A JSON value, such as a number or ``true``; anything else is a word."""
+    """Parse a JSON value, such as a number or ``true``; return any other text unchanged."""
     try:
         return float("inf") if text == "inf" else json.loads(text)
     except ValueError:
@@ -131,7 +131,7 @@ def value_of(text: str) -> Any:
 
 
 def method_of(name: str, arguments: Sequence[str]) -> Any:
-    """The method that ``--method`` and ``--argument`` name."""
+    """Return the method that ``--method`` and ``--argument`` define."""
     from hf_saliency.attribution.registry import named
 
     baselines = {
@@ -142,7 +142,7 @@ def method_of(name: str, arguments: Sequence[str]) -> Any:
     }
     values: dict[str, Any] = {}
     for key, text in assignments(arguments, "--argument").items():
-        if key == "baseline":  # a word of these, or a text
+        if key == "baseline":  # one of these names, or a text
             values[key] = baselines.get(text, text)
         else:
             values[key] = named(text) if key == "of" else value_of(text)

@@ -74,10 +74,10 @@ def corpus(
     no_progress: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Explain each text of a file into a folder of Parquet files, and continue after an interruption.
+    """Explain each text of a file, and write the maps to a folder of Parquet files.
 
-    INPUT has a text a line (.txt), or rows with columns. Call it again with the same options to continue;
-    hs.read_corpus(FOLDER) reads the maps. A text that cannot be explained is listed with the reason.
+    INPUT has one text per line (.txt), or rows with columns. To continue an interrupted run, run the same command
+    again. hs.read_corpus(FOLDER) reads the maps, and lists the texts that could not be explained with the reasons.
 
     The values of --target are those of hf-saliency explain.
     """

@@ -19,7 +19,7 @@ SENTENCE_WORDS = ["grammar", "education", "linguists"]
 
 
 def demo_files(folder: Path, heat: hs.SaliencyMap) -> list[Path]:
-    """The scores first: should a figure fail, they are not lost."""
+    """Write the scores, then the figures, so that no scores are lost if a figure fails."""
     from hf_saliency.maps.storage import write_file
 
     scores, table, data = (
@@ -39,7 +39,7 @@ def demo_files(folder: Path, heat: hs.SaliencyMap) -> list[Path]:
 
 
 def demo_log(heat: hs.SaliencyMap, explainer: hs.Explainer, clock: Sequence[float]) -> list[str]:
-    """The facts of the run, one a line."""
+    """Return the facts of the run, one per line."""
     about = dict(heat.provenance)
     name, kind, dtype, tokenizer = (about.pop(key) for key in ("model", "class", "dtype", "tokenizer"))
     answers = [[prediction.class_id for prediction in target.predictions] for target in heat.targets]

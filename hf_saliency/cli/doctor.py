@@ -1,4 +1,4 @@
-"""``hf-saliency doctor`` and ``models``: what this installation has, and what a model can explain."""
+"""``hf-saliency doctor`` and ``models``: describe this installation and a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hf_saliency.render.typeset.characters import printable_line
 
 _PACKAGES = ("torch", "transformers", "captum", "matplotlib", "numpy")
 _NOT_FOR_USERS = {"dev", "docs", "release"}
-# A few letters of each script, by which its fonts are recognized.
+# A font supports a script if it has these letters.
 _SCRIPTS = {
     "Latin": "Aéß",
     "Greek": "αβγ",
@@ -59,7 +59,7 @@ def models(
 ) -> None:
     """Print what a model can explain: its default target, the other targets, its limit and its family.
 
-    Without MODEL, the bundled model.
+    Without MODEL, it describes the bundled model.
     """
     with reported(debug):
         from hf_saliency.adapter import tasks
@@ -94,7 +94,7 @@ def _fonts() -> list[tuple[str, str | None]]:
 
 
 def _extras() -> dict[str, str]:
-    """The package's own extras, and whether what they bring is there."""
+    """Map each extra to the version of the package that it adds, or to the command that installs it."""
     extras: dict[str, str] = {}
     for requirement in importlib.metadata.requires("hf-saliency") or []:
         match = re.fullmatch(r"([\w.-]+).*;.*extra == ['\"]([\w.-]+)['\"].*", requirement)

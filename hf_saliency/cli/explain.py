@@ -49,9 +49,10 @@ def explain(
 ) -> None:
     """Explain the predictions of a text model for one or more texts.
 
-    The text comes from TEXT, --file, or standard input. The command prints the text with each token on the colour
-    of its score (once for each of up to 5 targets, otherwise for the first), and a table of all targets: the
-    model's predictions in percent, and the tokens that the score depends on most, in percent of the largest.
+    The text comes from TEXT, --file, or standard input. The command prints the text, in which the background of each
+    token shows its score. With up to 5 targets it prints the text for each, otherwise only for the first. Then it
+    prints a table of all targets, with the model's predictions and their probabilities in percent, and with the
+    tokens that the score depends on most, in percent of the largest.
 
     \b
     --target masked        each token in turn, its position masked
@@ -59,7 +60,7 @@ def explain(
              span          the words at --positions, masked together
              pseudo-log-likelihood   the whole text, each token masked in turn
              next          each next token of a causal model
-             continuation  what a model writes for TEXT, or --pair after TEXT
+             continuation  the text after TEXT: --pair, or the model's own
              label         the label of TEXT (and --pair): the predicted one,
                            --label NAME, or --all-labels
              tokens        the label of each token, or --aggregation word, entity
@@ -67,14 +68,14 @@ def explain(
              choice        the --choice that goes with TEXT
              similarity    how similar TEXT and --pair are
              WORD          this word of the text, as --positions WORD
-             Default: what the model's head is for.
+             Default: the target that fits the model's head.
     --positions 3,7-9   tokens by number, from 0, special ones counted: 3, 7, 8, 9
                 -2      the last token but one
                 study   a word or phrase of the text, wherever it occurs
                 word:7  the word 7, not token 7
                 chars:16:23   the characters text[16:23]
 
-    Commas separate places, except after a leading word:. For several texts, --output FILE.json writes
+    Commas separate places, except in a value that starts with word:. For several texts, --output FILE.json writes
     FILE-1.json, FILE-2.json, ...; a figure shows all of them.
     """
     with reported(debug):

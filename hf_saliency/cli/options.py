@@ -1,4 +1,4 @@
-"""The options of ``hf-saliency``, with their help and what a shell completes."""
+"""The options of ``hf-saliency``, with their help texts and their completion in a shell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def complete_target(incomplete: str) -> list[str]:
     return [name for name in kinds() if name.startswith(incomplete)]
 
 
-# The library's own lists, written out since its modules take seconds to import; a test compares them.
+# Copies of the library's lists, since its modules take seconds to import; a test compares them with the originals.
 Overflow = Literal["error", "truncate", "windows"]
 Aggregation = Literal["word", "entity"]
 Pooling = Literal["mean", "first", "last"]

@@ -1,4 +1,4 @@
-"""The files of ``--output``: checked before anything is computed, scores first."""
+"""The files of ``--output``: checked before anything is computed, and written with the scores first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ENDINGS = (".pdf", ".png", ".svg", ".pgf", ".tex", ".html", *_DATA)
 
 
 def say(kind: str, message: str) -> None:
-    """A line on standard error, in which no character of a path or a message acts on the terminal."""
+    """Print a line to standard error; control characters in paths and messages do not reach the terminal."""
     line = printable(f"hf-saliency: {kind}: {' '.join(message.split())}")
     encoding = sys.stderr.encoding or "utf-8"
     print(line.encode(encoding, "replace").decode(encoding), file=sys.stderr)
@@ -45,7 +45,7 @@ def _numbered(path: Path, count: int) -> list[Path]:
 
 
 def writable(paths: Sequence[Path], count: int) -> Sequence[Path]:
-    """The same paths, if each has a known ending and its folder takes a file: before anything is computed."""
+    """Return the paths if each has a known ending and can be written; called before anything is computed."""
     for path in paths:
         if path.suffix.lower() not in _ENDINGS:
             raise typer.BadParameter(
@@ -79,7 +79,7 @@ def write(
     style: str | None = None,
     rescue: bool = False,
 ) -> None:
-    """The scores first: should a figure fail, they are not lost; ``rescue`` saves those that no path names."""
+    """Write scores, then figures; if a figure fails, ``rescue`` saves the scores even if no path is for them."""
     scores = [path for path in paths if path.suffix.lower() in _DATA]
     for path in scores:
         _save(maps, path)
@@ -133,7 +133,7 @@ def _draw(
 
 
 def _latex(maps: Sequence[hs.SaliencyMap], drawing: Mapping[str, Any]) -> str:
-    """The texts of all maps as LaTeX, one after another."""
+    """Return the texts of all maps as LaTeX, one after another."""
     from hf_saliency.render.marks import Highlight
 
     mark = drawing.get("mark")
@@ -143,7 +143,7 @@ def _latex(maps: Sequence[hs.SaliencyMap], drawing: Mapping[str, Any]) -> str:
 
 
 def _figure(maps: Sequence[hs.SaliencyMap], drawing: Mapping[str, Any], path: Path) -> Any:
-    """On several pages, where a height says so and the file has pages."""
+    """Draw the maps, on several pages if there is a height and the file format has pages."""
     if "height" in drawing and path.suffix.lower() == ".pdf":
         return hs.sheets(maps, **drawing)
     return hs.figure(maps, **{key: value for key, value in drawing.items() if key != "height"})
@@ -151,7 +151,7 @@ def _figure(maps: Sequence[hs.SaliencyMap], drawing: Mapping[str, Any], path: Pa
 
 @contextlib.contextmanager
 def reported(debug: bool) -> Iterator[None]:
-    """Errors and warnings in one line each, and exit codes."""
+    """Print each error and warning in one line, and set the exit code."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *rest, **more: say("warning", str(message))
@@ -175,7 +175,7 @@ def _line(error: BaseException) -> str:
 
 
 def _in_options(message: str) -> str:
-    """A message of the library with options of the command line where it advises arguments of Python."""
+    """Replace Python arguments in a message of the library by options of the command line."""
     named = {target.__name__: kind for kind, target in kinds().items()}
     message = re.sub(r"\boverflow='(\w+)'", r"--overflow \1", message)
     message = message.replace("call write_corpus as before", "run the same command again")
@@ -187,7 +187,7 @@ def _in_options(message: str) -> str:
 
 
 def predictions_table(saliency_map: SaliencyMap) -> str:
-    """A tab-separated table with one line for each target; probabilities lie between 0 and 1."""
+    """Return a tab-separated table with one line per target; probabilities are between 0 and 1."""
     most = max((len(target.predictions) for target in saliency_map.targets), default=0)
     heads = [f"{name}_{rank}" for rank in range(1, most + 1) for name in ("prediction", "probability")]
     head = ["position", "target", saliency_map.targets[0].unit, "probability", "rank", *heads]
@@ -203,8 +203,8 @@ def _answers(target: TargetRow) -> list[Any]:
 
 
 def scores_table(maps: Sequence[SaliencyMap]) -> str:
-    """The columns of :func:`hf_saliency.to_dataframe` as CSV, with nothing for NaN, as pandas writes it."""
-    from hf_saliency.maps.table import score_columns  # here, since --help imports nothing heavy
+    """Return the columns of :func:`hf_saliency.to_dataframe` as CSV; NaN is an empty cell, as in pandas."""
+    from hf_saliency.maps.table import score_columns  # here, since --help must not import it
 
     columns = {name: values.tolist() for name, values in score_columns(maps).items()}
     rows = (["" if value != value else value for value in row] for row in zip(*columns.values(), strict=True))

@@ -1,4 +1,4 @@
-"""``hf-saliency info``, ``show`` and ``redraw``: the maps that a figure's file carries, without any model."""
+"""``hf-saliency info``, ``show`` and ``redraw``: use the maps in a figure's file, without a model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def info(
     ] = False,
     debug: options.Debug = False,
 ) -> None:
-    """Print which maps a figure or a page carries: text, targets, method, model, versions.
+    """Describe the maps in a figure or page: text, targets, method, model, versions.
 
-    No model is needed. Trust a file as far as you trust its author: the digest identifies a map, but it is no
-    signature.
+    No model is needed. Trust a file only as far as you trust its author: the digest identifies a map, but it is not
+    a signature.
     """
     with reported(debug):
         from hf_saliency.maps import attachment
@@ -46,12 +46,12 @@ def info(
         for number in range(count):
             lines += ["", *_lines(record, number)]
         console = terminal.console()
-        console.soft_wrap = True  # each fact is a line of its own, however long
+        console.soft_wrap = True  # each fact is one line, however long
         terminal.write(console, *map(printable_line, lines))
 
 
 def show(file: options.Drawn, targets: options.Rows = None, debug: options.Debug = False) -> None:
-    """Print the maps that a figure or a page carries as coloured text."""
+    """Print the maps in a figure or page as coloured text."""
     with reported(debug):
         from hf_saliency.maps.attachment import read_maps
         from hf_saliency.render.html.page import titles_of
@@ -74,9 +74,9 @@ def redraw(
     provenance: options.Carried = "map",
     debug: options.Debug = False,
 ) -> None:
-    """Draw the maps that a figure or a page carries again, without the model.
+    """Draw the maps in a figure or page again, without the model.
 
-    Whatever no option changes stays as it was. --output FILE.json extracts the maps.
+    The new figure differs only in the options that you give. --output FILE.json extracts the maps.
     """
     with reported(debug):
         if not output:
@@ -84,7 +84,7 @@ def redraw(
         from hf_saliency.maps import attachment
 
         record = attachment.read(file)
-        maps = record.maps or tuple(attachment.read_maps(file))  # which says why there are none
+        maps = record.maps or tuple(attachment.read_maps(file))  # raises an error with the reason
         outputs = writable(output, len(maps))
         drawing = _drawing(record, mark, option or [])
         changes = {"width": width_of(width), "normalize": normalize, "targets": _rows(targets)}
@@ -93,7 +93,7 @@ def redraw(
 
 
 def mark_of(name: str | None, assigned: Sequence[str]) -> Any:
-    """The mark that ``--mark`` and ``--option`` name, or None."""
+    """Return the mark that ``--mark`` and ``--option`` define, or None."""
     if name is None:
         return None
     from hf_saliency.render.drawing import named
@@ -106,7 +106,7 @@ def mark_of(name: str | None, assigned: Sequence[str]) -> Any:
 
 
 def width_of(text: str | None) -> float | str | None:
-    """Inches, or the name of a venue; refused before a model is loaded."""
+    """Return a width in inches or the name of a venue; an invalid one is refused before a model is loaded."""
     if text is None:
         return None
     from hf_saliency.render.settings import inches
@@ -120,7 +120,7 @@ def width_of(text: str | None) -> float | str | None:
 
 
 def _drawing(record: Attachment, mark: str | None, assigned: Sequence[str]) -> dict[str, Any]:
-    """The arguments of the figure: as it was drawn, with the changes of the command line."""
+    """Return the arguments of the original figure, changed by the options of the command line."""
     from hf_saliency.render import drawing
 
     settings = drawing.settings_of(record.drawing, len(record.maps))
@@ -151,7 +151,7 @@ def _drawn(record: Attachment) -> str:
 
 
 def _lines(record: Attachment, number: int) -> list[str]:
-    """The facts of one map: its text, then its recipe."""
+    """Return the facts of one map: its text, then how it was made."""
     recipe = record.recipes[number]
     shape = recipe.get("shape")
     size = f"{shape[0]} targets x {shape[1]} tokens" if isinstance(shape, list) and len(shape) == 2 else "?"

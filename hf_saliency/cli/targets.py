@@ -1,4 +1,4 @@
-"""From the options of the command line to a target."""
+"""Targets: converts options of the command line to a target."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import typer
 if TYPE_CHECKING:
     import hf_saliency as hs
 
-# Options whose field has another name.
+# Options that fill a target's field of another name.
 _FIELDS = {"positions": ("where",), "answer": ("answer", "choice")}
 
-# How many texts belong together, in the words of the command line.
+# The number of texts that a target takes, in the words of the command line.
 _COUNTS = {
     (1, 1): "one text",
     (1, 2): "one text, or two that belong together (TEXT --pair OTHER)",
@@ -29,7 +29,7 @@ _CHOICES = "a text and at least two choices (TEXT --choice ONE --choice OTHER)"
 
 @functools.cache
 def kinds() -> dict[str, type[hs.Target]]:
-    """The targets of the library by their names for ``--target``; a new target needs no line here."""
+    """Map names for ``--target`` to the library's targets; a new target is found without a change here."""
     from hf_saliency import targets
     from hf_saliency.targets.target import Target
 
@@ -49,19 +49,19 @@ def kinds() -> dict[str, type[hs.Target]]:
 
 
 def kind_of(target: str | None) -> str | None:
-    """The kind that ``--target`` names; None for a word of the text, and for the model's default."""
+    """Return the kind that ``--target`` names; None for a word of the text, and for the model's default."""
     return target if target is not None and target in kinds() else None
 
 
 def default_kind(explainer: hs.Explainer) -> str:
-    """The kind of the model's default target."""
+    """Return the kind of the model's default target."""
     from hf_saliency.targets.default import default_target
 
     return default_target(explainer.text_model).kind
 
 
 def where_of(target: str | None, positions: Sequence[str]) -> list[int | str | slice] | None:
-    """The places that ``--target`` and ``--positions`` name, as a target takes them."""
+    """Return the places that ``--target`` and ``--positions`` name, in the form that a target takes."""
     if target is not None and target not in kinds():
         if positions:
             raise typer.BadParameter(
@@ -80,7 +80,7 @@ def where_of(target: str | None, positions: Sequence[str]) -> list[int | str | s
 def target_of(
     kind: str, options: Mapping[str, Any], texts: Sequence[str | tuple[str, ...]], target_option: str | None
 ) -> Any:
-    """The target of a kind from the options given (None or False: not given); refuses those of another kind."""
+    """Make a target from the options given (None or False: not given); refuse options of another kind."""
     target = kinds()[kind]
     _check_counts(kind, texts, target_option)
     values = {}

@@ -1,4 +1,4 @@
-"""The bundled masked language model: examples, figures and tests run offline. README.md is its card."""
+"""The bundled masked language model, for examples, figures and tests without a network. README.md is its card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 
-# SHA-256 of each data file: damage to weights or vocabulary would otherwise show as odd predictions only.
+# SHA-256 of each data file: otherwise, only odd predictions would show damage to weights or vocabulary.
 _SHA256 = {
     "config.json": "e51e96721e1e5c89b173ea70e5e9f1183f67b45bbf45f7ca72783ba4b39fde4d",
     "model.safetensors": "a961a917a0d97b0a84b1263dd6284a3996b34ec0150916292e03925e9b14ff5c",
@@ -29,18 +29,18 @@ _REINSTALL = "Reinstall it: pip install --force-reinstall --no-deps hf-saliency.
 def load_demo() -> tuple[BertForMaskedLM, BertTokenizer]:
     """Load the small English masked language model that ships with the package.
 
-    It is for demonstrations and tests, not for research results. Nothing is downloaded or printed; PyTorch's
-    random numbers and the logging of Transformers are left alone.
+    The model is for demonstrations and tests, not for research results. The function downloads and prints nothing,
+    and leaves PyTorch's random state and the logging of Transformers unchanged.
 
     Returns
     -------
     tuple of BertForMaskedLM and BertTokenizer
-        The model, in float32 on the CPU in evaluation mode, and its tokenizer: uncased, 12,000 pieces.
+        The model, in float32 on the CPU and in evaluation mode, and its uncased tokenizer of 12,000 pieces.
 
     Raises
     ------
     SaliencyError
-        A data file of the package is missing or damaged.
+        If a data file of the package is missing or damaged.
 
     Examples
     --------
@@ -73,12 +73,12 @@ def _model() -> BertForMaskedLM:
 
     config = BertConfig.from_pretrained(_FOLDER, local_files_only=True)
     config.dtype = torch.float32
-    config.name_or_path = "hf_saliency.demo"  # what a result names as its model, wherever the package lies
+    config.name_or_path = "hf_saliency.demo"  # the name in results, wherever the package is installed
     weights = load_file(_FOLDER / "model.safetensors")
-    # Tied weights are stored once. They are all loaded by name, so that an unknown name is an error.
+    # The file stores tied weights once. All weights are loaded by name, so that an unknown name is an error.
     weights["cls.predictions.decoder.weight"] = weights["bert.embeddings.word_embeddings.weight"]
     weights["cls.predictions.decoder.bias"] = weights["cls.predictions.bias"]
-    # Built here and filled: `from_pretrained` shows a progress bar that only a global switch turns off.
+    # Built here, since `from_pretrained` shows a progress bar that only a global switch turns off.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         model = BertForMaskedLM(config)
     torch.nn.Module.to(model, torch.float32).load_state_dict(weights)
