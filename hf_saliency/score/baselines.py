@@ -17,7 +17,7 @@ from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError
 from hf_saliency.score.batch import Batch
 
-_ROWS = 4096  # of the embedding table at a time
+_ROWS = 4096  # of the embedding table that are summed at a time
 
 
 def mask_embedding(
@@ -32,8 +32,8 @@ def mask_embedding(
     tokenizer
         The tokenizer that belongs to it.
     ids
-        What is being explained; any function of these three is a baseline if its result can be broadcast to
-        (batch, tokens, width).
+        The token ids of the explained texts. Any function of these three arguments is a baseline if its result can
+        be broadcast to (batch, tokens, width).
 
     Returns
     -------
@@ -95,7 +95,7 @@ def pad_embedding(
 def mean_embedding(
     embedding: nn.Module, tokenizer: Any, ids: Int[Tensor, "batch tokens"]
 ) -> Float[Tensor, " width"]:
-    """The mean of all embeddings of the vocabulary: the default for models that know no mask token.
+    """The mean of all embeddings of the vocabulary: the default for models without a mask token.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def mean_embedding(
     Raises
     ------
     SaliencyError
-        If the module is no ``nn.Embedding``.
+        If the module is not an ``nn.Embedding``.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def mean_embedding(
 def zero_embedding(
     embedding: nn.Module, tokenizer: Any, ids: Int[Tensor, "batch tokens"]
 ) -> Float[Tensor, " width"]:
-    """Zeros. Layer norms turn small vectors into large ones, so that on many models completeness is far off.
+    """A vector of zeros. Layer norms blow small vectors up, so on many models scores miss completeness by far.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def _token(embedding: nn.Module, tokenizer: Any, ids: Tensor, name: str) -> Floa
 
 
 Vectors = Callable[[nn.Module, Any, Tensor], Tensor]
-# From texts, written like those that are explained, to the tokens that the model reads.
+# A function from texts, in the form of the explained ones, to the tokens that the model reads.
 EncodeLike = Callable[[Any], Encoding]
 
 
@@ -190,8 +190,8 @@ EncodeLike = Callable[[Any], Encoding]
 class Baseline:
     """A baseline resolved for one model, and its name in results.
 
-    A function such as :func:`mask_embedding`; a text of as many tokens, or a tuple of texts where a tuple is explained;
-    a tensor that can be broadcast to the whole text's (tokens, width); a number.
+    The source is a function such as :func:`mask_embedding`; a text with the same number of tokens, or a tuple of texts
+    if a tuple is explained; a tensor that can be broadcast to the whole text's (tokens, width); or a number.
     """
 
     source: Vectors | str | tuple[str, ...] | Tensor | float
@@ -199,7 +199,7 @@ class Baseline:
 
     @classmethod
     def of(cls, value: Any, model: TextModel) -> Baseline:
-        """The baseline that a user gave, None for the model's default; refuses anything else."""
+        """Return the user's baseline, or the model's default for None; refuse anything else."""
         if value is None:
             value = mean_embedding if model.tokenizer.mask_token_id is None else mask_embedding
         if isinstance(value, Tensor) and value.is_floating_point():
@@ -227,9 +227,9 @@ class Baseline:
     def embeds(
         self, model: TextModel, batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]], encode_like: EncodeLike
     ) -> tuple[Float[Tensor, "batch tokens width"], ...]:
-        """The baseline of each row, (batch, tokens, width) a stream; ``kept`` tokens are their own.
+        """Return the baseline of each row, (batch, tokens, width) per stream; ``kept`` tokens keep their embedding.
 
-        Refuses a baseline that does not have the shape of the text, or is not finite.
+        Refuse a baseline that does not have the shape of the text, or is not finite.
         """
         words = self._words(batch, encode_like) if isinstance(self.source, (str, tuple)) else None
         filled_parts = []
@@ -264,7 +264,7 @@ class Baseline:
         return vectors
 
     def _words(self, batch: Batch, encode_like: EncodeLike) -> Encoding:
-        """The baseline's texts, read as those that are explained."""
+        """Encode the baseline's texts in the same way as the explained ones."""
         single = isinstance(self.source, str)
         if single and any(len(row.encoding.texts) > 1 for row in batch.rows):
             raise SaliencyError(
@@ -287,7 +287,7 @@ class Baseline:
         return words
 
     def _columns(self, tensor: Tensor, batch: Batch, part: int) -> Tensor:
-        """A tensor for the whole text, cut to what each row sees."""
+        """Cut a tensor for the whole text to the tokens that each row sees."""
         embeds = batch.embeds[part]
         if tensor.dim() < 2 or tensor.shape[-2] == 1:
             return tensor
@@ -304,13 +304,13 @@ class Baseline:
 
 
 def _counts(encoding: Encoding) -> str:
-    """How many tokens each text has."""
+    """The number of tokens of each text, for a message."""
     counts = Counter(token.text_index for token in encoding.tokens)
     return " and ".join(str(counts[number]) for number in range(len(encoding.texts)))
 
 
 def _columns_of(words: Encoding, batch: Batch, part: int) -> Int[Tensor, "batch tokens"]:
-    """The ids of a baseline's texts, where each row sees its own text's."""
+    """Replace the token ids that each row sees by those of the baseline's texts at the same places."""
     ids = batch.ids[part].clone()
     for i, columns in enumerate(batch.columns):
         seen = columns[part]

@@ -19,23 +19,23 @@ from hf_saliency.targets.target import Row
 
 @dataclass(frozen=True)
 class Batch:
-    """The arguments of one call of a :class:`Score`, and which tokens of its text each row shows."""
+    """The arguments of one call of a :class:`Score`, and the tokens of its text that each row shows."""
 
     streams: tuple[Stream, ...]
-    embeds: tuple[Tensor, ...]  # one a stream, (batch, tokens, width), with masks in place and padding
+    embeds: tuple[Tensor, ...]  # one per stream, (batch, tokens, width), masked and padded
     tensors: tuple[Tensor, ...]  # in the order of the score's names
-    ids: tuple[Int[Tensor, "batch _"], ...]  # one a stream, with padding
+    ids: tuple[Int[Tensor, "batch _"], ...]  # one per stream, padded
     rows: tuple[Row, ...]
     # For each row and stream, the tokens of its text that the model sees.
     columns: tuple[tuple[Sequence[int], ...], ...]
 
     @property
     def tokens(self) -> int:
-        """How many tokens a row has, padding included."""
+        """The number of tokens of a row, padding included."""
         return sum(ids.shape[1] for ids in self.ids)
 
     def texts(self) -> tuple[Int[Tensor, " rows"], Int[Tensor, " texts"], Int[Tensor, " rows"]]:
-        """Which text each row reads; for each text, the row that shows most of it; each row's number in its text."""
+        """Return the number of each row's text, each text's longest row, and each row's number in its text."""
         longest: dict[int, int] = {}
         for i, row in enumerate(self.rows):
             best = longest.setdefault(id(row.encoding), i)
@@ -53,7 +53,7 @@ class Batch:
 
 
 def names(model: TextModel, rows: Sequence[Row], readout: Readout) -> tuple[str, ...]:
-    """The names of the row tensors: what the model reads, then what the target reads."""
+    """The names of the row tensors: first those that the model reads, then those that the target reads."""
     further = rows[0].encoding.inputs
     layout = readout.layout
     row_names = [name for part in range(layout.parts) for name in model.names(further, part, layout)]
@@ -66,7 +66,7 @@ def names(model: TextModel, rows: Sequence[Row], readout: Readout) -> tuple[str,
 
 
 def seen(row: Row, model: TextModel, *, trim: bool = True) -> tuple[Sequence[int], ...]:
-    """Which tokens of each sequence the model sees for a row: all, a beginning, or the window of a long text."""
+    """The tokens of each sequence that the model sees for a row: all, a beginning, or a window of a long text."""
     encoding = row.encoding
     parts: list[Sequence[int]] = list(encoding.parts)
     if trim and row.length is not None:
@@ -81,7 +81,7 @@ def seen(row: Row, model: TextModel, *, trim: bool = True) -> tuple[Sequence[int
 
 
 def shape(row: Row, model: TextModel, layout: Layout) -> tuple[int, ...]:
-    """How many tokens each sequence of a row has, where it is alone."""
+    """The number of tokens of each sequence of a row that is alone in its batch."""
     lengths = tuple(len(columns) for columns in seen(row, model))
     return (max(lengths),) * len(lengths) if layout.one_length else lengths
 
@@ -89,7 +89,7 @@ def shape(row: Row, model: TextModel, layout: Layout) -> tuple[int, ...]:
 def collate(
     model: TextModel, rows: Sequence[Row], readout: Readout, names: Sequence[str], *, trim: bool = True
 ) -> Batch:
-    """Lay rows out as tensors: masks in place, padded, and with ``trim`` without tokens that the model does not see."""
+    """Lay rows out as masked and padded tensors; ``trim`` leaves out tokens that the model does not see."""
     columns = [seen(row, model, trim=trim) for row in rows]
     streams = readout.layout.streams(model.streams)
     tensors: dict[str, Tensor] = {}
@@ -112,7 +112,7 @@ def collate(
 def _sequence(
     row: Row, columns: Sequence[int], part: int, model: TextModel, readout: Readout, names: Sequence[str]
 ) -> dict[str, Sequence[int]]:
-    """What the model reads of one sequence, by name, and its ids."""
+    """The model's inputs for one sequence, by name, and its token ids."""
     encoding = row.encoding
     masked = set(row.masked)
     ids = [model.mask_id() if i in masked else encoding.ids[i] for i in columns]
@@ -129,7 +129,7 @@ def _ref_tensors(
     readout: Readout,
     device: torch.device,
 ) -> dict[str, Tensor]:
-    """Where and which class each row reads, padded to the row with the most; padding weighs nothing."""
+    """The positions, classes and weights that each row reads, padded to the row with the most; padding has weight 0."""
     count = max(len(row.refs) for row in rows)
     values_of: dict[str, list[list[float]]] = {
         name: [] for name in ("position", "class_id", "against_id", "weight")
@@ -154,7 +154,7 @@ def _ref_tensors(
 
 
 def kept(model: TextModel, batch: Batch) -> tuple[Bool[Tensor, "batch _"], ...]:
-    """Tokens of each stream that are not explained away: special ones, masks and padding."""
+    """The tokens of each stream that are never removed: special ones, masks and padding."""
     tokens = []
     mask = model.tokenizer.mask_token_id
     for part, ids in enumerate(batch.ids):

@@ -21,9 +21,10 @@ Spans = Sequence[tuple[int, int, int]]
 def feature_mask(
     batch: Batch, kept: Sequence[Bool[Tensor, "batch _"]], feature: Feature
 ) -> tuple[Int[Tensor, "batch _"], ...]:
-    """For each token the number of its feature, from 0 in each row; -1 for tokens that are kept or in no span.
+    """Number the features of each row from 0; tokens that are kept or in no span get -1.
 
-    One tensor (batch, tokens) a stream; the streams of a row share the count. Refuses spans that do not fit the text.
+    Return one tensor (batch, tokens) per stream; the streams of a row share the numbering. Refuse spans that do not fit
+    the text.
     """
     numbers = [torch.full(ids.shape, -1) for ids in batch.ids]
     stays = [tokens.cpu() for tokens in kept]
@@ -59,7 +60,7 @@ def _groups(shown: Encoding, feature: Feature, spans: Spans) -> list[list[int]]:
 
 
 def _spans(encoding: Encoding, feature: Feature) -> Spans:
-    """The spans of the whole text's features; none for tokens and words."""
+    """Return the spans of the whole text's features; none for tokens and words."""
     if isinstance(feature, str):
         if one_of(feature, FEATURES, "feature") != "sentence":
             return ()
@@ -104,10 +105,10 @@ _SENTENCE_END = re.compile(
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Sentences as (start, end), without blanks at their ends.
+    """Return the (start, end) of each sentence, without white space at its ends.
 
-    A sentence ends after ``.``, ``!``, ``?`` or an ellipsis (with quotes and brackets that close there) before a
-    blank, after their full-width forms, and at a line break.
+    A sentence ends after ``.``, ``!``, ``?`` or an ellipsis (and quotes and brackets that close there) before white
+    space, after their full-width forms, and at a line break.
     """
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     spans = []

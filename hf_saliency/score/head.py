@@ -1,4 +1,4 @@
-"""Head: only the hidden states that a target reads become logits, where the rest of the model allows it."""
+"""Head: computes logits only at the tokens that a target reads, where the rest of the model allows it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from hf_saliency.errors import out_of_memory
 from hf_saliency.targets.readout import Readout
 
 Cut = tuple[Tensor, Tensor]
-"""All hidden states, (batch, tokens, width), and those that the rest of the model was handed, (rows, refs, width).
+"""All hidden states, (batch, tokens, width), and those passed on to the rest of the model, (rows, refs, width).
 
-The model has a copy of the second: it may change that in place, and gradients are taken in what it was before.
+The model gets a copy of the second tensor, since it may change it in place; gradients are taken in the original.
 """
 
 
 class Head:
-    """The head of a model, which makes logits of hidden states.
+    """The head of a model, which turns hidden states into logits.
 
-    A logit vector is as long as the vocabulary, so the head runs at the tokens that are read and at no others. With
-    ``last_layer`` this begins earlier, behind the attention of that layer. A model that needs all hidden states, or
-    gives logits of another shape, is left alone from the first time that this shows.
+    A logit vector is as long as the vocabulary, so the head runs only at the tokens that are read. With ``last_layer``
+    this cut is made earlier, after the attention of that layer. If a model turns out to need all hidden states, or
+    returns logits of another shape, it runs uncut from then on.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -41,7 +41,7 @@ class Head:
     def logits(
         self, run: Callable[[], Any], readout: Readout, rows: Mapping[str, Tensor]
     ) -> tuple[Float[Tensor, "rows refs classes"], tuple[Cut, ...]]:
-        """The logits that each row reads of the output of ``run``, and where hidden states were cut to these."""
+        """Return the logits that each row reads from the output of ``run``, and the cuts of the hidden states."""
         with borrowed(self._model):
             if readout.part is None or self._whole:
                 return readout.logits(run(), rows), ()
@@ -77,7 +77,7 @@ class Head:
         readout: Readout,
         rows: Mapping[str, Tensor],
     ) -> tuple[Float[Tensor, "rows refs classes"], tuple[Cut, ...]]:
-        """The logits with more hidden states, from here on, since the model needs them."""
+        """Compute the logits with more hidden states, now and in later calls, since the model needs them."""
         if last_layer is None:
             self._whole = True
         self.last_layer = None
@@ -85,7 +85,7 @@ class Head:
 
     @contextmanager
     def _cut(self, last_layer: LastLayer | None, reads: _Reads) -> Iterator[None]:
-        """Run the last layer behind its attention, or the head alone, on the hidden states that are read."""
+        """Run the last layer from the end of its attention on, or only the head, on the hidden states that are read."""
         with ExitStack() as stack:
             if last_layer is not None:
                 entry = last_layer.layer.register_forward_pre_hook
@@ -100,7 +100,7 @@ class Head:
             yield
 
     def _hooked(self) -> bool:
-        """Whether the model has hooks, or all modules have some, which may expect all hidden states."""
+        """Whether the model has hooks, or there are global ones, which may expect all hidden states."""
         everywhere: Any = nn.modules.module._has_any_global_hook()  # type: ignore[no-untyped-call]
         return bool(everywhere) or any(
             module._forward_hooks
@@ -112,7 +112,7 @@ class Head:
 
 
 def _output_embeddings(model: nn.Module) -> nn.Module | None:
-    """What makes logits of hidden states, if the model names it, and no hook of a user's expects all of them."""
+    """The module that turns hidden states into logits; None if the model names none, or a user's hook is on it."""
     get = getattr(model, "get_output_embeddings", None)
     head = get() if callable(get) else None
     if not isinstance(head, nn.Module) or head._forward_hooks or head._forward_pre_hooks:
@@ -122,21 +122,21 @@ def _output_embeddings(model: nn.Module) -> nn.Module | None:
 
 @dataclass
 class _Reads:
-    """Hooks that gather the hidden states that are read, and what they gathered: a cut for each time.
+    """Hooks that select the hidden states that are read, with one cut for each selection.
 
-    ``text`` is the row of the hidden states that each row reads, ``position`` at which tokens; ``shape`` is that of the
-    hidden states, (batch, tokens). Other threads, which may call the model meanwhile, have all of theirs.
+    Each row reads the hidden states of row ``text`` at the tokens ``position``; ``shape`` is the (batch, tokens) of all
+    hidden states. Other threads may call the model meanwhile; their hidden states stay whole.
     """
 
     text: Int[Tensor, " rows"]
     position: Int[Tensor, "rows refs"]
     shape: torch.Size
     cuts: list[Cut] = field(default_factory=list)
-    entered: Tensor | None = None  # what the layer was handed, which goes around the attention
+    entered: Tensor | None = None  # the layer's selected input, which bypasses the attention
     owner: int = field(default_factory=threading.get_ident)
 
     def enter(self, module: nn.Module, arguments: Any, named: Any) -> Any:
-        """The layer's input is gathered."""
+        """Select the hidden states that are read from the layer's input."""
         read = self._gathered(_hidden(arguments, named))
         if read is None:
             return None
@@ -144,13 +144,13 @@ class _Reads:
         return _with_hidden(read, arguments, named)
 
     def put_back(self, module: nn.Module, arguments: Any, named: Any) -> Any:
-        """What reads the layer's input for attention gets all of it."""
+        """Give all of the layer's input to a module that reads it for attention."""
         if len(self.cuts) != 1 or _hidden(arguments, named) is not self.entered:
             return None
         return _with_hidden(self.cuts[0][0], arguments, named)
 
     def leave(self, module: nn.Module, arguments: Any) -> Any:
-        """What the attention, or the layer before a head, gives is gathered."""
+        """Select the hidden states that are read from the input of the attention's projection, or of the head."""
         read = self._gathered(_hidden(arguments, {}))
         return None if read is None else (read, *arguments[1:])
 
@@ -165,10 +165,10 @@ class _Reads:
 
 
 def _hidden(arguments: Any, named: Any) -> Any:
-    """The argument that models of transformers call hidden_states."""
+    """The argument that transformers models call hidden_states."""
     return arguments[0] if arguments else named.get("hidden_states")
 
 
 def _with_hidden(hidden: Tensor, arguments: Any, named: Any) -> tuple[Any, Any]:
-    """The arguments with other hidden states."""
+    """Replace the hidden states in the arguments."""
     return ((hidden, *arguments[1:]), named) if arguments else (arguments, {**named, "hidden_states": hidden})

@@ -1,4 +1,4 @@
-"""Last layer: whether its part behind the attention may run at the tokens that are read alone, found by trying."""
+"""Last layer: whether its part after the attention may run only at the tokens that are read, found by a trial."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from hf_saliency.targets.target import Row
 
 _log = logging.getLogger(__name__)
 
-# Multiplications of all rows, of weights by tokens, from which on callers ask for the layer; and how many rows
-# pay for a trial, which takes the time of about two.
+# The number of multiplications, of weights by tokens of all rows, from which on callers request the layer; and the
+# number of rows from which on a trial, which takes as long as about two rows, pays off.
 WORK = 2e9
 ROWS = 16
-LONGEST = 2048  # tokens of a row that is tried before anybody knows whether it fits into memory
+LONGEST = 2048  # tokens; a longer row is not tried, since it may not fit into memory
 
-# Relative differences that the order of a sum makes. Some models compute parts in float32, whatever their dtype is.
+# Relative differences that the order of summation causes. Some models compute parts in float32, whatever their dtype.
 _ROUNDING = {torch.float64: 1e-5, torch.float32: 1e-4}
-_TRIALS = 8  # that are remembered of a model
-# The code of these packages treats all texts alike, so that one trial speaks for them. A user's code may read other
-# tokens in some texts only: in short ones, or where an expert has no room for another token.
+_TRIALS = 8  # remembered per model
+# The code of these packages treats all texts alike, so one trial holds for all of them. A user's code may read other
+# tokens in some texts only: in short ones, or where an expert is full.
 _PLAIN = {"torch", "transformers", "peft"}
 
 
 def tried(
     score: Score, model: TextModel, rows: Sequence[Row], lengths: Sequence[int], *, backward: bool = True
 ) -> LastLayer | None:
-    """The last layer, if it gives the same logits and gradients at the tokens that are read alone.
+    """Return the last layer if it yields the same logits and gradients when it runs only at the tokens that are read.
 
-    Tried on the longest of the rows, whose numbers of tokens are ``lengths``, and remembered until a weight changes.
-    None where little is gained, and for models with modules or forward functions of a user's. ``backward`` says whether
-    rows have a backward pass, as the trial has.
+    The trial uses the longest of the rows, which have ``lengths`` tokens, and is remembered until a weight changes.
+    Return None where little is gained, and for models with a user's modules or forward functions. ``backward`` tells
+    whether rows have a backward pass, as the trial has.
     """
     readout, stream = score.readout, score.streams[0]
     if score.opened or readout.part is None or readout.logits is not token_logits or len(score.streams) > 1:
@@ -53,7 +53,7 @@ def tried(
     pays = len(rows) >= (ROWS if backward else 2 * ROWS)
     if not (pays or model.layer_trials):
         return None
-    # Weights that wait elsewhere, on the meta device, are others in each pass.
+    # Offloaded weights are on the meta device between passes, and are other tensors in each pass.
     if any(weight.is_meta for weight in model.model.parameters()) or not _is_plain(model.model):
         return None
     last_layer = LastLayer.of(model.model)
@@ -76,7 +76,7 @@ def tried(
 
 
 def _is_plain(model: nn.Module) -> bool:
-    """Whether all code of a model is of known packages, also where a forward function was replaced."""
+    """Whether all code of a model, replaced forward functions included, comes from known packages."""
     modules = modules_of(model)
     sources = {type(module).__module__ for module in modules}
     sources |= {str(getattr(module.forward, "__module__", None)) for module in modules}
@@ -84,26 +84,26 @@ def _is_plain(model: nn.Module) -> bool:
 
 
 def _agrees(score: Score, model: TextModel, batch: Batch, last_layer: LastLayer) -> bool:
-    """Whether the logits at some tokens of a row and their gradients are the same with it and without."""
+    """Whether some logits of a row and their gradients stay the same when the last layer is cut."""
     try:
-        # Over the backward pass as well, in which checkpointed layers are run again.
+        # The guards cover the backward pass, too, which runs checkpointed layers again.
         with borrowed(model.model), seeded(0), torch.enable_grad():
             *whole, _ = _differentiated(score, batch)
             score.last_layer = last_layer
             *part, cuts = _differentiated(score, batch)
-    except Exception:  # of any kind, also for want of memory: the sweep says what is wrong, if anything is
+    except Exception:  # of any kind, also if memory is short: the sweep raises a real error again
         return False
     finally:
         score.last_layer = None
     rounding = _ROUNDING[batch.embeds[0].dtype]
     return cuts == 2 and all(
-        bool((values - read_alone).abs().max() <= rounding * values.abs().max())  # with NaN it is false
+        bool((values - read_alone).abs().max() <= rounding * values.abs().max())  # false for NaN
         for values, read_alone in zip(whole, part, strict=True)
     )
 
 
 def _differentiated(score: Score, batch: Batch) -> tuple[Tensor, Tensor, int]:
-    """The logits at two of the first tokens of a row and two of the last, a sum's gradient, and the number of cuts."""
+    """The logits at two early and two late tokens of a row, the gradient of a sum of them, and the number of cuts."""
     embeds = batch.embeds[0][:1].detach().clone().requires_grad_()
     inputs = {
         name: values[:1]

@@ -1,4 +1,4 @@
-"""Padding: whether a score stays the same where its row is padded, found by trying."""
+"""Padding: whether a score stays the same when its row is padded, found by trials."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hf_saliency.targets.target import Row
 
 _log = logging.getLogger(__name__)
 
-# Relative differences that the order of a sum makes; what padding does to a mean is larger than either.
+# Relative differences that the order of summation causes; padding changes a mean by more than either.
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
 _HALF = 0.03
 
 
-_TRIALS = 8  # that are remembered of a model: one for each target that it is asked for
+_TRIALS = 8  # remembered per model: one for each target that is requested
 
 
 @dataclass(frozen=True)
 class PaddingTrial:
-    """What was found for rows of some lengths, while the model had these weights."""
+    """The result of a trial, for rows of some lengths and these weights of the model."""
 
     weights: object
     shortest: tuple[int, ...]
@@ -41,7 +41,7 @@ class PaddingTrial:
     ignores: bool
 
     def holds(self, weights: object, shortest: Sequence[int], longest: Sequence[int]) -> bool:
-        """Whether it answers for other rows; what padding changed once is never padded again."""
+        """Whether the result holds for other rows; a score that padding changed once is never padded again."""
         within = all(map(operator.le, self.shortest, shortest)) and all(
             map(operator.le, longest, self.longest)
         )
@@ -49,14 +49,14 @@ class PaddingTrial:
 
 
 def ignores_padding(score: Score, model: TextModel, rows: Sequence[Row]) -> bool:
-    """Whether padding beside longer rows leaves the score of a row unchanged; remembered until a weight changes.
+    """Whether padding a row to the length of others leaves its score unchanged; remembered until a weight changes.
 
-    Rows of which a sequence is shorter or longer than those that were tried are tried again.
+    A new trial runs if a sequence is shorter or longer than all those in the last one.
     """
     shapes = [shape(row, model, score.readout.layout) for row in rows]
     sequences = list(zip(*shapes, strict=True))
     shortest, longest = (tuple(map(extreme, sequences)) for extreme in (min, max))
-    # Each sequence is padded in turn, in the shortest row that there is.
+    # Each sequence is padded in turn, in the shortest row.
     numbers = sorted(range(len(rows)), key=lambda i: sum(shapes[i]))
     pairs = {
         (min(numbers, key=lengths.__getitem__), max(reversed(numbers), key=lengths.__getitem__))
@@ -82,7 +82,7 @@ def ignores_padding(score: Score, model: TextModel, rows: Sequence[Row]) -> bool
 
 
 def warn_of_mixing(score: Score, model: TextModel, row: Row) -> None:
-    """Warn, once for each readout, where the score of a row depends on the others in its batch."""
+    """Warn, once per readout, if the score of a row depends on the other rows of its batch."""
     key = (score.readout, score.names)
     if key in model.batch_trials:
         return
@@ -98,7 +98,7 @@ def warn_of_mixing(score: Score, model: TextModel, row: Row) -> None:
 
 
 def _mixes(score: Score, model: TextModel, row: Row) -> bool:
-    """Whether the score of a row changes beside another one of its length."""
+    """Whether the score of a row changes when another row of the same length shares its batch."""
     alone = collate(model, [row], score.readout, score.names)
     embeds = [torch.cat([values, 2 * values]) for values in alone.embeds]
     tensors = [torch.cat([values, values]) for values in alone.tensors]
@@ -107,17 +107,18 @@ def _mixes(score: Score, model: TextModel, row: Row) -> bool:
             expected = _differentiated(score, alone.embeds, alone.tensors)
             value, gradients = _differentiated(score, embeds, tensors)
         except (RuntimeError, ValueError, IndexError, MemoryError):
-            return False  # an error comes again where the rows are explained, which may need less memory
+            return False  # a real error is raised again with the rows, which may need less memory
     return not _same(alone.embeds, expected, (value, tuple(wide[:1] for wide in gradients)))
 
 
 def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
-    """Whether the score of a row and its gradient stay the same where it is padded to a longer row.
+    """Whether the score and the gradient of a row stay the same when it is padded to the length of a longer row.
 
-    Tried beside the longer row, with the padding as it is, and with the embeddings of other tokens in its place.
+    Trials run next to the longer row, with unchanged padding, and with other tokens' embeddings instead of padding.
     """
-    # The states that encoders of transformers give for padding are made the largest of all, then the smallest, so that
-    # no maximum overlooks them; then those of the text are all negative, then all positive, and none overlooks zeros.
+    # The first two trials make the states that transformers encoders return for padding the largest of all, then the
+    # smallest, so that no maximum overlooks them. The last two make the states of the text all negative, then all
+    # positive, so that no maximum overlooks zeros.
     alone = collate(model, [row], score.readout, score.names)
     both = collate(model, [row, longer], score.readout, score.names)
     lengths = [embeds.shape[1] for embeds in alone.embeds]
@@ -130,7 +131,7 @@ def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
         (_States(shift=-10.0), as_it_is, first),
         (_States(shift=10.0), as_it_is, first),
     )
-    with borrowed(model.model):  # over the backward pass as well, in which checkpointed layers are run again
+    with borrowed(model.model):  # the backward pass included, which runs checkpointed layers again
         expected: dict[float, Derivative] = {}
         for states, padded, tensors in trials:
             try:
@@ -141,7 +142,7 @@ def _ignores(score: Score, model: TextModel, row: Row, longer: Row) -> bool:
             except (RuntimeError, ValueError, IndexError) as error:
                 if out_of_memory(error):
                     raise
-                return False  # it reads texts of one length only
+                return False  # the model reads texts of one length only
             if not _same(alone.embeds, expected[states.shift], derivative):
                 return False
     return True
@@ -151,7 +152,7 @@ Derivative = tuple[Tensor, tuple[Tensor, ...]]  # the score, and its gradient in
 
 
 def _same(embeds: Sequence[Tensor], expected: Derivative, actual: Derivative) -> bool:
-    """Whether two scores agree, and their gradients, with none in what is there only in the second."""
+    """Whether two scores and their gradients agree, with a gradient of zero where only the second has elements."""
     (value, gradients), (other, wide) = expected, actual
     rounding = _ROUNDING.get(embeds[0].dtype, _HALF)
     parts = [(e * g).abs().sum() for e, g in zip(embeds, gradients, strict=True)]
@@ -165,9 +166,9 @@ def _same(embeds: Sequence[Tensor], expected: Derivative, actual: Derivative) ->
 
 @dataclass(frozen=True)
 class _States:
-    """What encoders give in a trial, in multiples of the largest state of the text.
+    """Hidden states that encoders return in a trial, in multiples of the largest state of the text.
 
-    ``padding`` is the state of padding, where it is not 0; ``shift`` is added to the states of the text.
+    ``padding`` replaces the states of padding, unless it is 0; ``shift`` is added to the states of the text.
     """
 
     padding: float = 0.0
@@ -176,7 +177,7 @@ class _States:
 
 @contextmanager
 def _extreme(model: nn.Module, trial: _States) -> Iterator[None]:
-    """Encoders of transformers within a model give other states for a trial."""
+    """Make the transformers encoders inside a model return other states for a trial."""
 
     def replace(module: nn.Module, arguments: Any, inputs: Any, output: Any) -> Any:
         mask = inputs.get("attention_mask", arguments[1] if len(arguments) > 1 else None)
@@ -202,13 +203,13 @@ def _extreme(model: nn.Module, trial: _States) -> Iterator[None]:
 
 
 def _refilled(embeds: Tensor, length: int) -> Tensor:
-    """The row with other embeddings after so many tokens: larger ones of its tokens, for a maximum to pick up."""
+    """Replace a row's embeddings after ``length`` tokens by larger ones of its tokens, which a maximum picks up."""
     places = torch.arange(embeds.shape[1] - length, device=embeds.device) % length
     return torch.cat([embeds[:, :length], 2 * embeds[:, places]], dim=1)
 
 
 def _differentiated(score: Score, embeds: Sequence[Tensor], tensors: Sequence[Tensor]) -> Derivative:
-    """The score of the first row and its gradients; zeros for a score without any, which removal methods explain."""
+    """The score of the first row and its gradients; zeros if it has none, as removal methods can explain it, too."""
     leaves = tuple(stream.detach().clone().requires_grad_() for stream in embeds)
     with torch.enable_grad():
         value = score(*leaves, *tensors)[0]

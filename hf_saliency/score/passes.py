@@ -1,4 +1,4 @@
-"""Passes: the rows of a call in as many forward passes as a budget asks for, or in one for each logit that is read."""
+"""Passes: splits the rows of a call into the forward passes that a budget requires, or into one per logit read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from hf_saliency.adapter.streams import Stream
 
 @dataclass(frozen=True)
 class PassResult:
-    """What a forward pass gives beside the graph."""
+    """The results of a forward pass, in addition to the graph."""
 
     scores: Float[Tensor, " rows"]  # in the target's unit
-    class_ids: Int[Tensor, "rows refs"]  # whose score it is, also where the most probable class was asked for
+    class_ids: Int[Tensor, "rows refs"]  # that are scored, also where the most probable one was requested
     classes: Int[Tensor, "rows refs k"]  # the most probable at each logit that is read, best first
     probabilities: Float[Tensor, "rows refs k"]
     class_probabilities: Float[Tensor, "rows scored"]  # of the classes that are scored
@@ -27,7 +27,7 @@ class PassResult:
 
     @classmethod
     def joined(cls, parts: Sequence[PassResult]) -> PassResult:
-        """The result of rows that were evaluated in several passes."""
+        """Join the results of rows that were evaluated in several passes."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
@@ -38,14 +38,14 @@ Function = Callable[[Sequence[Tensor], Sequence[Tensor]], Float[Tensor, " rows"]
 def in_pieces(
     function: Function, inputs: Sequence[Tensor], rows: Sequence[Tensor], size: int
 ) -> Float[Tensor, " rows"]:
-    """A function whose value in a row depends on that row alone, for at most ``size`` rows at a time.
+    """Evaluate at most ``size`` rows at a time of a function whose value in a row depends on that row alone.
 
     The result can be differentiated once.
     """
-    # Where a gradient in the inputs is wanted, each piece is differentiated as soon as it is evaluated, and the graph
-    # of one piece only is alive at any time: as many passes as without pieces, in the memory of one.
+    # If gradients in the inputs are wanted, each piece is differentiated as soon as it is evaluated, so that only one
+    # piece's graph is alive at any time. No row is evaluated twice, and memory is that of one piece.
     differentiated = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
-    # Gradients in float16 leave its range unless the caller scales them on their way back through the graph.
+    # Gradients in float16 leave its range unless the caller scales them in the backward pass.
     if differentiated and any(tensor.dtype is torch.float16 for tensor in inputs):
         return function(inputs, rows)
     if differentiated:
@@ -63,7 +63,7 @@ def _split(
 
 
 class _Pieces(torch.autograd.Function):
-    """Values and gradients in one go; the backward pass only multiplies."""
+    """Computes values and gradients together; the backward pass only multiplies."""
 
     @staticmethod
     def forward(ctx: Any, function: Function, rows: Sequence[Tensor], size: int, *inputs: Tensor) -> Tensor:
@@ -86,9 +86,9 @@ class _Pieces(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class MaskedInTurn:
-    """Rows that read several tokens, each masked while it is read: as rows that read one token each.
+    """Rows that read several tokens, each masked while it is read, split into rows that read one token each.
 
-    ``owner`` is the row that each of these belongs to, and ``place`` which of its logits it reads.
+    Each of these rows belongs to the row ``owner``, and reads the logit number ``place`` of that row.
     """
 
     owner: Int[Tensor, " reads"]
@@ -104,7 +104,7 @@ class MaskedInTurn:
         stream: Stream,
         mask_id: int,
     ) -> MaskedInTurn:
-        """The rows of one token each, with the mask in place of it, in the ids as in the embeddings."""
+        """Make rows of one token each, and mask that token in the ids and in the embeddings."""
         owner, place = (rows["weight"] != 0).nonzero(as_tuple=True)
         numbers = torch.arange(len(owner), device=owner.device)
         single = {name: values[owner] for name, values in rows.items()}
@@ -118,13 +118,13 @@ class MaskedInTurn:
         return cls(owner, place, embeds[owner].index_put((numbers, position), vector), single)
 
     def sums(self, scores: Float[Tensor, " reads"], count: int) -> Float[Tensor, " rows"]:
-        """The sum of each row's scores, for so many rows."""
+        """Return the sum of each row's scores, for ``count`` rows."""
         return torch.zeros(count, dtype=scores.dtype, device=scores.device).index_add(0, self.owner, scores)
 
     def result(
         self, read: PassResult, scores: Float[Tensor, " rows"], class_ids: Int[Tensor, "rows refs"]
     ) -> PassResult:
-        """The result of the rows, from that of their tokens; predictions of masks one by one have no place in it."""
+        """Return the rows' result from that of their tokens, without predictions, which belong to single masks."""
         class_ids = class_ids.index_put((self.owner, self.place), read.class_ids[:, 0])
         nothing = class_ids[..., None][..., :0]
         none = scores.detach()[:, None][:, :0]

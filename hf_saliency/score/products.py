@@ -1,6 +1,6 @@
 """Products: float32 matrix products on a CPU through oneDNN, where that is faster than PyTorch's default.
 
-PyTorch multiplies float32 matrices on x86 through MKL, which uses half of what some processors of AMD can do. Its
+PyTorch multiplies float32 matrices on x86 through MKL, which reaches half of some AMD processors' speed. Its
 wheels contain oneDNN as well. No public setting sends plain float32 products there: ``torch.backends.mkldnn`` and
 ``torch.set_float32_matmul_precision`` do so only together with a lower precision (bfloat16 or TF32), and
 ``torch.utils.mkldnn`` converts the modules of a model, which then have no gradients in float32. So a dispatch mode
@@ -26,11 +26,11 @@ from hf_saliency.errors import SaliencyError
 
 VARIABLE = "HF_SALIENCY_FAST_PRODUCTS"
 
-# (rows, inner, columns) of the products that are timed; a larger product is taken for the largest of them, which has
-# the shape of a feed-forward block: two thirds of a sweep are such products.
+# (rows, inner, columns) of the products that are timed. A larger product counts as the largest of them, which has the
+# shape of a feed-forward block; two thirds of a sweep are such products.
 SIZES = ((16, 256, 256), (64, 512, 512), (64, 768, 3072))
 MODE = 4e-5  # seconds that the dispatch mode takes for a product and the operations around it
-FASTER = 1.05  # with the mode; less is noise
+FASTER = 1.05  # speed-up with the mode; less is noise
 NARROW = 256  # a model whose matrices are all narrower spends its time elsewhere
 ROWS = 16  # with fewer rows a product reads its matrix once and computes next to nothing
 
@@ -40,17 +40,17 @@ _addmm = torch.ops.aten.addmm.default
 
 @dataclass(frozen=True)
 class Products:
-    """Which products go to oneDNN.
+    """The matrix products that go to oneDNN.
 
-    ``least`` says how many multiplications a product has at least, for a second matrix that is stored as it is (False)
-    or transposed (True); no entry for none.
+    ``least`` is the smallest number of multiplications of such a product, for a second matrix that is stored plainly
+    (False) or transposed (True). Without an entry, no product goes there.
     """
 
     least: Mapping[bool, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: nn.Module, choice: bool | None = None) -> Products:
-        """What pays for a model in this process; True is every product that oneDNN can take, False none."""
+        """Choose the products that pay off for a model; True chooses every product that oneDNN can take, False none."""
         if choice is False or not _available():
             return cls()
         if choice:
@@ -70,7 +70,7 @@ class Products:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Products go to oneDNN in here, in this thread and in the backward passes that it starts."""
+        """Send products to oneDNN, in this thread and in the backward passes that it starts."""
         if not self.least or getattr(_active, "value", False):
             yield
             return
@@ -86,7 +86,7 @@ _active = threading.local()
 
 
 class _OneDNN(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Takes the products of plain float32 matrices; leaves everything else alone."""
+    """A dispatch mode for the products of plain float32 matrices; leaves everything else alone."""
 
     def __init__(self, least: Mapping[bool, int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -94,11 +94,11 @@ class _OneDNN(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
-        """Compiled parts of a model run as they are."""
+        """Leave compiled parts of a model unchanged."""
         return True
 
     def __torch_dispatch__(self, func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None) -> Any:
-        """One operation: a product through oneDNN, or anything as it was meant."""
+        """Run one operation: a product through oneDNN, anything else unchanged."""
         if func is _mm or func is _addmm:
             product = None if kwargs else self._product(*args)
             if product is not None:
@@ -106,7 +106,7 @@ class _OneDNN(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
     def _product(self, *operands: Tensor) -> Tensor | None:
-        """The product, or None where oneDNN does not take it."""
+        """Return the product, or None if oneDNN does not take it."""
         left, right = operands[-2:]
         bias = operands[0] if len(operands) == 3 else None
         if not all(map(_plain, operands)) or not left.is_contiguous():
@@ -126,11 +126,11 @@ class _OneDNN(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             return _linear(left, right, bias)
         except RuntimeError:
-            return None  # the default product says what is wrong, if anything is
+            return None  # the default product raises the error, if it is a real one
 
 
 def _plain(tensor: Tensor) -> bool:
-    """A dense float32 tensor of a CPU: no subclass, whose products may mean something else."""
+    """Whether a tensor is dense, float32, on a CPU, and no subclass, whose products may mean something else."""
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and tensor.dtype is torch.float32
@@ -146,7 +146,7 @@ def _linear(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def switch(choice: bool | None) -> bool | None:
-    """The choice, or in place of None what ``HF_SALIENCY_FAST_PRODUCTS`` says; refuses anything else."""
+    """Return the choice, or for None the setting of ``HF_SALIENCY_FAST_PRODUCTS``; refuse anything else."""
     if choice is not None and not isinstance(choice, bool):
         raise SaliencyError(
             f"fast_products={choice!r}: give True, False, or None for what is faster on this processor."
@@ -160,7 +160,7 @@ def switch(choice: bool | None) -> bool | None:
 
 
 def described() -> str:
-    """Whether products go to oneDNN by default on this processor, and why not: for ``hf-saliency doctor``."""
+    """Describe whether products go to oneDNN by default on this processor, or why not, for ``hf-saliency doctor``."""
     choice = switch(None)
     if choice is False:
         return f"off, as {VARIABLE} says"
@@ -175,7 +175,7 @@ def described() -> str:
 
 
 def _available() -> bool:
-    """Whether oneDNN is there, is switched on, and computes float32 products in float32."""
+    """Whether oneDNN is available and switched on, and computes float32 products in float32."""
     backend = torch.backends.mkldnn
     available = backend.is_available() and backend.enabled  # type: ignore[no-untyped-call]
     if not (available and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
@@ -188,7 +188,7 @@ _calibrating = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """In a forked child, where the thread that held the lock is gone."""
+    """Replace the lock in a forked child, where the thread that held it is gone."""
     global _calibrating
     _calibrating = threading.Lock()
 
@@ -196,15 +196,16 @@ def _renew_lock() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
-# The time of this thread alone, which other work on the machine does not lengthen, where it is fine enough.
+# The time of this thread alone, which other work on the machine does not lengthen, if its resolution is fine enough.
 _fine = time.get_clock_info("thread_time").resolution <= 1e-6
 _clock = time.thread_time if _fine else time.perf_counter
 
 
 def calibration(threads: int) -> Mapping[tuple[int, bool], float]:
-    """How many times faster oneDNN with the mode is, measured once a process for each number of threads.
+    """Return the speed-up by oneDNN with the mode, measured once per process and number of threads.
 
-    By (multiplications, whether the second matrix is stored transposed); 0 where oneDNN's result is another one.
+    Keys are (multiplications, whether the second matrix is stored transposed). The speed-up is 0 where oneDNN's result
+    differs.
     """
     with _calibrating:
         return _calibration(threads)
@@ -221,7 +222,7 @@ def _calibration(threads: int) -> Mapping[tuple[int, bool], float]:
 
 
 def _ratio(rows: int, inner: int, columns: int, transposed: bool) -> float:
-    generator = torch.Generator().manual_seed(0)  # the user's own goes on as it was
+    generator = torch.Generator().manual_seed(0)  # leaves the user's random state alone
     left = torch.randn(rows, inner, generator=generator)
     right = torch.randn(inner, columns, generator=generator)
     if transposed:
@@ -250,7 +251,7 @@ def _seconds(product: Callable[[Tensor, Tensor], Tensor], left: Tensor, right: T
 
 
 def _faster(ratios: Mapping[tuple[int, bool], float]) -> dict[bool, int]:
-    """For each storage, the smallest size from which on every larger one is faster, too."""
+    """Return the smallest size from which on all sizes are faster, for either storage of the second matrix."""
     least: dict[bool, int] = {}
     for size, transposed in sorted(ratios, reverse=True):
         previous = least.get(transposed)

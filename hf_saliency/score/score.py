@@ -1,4 +1,4 @@
-"""Score: the scalar that is explained, as the positional forward function that Captum wants."""
+"""Score: the scalar that is explained, as the positional forward function that Captum expects."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ class Score(nn.Module):
 
     ``score(*embeds, *rows)`` takes one tensor of embeddings for each stream, then one batch-first tensor for
     each of ``names``, and returns one number a row. The model still sees the token ids; a hook on the embedding module
-    replaces its output by these embeddings. The model is used in eval mode with frozen weights, by one thread at a
-    time, and is as before when the call ends.
+    replaces its output by these embeddings. The model runs in eval mode with frozen weights, in one thread at a
+    time, and is restored when the call ends.
 
     Parameters
     ----------
     model
         The user's model. It does not become a submodule: moving or training the score leaves it alone.
     streams
-        Where embeddings enter.
+        The places where embeddings enter.
     names
-        Names of the row tensors. Those that the model's forward function knows go to it; ``position`` (rows,
-        refs) says where its output is read, ``class_id`` which class (negative: the most probable one),
-        ``against_id`` which is subtracted, ``weight`` how much each counts, 1 without it.
+        Names of the row tensors. Those that the model's forward function knows go to it. The others are (rows, refs)
+        each: ``position`` is the place where the output is read, ``class_id`` the class (negative: the most probable
+        one), ``against_id`` the class that is subtracted, and ``weight`` the factor of each logit, 1 by default.
     readout
-        From the model's output to the score.
+        The definition of the score in terms of the model's output.
     model_inputs
-        Which of ``names`` the model takes.
+        Those of ``names`` that the model takes.
     call
-        How the model is called with its inputs, where that is not by name.
+        A function that calls the model with its inputs, if it does not take them by name.
     constants
-        What else the model takes: the same in every call, a tensor of one row repeated for each; a function is
-        given the model's inputs.
+        Other inputs of the model, the same in every call. A tensor of one row is repeated for each row; a function is
+        called with the model's inputs.
     top_k
-        How many predictions to note in the sink. A list given after the rows (Captum hands it through) is the
-        sink: each call appends its :class:`PassResult`.
+        Number of predictions to record in the sink. A list given after the rows (Captum passes it on) is the sink:
+        each call appends its :class:`PassResult`.
     batch_tokens
-        How many tokens, padding included, share a pass. A call with more rows is done in pieces whose gradients
-        are taken at once, so that memory does not grow with the copies of a row that a method asks for; first
-        derivatives only. None for no limit.
+        Number of tokens, padding included, that share a pass; None for no limit. A call with more rows runs in pieces,
+        and each piece's gradients are taken at once, so that memory does not grow with the copies of a row that a
+        method requests. Such a call has first derivatives only.
     products
-        Which matrix products of a call go to oneDNN; by default none.
+        The matrix products of a call that go to oneDNN; by default none.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Score(nn.Module):
         products: Products | None = None,
     ) -> None:
         super().__init__()
-        self._model = (model,)  # in a tuple: a model that moves or trains with the score would change
+        self._model = (model,)  # in a tuple, so that moving or training the score leaves it alone
         self._call = call
         self.streams = tuple(streams)
         self.names = tuple(names)
@@ -91,7 +91,7 @@ class Score(nn.Module):
         self.__signature__ = _SIGNATURE  # Captum looks at it in every call
         self.products = products
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
-        # Whether all operations of the model have them, until it turns out that one has none.
+        # Assumed of all operations of the model, until one of them turns out to have none.
         self.batched_derivatives = True
         self.opened = False  # whether a method has asked for modules of the model
         self._head = Head(model)
@@ -100,7 +100,7 @@ class Score(nn.Module):
     def of(
         cls, model: TextModel, rows: Sequence[Row], readout: Readout, batch_tokens: int, top_k: int = 1
     ) -> Score:
-        """The explained score of rows of as many sequences as each other."""
+        """Build the explained score of rows that all have the same number of sequences."""
         row_names = names(model, rows, readout)
         return cls(
             model.model,
@@ -115,7 +115,7 @@ class Score(nn.Module):
         )
 
     def forward(self, *arguments: Any) -> Float[Tensor, " rows"]:
-        """The score of each row; see the class."""
+        """Return the score of each row; see the class."""
         if self.products is None:
             return self._forward(*self.split(arguments))
         with self.products.entered():
@@ -140,9 +140,9 @@ class Score(nn.Module):
     def with_classes(
         self, embeds: Sequence[Tensor], tensors: Sequence[Tensor]
     ) -> tuple[tuple[Tensor, ...], PassResult]:
-        """Row tensors in which the most probable class has its number, and the result of the pass that said so.
+        """Return row tensors with the number of the most probable class, and the result of the pass that found it.
 
-        For methods that evaluate the score elsewhere, where another class may be the most probable one.
+        Methods need this if they evaluate the score elsewhere, where another class may be the most probable one.
         """
         sink: list[PassResult] = []
         with torch.no_grad():
@@ -152,9 +152,9 @@ class Score(nn.Module):
 
     @property
     def last_layer(self) -> LastLayer | None:
-        """The last layer, of which the part behind its attention runs at the tokens that are read; None for the head.
+        """The last layer, if its part after the attention runs only at the tokens that are read; None if only the head.
 
-        To be set only where it was tried out, see ``score.last_layer``.
+        Set it only after a trial, see ``score.last_layer``.
         """
         return self._head.last_layer
 
@@ -164,23 +164,23 @@ class Score(nn.Module):
 
     @property
     def attention(self) -> tuple[nn.Module, ...]:
-        """The modules of the model that hold attention, for methods with rules of their own there."""
+        """The modules of the model that hold attention, for methods with special rules there."""
         self._open()
         return attention_modules(self._model[0])
 
     @property
     def layers(self) -> tuple[nn.Module, ...]:
-        """The layers of the model that hold attention; none where it has several stacks of them."""
+        """The layers of the model that hold attention; none if it has several stacks of them."""
         self._open()
         return layer_modules(self._model[0])
 
     def _open(self) -> None:
-        """From here on a method knows modules of the model, which must see all tokens."""
+        """Note that a method knows modules of the model, which must see all tokens from now on."""
         self.opened = True
         self.last_layer = None
 
     def token_read(self, tensors: Sequence[Tensor]) -> Int[Tensor, " rows"] | None:
-        """The token that each row reads; None where a target reads several, or none in particular."""
+        """Return the token that each row reads; None if a target reads several, or none in particular."""
         if self.readout.part is None or len(self.streams) > 1:
             return None
         position = tensors[self.names.index("position")]
@@ -188,7 +188,7 @@ class Score(nn.Module):
 
     @property
     def activations(self) -> tuple[nn.Module, ...]:
-        """The modules of the model that are one elementwise function each."""
+        """The modules of the model that compute one elementwise function each."""
         self._open()
         return activation_modules(self._model[0])
 
@@ -200,7 +200,7 @@ class Score(nn.Module):
         return same and self.names == other.names and self.readout == other.readout
 
     def split(self, arguments: Sequence[Any]) -> tuple[list[Tensor], Sequence[Tensor], Sinks]:
-        """Embeddings, through the sites that Captum's layer methods hook; row tensors; sinks."""
+        """Return embeddings (passed through the sites that Captum's layer methods hook), row tensors, and sinks."""
         count = len(self.streams)
         embeds = [site(value) for site, value in zip(self.sites, arguments[:count], strict=True)]
         return embeds, arguments[count : count + len(self.names)], arguments[count + len(self.names) :]
@@ -208,7 +208,7 @@ class Score(nn.Module):
     def _in_passes(
         self, embeds: Sequence[Tensor], tensors: Sequence[Tensor], sinks: Sinks
     ) -> Float[Tensor, " rows"]:
-        """The scores of rows, each on its own, in as many passes as the budget asks for."""
+        """Return the scores of rows with separate embeddings, in as many passes as the budget requires."""
         tokens = sum(values.shape[1] for values in embeds)
         size = len(embeds[0]) if self.batch_tokens is None else max(1, self.batch_tokens // tokens)
         parts: list[PassResult] = []
@@ -227,7 +227,7 @@ class Score(nn.Module):
     def one_pass(
         self, embeds: Sequence[Tensor], rows: Mapping[str, Tensor], sinks: Sinks
     ) -> tuple[Float[Tensor, " rows"], tuple[Cut, ...]]:
-        """The scores of rows from one forward pass, and where hidden states were cut to those that are read."""
+        """Return the scores of rows from one forward pass, and the cuts of its hidden states."""
         readout = self.readout
         logits, cuts = self.logits(embeds, rows)
         if logits.dtype in (torch.float16, torch.bfloat16):
@@ -255,7 +255,7 @@ class Score(nn.Module):
     def logits(
         self, embeds: Sequence[Tensor], rows: Mapping[str, Tensor]
     ) -> tuple[Float[Tensor, "rows refs classes"], tuple[Cut, ...]]:
-        """The logits that each row reads, and where hidden states were cut to those that are read."""
+        """Return the logits that each row reads, and the cuts of the hidden states."""
         inputs = {name: rows[name] for name in self.model_inputs}
         layout = self.readout.layout
         return self._head.logits(
@@ -263,7 +263,7 @@ class Score(nn.Module):
         )
 
     def _probabilities_of(self, name: str, probabilities: Tensor, rows: Mapping[str, Tensor]) -> Tensor:
-        """The probability of the classes of a row tensor; no columns where a score is no class but a number."""
+        """The probabilities of a row tensor's classes; no columns if the score is a number without a class."""
         if name not in rows or self.readout.activation == "none" or not self.readout.names:
             return probabilities[:, :0, 0]
         return probabilities.gather(-1, rows[name][..., None])[..., 0]

@@ -18,23 +18,23 @@ from hf_saliency.score.score import Score
 
 @dataclass(frozen=True)
 class SharedPass:
-    """What one forward pass of some texts gives for the rows that read them."""
+    """One forward pass of some texts, with the scores of the rows that read them."""
 
     scores: Float[Tensor, " rows"]
-    leaves: tuple[Tensor, ...]  # what to differentiate in: (texts, tokens, width), one a stream
+    leaves: tuple[Tensor, ...]  # the inputs to differentiate in: (texts, tokens, width), one per stream
     text: Int[Tensor, " rows"]  # that each row reads
     position: Int[Tensor, "rows refs"]  # that each row reads
-    # The hidden states of the texts and those that the rest of the model was handed; none where it was handed all.
+    # The hidden states of the texts, and those passed on to the rest of the model; empty if all were passed on.
     cuts: tuple[Cut, ...]
 
     @classmethod
     def of(
         cls, score: Score, text: Int[Tensor, " rows"], first: Int[Tensor, " texts"], *arguments: Any
     ) -> SharedPass:
-        """The pass for the arguments of a score's call; ``first`` is a row that holds the whole of each text.
+        """Run the pass for the arguments of a score's call; ``first`` is a row that holds the whole of each text.
 
-        Only for rows whose inputs are those of the text that they share, or its beginning in a model that reads from
-        left to right.
+        This is valid only for rows whose inputs equal those of the text that they share, or its beginning in a model
+        that reads from left to right.
         """
         embeds, tensors, sinks = score.split(arguments)
         leaves = tuple(values[first].detach().requires_grad_() for values in embeds)
@@ -44,10 +44,10 @@ class SharedPass:
         return cls(scores, leaves, text, rows["position"], cuts)
 
     def gradients(self, place: Int[Tensor, " rows"], at_once: int) -> tuple[Tensor, ...]:
-        """The gradient of each row's score in its text, (rows, tokens, width) a stream, as batched products.
+        """Return the gradient of each row's score in its text, (rows, tokens, width) per stream, by batched products.
 
-        ``place`` is the row's number among those of its text: rows of different texts take one product together.
-        ``at_once`` is how many products share a backward pass.
+        ``place`` is the row's number among those of its text; rows of different texts share a product. ``at_once`` is
+        the number of products that share a backward pass.
         """
         outputs, where, seeds = self._outputs()
         device = outputs[0].device
@@ -71,9 +71,9 @@ class SharedPass:
         return gradients
 
     def _outputs(self) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Where the backward passes start, at which of its elements each row, and with which gradients.
+        """Return the tensors where backward passes start, each row's elements of them, and the gradients there.
 
-        Behind the cuts each row's logits come from the row's own hidden states, so one backward pass gives the
+        After the cuts each row's logits depend only on the row's own hidden states, so one backward pass yields the
         gradients of all rows in these.
         """
         hidden, reads = tuple(cut[0] for cut in self.cuts), tuple(cut[1] for cut in self.cuts)
@@ -94,7 +94,7 @@ def _through(reads: Sequence[Tensor], scores: Tensor) -> bool:
         node = waiting.pop()
         if node in known:
             continue
-        if hasattr(node, "variable"):  # a leaf, reached another way
+        if hasattr(node, "variable"):  # a leaf, reached around these hidden states
             return False
         known.add(node)
         waiting += [following for following, _ in node.next_functions if following is not None]
@@ -103,9 +103,9 @@ def _through(reads: Sequence[Tensor], scores: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class SharedGradients:
-    """A gradient function, as Captum's methods call it, that evaluates each text of a batch once.
+    """A gradient function for Captum's methods that evaluates each text of a batch once.
 
-    ``alone`` is the function that evaluates each row, for models that turn out to have no batched derivatives.
+    ``alone`` is the function that evaluates each row separately, for models that have no batched derivatives.
     """
 
     score: Score
@@ -117,7 +117,7 @@ class SharedGradients:
 
     @classmethod
     def of(cls, score: Score, batch: Batch, alone: Callable[..., Any]) -> SharedGradients | None:
-        """None where no text has several rows, or some rows see other tokens than the beginning of their text."""
+        """Build the function; None if no text has several rows, or a row sees other tokens than its text's first."""
         text, first, place = batch.texts()
         if len(first) == len(text) or not _nested(batch, text.tolist(), first.tolist()):
             return None
@@ -138,7 +138,7 @@ class SharedGradients:
             except RuntimeError as error:
                 if out_of_memory(error):
                     raise
-                # An operation of this model may have no batched derivative. Any other error comes again, row by row.
+                # An operation of this model may have no batched derivative. Any other error is raised again row by row.
                 self.score.batched_derivatives = False
                 for sink, count in zip(sinks, counts, strict=True):
                     del sink[count:]
@@ -148,7 +148,7 @@ class SharedGradients:
 
 
 def _nested(batch: Batch, text: Sequence[int], first: Sequence[int]) -> bool:
-    """Whether each row sees the beginning of what the longest row of its text sees."""
+    """Whether the tokens that each row sees are the first ones that the longest row of its text sees."""
     for columns, number in zip(batch.columns, text, strict=True):
         longest = batch.columns[first[number]]
         if any(list(part) != list(whole[: len(part)]) for part, whole in zip(columns, longest, strict=True)):
@@ -157,7 +157,7 @@ def _nested(batch: Batch, text: Sequence[int], first: Sequence[int]) -> bool:
 
 
 def _check_causal(gradients: Sequence[Tensor], batch: Batch) -> None:
-    """Refuse to leave out tokens that a score depends on, which a model may do for one text and not for another."""
+    """Check that no score depends on tokens that its row leaves out, as it may in some texts only."""
     for part, gradient in enumerate(gradients):
         size = gradient.detach().abs().amax(dim=-1)
         pairs = zip(batch.rows, batch.columns, strict=True)
