@@ -1,4 +1,4 @@
-"""Layout: panels side by side and one below another, with their legends, in points."""
+"""Layout: panels in rows and columns, with their legends, in points."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _BAR = 42.0  # points, for 10-point type, as all lengths here
 _STEPS = 64
 _GAP = 3.0
 _SIDE = 64.0  # width of a legend beside the panels
-_STEP = 0.25  # points by which the type is made smaller until the longest word fits
+_STEP = 0.25  # points by which the type shrinks until the longest word fits
 
 
 @dataclass(frozen=True)
 class Legend:
-    """One colour scale: on one line, on more where the width is short, or upright beside the panels."""
+    """One colour scale: on one line, on several if the width is too small, or upright next to the panels."""
 
     colors: Colors
     frames: tuple[str, ...] = ()  # from frames_of()
     fontsize: float | str = "x-small"  # in points, or relative to rcParams["font.size"]
-    upright: bool = False  # the scale stands, with its texts below
+    upright: bool = False  # the scale is vertical, with its texts below
 
     def height(self, width: float) -> float:
         """Height in points at a width in points."""
@@ -54,7 +54,7 @@ class Legend:
             points.write(ax, x + 2 * face.capital + points.scaled(_GAP), y + top + face.capital, text, face)
 
     def _ramp(self, ax: Axes, box: Box, low: float, high: float) -> None:
-        """The colours from one score to another, from left to right or from the foot upwards."""
+        """Draw the colours from one score to another, from left to right or from bottom to top."""
         x, y, width, height = box
         values = low + (high - low) * (np.arange(_STEPS) + 0.5) / _STEPS
         values[0], values[-1] = low, high
@@ -68,7 +68,7 @@ class Legend:
         points.outline(ax, box, linewidth=0.3, gid="legend")
 
     def _sign(self, ax: Axes, box: Box, text: str) -> None:
-        """A small box as it is drawn in the panels: underline, with a frame, or clipped."""
+        """Draw a small box like those in the panels: not finite, with a frame, or clipped."""
         x, top, width, height = box
         value = self.colors.limit * 2 if text == CLIPPED else 0.0 if text in self.frames else np.nan
         points.cells(ax, [box], np.array([value]), self.colors)
@@ -86,7 +86,7 @@ class Legend:
         return [*missing, *([CLIPPED] if self.colors.clipped else []), *self.frames]
 
     def _plan(self, width: float) -> _LegendPlan:
-        """Where everything stands, in the largest type in which each word has room."""
+        """The places of all parts, in the largest type in which every word fits."""
         label = self.colors.label.replace(" = ", "\u00a0=\u00a0")
         largest = Typeface(self.fontsize)
         for size in [*np.arange(largest.points, SMALLEST, -_STEP).tolist(), min(SMALLEST, largest.points)]:
@@ -109,7 +109,7 @@ class Legend:
         return least, beyond + number(colors.limit)
 
     def _level(self, width: float, face: Typeface, lines: Sequence[str]) -> _LegendPlan:
-        """Scale, label and keys on one line if they have room, and otherwise the label below the others."""
+        """Scale, label and keys on one line if they fit, otherwise with the label below the others."""
         gap, high = points.scaled(_GAP), face.capital
         top = (face.line - high) / 2
         least, most = self._ends()
@@ -153,7 +153,7 @@ class Legend:
         if below:
             room = width - 3 * gap - widths[-1] if keys and y and keys[-1][0] == 0.0 else 0.0
             shorter = _shortened(lines, room, face)
-            if shorter:  # the last key stands beside the label rather than on a line of its own
+            if shorter:  # the last key goes next to the label rather than on a separate line
                 lines, y = shorter, y - face.line
                 keys[-1] = (face.advance(lines[-1]) + 3 * gap, y + len(lines) * face.line, keys[-1][2])
             written = [(0.0, y + (i + 1) * face.line, line) for i, line in enumerate(lines)]
@@ -181,7 +181,7 @@ class Legend:
 
 
 def _even(label: str, width: float, face: Typeface) -> list[str]:
-    """The lines of a label, the last of them no lone word if narrower lines need no more room."""
+    """The lines of a label; avoids a single word on the last line if that needs no more lines."""
     lines = [label[a:b] for a, b in wrap(label, width, face)]
     narrower = width
     while len(lines) > 1 and " " not in lines[-1]:
@@ -197,7 +197,7 @@ def _even(label: str, width: float, face: Typeface) -> list[str]:
 
 
 def _shortened(lines: Sequence[str], width: float, face: Typeface) -> Sequence[str]:
-    """The lines, or the same words on one line more, with the last no longer than a width; nothing if none is so."""
+    """The lines, or the same words on one more line, if the last line then fits into ``width``; otherwise nothing."""
     if lines and face.advance(lines[-1]) <= width:
         return lines
     longest, label = max(map(face.advance, lines), default=0.0), " ".join(lines)
@@ -213,7 +213,7 @@ def _shortened(lines: Sequence[str], width: float, face: Typeface) -> Sequence[s
 
 @dataclass(frozen=True)
 class _LegendPlan:
-    """Where the parts of a legend stand."""
+    """The places of the parts of a legend."""
 
     typeface: Typeface
     height: float
@@ -230,12 +230,12 @@ TARGET = "target"
 
 
 def frames_of(maps: Sequence[SaliencyMap]) -> tuple[str, ...]:
-    """What the frames in some drawn maps stand for: a target that was masked, or one that was not."""
+    """The meanings of the frames in some maps: a target that was masked, or one that was not."""
     masked = {t.masked for heat in maps for t in heat.targets if t.position is not None}
     return tuple(text for text, kind in ((MASKED, True), (TARGET, False)) if kind in masked)
 
 
-_TITLE_GAP = 2.0  # points between a title and what it names
+_TITLE_GAP = 2.0  # points between a title and the drawing below it
 _NOTE_GAP = 1.5
 _PANEL_GAP = 9.0
 _COLUMN_GAP = 14.0
@@ -268,7 +268,7 @@ class Panel:
 
     @cached_property
     def _bodies(self) -> dict[float, float]:
-        """Heights by width: text is broken into lines once for each."""
+        """Heights by width, so that text is broken into lines only once for each width."""
         return {}
 
     def foot(self, width: float) -> float:
@@ -278,7 +278,7 @@ class Panel:
         return note + (points.scaled(LEGEND_GAP) + self.key.height(width) if self.legend else 0.0)
 
     def draw(self, place: Place, box: Box, head: float) -> Axes:
-        """Draw everything into a box, the map at a distance ``head`` from its upper edge, into Axes of its own."""
+        """Draw everything into a box, the map in separate Axes at a distance ``head`` from the box's upper edge."""
         x, y, width, _ = box
         height = self.body(width)
         ax = place((x, y + head, width, height))
@@ -321,7 +321,7 @@ class Panel:
 
 
 def frames_drawn(panels: Sequence[AnyPanel]) -> tuple[str, ...]:
-    """What the frames in some panels stand for."""
+    """The meanings of the frames in some panels."""
     maps = [
         panel for panel in panels if isinstance(panel, Panel) and getattr(panel.mark, "draws_frames", True)
     ]
@@ -332,7 +332,7 @@ Position = Literal["bottom", "top", "right"]
 
 
 class AnyPanel(Protocol):
-    """A panel of a figure: something drawn between a title and what stands below it."""
+    """A panel of a figure: a drawing with a title above it and notes below it."""
 
     @property
     def legend(self) -> bool:
@@ -342,10 +342,10 @@ class AnyPanel(Protocol):
         """Height of the title."""
 
     def body(self, width: float) -> float:
-        """Height of what is drawn."""
+        """Height of the drawing."""
 
     def foot(self, width: float) -> float:
-        """Height of what stands below."""
+        """Height of everything below the drawing."""
 
     def draw(self, place: Place, box: Box, head: float) -> Axes:
         """Draw everything into a box, and return the Axes of the drawing."""
@@ -353,13 +353,13 @@ class AnyPanel(Protocol):
 
 @dataclass(frozen=True)
 class PanelGrid:
-    """Panels in rows, in reading order, with a title above them and the legend if they share one."""
+    """Panels in rows, in reading order, with a title above them and a legend if they share one."""
 
     panels: Sequence[AnyPanel]
     width: float  # of the whole, in points
     columns: int = 1  # side by side, of equal width
     title: str = ""  # of the whole
-    legend: Position | None = "bottom"  # where the shared legend stands
+    legend: Position | None = "bottom"  # position of the shared legend
     frames: tuple[str, ...] | None = None  # its keys; None for those of the panels
 
     @property
@@ -452,7 +452,7 @@ class PanelGrid:
         return [self.panels[i : i + self.columns] for i in range(0, len(self.panels), self.columns)]
 
     def _row(self, row: Sequence[AnyPanel]) -> tuple[float, float, float]:
-        """Heights of a row's titles, of its maps, and of what stands below them."""
+        """Heights of a row's titles, of its maps, and of everything below them."""
         width = self.column
         return (
             max(panel.head(width) for panel in row),

@@ -31,7 +31,7 @@ Which = int | slice | str | Sequence[int | slice | str]
 Scale = Literal["shared", "separate"]
 Limit = float | SaliencyMap | Sequence[SaliencyMap]
 
-_FEW = 6  # up to so many targets, the default mark is a block of text for each
+_FEW = 6  # up to this many targets, the default mark is a block of text for each
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def panels_of(
 
 
 def selected(maps: Any, targets: Which | None) -> list[SaliencyMap]:
-    """The maps with the targets that are drawn, and all of their tokens."""
+    """The maps with the targets to draw and all of their tokens."""
     return [_select(each, targets) for each in as_list(maps)]
 
 
@@ -137,7 +137,7 @@ def _select(saliency_map: SaliencyMap, targets: Which | None) -> SaliencyMap:
 
 
 def default_marks(maps: Sequence[SaliencyMap]) -> list[Mark]:
-    """Running text for few targets, and a matrix for many."""
+    """The default marks: running text for few targets, a matrix for many."""
     few = max(len(each.targets) for each in maps) <= _FEW
     return [Highlight() if few else Matrix()] * len(maps)
 
@@ -176,9 +176,9 @@ def _titles(title: Any, maps: Sequence[SaliencyMap]) -> list[str]:
 
 
 def distinct_names(maps: Sequence[SaliencyMap]) -> list[str]:
-    """What tells maps apart: their method, their model, the arguments; nothing where only the texts differ."""
+    """Names for maps from the methods, models or arguments in which they differ; empty if only the texts differ."""
     methods = [method_name(each.method) for each in maps]
-    # Captum's class beside the method of the same name
+    # Captum's class may occur next to the method of the same name.
     if len(set(methods)) < len({each.method for each in maps}):
         methods = [each.method for each in maps]
     models = [str(each.provenance.get("model", "")).rstrip("/").rsplit("/", 1)[-1] for each in maps]
@@ -193,7 +193,7 @@ def distinct_names(maps: Sequence[SaliencyMap]) -> list[str]:
 
 
 def _differing(index: int, maps: Sequence[SaliencyMap]) -> str:
-    """The arguments of a map that are others in a map of the same texts and method."""
+    """The arguments of a map that differ from those of another map of the same texts and method."""
     heat = maps[index]
     rivals = [other for other in maps if other.texts == heat.texts and other.method == heat.method]
     keys = [
@@ -209,7 +209,7 @@ def _trimmed(saliency_map: SaliencyMap, count: int) -> str:
 
 
 def _compared(maps: Sequence[SaliencyMap], titles: Sequence[str], notes: Sequence[str]) -> list[str]:
-    """The notes, with a line for each map but the first on how far it agrees with the first."""
+    """The notes, with a line for each map but the first that states how well it agrees with the first."""
     if len(maps) < 2:
         raise SaliencyError(
             "agreement=True compares maps, but there is only one: figure([one, other], agreement=True)."
@@ -255,11 +255,11 @@ class TablePanel:
         return self.mark.height(self.table, width)
 
     def foot(self, width: float) -> float:
-        """Height of what stands below: nothing."""
+        """Height of everything below the table: 0."""
         return 0.0
 
     def draw(self, place: Place, box: Box, head: float) -> Axes:
-        """Draw everything into a box, the table at a distance ``head`` from its upper edge, into Axes of its own."""
+        """Draw everything into a box, the table in separate Axes at a distance ``head`` from the box's upper edge."""
         x, y, width, _ = box
         ax = place((x, y + head, width, self.body(width)))
         self.mark.draw(ax, self.table)
@@ -285,7 +285,7 @@ def as_tables(maps: Any) -> list[Table] | None:
 
 
 def table_panels(tables: Sequence[Table], mark: Any, title: Any) -> list[TablePanel]:
-    """The panels of some tables; a mark that is not named follows from the columns."""
+    """The panels of some tables; if no mark is given, the columns determine it."""
     marks = list(mark) if isinstance(mark, (list, tuple)) else [mark] * len(tables)
     titles = [""] * len(tables) if title is None else [title] if isinstance(title, str) else list(title)
     if len(marks) != len(tables) or len(titles) != len(tables):
@@ -317,7 +317,7 @@ def _default(table: Table) -> TableMark:
     )
 
 
-# Of a description: targets, and tokens of each, that are named.
+# How many targets a description names, and how many tokens of each.
 _TARGETS = 3
 _STRONGEST = 3
 _KINDS = {
@@ -329,7 +329,7 @@ _KINDS = {
 
 
 def describe_map(saliency_map: SaliencyMap, mark: str) -> str:
-    """A map as it is drawn: what kind of figure, which method, and the strongest tokens of the first targets."""
+    """Describe a map as drawn: the kind of figure, the method, and the strongest tokens of the first targets."""
     kind = _KINDS.get(mark, mark)
     count = len(saliency_map.targets)
     head = (
@@ -351,12 +351,12 @@ def _strongest(saliency_map: SaliencyMap, row: int) -> str:
 
 
 def _plain(label: str) -> str:
-    """A label in one line, with signs for characters that cannot be seen."""
+    """A label in one line, with signs for invisible characters."""
     return visible(label.strip() or label)
 
 
 def _described_table(table: Table, mark: str) -> str:
-    """A table as it is drawn: what was measured, and for how many rows."""
+    """Describe a table as drawn: the measure, the number of values and their range."""
     measure = visible(table.measure) or "values"
     groups = len(set(table["group"].tolist())) if "group" in table else 0
     by = f" in {groups} groups" if groups > 1 else ""
@@ -366,7 +366,7 @@ def _described_table(table: Table, mark: str) -> str:
 
 
 def description(panels: Sequence[AnyPanel]) -> str:
-    """What a figure shows, in a sentence a panel for those who do not see it."""
+    """Describe each panel of a figure in words, for readers who cannot see it."""
     parts = [_described(panel) for panel in panels]
     if len(parts) == 1:
         return parts[0]

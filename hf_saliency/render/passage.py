@@ -1,4 +1,4 @@
-"""Passage: a map's text as it is set, and where in it each token stands."""
+"""Passage: a map's text as it is set, and the place of each token in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hf_saliency.render.typeset.characters import signs, whole_graphemes
 
 _TAB = "    "
 _SEEN_TAB = "⇥\u00a0\u00a0"  # about as wide, since the sign is wider than a space
-# White space that a token covers, and so must be seen; where no token covers it, it acts and is not seen.
+# White space must be visible where a token covers it. Elsewhere it only separates.
 _SIGNS = {"\n": "↵", "\t": "⇥"}
 _SPACE = "␣"
 _JOINER = "\u200d"
@@ -28,10 +28,10 @@ _JOINER = "\u200d"
 
 @dataclass(frozen=True)
 class Passage:
-    """Text to be set, with ``spans[column]`` the characters of each token; a newline in it ends a line.
+    """Text to be set, with the characters of each token in ``spans[column]``; a newline in it ends a line.
 
-    ``starts`` has the place at which each of the map's texts begins, ``white_space`` the places of signs that stand
-    for a line break or a tab.
+    ``starts`` holds the place where each of the map's texts begins, and ``white_space`` the places of signs for a line
+    break or a tab.
     """
 
     text: str
@@ -41,9 +41,9 @@ class Passage:
 
 
 def visible(text: str) -> str:
-    """The text in one line: a sign for each character that would not be seen, everything else as it is.
+    """The text in one line, with a sign for each invisible character and everything else unchanged.
 
-    A space is shown only in a text of spaces alone.
+    Spaces get a sign only in a text that is all white space.
     """
     if text.isspace():
         return "".join(
@@ -54,12 +54,12 @@ def visible(text: str) -> str:
 
 
 def isolated(text: str) -> str:
-    """A label that does not turn around what stands beside it: a probability stays on its right."""
+    """Isolate a label with right-to-left letters, so that a probability next to it stays on its right."""
     return text if text.isascii() or not bidi.runs_both_ways(text) else f"\u2068{text}\u2069"
 
 
 def token_labels(saliency_map: SaliencyMap) -> list[str]:
-    """What to write for each token by itself; Arabic letters keep the forms that they have in their word."""
+    """The text to write for each token by itself; Arabic letters keep the forms that they have in their word."""
     shown = []
     for token, label in zip(saliency_map.tokens, saliency_map.labels, strict=True):
         text_shown = visible(label)
@@ -81,7 +81,7 @@ def _joined(text: str, border: int) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _has_form(character: str, form: str) -> bool:
-    """Whether a letter joins what follows it ("INITIAL") or what stands before it ("FINAL")."""
+    """Whether a letter joins the letter after it ("INITIAL") or the letter before it ("FINAL")."""
     name = unicodedata.name(character, "") if character else ""
     try:
         return bool(name and unicodedata.lookup(f"{name} {form} FORM"))
@@ -92,8 +92,8 @@ def _has_form(character: str, form: str) -> bool:
 def passage(saliency_map: SaliencyMap) -> Passage:
     """Set all texts of a map, one after another, as the user's own strings.
 
-    A newline ends the line; if a token covers it, ``↵`` stands before that. A tab is as wide as an indent. Other
-    control characters have signs, and a token without characters (a special one, say) is set under its own name.
+    A newline ends the line, with ``↵`` before it if a token covers it. A tab is as wide as an indent. Other control
+    characters have signs. A token without characters, such as a special token, is set as its own name.
     """
     pieces: list[str] = []
     placed: dict[int, Span] = {}
@@ -122,7 +122,7 @@ def passage(saliency_map: SaliencyMap) -> Passage:
             if number and c < len(text) - len(text.lstrip(" ")) and c not in covered:
                 places.append(
                     (length, length)
-                )  # the space that a continuation begins with: a line of its own does
+                )  # the space at the start of a continuation: its new line separates already
             elif c < len(text):
                 pieces.append(_set(text, c, shown[c], c in covered))
                 places.append((length, length + len(pieces[-1])))
@@ -143,7 +143,7 @@ def _has(token: Token, number: int) -> bool:
 def _set(text: str, place: int, sign: str, covered: bool) -> str:
     character = text[place]
     if character == "\n":
-        stop = "\n" * (place + 1 < len(text))  # the last line break of a text begins no line
+        stop = "\n" * (place + 1 < len(text))  # the last line break of a text starts no new line
         return "↵" + stop if covered else stop
     if character == "\t":
         return _SEEN_TAB if covered else _TAB
@@ -153,7 +153,7 @@ def _set(text: str, place: int, sign: str, covered: bool) -> str:
 
 
 def _named(saliency_map: SaliencyMap, number: int) -> dict[int, list[int]]:
-    """Columns to be set under their own names, by the character of the text before which they stand."""
+    """The columns of tokens to be set as their own names, by the character before which each is set."""
     columns: dict[int, list[int]] = {}
     place = len(saliency_map.texts[number])
     for column in reversed(range(len(saliency_map.tokens))):
@@ -168,7 +168,7 @@ def _named(saliency_map: SaliencyMap, number: int) -> dict[int, list[int]]:
 
 
 def erased(part: SaliencyMap, hidden: Sequence[Token]) -> SaliencyMap:
-    """The map without the characters of special tokens that are not drawn, as a template writes them into a text."""
+    """The map without the characters of hidden special tokens, which a template has written into the text."""
     cuts = [token for token in hidden if token.start < token.end]
     if not cuts:
         return part
@@ -196,9 +196,9 @@ CUT = "…"
 
 
 def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
-    """The tokens up to a distance from any target, in a text with an ellipsis for each cut; words are kept whole.
+    """The tokens up to a distance from any target, in a text with an ellipsis for each cut; words stay whole.
 
-    Refuses a distance that is not a number, and a target that stands at no token.
+    Refuses a distance that is not an integer of 0 or more, and a target that has no token.
     """
     distance = whole(around, "around", least=0)
     places = [place for target in saliency_map.targets for place in target.positions]
@@ -221,7 +221,7 @@ def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
 
 
 def _cut(part: SaliencyMap, number: int) -> tuple[str, list[tuple[Span, int]]]:
-    """The shorter text, and where in it each kept stretch of the whole text begins."""
+    """The shorter text, and the place in it where each stretch kept from the whole text begins."""
     text = part.texts[number]
     pieces: list[str] = []
     kept: list[tuple[Span, int]] = []
@@ -241,7 +241,7 @@ def _cut(part: SaliencyMap, number: int) -> tuple[str, list[tuple[Span, int]]]:
 
 
 def _stretches(text: str, tokens: Sequence[Token]) -> list[Span]:
-    """Characters of the tokens, made one stretch where only white space lies between two."""
+    """The stretches of text that the tokens cover; two with only white space between them are merged."""
     stretches: list[Span] = []
     places = [whole_graphemes(text, t.start, t.end) if t.start < t.end else (t.start, t.end) for t in tokens]
     for start, end in sorted(places):

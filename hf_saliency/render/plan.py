@@ -1,4 +1,4 @@
-"""Plan: from panels to a new figure, or into Axes that the caller made."""
+"""Plan: from panels to a new figure, or to Axes that the caller made."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow
 Align = Literal["top", "center", "bottom"]
 
 MARGIN = 1.0  # points; half a stroke of a frame, so that the figure still lines up with the column of text
-_LONG = 60  # tokens, from which on an error says how to draw fewer
-_SMALLEST_SHARE = 0.5  # of the size of type, down to which a drawing shrinks into its Axes
+_LONG = 60  # tokens; with more of them, an error also suggests to draw fewer
+_SMALLEST_SHARE = 0.5  # of the font size, the least to which type shrinks to fit into Axes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is drawn into one figure or one Axes, before its width is known.
+    """The content of one figure or one Axes, before its width is known.
 
-    ``frames`` are the keys of the legend, where it also explains panels in other Axes.
+    ``frames`` holds the keys of the legend if the legend also explains panels in other Axes.
     """
 
     panels: Sequence[AnyPanel]
@@ -43,11 +43,11 @@ class Plan:
 
     def grid(self, width: float) -> PanelGrid:
         """The layout at a width in points."""
-        # Fresh panels: what they have measured holds for one size of type.
+        # Fresh panels, since the measurements that panels keep hold for one font size only.
         fresh = [dataclasses.replace(cast(Any, panel)) for panel in self.panels]
         grid = PanelGrid(fresh, width, self.columns, self.suptitle, self.legend, self.frames)
         level = level_bars(fresh, grid.column)
-        if self.legend is None:  # neither below the panels nor, where each has its own scale, in them
+        if self.legend is None:  # none below the panels, nor in panels with separate scales
             level = [dataclasses.replace(p, legend=False) if isinstance(p, Panel) else p for p in level]
         return dataclasses.replace(grid, panels=level)
 
@@ -56,7 +56,7 @@ class Plan:
         return _height(self.grid(width * 72), width)
 
     def split(self, width: float) -> list[Plan]:
-        """A plan for each panel, with one legend for all: in the first if it stands on top, otherwise in the last."""
+        """A plan for each panel, with one legend for all: in the first if it is on top, otherwise in the last."""
         frames = frames_drawn(self.panels)
         place = 0 if self.legend == "top" else len(self.panels) - 1
         return [
@@ -66,7 +66,10 @@ class Plan:
 
 
 def level_bars(panels: Sequence[AnyPanel], width: float) -> list[AnyPanel]:
-    """The panels, lying bars of one scale with one zero and one unit length: equal room for labels and for bars."""
+    """The panels, with the same zero and the same unit length for all horizontal bars that share a scale.
+
+    To this end, all of them get the same room for labels and for bars.
+    """
     level = [
         (i, panel, panel.mark)
         for i, panel in enumerate(panels)
@@ -79,7 +82,7 @@ def level_bars(panels: Sequence[AnyPanel], width: float) -> list[AnyPanel]:
         return list(panels)
 
     def shared(marks: Sequence[Bars], name: str, least: float | None) -> list[Bars]:
-        """The marks with a size, in inches, where they have none of their own."""
+        """The marks, with a size in inches where they set none themselves."""
         return [m if getattr(m, name) else dataclasses.replace(cast(Any, m), **{name: least}) for m in marks]
 
     lying = [mark.lying(panel.saliency_map, panel.colors, width) for _, panel, mark in level]
@@ -99,7 +102,7 @@ def level_bars(panels: Sequence[AnyPanel], width: float) -> list[AnyPanel]:
 
 
 def new_figure(plan: Plan, width: float) -> SaliencyFigure:
-    """The figure of a plan, so many inches wide and as high as it needs to be."""
+    """The figure of a plan, ``width`` inches wide and as high as it needs to be."""
     grid = plan.grid(width * 72 - 2 * MARGIN)
     new = blank(width, _height(grid, width) + 2 * MARGIN)
     drawn = grid.draw(place_in(new))
@@ -112,7 +115,7 @@ def new_figure(plan: Plan, width: float) -> SaliencyFigure:
 
 
 def blank(width: float, height: float) -> SaliencyFigure:
-    """An empty figure, so many inches wide and so many points high."""
+    """An empty figure, ``width`` inches wide and ``height`` points high."""
     new = SaliencyFigure(figsize=(width, height / 72))
     new.set_layout_engine("none")
     return new
@@ -135,7 +138,7 @@ def place_in(new: Figure) -> Any:
 def draw_into(
     axes: Sequence[Axes], plan: Plan, width: float | str | None, align: Align, shrink: bool
 ) -> None:
-    """Draw a plan into one Axes, or each of its panels into one; type of one size, and bars of one length for all."""
+    """Draw a plan into one Axes, or each of its panels into one, with one font size and one scale of bars for all."""
     sizes = [points.size(ax) for ax in axes]
     widths = [inches(width, wide / 72) for wide, _ in sizes]
     base = float(mpl.rcParams["font.size"])
@@ -157,7 +160,7 @@ def draw_into(
 
 
 def _height_or_infinity(grid: PanelGrid, width: float, shrink: bool) -> float:
-    """The height in points; infinite where smaller type may still make a drawing fit that is too wide."""
+    """The height in points; infinite if the drawing is too wide but smaller type may still make it fit."""
     try:
         return _height(grid, width)
     except SaliencyError:
@@ -167,7 +170,7 @@ def _height_or_infinity(grid: PanelGrid, width: float, shrink: bool) -> float:
 
 
 def _misfit(across: float, height: float, room: tuple[float, float]) -> SaliencyError | None:
-    """The error for Axes that are too small at this size of type."""
+    """The error for Axes that are too small at this font size; None if the drawing fits."""
     wide, high = room
     if height <= high + 1e-6 and across * 72 <= wide + 1e-6:
         return None
@@ -211,7 +214,7 @@ def _height(grid: PanelGrid, width: float) -> float:
 
 
 def too_narrow(grid: PanelGrid, width: float, error: TooNarrow, function: str) -> SaliencyError:
-    """An error with the least width at which everything fits, and the call that works."""
+    """An error that names the smallest width at which everything fits, and the call that works."""
     around = width * 72 - grid.width
     least = math.ceil((_least(grid, error) + around) / 72 * 100) / 100
     longest = max((len(p.saliency_map.tokens) for p in grid.panels if isinstance(p, Panel)), default=0)
@@ -223,7 +226,7 @@ def too_narrow(grid: PanelGrid, width: float, error: TooNarrow, function: str) -
 
 
 def _least(grid: PanelGrid, error: TooNarrow) -> float:
-    """The width, in points, at which everything fits, found by widening until nothing complains."""
+    """The width in points at which everything fits, found by widening until no part is too narrow."""
     while True:
         wider = grid.width + grid.columns * (error.needed - error.width + 0.01)
         grid = dataclasses.replace(grid, width=wider)

@@ -35,8 +35,8 @@ _in_points: weakref.WeakKeyDictionary[Axes, Transform] = weakref.WeakKeyDictiona
 
 
 def in_points(ax: Axes) -> Transform:
-    """From points to the display; the data limits of the Axes play no part."""
-    if ax not in _in_points:  # one for all that is drawn there
+    """The transform from points to the display, independent of the data limits of the Axes."""
+    if ax not in _in_points:  # one transform for everything drawn there
         _in_points[ax] = _transform(ax)
     return _in_points[ax]
 
@@ -57,7 +57,7 @@ def _figure(ax: Axes) -> Any:
 
 
 def scaled(length: float) -> float:
-    """A length that is given for 10-point type, at the present size of type."""
+    """Scale a length for 10-point type to the current font size."""
     return length * float(mpl.rcParams["font.size"]) / 10
 
 
@@ -76,7 +76,7 @@ class Letters(Text):
         if not self._begins_at_its_point:
             super().draw(renderer)
             return
-        # Matplotlib would measure the text twice to find that it begins where it begins.
+        # Matplotlib would measure the text twice, only to place it at the point given.
         if not self.get_visible() or not self.get_text():
             return
         x, y = self.get_transform().transform(self.get_unitless_position())
@@ -98,7 +98,7 @@ class Letters(Text):
 
     @property
     def _begins_at_its_point(self) -> bool:
-        """Whether it is as :func:`write` made it: one line of plain text from a point of its baseline."""
+        """Whether the text is as :func:`write` made it: one plain line that starts at a point on its baseline."""
         return (
             self.get_horizontalalignment() == "left"
             and self.get_verticalalignment() == "baseline"
@@ -118,9 +118,9 @@ def write(
     color: Any = None,
     upward: bool = False,
 ) -> list[Text]:
-    """A text, every character of it literal, begun at a point of its baseline.
+    """Write a text, every character literally, from a point on its baseline.
 
-    One artist for each piece of one font and one direction; most texts are one.
+    Returns an artist for each piece of one font and one direction; most texts are a single piece.
     """
     letters: list[Text] = []
     for piece in typeface.pieces(text):
@@ -150,7 +150,7 @@ def write(
 
 
 class Cells(PathCollection):
-    """Filled boxes that know which target and token they stand for."""
+    """Filled boxes that know which target and token each of them represents."""
 
     tokens: dict[tuple[int, int], list[Box]]
 
@@ -169,10 +169,10 @@ def cells(
     tokens: Sequence[tuple[int, int]] = (),
     apart: bool = False,
 ) -> None:
-    """Boxes filled with the colours of their values; underline where a value is not finite.
+    """Draw boxes filled with the colours of their values, hatched where a value is not finite.
 
-    ``joined`` is for boxes of a grid, without gaps between them; ``tokens`` names the target and the token of each;
-    with ``apart``, each is an artist of its own with an id in SVG files.
+    ``joined`` is for boxes of a grid without gaps. ``tokens`` names the target and the token of each box. With
+    ``apart``, each box is a separate artist with an id in SVG files.
     """
     if not len(boxes):
         return
@@ -194,7 +194,7 @@ def cells(
 def _chips(
     ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors, tokens: Sequence[tuple[int, int]]
 ) -> None:
-    """Each box as an artist with an id."""
+    """Draw each box as an artist with an id."""
     finite = np.isfinite(values)
     names = [token for token, known in zip(tokens, finite, strict=True) if known]
     for box, shade, (row, column) in zip(boxes[finite], colors.fill(values[finite]), names, strict=True):
@@ -207,10 +207,10 @@ def _chips(
 def _layers(
     boxes: np.ndarray, values: np.ndarray, colors: Colors, *, joined: bool
 ) -> list[tuple[Cells, str, float]]:
-    """Boxes by their colours, from bottom to top, each layer with its id and its order."""
+    """The layers of boxes, grouped by colour, from bottom to top, each with its id and its zorder."""
     finite = np.isfinite(values)
     known = boxes[finite]
-    # All boxes of one colour are one path: a file of 128 x 128 cells is written in a tenth of the time.
+    # All boxes of one colour form one path: a file of 128 x 128 cells is written in a tenth of the time.
     shades, shade, counts = np.unique(
         colors.fill(values[finite]), axis=0, return_inverse=True, return_counts=True
     )
@@ -223,7 +223,7 @@ def _layers(
 
 
 def filled_cells(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> list[Cells]:
-    """The boxes of a grid, from bottom to top, that are in no Axes."""
+    """The layers of boxes of a grid, from bottom to top, not added to the Axes."""
     layers = [layer for layer, _, _ in _layers(boxes, values, colors, joined=True)]
     for layer in layers:
         layer.set_figure(_figure(ax))
@@ -233,7 +233,7 @@ def filled_cells(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors
 
 
 def overlay(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> None:
-    """What stands on filled boxes: hatching where a value is not finite, strokes and triangles."""
+    """Draw the signs on filled boxes: hatching where a value is not finite, strokes and triangles."""
     finite = np.isfinite(values)
     if not finite.all():
         _add(ax, _filled([boxes[~finite]], colors.palette.ground), gid="not-finite", zorder=2.0)
@@ -247,7 +247,7 @@ def overlay(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> 
 
 
 def _underline_negative(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors) -> None:
-    """A stroke along the lower edge of each box below zero."""
+    """Draw a stroke along the lower edge of each box with a value below zero."""
     thick = scaled(0.9)
     lines = [
         [(x, y + height - thick / 2), (x + width, y + height - thick / 2)]
@@ -257,7 +257,7 @@ def _underline_negative(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors:
 
 
 def _mark_clipped(ax: Axes, boxes: np.ndarray, colors: Colors) -> None:
-    """A small triangle in the upper right corner of each box beyond the limit."""
+    """Draw a small triangle in the upper right corner of each box with a value beyond the limit."""
     corners = []
     for x, y, width, height in boxes:
         side = min(scaled(2.6), width / 2, height / 2)
@@ -282,10 +282,10 @@ def _path(boxes: np.ndarray) -> Path:
 
 
 def _spread(boxes: np.ndarray) -> np.ndarray:
-    """Boxes of a grid grown under their right and lower neighbours.
+    """Extend the boxes of a grid under their right and lower neighbours.
 
-    Viewers blend the edges of shapes that only touch with what lies below, which would be the paper, and show
-    hairlines.
+    Viewers blend the edges of shapes that only touch with the background. This would be the paper, and hairlines would
+    show between the boxes.
     """
     x, y, width, height = boxes.T
     right, bottom = x + width, y + height
@@ -295,7 +295,7 @@ def _spread(boxes: np.ndarray) -> np.ndarray:
 
 
 def _diagonals(x: float, y: float, width: float, height: float) -> list[list[tuple[float, float]]]:
-    """Parallel strokes from lower left to upper right that end at the edges of the box."""
+    """Parallel strokes, from lower left to upper right, that end at the edges of the box."""
     step = min(_HATCH_STEP, (width + height) / 2)
     lines = []
     for along in np.arange(step / 2, width + height, step):
@@ -314,7 +314,7 @@ def outline(
     gid: str = "target",
     dashed: bool = False,
 ) -> Rectangle:
-    """A frame whose stroke lies on the edge of the box, in the colour of text unless another is given."""
+    """Draw a frame whose stroke lies on the edge of the box, in the colour of text unless another is given."""
     x, y, width, height = box
     frame = Rectangle((x, y), width, height, fill=False, linewidth=scaled(linewidth), gid=gid)
     frame.set_edgecolor(text_color() if color is None else color)
@@ -338,7 +338,7 @@ def edges(
     gid: str = "edges",
     zorder: float = 2.6,
 ) -> None:
-    """Thin frames of many boxes at once."""
+    """Draw thin frames around many boxes at once."""
     paths = [_path(np.asarray(boxes, dtype=float).reshape(-1, 4))] if len(boxes) else []
     frames = PathCollection(paths, facecolors="none", edgecolors=color, linewidths=scaled(linewidth))
     if dashed:
@@ -355,26 +355,26 @@ def rule(
     color: Any = None,
     linewidth: float = 0.5,
 ) -> None:
-    """A thin straight line between two points."""
+    """Draw a thin straight line between two points."""
     stroke = text_color() if color is None else color
     drawn = LineCollection([[start, end]], colors=[stroke], linewidths=scaled(linewidth))
     _add(ax, drawn, gid=gid, zorder=2.6)
 
 
 def bar(ax: Axes, box: Box, *, color: Any, gid: str = "bar") -> None:
-    """A filled bar in one colour."""
+    """Draw a filled bar in one colour."""
     _add(ax, _filled([np.asarray([box], dtype=float)], [to_rgba(color)]), gid=gid, zorder=2.0)
 
 
 def line(ax: Axes, xs: Sequence[float], ys: Sequence[float], *, color: Any, dashes: Any = "-") -> None:
-    """A broken line through some points; it has a gap where one is NaN."""
+    """Draw straight line segments through some points, with a gap where one is NaN."""
     drawn = Line2D(xs, ys, color=color, linestyle=dashes, linewidth=scaled(1.1), solid_joinstyle="round")
     drawn.set_gid("line")
     place(ax, drawn, zorder=2.5)
 
 
 def dot(ax: Axes, x: float, y: float, *, color: Any, marker: str = "o") -> None:
-    """One marker."""
+    """Draw one marker."""
     drawn = Line2D(
         [x], [y], color=color, marker=marker, markersize=scaled(3.6), markeredgewidth=0, linestyle=""
     )
@@ -383,7 +383,7 @@ def dot(ax: Axes, x: float, y: float, *, color: Any, marker: str = "o") -> None:
 
 
 def band(ax: Axes, xs: np.ndarray, lows: np.ndarray, highs: np.ndarray, *, color: Any) -> None:
-    """The area between two broken lines; it has a gap where one is NaN."""
+    """Fill the area between two lines, with a gap where one of them is NaN."""
     known = np.isfinite(lows) & np.isfinite(highs)
     for part in np.split(np.arange(len(xs)), np.flatnonzero(np.diff(known.astype(int))) + 1):
         if len(part) and known[part[0]]:
@@ -400,7 +400,7 @@ def band(ax: Axes, xs: np.ndarray, lows: np.ndarray, highs: np.ndarray, *, color
 def link(
     ax: Axes, start: tuple[float, float], end: tuple[float, float], *, color: Any, linewidth: float
 ) -> None:
-    """A curve that leaves its start and reaches its end upright."""
+    """Draw a curve that is vertical at its start and at its end."""
     middle = (start[1] + end[1]) / 2
     curve = Path([start, (start[0], middle), (end[0], middle), end], [Path.MOVETO] + [Path.CURVE4] * 3)
     drawn = PathPatch(curve, fill=False, edgecolor=color, linewidth=linewidth, capstyle="butt", gid="link")
@@ -408,7 +408,7 @@ def link(
 
 
 def whisker(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """An interval: a thin line with a short stroke across each end."""
+    """Draw an interval as a thin line with a short stroke across each end."""
     (x0, y0), (x1, y1) = start, end
     long = max(abs(x1 - x0) + abs(y1 - y0), 1e-9)
     across = ((y1 - y0) / long * scaled(1.6), (x1 - x0) / long * scaled(1.6))
@@ -439,7 +439,7 @@ def arrow(
     linewidth: float,
     head: float,
 ) -> PathPatch:
-    """An arc above the line from ``start`` to ``end``, half an ellipse, with the head of an arrow at its end."""
+    """Draw an arc above the line from ``start`` to ``end``: half an ellipse, with an arrowhead at its end."""
     (x0, y), (x1, _) = start, end
     k = 4 / 3 * (np.sqrt(2) - 1)  # the best cubic for a quarter of an ellipse
     middle, half = (x0 + x1) / 2, (x1 - x0) / 2
@@ -474,7 +474,7 @@ def _add(ax: Axes, collection: PathCollection | LineCollection, *, gid: str, zor
 
 
 def flow(widths: Sequence[float], width: float, gap: float) -> list[tuple[float, int]]:
-    """Where to put items one after another: (x, line), with a new line where the next would not fit."""
+    """Place items one after another as (x, line), with a new line where the next item would not fit."""
     places: list[tuple[float, int]] = []
     x, line = 0.0, 0
     for item in widths:

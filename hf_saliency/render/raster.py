@@ -1,4 +1,4 @@
-"""Raster: the cells of a large matrix as one image, which is drawn and stored many times faster than boxes."""
+"""Raster: the cells of a large matrix as one image, which is drawn and saved many times faster than boxes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hf_saliency.render import points
 from hf_saliency.render.colors import Colors
 from hf_saliency.render.points import Box
 
-MOST_BOXES = 20_000  # cells that are drawn as boxes; viewers and printers are slow with more
-_SIDE = 2048  # pixels of a stored image's longer side: a cell has up to four, so that viewers that blur blur its edge
+MOST_BOXES = 20_000  # cells; more of them as boxes make viewers and printers slow
+_SIDE = 2048  # pixels of a stored image's longer side; a cell is up to four wide, so that viewers blur only its edge
 _BAND = 256  # rows of pixels that are averaged at a time, which bounds the memory
 
 
 class CellImage(Artist):
-    """Cells of one size in rows and columns, drawn as an image: by area on pixels, at any size in vector files.
+    """Cells of one size in rows and columns, drawn as an image: averaged by area on pixels, scalable in vector files.
 
-    ``boxes`` are rows x columns x (x, y, width, height), in points; ``first`` is the first column's
-    number in the map.
+    ``boxes`` has the shape rows x columns x (x, y, width, height), in points. ``first`` is the index of the first
+    column in the map.
     """
 
     def __init__(self, boxes: np.ndarray, values: np.ndarray, colors: Colors, first: int) -> None:
@@ -31,13 +31,13 @@ class CellImage(Artist):
         self._boxes, self._values, self._colors, self._first = boxes, values, colors, first
 
     def at(self, row: int, column: int) -> list[Box]:
-        """The box of a cell; none if it is not here."""
+        """The box of a cell; empty if the image has no such cell."""
         rows, columns = self._values.shape
         inside = 0 <= row < rows and 0 <= column - self._first < columns
         return [cast(Box, tuple(self._boxes[row, column - self._first].tolist()))] if inside else []
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw the image, or boxes where a format has no images."""
+        """Draw the image, or boxes if the format has no images."""
         if not self.get_visible():
             return
         if not getattr(renderer, "draws_images", True):
@@ -80,15 +80,15 @@ class CellImage(Artist):
 
     @property
     def _pixels(self) -> np.ndarray:
-        """One pixel a cell, the lowest row first, as renderers expect it."""
+        """One pixel per cell, with the lowest row first, as renderers expect."""
         fill = self._colors.fill(np.nan_to_num(self._values))
         return np.asarray(np.rint(fill[::-1] * 255), dtype=np.uint8)
 
 
 def averaged(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """An opaque image of 8 bits on other pixels, each the mean of what it covers, and as opaque as it is covered.
+    """Resample an opaque 8-bit image: each new pixel is the mean of the area that it covers, and as opaque as covered.
 
-    ``rows`` and ``columns`` are the borders of the image's own in units of the other pixels, rising from 0 or more.
+    ``rows`` and ``columns`` are the borders of the image's own pixels in units of new pixels, ascending from 0 or more.
     """
     height, width = int(np.ceil(rows[-1])), int(np.ceil(columns[-1]))
     made = np.empty((height, width, 4), np.uint8)
@@ -102,7 +102,7 @@ def averaged(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
 
 
 def _along(values: np.ndarray, borders: np.ndarray, count: int) -> np.ndarray:
-    """Integrals of a step function along the first axis, over the first so many units."""
+    """Integrate a step function along the first axis, over each of the first ``count`` units."""
     widths = np.diff(borders).astype(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
     sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values * widths, axis=0, dtype=np.float64)])
     places = np.interp(np.arange(count + 1), borders, np.arange(len(borders)))
@@ -113,7 +113,7 @@ def _along(values: np.ndarray, borders: np.ndarray, count: int) -> np.ndarray:
 
 
 def cell_image(ax: Axes, boxes: np.ndarray, values: np.ndarray, colors: Colors, first: int = 0) -> None:
-    """Draw the cells of many rows and columns as one image; ``first`` is the column of the map that is the first."""
+    """Draw the cells of many rows and columns as one image; ``first`` is the index of the first column in the map."""
     image = CellImage(boxes, values, colors, first)
     image.set_gid("cells")
     points.place(ax, image, zorder=2.0)

@@ -17,9 +17,9 @@ from matplotlib.font_manager import fontManager
 
 from hf_saliency.errors import SaliencyError
 
-# rcParams belong to the process: two threads that change and restore them would restore each other's changes.
+# rcParams belong to the process: two threads that change and restore them would undo each other's changes.
 _drawing = threading.RLock()
-if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that nobody in it will release
+if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that none of its threads will release
     os.register_at_fork(
         before=_drawing.acquire, after_in_parent=_drawing.release, after_in_child=_drawing.release
     )
@@ -27,7 +27,7 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that nobo
 
 @contextlib.contextmanager
 def settings(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Some of Matplotlib's settings, changed while a figure is drawn; all others may be changed meanwhile."""
+    """Change some of Matplotlib's settings while a figure is drawn; changes to the others meanwhile are kept."""
     with _drawing:
         params = cast(dict[str, Any], mpl.rcParams)
         before = {key: params[key] for key in changes or {}}
@@ -40,7 +40,7 @@ def settings(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def styled(style: str | None) -> Iterator[None]:
-    """Matplotlib's settings as a style sheet has them, for a while; None for the settings as they are."""
+    """Apply a Matplotlib style sheet within the context; None leaves the settings unchanged."""
     with settings(), mpl.rc_context():
         try:
             matplotlib.style.use(style or {})
@@ -61,7 +61,7 @@ class Venue:
 
     width: float  # of a column, or of the text, in inches
     height: float  # of a column, or of the text, in inches
-    # The base size of type in points, instead of rcParams["font.size"]. Text is set in "small", five sixths of it.
+    # The base font size in points, instead of rcParams["font.size"]. Text is set in "small", five sixths of it.
     fontsize: float
     source: str  # of these numbers
 
@@ -97,7 +97,7 @@ VENUES = dict(sorted(_VENUES.items()))
 
 
 def inches(width: float | str | None, default: float) -> float:
-    """A width in inches from what the user gave: a number, the name of a venue, or nothing."""
+    """A width in inches from the user's argument: a number, the name of a venue, or None for the default."""
     if width is None:
         return float(default)
     if isinstance(width, str):
@@ -106,14 +106,14 @@ def inches(width: float | str | None, default: float) -> float:
 
 
 def height_of(width: float | str | None, height: float | None) -> float:
-    """The height of a page in inches, from what the user gave for both."""
+    """The height of a page in inches, from the user's arguments for width and height."""
     if height is not None:
         return length(height, "height")
     return _venue(width).height if isinstance(width, str) else float(mpl.rcParams["figure.figsize"][1])
 
 
 def length(value: Any, name: str) -> float:
-    """A positive number of inches, NumPy's included."""
+    """Check that a length is a positive number, Python's or NumPy's, and return it."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not 0 < float(value) < float("inf"):
         also = f", or a venue: {_names()}" if name == "width" else ""
@@ -125,7 +125,7 @@ def length(value: Any, name: str) -> float:
 
 @contextlib.contextmanager
 def type_size(width: float | str | None, font: str | None = None) -> Iterator[None]:
-    """Within it, the base size of all type is the venue's, and the face the one asked for; rcParams come back."""
+    """Use the venue's font size and the requested font family within the context, then restore rcParams."""
     changes: dict[str, Any] = {"font.size": _venue(width).fontsize} if isinstance(width, str) else {}
     if font is not None:
         changes["font.family"] = [installed_family(font)]
@@ -133,16 +133,16 @@ def type_size(width: float | str | None, font: str | None = None) -> Iterator[No
         yield
 
 
-# Faces that go with Times, whose outlines PDF files can hold as text; the last one comes with Matplotlib.
+# Faces that go with Times and that PDF files can embed as text; the last one comes with Matplotlib.
 _SERIF = ("Times New Roman", "Tinos", "Liberation Serif", "FreeSerif", "STIXGeneral")
 _GENERIC = ("sans-serif", "monospace")  # as rcParams have them
 
 
 def installed_family(font: Any) -> str:
-    """The family of type for what the user asked for: ``"serif"`` is a face that goes with Times."""
+    """The font family for the user's argument: ``"serif"`` selects an installed face that goes with Times."""
     names = {entry.name for entry in fontManager.ttflist}
     if font == "serif":
-        # A list of fonts that another program wrote may lack all of them; Matplotlib's own choice is a serif face, too.
+        # A font list that another program wrote may lack all of them; Matplotlib's own choice is a serif face, too.
         return next((name for name in _SERIF if name in names), "serif")
     if font in _GENERIC or font in names:
         return str(font)

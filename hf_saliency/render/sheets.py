@@ -64,7 +64,7 @@ class Sheets(Sequence[SaliencyFigure]):
         fname
             A path that ends in ``.pdf``, or a binary file.
         provenance
-            What the file carries, as in
+            The metadata in the file, as in
             :meth:`~hf_saliency.render.files.SaliencyFigure.savefig`.
         **kwargs
             ``metadata``, and as in :meth:`matplotlib.figure.Figure.savefig`.
@@ -72,7 +72,7 @@ class Sheets(Sequence[SaliencyFigure]):
         Raises
         ------
         SaliencyError
-            For another format, or a path that cannot be written.
+            If the format is not PDF, or the path cannot be written.
 
         Examples
         --------
@@ -118,21 +118,21 @@ def sheets(
 ) -> Sheets:
     """Draw maps that are too long for one page, as a figure for each page.
 
-    Maps stand one below another in one colour scale, whose legend is on every page. Pages break text between lines and
-    lying bars between tokens; a matrix, arcs and standing bars stay on one page. Every row is normalised as a whole,
-    over all pages.
+    The maps follow one below another and share one colour scale, whose legend is on every page. Pages break text
+    between lines and horizontal bars between tokens. A matrix, arcs and vertical bars stay on one page. Every row is
+    normalised as a whole, over all pages.
 
     Parameters
     ----------
     maps
         A map, or a list of them.
     mark
-        As in :func:`hf_saliency.figure`; a matrix that no page has room for becomes running text by default.
+        As in :func:`hf_saliency.figure`. If a matrix does not fit on a page, the default is running text.
     width
-        In inches, or a venue, as in :func:`hf_saliency.figure`.
+        A number of inches or a venue, as in :func:`hf_saliency.figure`.
     height
-        Of a page in inches; the last page is as high as it must be. Default: the venue's height of text, or
-        the height of ``rcParams["figure.figsize"]`` where the width is a number.
+        Height of a page in inches; the last page is only as high as needed. Default: the height of the venue's text
+        block, or the height of ``rcParams["figure.figsize"]`` if the width is a number.
     targets
         As in :func:`hf_saliency.figure`.
     title
@@ -145,13 +145,13 @@ def sheets(
     Returns
     -------
     Sheets
-        A sequence of figures with a ``savefig`` of its own, which writes them to one PDF file.
+        A sequence of figures, with a ``savefig`` method that writes all of them to one PDF file.
 
     Raises
     ------
     SaliencyError
-        As :func:`hf_saliency.figure`, and if something that no page may break is higher than a page; the
-        message says the least height.
+        As in :func:`hf_saliency.figure`, and if a part that may not be broken is higher than a page; the
+        message names the smallest height that fits.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def sheets(
             return sheets(
                 chosen, Matrix(), width=width, height=height, title=title, normalize=normalize, font=font
             )
-        except SaliencyError:  # a matrix that no page has room for
+        except SaliencyError:  # the matrix does not fit on a page
             mark = Highlight()
     with type_size(width, font):
         panels = panels_of(
@@ -207,7 +207,7 @@ def _strips(panels: Sequence[Panel], width: float) -> Iterator[Strip]:
 
 
 def _whole(panel: Panel, width: float, ax: Axes, y: float) -> None:
-    """A mark that no page may break, in Axes of its own inside the page's."""
+    """Draw a mark that may not be broken across pages, in separate Axes inside the page's."""
     wide, high = ax.bbox.width, ax.bbox.height
     scale = cast(Any, ax.figure).dpi / 72
     body = panel.body(width) * scale
@@ -217,7 +217,7 @@ def _whole(panel: Panel, width: float, ax: Axes, y: float) -> None:
 
 
 def _pages(strips: Sequence[Strip], room: float, inches_high: float) -> list[list[Strip]]:
-    """Strips on as few pages as they need, those that must stay together on one."""
+    """Distribute strips over as few pages as possible; strips that must stay together share a page."""
     pages: list[list[Strip]] = [[]]
     left = room
     for group in _groups(strips):

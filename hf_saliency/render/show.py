@@ -24,26 +24,26 @@ def show(
 ) -> None:
     """Show maps where you are: in a notebook as a page to explore, in a terminal as coloured text.
 
-    In a notebook, point at a word to see what its prediction depends on. Every map can be shown. Maps with
+    In a notebook, point at a word to see which tokens its prediction depends on. Every map can be shown. Maps with
     different tokens are compared by words.
 
     Parameters
     ----------
     maps
-        A map, or a list of maps; those of one text are facets that move together.
+        A map, or a list of maps; maps of the same text are facets that move together.
     viewer
         ``"page"`` (:func:`hf_saliency.page` in a sandboxed frame, the default in a notebook), ``"terminal"`` (the
         default elsewhere), or ``"textual_heatmap"`` (TextualHeatmap itself, for complete sweeps of one text with an
         unsigned method).
     title
-        One for each map. Default: what tells several maps apart (method, model, arguments), or the texts' numbers.
+        One for each map. Default: the method, model or arguments in which several maps differ, or the texts' numbers.
     select
-        The target that is shown first in a notebook, and alone in a terminal, by its number or by a word of the
-        text. Default: the first; in a terminal all.
+        The target that is shown first in a notebook, or the only one in a terminal: its number or a word of the
+        text. Default: the first target; in a terminal, all targets.
     width
-        Of TextualHeatmap, in pixels.
+        Width of TextualHeatmap, in pixels.
     top_k
-        How many predictions a notebook lists.
+        Number of predictions that a notebook lists.
 
     Raises
     ------
@@ -81,14 +81,14 @@ def show(
 
 
 def _in_notebook() -> bool:
-    """Whether a kernel runs this; IPython in a terminal has none, and shows no HTML."""
+    """Whether this code runs in a Jupyter kernel; IPython in a terminal has none and shows no HTML."""
     ipython: Any = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return getattr(shell, "kernel", None) is not None
 
 
 def print_text(maps: Sequence[SaliencyMap], titles: Sequence[str], option: str) -> None:
-    """Print maps as coloured text; ``option`` is what chooses their targets."""
+    """Print maps as coloured text; ``option`` is the name of the option that selects their targets."""
     from hf_saliency.render import terminal
     from hf_saliency.render.typeset.characters import printable
 

@@ -1,9 +1,8 @@
-"""A SaliencyMap in a terminal: the text in colour, and a table of its targets.
+"""Terminal: a SaliencyMap as coloured text, and a table of its targets.
 
-In true colour these are the colours of pages on a dark or a light ground, in 256 colours their neighbours. Without
-colour (a pipe, a file, ``NO_COLOR``, or a 16-colour palette, which is user-defined and unordered)
-nothing but text is printed: the target stands in brackets then, and the table names the tokens that its score depends
-on most.
+In true colour, the colours are those of pages on a dark or a light background; with 256 colours, similar ones. Without
+colour (a pipe, a file, ``NO_COLOR``, or a 16-colour palette, which is user-defined and unordered), only plain text is
+printed: the target is in brackets, and the table lists the tokens that its score depends on most.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ if TYPE_CHECKING:
     from hf_saliency.maps.fields import TargetRow
     from hf_saliency.maps.saliency_map import SaliencyMap
 
-FEW = 5  # up to so many targets, the text is printed once for each
+FEW = 5  # up to this many targets, the text is printed once for each
 
-# From weak to strong, for the color system of Rich: on a dark ground from near it to bright, on a light one from near
-# white to dark. A token without weight keeps the terminal's own background. The inks are numbers of the fixed palette,
-# since "black", "white" and their bold are colours that the user chooses.
+# From weak to strong, by Rich's colour system: from nearly black to bright on a dark background, and from nearly white
+# to dark on a light one. A token without weight keeps the terminal's own background. The inks are numbers of the fixed
+# palette, since users may redefine "black", "white" and their bold variants.
 _DARK_SHADES = {
     "truecolor": (DARK.positive[1:], DARK.negative[1:], DARK.ink),
     "256": (
@@ -56,13 +55,13 @@ _LIGHT_SHADES = {
 _LIGHT_GROUNDS = {"7", "15"}  # of the 16 colours: light grey and white
 _LEVELS = 5
 _STRONGEST = 3
-_GAP = "  "  # between two items of a cell
+_GAP = "  "  # between two items in a cell
 
 
 def console() -> Console:
-    """Standard output. Rich drops colours alone for ``NO_COLOR``; here every escape code goes."""
+    """A console on standard output. For ``NO_COLOR``, Rich drops only colours; this drops every escape code."""
     system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    # In a notebook, too, the text is printed; Rich would display it as HTML.
+    # The text is printed in a notebook, too, where Rich would display it as HTML.
     terminal = Console(color_system=system, soft_wrap=False, force_jupyter=False)
     if terminal.color_system in _DARK_SHADES:
         return terminal
@@ -70,7 +69,7 @@ def console() -> Console:
 
 
 def write(to: Console, *renderables: RenderableType) -> None:
-    """Print at once. A closed pipe is not an error: the call goes on after the printing."""
+    """Print everything at once. A closed pipe is not an error: the caller continues as if the text was printed."""
     with to.capture() as captured:
         for renderable in renderables:
             to.print(Text(renderable) if isinstance(renderable, str) else renderable)
@@ -86,9 +85,9 @@ def write(to: Console, *renderables: RenderableType) -> None:
 
 
 def report(to: Console, saliency_map: SaliencyMap, option: str = "--positions") -> Group:
-    """What is printed for one map: the text, for each target or (of more than five) for the first, and the table.
+    """The report on one map: the text, for each target or (if there are more than five) for the first, and the table.
 
-    Colours depend on the console. ``option`` chooses other targets, for readers who see only the first.
+    Colours depend on the console. ``option`` is the option to name for selecting others if only the first is printed.
     """
     colored = to.color_system in _DARK_SHADES
     system = to.color_system or ""
@@ -106,7 +105,7 @@ def report(to: Console, saliency_map: SaliencyMap, option: str = "--positions") 
 
 
 def strengths(saliency_map: SaliencyMap) -> np.ndarray:
-    """Scores as parts of the row's largest; special tokens, which would hide all others, do not count."""
+    """Scores as fractions of the row's largest; special tokens are 0, since they would outshine all others."""
     plain = np.array([not token.special for token in saliency_map.tokens], dtype=bool)
     scores = np.where(plain & np.isfinite(saliency_map.scores), saliency_map.scores, 0).astype(float)
     largest = np.abs(scores).max(axis=1, initial=0, keepdims=True)
@@ -114,7 +113,7 @@ def strengths(saliency_map: SaliencyMap) -> np.ndarray:
 
 
 def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[tuple[str, float]]:
-    """The tokens of largest magnitude but the target's own; one that occurs twice with its number."""
+    """The tokens with the largest magnitudes except the target's own; a token that occurs twice has its index."""
     labels = saliency_map.labels
     counts = Counter(labels)
     order = np.argsort(-np.abs(weights), kind="stable").tolist()
@@ -126,7 +125,7 @@ def strongest(saliency_map: SaliencyMap, row: int, weights: np.ndarray) -> list[
 
 
 def chance(target: TargetRow) -> str:
-    """The probability of the explained class and of its contrast in percent, or the nearest known fact."""
+    """The probabilities of the explained class and its contrast in percent, or the best bound that is known."""
     if target.probability is not None:
         pair = (target.probability, target.against_probability)
         return ", ".join(_exact_percent(probability) for probability in pair if probability is not None)
@@ -141,7 +140,7 @@ def chance(target: TargetRow) -> str:
 
 
 def _exact_percent(probability: float) -> str:
-    """In percent, with a digit that is not 0 down to a hundredth."""
+    """A probability in percent, with a second decimal if one would round it to 0, and ``<0.01`` if both would."""
     if probability >= 0.0005:
         return percent(probability)
     return f"{100 * probability:.2f}" if probability >= 0.00005 else "<0.01"
@@ -174,13 +173,13 @@ def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str)
     text = Text("".join(characters))
 
     def place(column: int) -> tuple[int, int]:
-        """A token, behind the signs before it."""
+        """The span of a token, shifted by the line-break signs inserted before it."""
         start, end = _place(saliency_map, column)
         return start + bisect.bisect_left(breaks, start), end + bisect.bisect_left(breaks, end)
 
     places = [place(column) for column in saliency_map.targets[row].positions]
     order = np.argsort(np.abs(weights), kind="stable").tolist()
-    for i in order if system in _DARK_SHADES else []:  # the strongest last: it is seen where tokens overlap
+    for i in order if system in _DARK_SHADES else []:  # the strongest last, since tokens may overlap
         start, end = place(i)
         if not saliency_map.tokens[i].special:
             text.stylize(_style(weights[i], system), start, end)
@@ -195,7 +194,7 @@ def _text(saliency_map: SaliencyMap, row: int, weights: np.ndarray, system: str)
 
 
 def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
-    """A token in all texts, one a line; in whole characters, as Rich loses parts of an emoji of two styles."""
+    """The span of a token in all texts, one per line, in whole characters: Rich loses parts of emoji in two styles."""
     token = saliency_map.tokens[column]
     before = _start(saliency_map, token.text_index)
     if token.start == token.end:
@@ -205,13 +204,13 @@ def _place(saliency_map: SaliencyMap, column: int) -> tuple[int, int]:
 
 
 def _start(saliency_map: SaliencyMap, number: int) -> int:
-    """Where a text begins, in all texts with their names, one a line."""
+    """The start of a text in all texts with their names, one per line."""
     names = _names(saliency_map)[: number + 1]
     return sum(len(text) + 1 for text in saliency_map.texts[:number]) + sum(map(len, names))
 
 
 def _line_breaks(saliency_map: SaliencyMap) -> list[int]:
-    """The line breaks, in all texts, that tokens stand for; those between tokens have no score and no sign."""
+    """The line breaks, in all texts, that belong to tokens; those between tokens have no score and no sign."""
     places = set()
     for token in saliency_map.tokens:
         covered = saliency_map.texts[token.text_index][token.start : token.end]
@@ -222,13 +221,13 @@ def _line_breaks(saliency_map: SaliencyMap) -> list[int]:
 
 
 def _names(saliency_map: SaliencyMap) -> list[str]:
-    """What stands before each text."""
+    """The prefix of each text: its name and a colon."""
     names = saliency_map.text_names or [""] * len(saliency_map.texts)
     return [f"{name}: " if name else "" for name in names]
 
 
 def _shades() -> dict[str, tuple[tuple[str, ...], tuple[str, ...], str]]:
-    """The colours for the terminal's ground, which some name in COLORFGBG; a dark one where it is not named."""
+    """The colours for the terminal's background, which some terminals set in COLORFGBG; the default is dark."""
     ground = os.environ.get("COLORFGBG", "").rpartition(";")[2]
     return _LIGHT_SHADES if ground in _LIGHT_GROUNDS else _DARK_SHADES
 
@@ -271,7 +270,7 @@ def _table(saliency_map: SaliencyMap, weights: np.ndarray, colored: bool) -> Tab
 
 
 def _predictions(target: TargetRow, colored: bool) -> _Items:
-    """The model's answers; the one that is explained is marked."""
+    """The model's answers, with the explained one marked."""
     items = []
     for prediction in target.predictions:
         hit = prediction.class_id == target.class_id
@@ -284,7 +283,7 @@ def _predictions(target: TargetRow, colored: bool) -> _Items:
 
 @dataclass(frozen=True)
 class _Items:
-    """A cell of items that no line break divides, which rich breaks at any space."""
+    """A cell whose items are never broken across lines; Rich would break them at any space."""
 
     items: Sequence[Text]
 

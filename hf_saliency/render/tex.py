@@ -1,4 +1,4 @@
-"""Text as TeX prints it, character by character."""
+"""TeX: text escaped character by character, and a PGF backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.transforms import Affine2D
 from hf_saliency.render.typeset.characters import BIDI_CONTROLS
 from hf_saliency.render.typeset.typeface import Typeface
 
-# Characters with a meaning for TeX, for babel's shorthands, or without a place in its oldest text encoding.
+# Characters with a meaning for TeX or for babel's shorthands, and characters that TeX's oldest text encoding lacks.
 _COMMANDS = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -53,15 +53,15 @@ _COMMANDS = {
         for raised, plain in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)
     },
 }
-_LIGATURES = "-',"  # two of them in a row would become one
+_LIGATURES = "-',"  # TeX would merge two of them in a row into one
 _PUNCTUATION = "‐–—‘’‚“”„†‡•…‰‹›€™"
 
 
 def escape(text: str) -> str:
-    r"""TeX that prints a text literally: ``5% of $x_1$`` becomes ``5\% of \$x\_1\$``.
+    r"""Escape a text so that TeX prints it literally: ``5% of $x_1$`` becomes ``5\% of \$x\_1\$``.
 
-    Letters and their marks are composed where Unicode has one character for both, since pdfLaTeX knows no
-    marks alone. Control pictures are written as ``^A`` is.
+    Letters and their marks are composed where Unicode has one character for both, since pdfLaTeX cannot print
+    combining marks. Control pictures are written in the form ``^A``.
     """
     text = unicodedata.normalize("NFC", text)
     return "".join(
@@ -82,13 +82,13 @@ def _caret(code: int) -> str:
 
 
 def description(text: str) -> str:
-    r"""The description for readers who do not see a figure, where the class has ``\Description``, as ACM's has."""
+    r"""TeX for a description of a figure, for readers who cannot see it, if the class has ``\Description`` (ACM's)."""
     escaped = escape(text).replace("“", "``").replace("”", "''")
     return rf"\ifdefined\Description\Description{{{escaped}}}\fi" + "%\n"
 
 
 def unknown_to_pdflatex(text: str) -> str:
-    """The characters of a text that pdfLaTeX stops at, each once; XeLaTeX and LuaLaTeX print what the font has."""
+    """The characters of a text that pdfLaTeX stops at, each once; XeLaTeX and LuaLaTeX print all that the font has."""
     characters = dict.fromkeys(unicodedata.normalize("NFC", text))
     return "".join(c for c in characters if not _known(c))
 
@@ -112,9 +112,9 @@ _FOOTER = r"""\end{pgfpicture}%
 
 
 class _Renderer(RendererPgf):
-    """Matplotlib's, except for text."""
+    """Matplotlib's PGF renderer, except for text."""
 
-    draws_images = False  # PGF could only name files of them
+    draws_images = False  # a PGF file could only refer to separate image files
 
     def __init__(self, figure: Any, fh: Any, *, outlines: bool) -> None:
         super().__init__(figure, fh)  # type: ignore[no-untyped-call]
@@ -142,7 +142,7 @@ class _Renderer(RendererPgf):
             self._draw_outlines(gc, x, y, s, prop, angle)
             return
         size = prop.get_size_in_points()
-        heavy = prop.get_weight()  # a fallback face has its number
+        heavy = prop.get_weight()  # a fallback face has a number instead of a name
         bold = heavy == "bold" or (isinstance(heavy, int) and heavy > 500)
         width = Typeface(size, weight="bold" if bold else "normal").advance(s)
         family = _FAMILIES.get(prop.get_family()[0], "")
@@ -168,7 +168,7 @@ class _Renderer(RendererPgf):
 
 
 class FigureCanvas(FigureCanvasPgf):
-    """What Matplotlib looks for in a backend."""
+    """The canvas class that Matplotlib looks for in a backend module."""
 
     def print_pgf(
         self,
