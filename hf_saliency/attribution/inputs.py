@@ -1,4 +1,4 @@
-"""Inputs: checks of what Captum hands an attribution, rules of integration too; its forward function by rows."""
+"""Inputs: checks of what Captum passes to an attribution, its forward function by rows, and float16 scaling."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from hf_saliency.errors import SaliencyError, one_of, whole
 
 
 class NoFutures:
-    """An attribution that is computed at once, so that there is nothing to wait for."""
+    """An attribution that is computed immediately and returns no futures."""
 
     def attribute_future(self) -> NoReturn:
-        """Refused, as Captum's own methods do that have none."""
+        """Refuse, as Captum's own methods without futures do."""
         raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
 
 
 class PathAttribution(NoFutures, GradientAttribution):  # type: ignore[misc]
-    """Gradients summed along a path from a baseline to the input, times the way; for functions of one score a row."""
+    """Sum of gradients times steps on a path from a baseline to the input, for functions with one score per row."""
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
         GradientAttribution.__init__(self, forward_func)
@@ -44,7 +44,7 @@ Quadrature = Literal["gausslegendre", "riemann_middle", "riemann_left", "riemann
 
 
 def check_quadrature(rule: object, n_steps: int, name: str = "quadrature") -> Quadrature:
-    """The rule; refuses one that does not exist, and too few points for it. Errors call it ``name``."""
+    """Return a rule of integration; refuse an unknown rule, or too few points for it. Errors call it ``name``."""
     if rule == "riemann_trapezoid":
         raise SaliencyError(
             f"{name}='riemann_trapezoid': Captum's weights of this rule add up to (n - 1) / n, and so do its results; "
@@ -57,7 +57,7 @@ def check_quadrature(rule: object, n_steps: int, name: str = "quadrature") -> Qu
 
 
 def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
-    """The streams given to ``GradientNorm``; refuses anything but float tensors (batch, tokens, width)."""
+    """Return the embeddings of each stream; refuse anything but float tensors (batch, tokens, width)."""
     streams = _tensors(inputs, "embeddings (batch, tokens, width)")
     for embeds in streams:
         if not embeds.is_floating_point():
@@ -74,14 +74,14 @@ def embeds_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
 
 
 def streams_of(inputs: object) -> tuple[Float[Tensor, "batch ..."], ...]:
-    """As ``embeds_of``, as values that autograd can use and that are cut off from any graph."""
+    """Return the embeddings of each stream, detached from any graph and usable by autograd."""
     return tuple(usable(stream).detach() for stream in embeds_of(inputs))
 
 
 def baselines_of(
     baselines: object, streams: Sequence[Float[Tensor, "batch ..."]]
 ) -> tuple[Float[Tensor, "batch ..."], ...]:
-    """Baselines in any of Captum's forms as tensors of the streams' shapes: None is 0, one row is for all."""
+    """Expand baselines in any form that Captum takes to the streams' shapes: None means 0, one row is for all."""
     starts = baselines if isinstance(baselines, tuple) else (baselines,)
     if baselines is None:
         starts = (0,) * len(streams)
@@ -94,13 +94,13 @@ def baselines_of(
 
 
 def check_internal_batch_size(size: object) -> None:
-    """Refuse anything but a number of rows."""
+    """Refuse anything but a positive integer or None."""
     if size is not None:
         whole(size, "internal_batch_size")
 
 
 def ids_of(inputs: object, attribute_to_layer_input: bool) -> tuple[Shaped[Tensor, "batch ..."], ...]:
-    """The tensors given to ``LayerGradientNorm``; refuses them if none holds integers, as token ids are."""
+    """Return the tensors given to ``LayerGradientNorm``; refuse them if none holds integers, such as token ids."""
     if attribute_to_layer_input:
         raise SaliencyError(
             "attribute_to_layer_input=True asks for gradients in token ids, and there are none: leave it out for "
@@ -116,7 +116,7 @@ def ids_of(inputs: object, attribute_to_layer_input: bool) -> tuple[Shaped[Tenso
 
 
 def usable(arguments: Any) -> Any:
-    """Arguments with copies of the tensors that were made under inference mode, which autograd cannot use."""
+    """Replace tensors made under inference mode, which autograd cannot use, by copies."""
     if isinstance(arguments, tuple):
         return tuple(map(usable, arguments))
     return arguments.clone() if isinstance(arguments, Tensor) and arguments.is_inference() else arguments
@@ -147,7 +147,7 @@ def _tensors(inputs: object, accepted: str) -> tuple[Tensor, ...]:
 
 @dataclass(frozen=True)
 class RowScores:
-    """A forward function, of one score a row, with the target and arguments that Captum hands it, taken row by row."""
+    """A forward function with one score per row, and the target and arguments of the rows that it is called with."""
 
     forward_func: Callable[..., Tensor]
     target: Any
@@ -157,7 +157,7 @@ class RowScores:
     def of(
         cls, forward_func: Callable[..., Tensor], streams: Sequence[Tensor], target: Any, arguments: Any
     ) -> RowScores:
-        """What ``attribute`` was given; refuses what does not have a row for each row of the inputs."""
+        """Wrap the arguments of ``attribute``; refuse tensors without a row for each row of the inputs."""
         batch = len(streams[0])
         further = usable(_format_additional_forward_args(arguments)) or ()
         _check_rows("inputs", streams, batch)
@@ -168,7 +168,7 @@ class RowScores:
     def __call__(
         self, embeds: tuple[Float[Tensor, "copies ..."], ...], rows: Int[Tensor, " copies"]
     ) -> Float[Tensor, " copies"]:
-        """The score of each copy; refuses a function that gives more or fewer."""
+        """Return the score of each copy; refuse a function that returns more or fewer."""
         scores: Tensor = _run_forward(self.forward_func, embeds, *self._at(rows))
         if scores.numel() != len(rows):
             raise SaliencyError(
@@ -181,20 +181,20 @@ class RowScores:
     def in_parts(
         self, embeds: tuple[Float[Tensor, "copies ..."], ...], rows: Int[Tensor, " copies"], size: int
     ) -> Float[Tensor, " copies"]:
-        """The score of each copy without a graph, at most ``size`` of them at a time."""
+        """Return the score of each copy without a graph, with at most ``size`` copies at a time."""
         places = torch.split(torch.arange(len(rows), device=rows.device), size)
         return torch.cat([self(tuple(stream[part] for stream in embeds), rows[part]) for part in places])
 
     def gradients(
         self, embeds: tuple[Float[Tensor, "copies ..."], ...], rows: Int[Tensor, " copies"]
     ) -> tuple[tuple[Float[Tensor, "copies ..."], ...], Float[Tensor, " copies"]]:
-        """Each copy's gradients in its embeddings, and its score."""
+        """Return each copy's gradients in its embeddings, and its score."""
         leaves = tuple(stream.detach().requires_grad_() for stream in embeds)
         scores = self(leaves, rows)
         return torch.autograd.grad(scores, leaves, torch.ones_like(scores)), scores.detach()
 
     def _at(self, rows: Int[Tensor, " copies"]) -> tuple[Any, tuple[Any, ...]]:
-        """Target and arguments of copies of these rows."""
+        """Return target and arguments for copies of these rows."""
         arguments = tuple(
             _of_rows(argument, rows) if _by_row(argument) else argument for argument in self.arguments
         )
@@ -228,19 +228,19 @@ def _check_rows(name: str, tensors: Sequence[Any], batch: int) -> None:
 
 _START = 2.0**10
 _TRIES = 6
-# A row is in range if its largest scaled gradient is finite and at least _LOW: float16 reaches down to 2**-14
-# with all its digits, so that tokens 2**16 times less important keep theirs. Otherwise it is brought near _AIM.
+# A row is in range if its largest scaled gradient is finite and at least _LOW. float16 has full precision down to
+# 2**-14, so tokens that are 2**16 times less important keep it. Other rows are scaled to bring it near _AIM.
 _LOW, _AIM = 2.0**2, 2.0**10
-# Steps for a row that vanished and for one that overflowed, neither of which says by how much.
+# Steps for a row that vanished and for one that overflowed; neither shows by how much.
 _RAISE, _LOWER = 2.0**20, 2.0**-12
-# The largest scale: of a float16 score, whose own gradient is the scale, and of any other.
+# The largest scale of a float16 score, whose own gradient is the scale, and of any other score.
 _LIMIT_FLOAT16, _LIMIT = 2.0**15, 2.0**60
 
 
 class RowScale:
-    """A forward function whose float16 passes return each row's score times a power of two, in float32.
+    """A forward function that multiplies each row's score by a power of two, in float32, after a pass in float16.
 
-    ``in_float16`` is called after each forward pass. Other passes stay as they are.
+    ``in_float16`` is called after each forward pass. The scores of other passes are returned unchanged.
     """
 
     def __init__(self, forward_func: Callable[..., object], in_float16: Callable[[], bool]) -> None:
@@ -248,12 +248,12 @@ class RowScale:
         self.in_float16 = in_float16
         self.scale: Float[Tensor, " batch"] | None = None
         self.limit = _LIMIT
-        # Captum reads both off a forward function: whether it takes arguments, and DataParallel's devices.
+        # Captum reads both from a forward function: whether it takes arguments, and DataParallel's devices.
         self.__signature__ = inspect.signature(forward_func)
         self.device_ids = getattr(forward_func, "device_ids", None)
 
     def __call__(self, *arguments: object) -> Float[Tensor, "batch ..."]:
-        """The scores, scaled after a pass in float16; refuses anything but a tensor of scores."""
+        """Return the scores, scaled after a pass in float16; refuse anything but a tensor of scores."""
         scores = self.forward_func(*arguments)
         if not isinstance(scores, Tensor) or scores.dim() == 0:
             kind = "a number" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
@@ -273,12 +273,13 @@ class RowScale:
 def gradients_in_range(
     forward: RowScale, differentiate: Callable[[], Sequence[Float[Tensor, "batch ..."]]]
 ) -> Sequence[Float[Tensor, "batch ..."]]:
-    """Gradients of the scores that ``forward`` returns, with the scale taken out again, in at least float32.
+    """Compute gradients of the scores that ``forward`` returns, divided by its scale, in at least float32.
 
-    ``differentiate`` makes one forward and one backward pass, repeated while rows of a float16 pass are out of range.
+    ``differentiate`` makes one forward and one backward pass. It is repeated while rows of a float16 pass are out of
+    range.
     """
-    # Of a row's finite gradients, those at its largest scale are kept: they underflow least. A row that is finite at no
-    # scale stays as it is.
+    # Each row keeps its finite gradients at the largest scale, since they underflow least. A row that is finite at no
+    # scale keeps the gradients of the first pass.
     gradients = differentiate()
     if forward.scale is None:
         return gradients
@@ -310,7 +311,7 @@ def _next_scale(
     overflowed_at: Float[Tensor, " batch"],
     limit: float,
 ) -> Float[Tensor, " batch"]:
-    """The scale to try next, between those known to be finite and to overflow; the same where all is well."""
+    """Return the next scale to try, between one that is finite and one that overflows; unchanged for rows in range."""
     raised = scale * torch.where(peak > 0, torch.exp2((_AIM / peak).log2().floor()), _RAISE)
     raised = raised.clamp(max=limit)
     between = torch.exp2(((finite_at.log2() + overflowed_at.log2()) / 2).floor())
@@ -320,7 +321,7 @@ def _next_scale(
 
 
 def _peak(gradients: Sequence[Float[Tensor, "batch ..."]]) -> Float[Tensor, " batch"]:
-    """Each row's largest magnitude; NaN and infinity show."""
+    """Return each row's largest magnitude, NaN and infinity included."""
     return torch.stack([gradient.detach().abs().flatten(1).amax(1).float() for gradient in gradients]).amax(0)
 
 

@@ -1,4 +1,4 @@
-"""Method: an attribution as a value, and what it may ask about the batch that it explains."""
+"""Method: an attribution as a value, and the batch that it is called with."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def _norm(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch t
 
 
 def _largest(values: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens"]:
-    """The number of largest magnitude, with its sign."""
+    """Return the number of largest magnitude, with its sign."""
     return values.gather(-1, values.abs().argmax(dim=-1, keepdim=True))[..., 0]
 
 
-# The sum comes first, and is the default: it keeps the completeness of a method that has it.
+# The sum is first and the default, since it keeps the completeness of a method.
 REDUCE: dict[Reduction, Reduce] = {
     "sum": lambda values: values.sum(dim=-1),
     "mean": lambda values: values.mean(dim=-1),
@@ -59,7 +59,7 @@ REDUCE: dict[Reduction, Reduce] = {
 }
 
 
-# What Captum's sampling is in: perturbations are counted in, since a class does not say which of them samples.
+# Captum's classes that may draw random numbers. Nothing marks those perturbation methods that do, so all are listed.
 DRAWING = (NoiseTunnel, GradientShap, LayerGradientShap, PerturbationAttribution)
 
 Build = Callable[[Any, Sequence[Vocabulary]], Attribution]
@@ -70,17 +70,17 @@ class Call:
     """One batch, for a method that chooses the arguments of Captum's ``attribute``."""
 
     attribution: Attribution
-    embeds: tuple[Float[Tensor, "batch _ _"], ...]  # one a stream
-    rows_at_once: int  # of this length in one pass; at least as many as the batch has
-    # From a baseline, as a user gives it, to Captum's ``baselines``, shaped as the inputs: special tokens, masks and
-    # padding stay as they are.
+    embeds: tuple[Float[Tensor, "batch _ _"], ...]  # one per stream
+    rows_at_once: int  # rows of this length in one pass; at least as many as the batch has
+    # From a user's baseline to Captum's ``baselines``, shaped as the inputs. Special tokens, masks and padding are not
+    # replaced.
     baselines: Callable[[Any], Any]
-    # From a feature to the number of each token's feature, -1 where it has none.
+    # From a feature to the number of each token's feature, -1 for tokens without one.
     feature_mask: Callable[[Feature], Int[Tensor, "batch tokens"] | tuple[Int[Tensor, "batch _"], ...]]
 
     @property
     def copies_at_once(self) -> int:
-        """How many copies of each row one pass may hold."""
+        """Largest number of copies of each row in one pass."""
         return max(1, self.rows_at_once // len(self.embeds[0]))
 
 
@@ -88,62 +88,63 @@ Arguments = Callable[[Call], Mapping[str, Any]]
 
 
 def no_arguments(call: Call) -> Mapping[str, Any]:
-    """For methods that take the inputs alone."""
+    """Return no arguments, for methods that take the inputs alone."""
     return {}
 
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """An attribution method as a value: what to swap to compare methods.
+    """An attribution method as a value, so that methods can be swapped and compared.
 
     Parameters
     ----------
     name
-        The name in its literature, in lower case.
+        The method's name in the literature, in lower case.
     build
-        From the score (a module that Captum can call) and one vocabulary table a stream to the Captum object.
+        Function from the score (a module that Captum can call) and one vocabulary table per stream to the Captum
+        object.
     arguments
-        What the method was given, as JSON values; stored with the result. A ``baseline`` of None is the model's
-        default one, and is stored by its name.
+        The method's arguments as JSON values, stored with the result. A ``baseline`` of None is the model's default
+        baseline, and its name is stored.
     call
-        From a batch to further arguments of ``attribute``.
+        Function from a batch to further arguments of ``attribute``.
     reduction
         How the width becomes one number: ``"sum"``, ``"mean"``, ``"norm"`` (2-norm), ``"norm_1"``, ``"max"`` (the
-        number of largest magnitude, with its sign) or ``"absmax"``; None where the attribution is one number a
-        token already.
+        number of largest magnitude, with its sign) or ``"absmax"``; None if the attribution already has one number
+        per token.
     signed
         Whether the sign of the result has a meaning.
     at_input
-        Whether the attribution evaluates the score at the input itself, and there first: then the predictions
-        come out of the same forward pass.
+        Whether the attribution evaluates the score at the input itself, and does so first. The predictions then
+        come from the same forward pass.
     seed
-        Makes a sampling method repeat: each row is explained on its own, with random numbers that depend on the
-        seed and the target's position only. None for a method that draws none, and without effect on those of
-        Captum's gradient methods that draw none.
+        Seed that makes a sampling method reproducible: each row is explained separately, with random numbers that
+        depend only on the seed and the target's position. None for a method without random numbers; a seed has no
+        effect on Captum's gradient methods without random numbers.
     unit
-        What a result is measured in: ``"score"``, the unit of the score; ``"score per embedding"`` or ``"score
-        per one-hot"``, a slope; ``"none"``.
+        Unit of a result: ``"score"``, the unit of the score; ``"score per embedding"`` or ``"score per one-hot"``,
+        a slope; ``"none"``.
     passes
-        From the number of tokens that can be removed to the forward and backward passes of a target, the
-        prediction included; None where they depend on the text.
+        Function from the number of tokens that can be removed to the number of forward and backward passes for a
+        target, including the prediction; None if these depend on the text.
     tolerance
-        A convergence delta above this part of the difference of scores is worth a warning.
+        A convergence delta above this fraction of the difference of scores causes a warning.
     remedy
-        What to give where the convergence delta is large.
+        Advice for a large convergence delta.
     citation
         Where the method was published.
 
     Notes
     -----
-    Two methods are equal if one call makes both, whichever way its arguments are written:
-    ``hs.integrated_gradients(5) == hs.integrated_gradients(n_steps=5)``. Those that were put together by hand are equal
-    if all their parameters are, functions included. A copy by ``pickle`` or ``copy`` equals its original, unless it
-    holds an object that does not equal its own copy, such as an instance of a Captum class.
+    Two methods are equal if the same call makes both, however its arguments are written:
+    ``hs.integrated_gradients(5) == hs.integrated_gradients(n_steps=5)``. Methods built by calling ``Method`` are equal
+    if all their parameters are equal, including functions. A copy by ``pickle`` or ``copy`` equals its original, unless
+    it holds an object that does not equal its own copy, such as an instance of a Captum class.
 
     Raises
     ------
     SaliencyError
-        For an unknown reduction, and a seed that is not a whole number from 0.
+        For an unknown reduction, and a seed that is not an integer of 0 or more.
 
     Examples
     --------
@@ -168,7 +169,7 @@ class Method:
     tolerance: float = 0.05
     remedy: str = "another baseline, or more steps or samples (n_steps=, n_samples=)"
     citation: str = ""
-    # The call that made the method: pickle stores it, since the functions above are often local ones.
+    # The call that made the method. Pickle stores it, since the functions above are often local.
     recipe: Recipe | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -189,7 +190,7 @@ class Method:
         return copyreg.__newobj__, (type(self),), dict(vars(self))  # type: ignore[attr-defined]
 
     def draws(self, attribution: Attribution) -> bool:
-        """Whether the result depends on random numbers, so that each row is explained on its own."""
+        """Whether the result depends on random numbers, so that each row must be explained separately."""
         if self.seed is None:
             return False
         known = type(attribution).__module__.startswith(("captum.", "hf_saliency."))
@@ -201,7 +202,7 @@ Parameters = ParamSpec("Parameters")
 
 
 def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters, Method]:
-    """A function that makes a method, whose methods pickle and whose unknown keywords are refused by name."""
+    """Wrap a function that returns a method: its methods pickle, and errors name its unknown keywords."""
 
     construct: Callable[..., Method] = function
 
@@ -223,14 +224,14 @@ def named_method(function: Callable[Parameters, Method]) -> Callable[Parameters,
 
 
 def keeps_sign(reduction: str | None) -> bool:
-    """Whether signed attributions are signed after a reduction."""
+    """Whether signed attributions keep their sign under a reduction."""
     return reduction not in UNSIGNED_REDUCTIONS
 
 
 def described(baseline: Any) -> Any:
-    """A baseline as a JSON value: its text or texts, its number or its function's name; None for the default."""
+    """Convert a baseline to a JSON value: its text or texts, number or function's name; None for the default."""
     if isinstance(baseline, str):
-        return str(baseline)  # of NumPy's strings, too
+        return str(baseline)  # NumPy's strings as well
     if baseline is None or (isinstance(baseline, (int, float)) and not isinstance(baseline, bool)):
         return baseline
     if isinstance(baseline, Tensor):

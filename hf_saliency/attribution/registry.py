@@ -1,4 +1,4 @@
-"""The methods by name, and the other forms that a user may give a method in."""
+"""The methods by name, and conversion of the other forms in which a user may give a method."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ METHODS: dict[str, Callable[..., Method]] = {
 
 
 def named(name: str, arguments: Mapping[str, Any] | None = None) -> Method:
-    """The method of a name in ``METHODS``, with arguments; refuses an unknown name or argument."""
+    """Make the method of a name in ``METHODS``, with arguments; refuse an unknown name or argument."""
     if name not in METHODS:
         plain = name.lower().replace("-", "_").replace(" ", "_")
         near = difflib.get_close_matches(plain, METHODS, n=1)
@@ -81,9 +81,9 @@ def named(name: str, arguments: Mapping[str, Any] | None = None) -> Method:
 
 
 def as_method(method: Any) -> Method:
-    """The method that a :class:`Method`, a function that makes one, a name, or Captum's class or instance stands for.
+    """Convert to a :class:`Method`: a method, its name, the function that makes it, or a Captum class or instance.
 
-    A function from the score to a Captum attribution will do as well. None is the gradient norm.
+    A function from the score to a Captum attribution is accepted as well. None is the gradient norm.
     """
     if method is None:
         return gradient_norm()

@@ -20,14 +20,14 @@ from hf_saliency.errors import one_of
 class RelevanceGradient(NoFutures, GradientAttribution):  # type: ignore[misc]
     r"""Layer-wise relevance propagation as gradient times input, in one forward and one backward pass.
 
-    While ``forward_func`` runs, some operations pass on another gradient than their derivative; what reaches the
+    While ``forward_func`` runs, rules replace the derivatives of some operations. The gradient that reaches the
     embeddings is multiplied by them. No class is patched: a ``TorchFunctionMode`` sees the operations of this thread.
 
     ==============  =========================================================================================
-    rules           what is changed
+    rules           changes
     ==============  =========================================================================================
     ``ln_freeze``   the divisor of a layer norm or RMSNorm is a constant (Ali et al., 2022)
-    ``cp_lrp``      and so are attention weights (Ali et al., 2022)
+    ``cp_lrp``      as ``ln_freeze``, and attention weights are constants as well (Ali et al., 2022)
     ``attn_lrp``    norms as above; an elementwise function passes on the gradient times f(x) / x; each factor of
                     a product of two values gets half of the gradient, in attention (query and key a quarter, value
                     a half) and in gates (Achtibat et al., 2024)
@@ -38,21 +38,21 @@ class RelevanceGradient(NoFutures, GradientAttribution):  # type: ignore[misc]
     Parameters
     ----------
     forward_func
-        From embeddings, one tensor a stream, and additional arguments to scores (batch, ...). The parameters of the
-        model in it must not require gradients: a tensor that does counts as a value that depends on the input.
+        Function from embeddings (one tensor per stream) and additional arguments to scores (batch, ...). The
+        parameters of its model must not require gradients: a tensor that does is taken to depend on the input.
     rules
-        Which rules.
+        The name of a set of rules from the table.
     attention
-        The modules in which a softmax is one of attention. By default ``forward_func.attention``, which the score of
-        an explainer has; without it a softmax of four dimensions.
+        The modules whose softmax is one of attention. By default ``forward_func.attention``, which the score of an
+        explainer has. Without any, every softmax over four dimensions counts as one of attention.
     activations
-        Modules of one elementwise function each, needed for those that are composed of several operations, such as
-        the tanh approximation of GELU. By default ``forward_func.activations``.
+        Modules that compute one elementwise function each. They are needed for functions composed of several
+        operations, such as the tanh approximation of GELU. By default ``forward_func.activations``.
 
     Raises
     ------
     SaliencyError
-        If there are no such rules.
+        If the rules are unknown.
 
     References
     ----------
@@ -101,16 +101,17 @@ class RelevanceGradient(NoFutures, GradientAttribution):  # type: ignore[misc]
         Parameters
         ----------
         inputs
-            Embeddings, (batch, tokens, width), or a tuple of them, one a stream.
+            Embeddings, (batch, tokens, width), or a tuple of them, one per stream.
         target
-            Which score of each row, in any of Captum's forms; None if there is but one.
+            The score to explain in each row, in any form that Captum takes; None if there is only one.
         additional_forward_args
-            What ``forward_func`` takes after the embeddings; a tuple if several.
+            Arguments of ``forward_func`` after the embeddings; a tuple if there are several.
 
         Returns
         -------
         Float[Tensor, "batch *_ width"] | tuple[Float[Tensor, "batch *_ _"], ...]
-            As the inputs, in float64 for float64 inputs and otherwise in float32, in the unit of the score.
+            Relevance in the form of the inputs and the unit of the score, in float64 for float64 inputs and otherwise
+            in float32.
 
         Raises
         ------

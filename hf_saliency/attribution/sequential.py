@@ -26,21 +26,21 @@ from hf_saliency.errors import whole
 
 
 class SequentialIntegratedGradients(PathAttribution):
-    r"""Integrated gradients of one token at a time, the others as they are (Enguehard, 2023).
+    r"""Integrated gradients of one token at a time, with the other tokens unchanged (Enguehard, 2023).
 
     .. math:: a_{ij} = (x_{ij} - \bar x_{ij}) \int_0^1
         \frac{\partial F(\bar x^i + \alpha (x - \bar x^i))}{\partial x_{ij}} \, d\alpha
 
     :math:`\bar x^i` is the text :math:`x` with token :math:`i` at its baseline. The attributions of one token
-    add up to :math:`F(x) - F(\bar x^i)`: what the score loses if this token is replaced. Each token is a call
-    of Captum's ``IntegratedGradients`` on a copy of the text; a token that is at its baseline already is 0 and
+    add up to :math:`F(x) - F(\bar x^i)`, the loss of score if this token is replaced. Each token needs a call
+    of Captum's ``IntegratedGradients`` on a copy of the text; a token that equals its baseline scores 0 and
     costs nothing. The paper divides the result by its norm; here it keeps the unit of the score. Captum's
     quadrature has weights in float32, so that a float64 result is exact to a relative 1e-7.
 
     Parameters
     ----------
     forward_func
-        From embeddings, one tensor a stream, and additional arguments to scores (batch, ...).
+        Function from embeddings (one tensor per stream) and additional arguments to scores (batch, ...).
 
     References
     ----------
@@ -72,37 +72,37 @@ class SequentialIntegratedGradients(PathAttribution):
         Parameters
         ----------
         inputs
-            Embeddings, (batch, tokens, width), or a tuple of them, one a stream. Each token of each stream has
-            a path of its own.
+            Embeddings, (batch, tokens, width), or a tuple of them, one per stream. Each token of each stream has
+            a separate path.
         baselines
-            What the paths start from, in any of Captum's forms: a tensor like the inputs, or with one row for
-            all, or a number; a tuple of these for a tuple of inputs; None is 0.
+            The start of the paths, in any form that Captum takes: a tensor like the inputs or with one row for
+            all, or a number; a tuple of these for a tuple of inputs; None means 0.
         target
-            Which score of each row, in any of Captum's forms; None if there is but one.
+            The score to explain in each row, in any form that Captum takes; None if there is only one.
         additional_forward_args
-            What ``forward_func`` takes after the embeddings; a tuple if several. Tensors have a row for each
-            row of the inputs.
+            Arguments of ``forward_func`` after the embeddings; a tuple if there are several. Tensors have a row
+            for each row of the inputs.
         n_steps
-            Points on each token's path.
+            Number of points on each token's path.
         method
             Captum's name for the rule of integration.
         internal_batch_size
-            The most rows of one call of ``forward_func``; None for batch x ``n_steps``, as many as Captum's
-            ``IntegratedGradients`` takes.
+            The largest number of rows in one call of ``forward_func``; None for batch x ``n_steps``, as in
+            Captum's ``IntegratedGradients``.
         return_convergence_delta
-            Whether to return the convergence delta too.
+            Whether to return the convergence delta as well.
 
         Returns
         -------
         Any
-            As the inputs, in float64 for float64 inputs and otherwise in float32; with the delta a pair of this and
-            a tensor (batch,).
+            Attributions in the form of the inputs, in float64 for float64 inputs and otherwise in float32. With the
+            delta, a pair of these and a tensor (batch,).
 
         Raises
         ------
         SaliencyError
             If the inputs are not embeddings, the baselines do not fit them, the steps, the rule or the batch
-            size do not exist, or the score does not depend on the inputs.
+            size are invalid, or the score does not depend on the inputs.
         """
         n_steps = whole(n_steps, "n_steps")
         check_quadrature(method, n_steps, "method")
@@ -117,7 +117,7 @@ class SequentialIntegratedGradients(PathAttribution):
     def _totals(
         self, copies: _Copies, n_steps: int, method: str, size: int
     ) -> tuple[Float[Tensor, "batch ..."], ...]:
-        """The attributions of each stream."""
+        """Compute the attributions of each stream."""
         totals = tuple(
             torch.zeros_like(stream, dtype=torch.promote_types(stream.dtype, torch.float32))
             for stream in copies.streams
@@ -147,12 +147,12 @@ class SequentialIntegratedGradients(PathAttribution):
         target: Any = None,
         additional_forward_args: Any = None,
     ) -> Float[Tensor, " batch"]:
-        r"""The sum of a row's attributions minus :math:`\sum_i F(x) - F(\bar x^i)`, which it approximates.
+        r"""Compute each row's sum of attributions minus :math:`\sum_i F(x) - F(\bar x^i)`, which it approximates.
 
         Parameters
         ----------
         attributions
-            What :meth:`attribute` returned.
+            The result of :meth:`attribute`.
         start_point
             The baselines.
         end_point
@@ -165,7 +165,7 @@ class SequentialIntegratedGradients(PathAttribution):
         Returns
         -------
         Float[Tensor, " batch"]
-            One number a row, in the unit of the score.
+            One number for each row, in the unit of the score.
         """
         streams = attributions if isinstance(attributions, tuple) else (attributions,)
         with autograd():
@@ -175,7 +175,7 @@ class SequentialIntegratedGradients(PathAttribution):
 
 @torch.no_grad()
 def _delta(attributions: Sequence[Tensor], copies: _Copies, size: int) -> Float[Tensor, " batch"]:
-    """The sum of each row's attributions minus what they stand for, from at most ``size`` rows a call."""
+    """Compute the convergence deltas, with at most ``size`` rows in a call."""
     delta = torch.stack([stream.reshape(len(stream), -1).sum(1) for stream in attributions]).sum(0)
     every = torch.arange(len(delta), device=delta.device)
     whole = [copies.score(tuple(s[rows] for s in copies.streams), rows) for rows in torch.split(every, size)]
@@ -189,7 +189,7 @@ def _delta(attributions: Sequence[Tensor], copies: _Copies, size: int) -> Float[
 
 @dataclass(frozen=True)
 class _Copies:
-    """A copy of the text for each token that moves; which one is a place: (stream, row, token)."""
+    """Copies of the text, one for each token that moves. The token of a copy is its place: (stream, row, token)."""
 
     score: RowScores
     streams: tuple[Tensor, ...]
@@ -209,7 +209,7 @@ class _Copies:
         return cls(score, streams, baselines_of(baselines, streams))
 
     def places(self) -> Int[Tensor, "copies 3"]:
-        """Where a token is not at its baseline."""
+        """List the places of all tokens that differ from their baseline."""
         moved = [(_tokens(x) != _tokens(x0)).any(-1).nonzero() for x, x0 in self._by_stream()]
         device = self.streams[0].device
         return torch.cat(
@@ -223,11 +223,11 @@ class _Copies:
         return zip(self.streams, self.baselines, strict=True)
 
     def texts(self, places: Int[Tensor, "copies 3"]) -> tuple[Tensor, ...]:
-        """The whole text, once a copy."""
+        """Return the whole text, once for each copy."""
         return tuple(stream[places[:, 1]] for stream in self.streams)
 
     def starts(self, places: Int[Tensor, "copies 3"]) -> tuple[Tensor, ...]:
-        """The text with the token of each copy at its baseline."""
+        """Return the text of each copy, with its token at the baseline."""
         starts = []
         for index, (stream, baseline) in enumerate(self._by_stream()):
             start = _tokens(stream)[places[:, 1]]
@@ -239,5 +239,5 @@ class _Copies:
 
 
 def _tokens(stream: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch tokens width"]:
-    """The tokens of a stream in one axis, also where choices or windows have one of their own."""
+    """Flatten the tokens of a stream to one axis, including those of choices or windows with a separate axis."""
     return stream.reshape(len(stream), -1, stream.shape[-1])

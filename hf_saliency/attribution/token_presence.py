@@ -16,14 +16,14 @@ from hf_saliency.errors import SaliencyError
 
 
 class TokenPresence(NoFutures, PerturbationAttribution):  # type: ignore[misc]
-    """A perturbation method of Captum that removes whole tokens, or groups of them.
+    """A perturbation method of Captum that removes whole tokens or groups of them.
 
-    ``method`` makes it from a forward function of presences, (batch, features): 1 is present, 0 absent.
+    ``method`` makes Captum's object from a forward function of presences, (batch, features): 1 is present, 0 absent.
     """
 
-    # Captum's method knows nothing of embeddings: where a feature is absent, its baseline replaces its embeddings. So
-    # no copy of a text is perturbed in a single embedding dimension, features are never torn apart, and tokens without
-    # a feature are never touched and take no part in a regression.
+    # Captum's method does not see embeddings: where a feature is absent, its baseline replaces its embeddings. So no
+    # single embedding dimension is perturbed, features are never split, and tokens without a feature never change and
+    # take no part in a regression.
 
     def __init__(
         self, forward_func: Callable[..., Tensor], method: Callable[[Callable[..., Tensor]], Attribution]
@@ -43,8 +43,8 @@ class TokenPresence(NoFutures, PerturbationAttribution):  # type: ignore[misc]
     ) -> Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]:
         """Attribute the score to tokens; the tokens of a feature share its attribution evenly, others get zero.
 
-        ``baselines`` and ``feature_mask`` may have one row for all. The mask numbers features 0, 1, ... in each row,
-        negative for a token that is never absent; the streams of a tuple share the numbers.
+        ``baselines`` and ``feature_mask`` may have one row for all. The mask numbers the features of each row 0, 1, ...
+        and is negative for a token that is never absent. The streams of a tuple share the numbers.
         """
         streams = embeds_of(inputs)
         masks = _masks(feature_mask, streams)
@@ -63,13 +63,13 @@ class TokenPresence(NoFutures, PerturbationAttribution):  # type: ignore[misc]
         extra = () if extra is None else extra if isinstance(extra, tuple) else (extra,)
         values = [stream.new_zeros(stream.shape[:2], dtype=_wide(stream)) for stream in streams]
         counts = torch.stack([mask.amax(dim=1) for mask in masks]).amax(dim=0) + 1
-        for count in sorted(set(counts.tolist())):  # rows with as many features at a time: none has padding
+        for count in sorted(set(counts.tolist())):  # rows with equally many features, so none is padded
             if count == 0:
                 continue
             rows = (counts == count).nonzero()[:, 0]
             row_masks = [mask[rows] for mask in masks]
             tensors = (*(s[rows] for s in streams), *(b[rows] for b in replaced), *row_masks)
-            method = self.method if count > 1 else FeatureAblation  # whose result no sampling can better
+            method = self.method if count > 1 else FeatureAblation  # exact for one feature, unlike samples
             options = arguments if count > 1 else {}
             forward = self._forward(len(streams))
             effects = method(_Known(forward) if len(rows) == 1 else forward).attribute(
@@ -94,7 +94,7 @@ class TokenPresence(NoFutures, PerturbationAttribution):  # type: ignore[misc]
         return tuple(values) if isinstance(inputs, tuple) else values[0]
 
     def _forward(self, count: int) -> Callable[..., Tensor]:
-        """The score as a function of which features are present."""
+        """Make the score a function of the features that are present."""
 
         def score(presence: Tensor, *arguments: Any) -> Tensor:
             inputs, baselines, masks = (
@@ -112,7 +112,7 @@ class TokenPresence(NoFutures, PerturbationAttribution):  # type: ignore[misc]
 
 
 class _Known:
-    """The score of one row's subsets, each evaluated once: few features have few subsets, and samples repeat them."""
+    """The score of one row's subsets, evaluated once each: few features have few subsets, which samples repeat."""
 
     def __init__(self, forward: Callable[..., Tensor]) -> None:
         self.forward = forward
@@ -120,7 +120,7 @@ class _Known:
 
     def __call__(self, presence: Tensor, *arguments: Any) -> Tensor:
         keys = [row.tobytes() for row in (presence > 0.5).cpu().numpy()]
-        new: dict[bytes, int] = {}  # of each subset that is not known yet the first place
+        new: dict[bytes, int] = {}  # the first place of each subset without a known score
         for place, key in enumerate(keys):
             if key not in self.scores:
                 new.setdefault(key, place)
@@ -128,7 +128,7 @@ class _Known:
             rows = torch.tensor([*new.values()], device=presence.device)
             scores = self.forward(presence[rows], *(_of(rows, value, len(keys)) for value in arguments))
             if not isinstance(scores, Tensor) or scores.numel() != len(new):
-                return self.forward(presence, *arguments)  # for Captum to refuse
+                return self.forward(presence, *arguments)  # Captum refuses such scores
             self.scores.update(zip(new, scores.detach().flatten(), strict=True))
         return torch.stack([self.scores[key] for key in keys])
 
@@ -156,13 +156,13 @@ def _masks(feature_mask: Any, streams: tuple[Tensor, ...]) -> list[Tensor]:
 
 
 def _sizes(mask: Int[Tensor, "rows tokens"], count: int) -> Int[Tensor, "rows features"]:
-    """How many tokens each feature has."""
+    """Count the tokens of each feature."""
     sizes = torch.zeros(len(mask), count, dtype=torch.long, device=mask.device)
     return sizes.scatter_add_(1, mask.clamp(min=0), (mask >= 0).long())
 
 
 def _of(rows: Tensor, value: Any, batch: int) -> Any:
-    """The part of an argument that belongs to some rows."""
+    """Select the rows of an argument."""
     if isinstance(value, Tensor) and value.dim() and len(value) == batch:
         return value[rows.to(value.device)]
     if isinstance(value, list) and len(value) == batch:

@@ -17,13 +17,13 @@ from hf_saliency.errors import SaliencyError
 
 
 def width_of(table: nn.Embedding | Tensor) -> int:
-    """How many dimensions an embedding has."""
+    """Return the width of an embedding."""
     return next(pieces(table, rows=1)).shape[1]
 
 
 @torch.no_grad()
 def pieces(table: nn.Embedding | Tensor, rows: int) -> Iterator[Float[Tensor, "rows width"]]:
-    """The table from its first row to its last, at most so many rows at a time."""
+    """Yield the table from its first row to its last, at most ``rows`` rows at a time."""
     weight = _plain(table)
     if weight is not None:
         yield from _split(weight, rows)
@@ -37,7 +37,7 @@ def pieces(table: nn.Embedding | Tensor, rows: int) -> Iterator[Float[Tensor, "r
 
 @torch.no_grad()
 def rows_of(table: nn.Embedding | Tensor, ids: Int[Tensor, " n"]) -> Float[Tensor, "n width"]:
-    """The embeddings of some tokens."""
+    """Return the embeddings of some tokens."""
     weight = _plain(table)
     if weight is not None:
         return weight[ids]
@@ -46,7 +46,7 @@ def rows_of(table: nn.Embedding | Tensor, ids: Int[Tensor, " n"]) -> Float[Tenso
 
 
 def _plain(table: nn.Embedding | Tensor) -> Float[Tensor, "vocabulary width"] | None:
-    """The table where it is a tensor, and None where a module makes it."""
+    """Return the table if it is a plain tensor, or None if a module computes it."""
     if isinstance(table, Tensor):
         return table.detach()
     return table.weight.detach() if _is_its_weight(table) else None
@@ -58,13 +58,13 @@ def _split(tensor: Shaped[Tensor, "n ..."], size: int) -> Iterator[Shaped[Tensor
 
 
 def _is_its_weight(module: nn.Embedding) -> bool:
-    """Whether nothing stands between the weight and what the module returns."""
+    """Whether the module returns rows of its weight unchanged."""
     changed = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     return type(module) is nn.Embedding and module.max_norm is None and not changed
 
 
 def _embed_without_renormalizing(module: nn.Embedding) -> Callable[[Tensor], object]:
-    """The module's call; under ``max_norm`` torch rewrites the weight in the forward pass, so on a copy."""
+    """Return the module's call. With ``max_norm`` it uses a copy, since torch then rewrites the weight in a call."""
     if module.max_norm is None:
         return module
     copies = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
@@ -89,31 +89,31 @@ def _realised(
     return rows.detach()
 
 
-# The most elements of a temporary: 16 MiB in float32.
+# Largest number of elements in a temporary tensor: 16 MiB in float32.
 _TEMPORARY = 2**22
 
-# Elsewhere the factor is computed on the CPU: MPS has no float64.
+# On other devices the factor is computed on the CPU: MPS has no float64.
 _FLOAT64_DEVICES = ("cpu", "cuda")
 
 
 class Vocabulary:
-    """An embedding table, (vocabulary, width), for norms of one-hot gradients; read once, when first used.
+    """An embedding table, (vocabulary, width), for norms of one-hot gradients; read once, at its first use.
 
-    Of an ``nn.Embedding`` the table is what the module returns for every token, so a subclass that scales is exact.
+    The table of an ``nn.Embedding`` holds the module's output for every token, so a subclass that scales is exact.
     """
 
-    # A token enters a model as e = E^T x with a one-hot x, so a score whose gradient is g in e has the gradient E g in
-    # x. That vector, as long as the vocabulary, is never stored: with L L^T = E^T E its 2-norm is |g^T L|, and the
-    # other orders run over the vocabulary piece by piece. GradientNorm reads a plain table on each call of attribute,
-    # to see whether it has changed (7 ms for 30522 x 768 in float32 on one core); after such a change, make a new
-    # Vocabulary.
+    # A token enters a model as e = E^T x with a one-hot x, so a score with gradient g in e has the gradient E g in x.
+    # That vector is as long as the vocabulary and is never stored. With L L^T = E^T E its 2-norm is |g^T L|; the other
+    # orders run over the vocabulary piece by piece. GradientNorm reads a plain table on each call of attribute to see
+    # whether it has changed (7 ms for 30522 x 768 in float32 on one core). A Vocabulary does not notice such a change:
+    # make a new one.
 
     def __init__(self, table: nn.Module | Float[Tensor, "vocabulary width"]) -> None:
         self.table = table
         self._known: _Prepared | None = None
 
     def check(self) -> nn.Embedding | Float[Tensor, "vocabulary width"]:
-        """The table; refuses what is neither a float tensor (vocabulary, width) nor an ``nn.Embedding``."""
+        """Return the table; refuse anything but a float tensor (vocabulary, width) or an ``nn.Embedding``."""
         if isinstance(self.table, nn.Embedding):
             return self.table
         kind = f"a {type(self.table).__name__}"
@@ -130,7 +130,7 @@ class Vocabulary:
     def norm(
         self, gradient: Float[Tensor, "*tokens width"], order: int | float = 2
     ) -> Float[Tensor, "*tokens"]:
-        """The norm of each token's one-hot gradient, of order 1, 2 or infinity, in the dtype of ``gradient``."""
+        """Compute the norm of each token's one-hot gradient, of order 1, 2 or infinity, in its dtype."""
         table, width = self.check(), self.width(gradient)
         if order == 2:
             factor = self._prepared.factor_like(gradient)
@@ -138,7 +138,7 @@ class Vocabulary:
         return _streamed_norm(table, gradient.reshape(-1, width), order).reshape(gradient.shape[:-1])
 
     def width(self, embeds: Float[Tensor, "*tokens width"]) -> int:
-        """How wide the table is; refuses embeddings, or gradients in them, that are not as wide."""
+        """Return the width of the table; refuse embeddings, or gradients in them, of another width."""
         width = width_of(self.check())
         if embeds.shape[-1] != width:
             raise SaliencyError(
@@ -158,7 +158,7 @@ class Vocabulary:
 def _streamed_norm(
     table: nn.Embedding | Tensor, tokens: Float[Tensor, "n width"], order: int | float
 ) -> Float[Tensor, " n"]:
-    """Norm of order 1 or infinity, over pieces of the vocabulary."""
+    """Compute a norm of order 1 or infinity over pieces of the vocabulary."""
     norm = tokens.new_zeros(len(tokens))
     for rows in pieces(table, rows=_TEMPORARY // max(tokens.shape)):
         magnitude = (tokens @ rows.to(tokens).T).abs()
@@ -168,18 +168,18 @@ def _streamed_norm(
 
 @dataclass(frozen=True)
 class _Prepared:
-    """The factor of a table, and what the table looked like when the factor was computed."""
+    """The factor of a table, and the state of the table when the factor was computed."""
 
     state: Hashable
     fingerprint: Float[Tensor, " vocabulary"]
     factor: Float[Tensor, "width rank"]
     copies: dict[tuple[torch.dtype, torch.device], Tensor] = field(default_factory=dict)
 
-    # Outside inference mode: its tensors would be kept, and autograd cannot save them.
+    # Outside inference mode: the copies are kept, and autograd cannot save tensors of that mode.
     @torch.inference_mode(False)
     @torch.no_grad()
     def factor_like(self, gradient: Tensor) -> Float[Tensor, "width rank"]:
-        """The factor in the dtype of a gradient and on its device."""
+        """Return the factor in the dtype of a gradient and on its device."""
         key = (gradient.dtype, gradient.device)
         if key not in self.copies:
             # The dtype comes before the device: MPS cannot even hold float64.
@@ -192,7 +192,7 @@ _lock = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """In a forked child, where the thread that held the lock is gone."""
+    """Replace the lock in a forked child, where the thread that held it no longer exists."""
     global _lock
     _lock = threading.Lock()
 
@@ -204,7 +204,7 @@ if hasattr(os, "register_at_fork"):
 @torch.inference_mode(False)
 @torch.no_grad()
 def _prepared(table: nn.Embedding | Tensor) -> _Prepared:
-    """The factor of the table as it is now, computed again only if the table has changed."""
+    """Return the factor of the table, computed again only if the table has changed."""
     fingerprint = _fingerprint(table)
     state = (_state(table), fingerprint.dtype, fingerprint.device)
     with _lock:
@@ -217,7 +217,7 @@ def _prepared(table: nn.Embedding | Tensor) -> _Prepared:
 
 
 def _state(table: nn.Embedding | Tensor) -> Hashable:
-    """Identity and version of each tensor behind the table: they tell of every step of an optimizer."""
+    """Return identity and version of each tensor behind the table, which change at every step of an optimizer."""
     tensors = [table] if isinstance(table, Tensor) else itertools.chain(table.parameters(), table.buffers())
     return tuple(
         (id(t), t.data_ptr(), t.shape, t.dtype, t.device, None if t.is_inference() else t._version)
@@ -226,9 +226,9 @@ def _state(table: nn.Embedding | Tensor) -> Hashable:
 
 
 def _fingerprint(table: nn.Embedding | Tensor) -> Float[Tensor, " vocabulary"]:
-    """Every row's product with one fixed random vector: it notices changes through ``.data``.
+    """Return every row's product with one fixed random vector, which also shows changes through ``.data``.
 
-    A change that it misses is below the rounding of the product, and so below that of a norm."""
+    A change that does not show is below the rounding of the product, and so below that of a norm."""
     width = width_of(table)
     probe = torch.randn(width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -240,7 +240,7 @@ def _fingerprint(table: nn.Embedding | Tensor) -> Float[Tensor, " vocabulary"]:
 
 
 def _factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
-    r"""A float64 matrix :math:`L` with :math:`LL^\top = E^\top E`, for a table of any rank."""
+    r"""Compute a float64 matrix :math:`L` with :math:`LL^\top = E^\top E`, for a table of any rank."""
     width = width_of(table)
     gram = torch.zeros(width, width, dtype=torch.float64)
     for piece in pieces(table, rows=_TEMPORARY // width):
@@ -252,7 +252,7 @@ def _factor(table: nn.Embedding | Tensor) -> Float[Tensor, "width rank"]:
             "model's embedding, or choose space='embedding', which does not read the table."
         )
     eigenvalues, eigenvectors = torch.linalg.eigh(gram)
-    # Without directions below the rounding of the Gram matrix, a gradient that no token can see has norm zero.
+    # Directions below the rounding of the Gram matrix are dropped: a gradient orthogonal to all tokens has norm 0.
     rounding = eigenvalues[-1] * width * torch.finfo(torch.float64).eps
     seen = eigenvalues > rounding
     factor: Tensor = eigenvectors[:, seen] * eigenvalues[seen].sqrt()

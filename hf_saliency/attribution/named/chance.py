@@ -1,4 +1,4 @@
-"""A random attribution, which any method should beat."""
+"""A random attribution: the baseline that any method should beat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hf_saliency.errors import whole
 
 
 class RandomAttribution(NoFutures, Attribution):  # type: ignore[misc]
-    """Independent numbers from 0 to 1, one a token: the score is never called."""
+    """Independent random numbers from 0 to 1, one per token; the score is never called."""
 
     def __init__(self, forward_func: Callable[..., Tensor]) -> None:
         Attribution.__init__(self, forward_func)
@@ -29,7 +29,7 @@ class RandomAttribution(NoFutures, Attribution):  # type: ignore[misc]
         target: Any = None,
         additional_forward_args: Any = None,
     ) -> Float[Tensor, "batch tokens"] | tuple[Float[Tensor, "batch _"], ...]:
-        """Numbers for embeddings (batch, tokens, width), or a tuple of them, by torch's generator."""
+        """Draw numbers for embeddings (batch, tokens, width), or a tuple of them, with torch's random generator."""
         # Drawn on the CPU, so that a seed gives the same numbers on every device.
         values = tuple(
             torch.rand(stream.shape[:2], dtype=torch.float64).to(stream) for stream in embeds_of(inputs)
@@ -39,22 +39,22 @@ class RandomAttribution(NoFutures, Attribution):  # type: ignore[misc]
 
 @named_method
 def random_baseline(seed: int = 0) -> Method:
-    """Random scores from 0 to 1: the baseline that a comparison of methods starts from. Unsigned.
+    """Random scores from 0 to 1: the baseline for comparing methods. Unsigned.
 
     Parameters
     ----------
     seed
-        Makes the scores repeat.
+        Seed that makes the scores reproducible.
 
     Returns
     -------
     Method
-        No pass but the prediction's.
+        It needs no pass but that of the prediction.
 
     Raises
     ------
     SaliencyError
-        For a seed that is not a whole number from 0.
+        For a seed that is not an integer of 0 or more.
 
     Examples
     --------

@@ -22,15 +22,15 @@ def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int
     Parameters
     ----------
     space
-        ``"one_hot"``, the gradient in the token's one-hot vector as in the article, or ``"embedding"``, the
+        ``"one_hot"`` for the gradient in the token's one-hot vector, as in the article, or ``"embedding"`` for the
         gradient in its embedding.
     order
-        1, 2 or infinity.
+        Order of the norm: 1, 2 or infinity.
 
     Returns
     -------
     Method
-        One forward and one backward pass.
+        It needs one forward and one backward pass.
 
     Raises
     ------
@@ -70,22 +70,22 @@ def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int
 
 @named_method
 def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
-    """The gradient in each embedding dimension, reduced to one number a token. Unsigned unless asked otherwise.
+    """The gradient in each embedding dimension, reduced to one number per token. Unsigned by default.
 
     Parameters
     ----------
     reduction
-        Over the width: ``"norm"`` (2-norm), ``"norm_1"``, ``"mean"``, ``"sum"``, ``"max"`` (the number of largest
-        magnitude, with its sign) or ``"absmax"``; tools differ in this.
+        Reduction over the width: ``"norm"`` (2-norm), ``"norm_1"``, ``"mean"``, ``"sum"``, ``"max"`` (the number of
+        largest magnitude, with its sign) or ``"absmax"``. Tools differ in this.
     absolute
-        Whether the gradient's absolute values are reduced, as Simonyan et al. and Captum have it; False for
-        the gradient itself, whose mean or sum is signed, and zero but for rounding in a model whose
-        embeddings go through a layer norm, as BERT's do.
+        Whether to reduce the gradient's absolute values, as Simonyan et al. and Captum do. False reduces the
+        gradient itself. Its mean or sum is signed, but it is zero up to rounding in models such as BERT, whose
+        embeddings go through a layer norm.
 
     Returns
     -------
     Method
-        One forward and one backward pass.
+        It needs one forward and one backward pass.
 
     Raises
     ------
@@ -130,12 +130,12 @@ def input_x_gradient(reduction: Reduction = "sum") -> Method:
     Parameters
     ----------
     reduction
-        Over the width; ``"sum"`` by default. A norm is unsigned.
+        Reduction over the width. A norm is unsigned.
 
     Returns
     -------
     Method
-        One forward and one backward pass.
+        It needs one forward and one backward pass.
 
     Raises
     ------
@@ -172,25 +172,25 @@ def input_x_gradient(reduction: Reduction = "sum") -> Method:
 def smooth_grad(
     of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
 ) -> Method:
-    """SmoothGrad: a method's mean over copies of the text with Gaussian noise on the embeddings.
+    """SmoothGrad: the mean of a method over copies of the text with Gaussian noise on the embeddings.
 
     Parameters
     ----------
     of
-        The method to smooth; by default the gradient, whose mean is reduced by the 2-norm.
+        The method to smooth. By default the gradient, reduced by the 2-norm after averaging.
     n_samples
-        How many copies.
+        Number of copies.
     noise_level
-        Standard deviation of the noise, as a fraction of that of the text's embeddings (all tokens and
-        dimensions taken together). The article takes it of the range, which outliers among the dimensions of
-        an embedding make too large.
+        Standard deviation of the noise, as a fraction of that of the text's embeddings (over all tokens and
+        dimensions). The article takes a fraction of their range, which is too large because of outliers among the
+        dimensions of an embedding.
     seed
-        Makes the samples repeat.
+        Seed that makes the samples reproducible.
 
     Returns
     -------
     Method
-        ``n_samples`` times the passes of ``of``, and one forward pass for the prediction.
+        It needs ``n_samples`` times the passes of ``of``, and one forward pass for the prediction.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def smooth_grad(
 def smooth_grad_squared(
     of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
 ) -> Method:
-    """SmoothGrad-squared: as :func:`smooth_grad`, the mean of squares. Unsigned; summed over the width.
+    """SmoothGrad-squared: :func:`smooth_grad` with the mean of squares. Unsigned; summed over the width.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def smooth_grad_squared(
 def var_grad(
     of: Method | None = None, *, n_samples: int = 20, noise_level: float = 0.2, seed: int = 0
 ) -> Method:
-    """VarGrad: as :func:`smooth_grad`, the variance. Unsigned; summed over the width.
+    """VarGrad: :func:`smooth_grad` with the variance instead of the mean. Unsigned; summed over the width.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level:
     smooth = kind == "smoothgrad"
 
     def call(call: Call) -> Mapping[str, Any]:
-        # Captum wants a float; one row a call, without padding, so that this is the text's own deviation.
+        # Captum takes a float. Each call has one row without padding, so this is the deviation of the text itself.
         stdevs = tuple(float(noise_level * embeds.detach().float().std()) for embeds in call.embeds)
         return {
             "nt_type": kind,
@@ -325,7 +325,7 @@ def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level:
             **inner.call(_copied(call, n_samples)),
         }
 
-    # Squares have no convergence delta, whose passes the count of other methods contains.
+    # Squares have no convergence delta, so the passes that other methods count for it are not made.
     inner_passes = inner.passes if smooth or inner.at_input else None
     return Method(
         name,
@@ -349,21 +349,21 @@ def _noisy(name: str, kind: str, of: Method | None, n_samples: int, noise_level:
 
 
 class _Spread(NoiseTunnel):  # type: ignore[misc]
-    """A NoiseTunnel of squares or variances, which do not add up to a difference of scores."""
+    """NoiseTunnel of squares or variances, which do not add up to a difference of scores."""
 
     def has_convergence_delta(self) -> bool:
         return False
 
 
 def _copied(call: Call, copies: int) -> Call:
-    """The call as a method sees it whose batch holds so many copies of each row."""
+    """Return the call that the inner method would see for a batch with ``copies`` copies of each row."""
     return dataclasses.replace(
-        # Sampling methods run one row a call, so that every row is a copy of the first.
+        # Sampling methods run one row per call, so every row is a copy of the first.
         call,
         embeds=tuple(stream[:1].expand(copies * len(stream), *stream.shape[1:]) for stream in call.embeds),
     )
 
 
 def _times(copies: int, forward: int, backward: int, at_input: bool) -> tuple[int, int]:
-    forwards = forward if at_input else forward - 1  # without the prediction's
+    forwards = forward if at_input else forward - 1  # without that of the prediction
     return 1 + copies * forwards, copies * backward

@@ -11,20 +11,20 @@ from hf_saliency.attribution.method import Method, named_method
 
 @named_method
 def value_zeroing() -> Method:
-    """Value zeroing: how far each layer's output turns when a token's values are zero, over all layers. Unsigned.
+    """Value zeroing: how far each layer's output turns when a token's values are set to zero. Unsigned.
 
-    A map of context mixing: how much of each token, special ones included, the token at which the target is read holds.
-    It does not depend on the explained class.
+    The result is a map of context mixing over all layers: how much of each token, special ones included, is held by
+    the token at which the target is read. It does not depend on the explained class.
 
     Returns
     -------
     Method
-        One forward pass for each token, and two more.
+        It needs one forward pass for each token, and two more.
 
     Raises
     ------
     SaliencyError
-        When a text is explained: for architectures other than encoders and decoders of one text with full attention,
+        When a text is explained, for architectures other than encoders and decoders of one text with full attention,
         and for targets that are not read at a token.
 
     References
@@ -44,14 +44,14 @@ def value_zeroing() -> Method:
 
 @named_method
 def attention_rollout() -> Method:
-    """Attention rollout: attention multiplied over layers, half of each layer the token itself. Unsigned.
+    """Attention rollout: a product over layers of half attention and half the token itself. Unsigned.
 
-    As :func:`value_zeroing` a map of context mixing.
+    The result is a map of context mixing, as for :func:`value_zeroing`.
 
     Returns
     -------
     Method
-        Two forward passes.
+        It needs two forward passes.
 
     Raises
     ------

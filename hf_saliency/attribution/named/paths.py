@@ -26,7 +26,7 @@ from hf_saliency.attribution.token_presence import TokenPresence
 from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import Reduction, SaliencyError, check_reduction, real, whole
 
-# Where gradients do not add up, as on many decoders with RMSNorm, differences of scores still say what they say.
+# Where gradients do not add up, as on many decoders with RMSNorm, differences of scores keep their meaning.
 _NO_SUM = ", or a method that takes no gradients: hs.leave_one_out() or hs.shapley_sampling()"
 
 
@@ -38,27 +38,28 @@ def sequential_integrated_gradients(
     quadrature: Quadrature = "gausslegendre",
     reduction: Reduction = "sum",
 ) -> Method:
-    """Sequential integrated gradients: for each token a path on which that token alone is replaced. Signed.
+    """Sequential integrated gradients: a path for each token, on which only that token moves. Signed.
 
-    Summed over the width, a token's score is the score of the text minus that of the text with this token at its
-    baseline, exactly: :func:`leave_one_out`. It is computed as that difference, without steps. Other reductions need
-    the path, as does :class:`SequentialIntegratedGradients`, which gives each dimension's part.
+    Summed over the width, a token's score is exactly the score of the text minus that of the text with this token at
+    its baseline, as in :func:`leave_one_out`. It is computed as that difference, without steps. Other reductions need
+    the path, as does :class:`SequentialIntegratedGradients`, which returns the part of each dimension.
 
     Parameters
     ----------
     n_steps
-        Points on each token's path; without effect on a sum.
+        Number of points on each token's path; no effect on a sum.
     baseline
         As for :func:`integrated_gradients`.
     quadrature
-        As for :func:`integrated_gradients`; without effect on a sum.
+        As for :func:`integrated_gradients`; no effect on a sum.
     reduction
         As for :func:`integrated_gradients`.
 
     Returns
     -------
     Method
-        One forward pass for each token; ``n_steps`` forward and backward passes for each if the reduction is not a sum.
+        It needs one forward pass for each token, or ``n_steps`` forward and backward passes for each token if the
+        reduction is not a sum.
 
     Raises
     ------
@@ -120,13 +121,13 @@ def sequential_integrated_gradients(
 
 
 class _PathEnds(TokenPresence):
-    """Summed over the width, a path on which one token moves is the difference of the scores at its two ends."""
+    """Path of one token, summed over the width: the difference of the scores at its two ends."""
 
     def has_convergence_delta(self) -> bool:
         return True
 
     def attribute(self, *args: Any, return_convergence_delta: bool = False, **arguments: Any) -> Any:
-        """The differences, which nothing is missing of."""
+        """Return the differences, with a convergence delta of zero."""
         values = super().attribute(*args, **arguments)
         first = values[0] if isinstance(values, tuple) else values
         return (values, first.new_zeros(len(first))) if return_convergence_delta else values
@@ -148,19 +149,19 @@ def discretized_integrated_gradients(
     Parameters
     ----------
     n_steps
-        Words on the path.
+        Number of words on the path.
     baseline
         As for :func:`integrated_gradients`.
     strategy
-        How the next word is chosen among the nearest ones: ``"greedy"``, the one that the path need change
-        least to stay monotonic, or ``"maxcount"``, the one monotonic in the most dimensions.
+        Rule that chooses the next word among the nearest ones: ``"greedy"`` takes the word that needs the smallest
+        change to keep the path monotonic, ``"maxcount"`` the word that is monotonic in the most dimensions.
     n_neighbors
-        How many of the nearest words are looked at.
+        Number of nearest words to choose from.
     factor
-        How often every stretch of the path is halved, for a smaller convergence delta.
+        How many times every stretch of the path is halved, for a smaller convergence delta.
     quadrature
         ``"trapezoid"`` multiplies each stretch by the mean of the gradients at its two ends, ``"riemann_left"`` by the
-        gradient at its beginning, as the article does with ``factor=0``: that sum misses about a third of the
+        gradient at its beginning, as the article does with ``factor=0``. The article's sum misses about a third of the
         difference of scores on the bundled model.
     reduction
         As for :func:`integrated_gradients`.
@@ -168,7 +169,8 @@ def discretized_integrated_gradients(
     Returns
     -------
     Method
-        ``(n_steps + 1) * 2 ** factor + 1`` forward and backward passes, and one forward pass for the prediction.
+        It needs ``(n_steps + 1) * 2 ** factor + 1`` forward and backward passes, and one forward pass for the
+        prediction.
 
     Raises
     ------
@@ -240,28 +242,28 @@ def integrated_gradients(
     Parameters
     ----------
     n_steps
-        Points on the path, 50 if nothing is given; with a tolerance the most points that a target may take, 1,024
-        if nothing is given.
+        Number of points on the path, by default 50. With a tolerance, the largest number of points for one target, by
+        default 1,024.
     baseline
-        What the path starts from: ``hs.mask_embedding``, ``hs.pad_embedding``, ``hs.mean_embedding``,
-        ``hs.zero_embedding``, a text of as many tokens (a tuple of texts where one is explained), a tensor
-        (tokens, width), a number, or a function (embedding, tokenizer, ids) -> tensor. Special tokens and masks
-        stay. By default the mask embedding, and the mean embedding for a model without a mask token. A list of these
-        is several baselines, whose attributions are averaged (expected gradients); a tuple is one baseline of several
-        texts.
+        The start of the path: ``hs.mask_embedding``, ``hs.pad_embedding``, ``hs.mean_embedding``,
+        ``hs.zero_embedding``, a text with the same number of tokens (a tuple of texts for an input that is a tuple), a
+        tensor (tokens, width), a number, or a function (embedding, tokenizer, ids) -> tensor. Special tokens and masks
+        are not replaced. The default is the mask embedding, or the mean embedding for a model without a mask token. A
+        list holds several baselines, whose attributions are averaged (expected gradients); a tuple is one baseline
+        made of several texts.
     tolerance
         Take as many points as each target needs for a convergence delta below this fraction of the difference
-        of scores; ``quadrature`` is not used then.
+        of scores. ``quadrature`` is then ignored.
     quadrature
         Captum's name for the rule of integration.
     reduction
-        Over the width. ``"sum"`` keeps completeness: the tokens add up to the difference of scores.
+        Reduction over the width. ``"sum"`` keeps completeness: the tokens add up to the difference of scores.
 
     Returns
     -------
     Method
-        For each baseline ``n_steps`` forward and backward passes and two forward passes for the convergence delta; and
-        one forward pass for the prediction.
+        It needs ``n_steps`` forward and backward passes and two forward passes for the convergence delta, all for each
+        baseline, and one forward pass for the prediction.
 
     Raises
     ------
@@ -345,10 +347,10 @@ def _adaptive(
 
 
 class _Silent(AdaptiveIntegratedGradients):
-    """Leaves the warning to the explainer, which knows the targets and the caller."""
+    """Adaptive integrated gradients without a warning: the explainer warns, since it knows targets and caller."""
 
     def warn(self, *arguments: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @named_method
@@ -362,28 +364,28 @@ def gradient_shap(
 ) -> Method:
     """Gradient SHAP: the gradient at random points between baseline and text, times their difference. Signed.
 
-    With one baseline it estimates integrated gradients; with a list of them it estimates expected gradients at no more
-    cost, since each point is between the text and one of them. There is one random point in each of ``n_samples`` equal
-    stretches, where Captum draws all of them from the whole path: the expectation is the same, the error smaller.
+    With one baseline it estimates integrated gradients. With a list of baselines it estimates expected gradients at the
+    same cost, since each point is between the text and one of them. One random point is drawn in each of ``n_samples``
+    equal stretches. Captum draws all points from the whole path: the expectation is the same, the error larger.
 
     Parameters
     ----------
     n_samples
-        How many points.
+        Number of points.
     baseline
-        As for :func:`integrated_gradients`; of a list, each sample takes one, all of them about as often.
+        As for :func:`integrated_gradients`. Each sample takes one baseline of a list, all about equally often.
     noise_level
-        Standard deviation of noise on the text, as a fraction of that of its embeddings.
+        Standard deviation of the noise on the text, as a fraction of that of its embeddings.
     reduction
         As for :func:`integrated_gradients`.
     seed
-        Makes the samples repeat.
+        Seed that makes the samples reproducible.
 
     Returns
     -------
     Method
-        ``n_samples`` forward and backward passes; for the convergence delta one forward pass for the text (for each
-        sample if there is noise) and one for each baseline; and one for the prediction.
+        It needs ``n_samples`` forward and backward passes. The convergence delta needs one forward pass for the text
+        (for each sample if there is noise) and one for each baseline, and the prediction needs one more.
 
     Raises
     ------
@@ -448,12 +450,12 @@ def _are_several(baseline: Any) -> bool:
 
 
 def _baselines(call: Call, baseline: Any) -> Any:
-    """What Captum takes as a baseline, or a list of these."""
+    """Return the baseline in the form that Captum takes, or a list of them."""
     return [call.baselines(part) for part in baseline] if _are_several(baseline) else call.baselines(baseline)
 
 
 def _drawn_from(call: Call, baseline: Any) -> Any:
-    """The baselines of one row as a batch, from which Captum's gradient SHAP draws."""
+    """Return the baselines of one row as a batch, from which gradient SHAP draws."""
     if not _are_several(baseline):
         return call.baselines(baseline)
     parts = _baselines(call, baseline)
@@ -467,6 +469,6 @@ def _over_baselines(attribution: Attribution, baseline: Any) -> Attribution:
 
 
 def _balanced(call: Call, steps: int) -> int:
-    """Captum's ``internal_batch_size``: the fewest passes, each with about as many of the steps."""
+    """Choose Captum's ``internal_batch_size`` for the fewest passes, with about the same number of steps in each."""
     passes = math.ceil(steps / call.copies_at_once)
     return math.ceil(steps / passes) * len(call.embeds[0])

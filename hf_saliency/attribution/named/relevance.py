@@ -15,12 +15,12 @@ def ln_freeze(reduction: Reduction = "sum") -> Method:
     Parameters
     ----------
     reduction
-        Over the width.
+        Reduction over the width.
 
     Returns
     -------
     Method
-        One forward and one backward pass.
+        It needs one forward and one backward pass.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def ln_freeze(reduction: Reduction = "sum") -> Method:
 
 @named_method
 def cp_lrp(reduction: Reduction = "sum") -> Method:
-    """Conservative propagation: as :func:`ln_freeze`, with attention weights held constant, too. Signed.
+    """Conservative propagation: :func:`ln_freeze` with attention weights held constant as well. Signed.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def cp_lrp(reduction: Reduction = "sum") -> Method:
     Returns
     -------
     Method
-        One forward and one backward pass.
+        It needs one forward and one backward pass.
 
     Raises
     ------
     SaliencyError
-        As for :func:`ln_freeze`. Explaining a text raises it for a model whose attention is in a kernel.
+        As for :func:`ln_freeze`. Explaining a text raises it for a model that computes attention inside a kernel.
 
     References
     ----------
@@ -79,7 +79,7 @@ def cp_lrp(reduction: Reduction = "sum") -> Method:
 
 @named_method
 def attn_lrp(reduction: Reduction = "sum") -> Method:
-    """AttnLRP: layer-wise relevance propagation through attention, activations and gates, too. Signed.
+    """AttnLRP: layer-wise relevance propagation through norms, attention, activations and gates. Signed.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def attn_lrp(reduction: Reduction = "sum") -> Method:
     Returns
     -------
     Method
-        One forward and one backward pass.
+        It needs one forward and one backward pass.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def attn_lrp(reduction: Reduction = "sum") -> Method:
 
 @named_method
 def gim(reduction: Reduction = "sum") -> Method:
-    """GIM: gradients that see interactions, by a softer softmax backwards and halved products. Signed.
+    """GIM: gradients that account for interactions, by a softer softmax backwards and halved products. Signed.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def gim(reduction: Reduction = "sum") -> Method:
     Returns
     -------
     Method
-        One forward and one backward pass.
+        It needs one forward and one backward pass.
 
     Raises
     ------

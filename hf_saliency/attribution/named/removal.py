@@ -16,26 +16,26 @@ from hf_saliency.errors import FEATURES, Feature, SaliencyError, character_spans
 
 @named_method
 def leave_one_out(*, baseline: Any = None, feature: Feature = "token") -> Method:
-    """Leave-one-out: how much the score falls when a token is replaced, the others staying. Signed.
+    """Leave-one-out: how much the score falls when one token is replaced. Signed.
 
     Parameters
     ----------
     baseline
-        What replaces a token: ``hs.mask_embedding``, ``hs.pad_embedding``, ``hs.mean_embedding``,
-        ``hs.zero_embedding``, a text of as many tokens (a tuple of texts where one is explained), a tensor
-        (tokens, width), a number, or a function (embedding, tokenizer, ids) -> tensor. Special tokens and masks
-        are never replaced, and score zero. By default the mask embedding, and the mean embedding for a model
+        Replacement for a token: ``hs.mask_embedding``, ``hs.pad_embedding``, ``hs.mean_embedding``,
+        ``hs.zero_embedding``, a text with the same number of tokens (a tuple of texts for an input that is a tuple),
+        a tensor (tokens, width), a number, or a function (embedding, tokenizer, ids) -> tensor. Special tokens and
+        masks are never replaced, and score zero. The default is the mask embedding, or the mean embedding for a model
         without a mask token.
     feature
-        What is replaced at a time: ``"token"``, ``"word"``, ``"sentence"`` (ended by ``.``, ``!``, ``?`` or their
-        like before a space, or by a line break); a list of spans of characters, ``(start, end)`` or ``(text_index,
-        start, end)``; or a function from the encoding to such a list. Tokens of one feature go
-        together and share its score evenly; tokens in no span stay, and score zero.
+        Unit that is replaced at a time: ``"token"``, ``"word"``, ``"sentence"`` (ended by ``.``, ``!``, ``?`` or a
+        similar mark before a space, or by a line break); a list of spans of characters, ``(start, end)`` or
+        ``(text_index, start, end)``; or a function from the encoding to such a list. The tokens of a feature are
+        replaced together and share its score evenly. Tokens in no span are not replaced, and score zero.
 
     Returns
     -------
     Method
-        One forward pass for each feature, and two more.
+        It needs one forward pass for each feature, and two more.
 
     Raises
     ------
@@ -76,11 +76,11 @@ def occlusion(
     Parameters
     ----------
     window
-        How many neighbouring tokens or words are replaced at a time; tokens that are never replaced do not count. The
-        literature on text mostly takes 1, which is :func:`leave_one_out`; 3 also removes what only neighbours repeat,
-        and blurs the map.
+        Number of neighbouring tokens or words that are replaced at a time, not counting tokens that are never
+        replaced. The literature on text mostly takes 1, which is :func:`leave_one_out`; 3 also removes information
+        that neighbours repeat, and blurs the map.
     stride
-        By how many the window moves.
+        Number of tokens or words by which the window moves.
     baseline
         As for :func:`leave_one_out`.
     feature
@@ -89,7 +89,7 @@ def occlusion(
     Returns
     -------
     Method
-        One forward pass for each window, and two more.
+        It needs one forward pass for each window, and two more.
 
     Raises
     ------
@@ -129,19 +129,19 @@ def occlusion(
 
 
 class _Windows(Occlusion):  # type: ignore[misc]
-    """Occlusion by windows no longer than what there is to occlude."""
+    """Occlusion with windows that are no longer than the text."""
 
     def __init__(self, forward_func: Callable[..., Any], window: int, stride: int) -> None:
         Occlusion.__init__(self, forward_func)
         self.window, self.stride = window, stride
-        self.use_weights = False  # Captum divides by the number of windows in float32, so it is done here
+        self.use_weights = False  # Captum would divide by the number of windows in float32
 
     def attribute(self, inputs: Any, **arguments: Any) -> Any:
         count = inputs.shape[1]
         window = min(self.window, count)
         stride = min(self.stride, window)
         totals = super().attribute(inputs, (window,), strides=stride, **arguments)
-        starts = torch.arange(0, count - window + stride, stride)  # the last may reach over the end
+        starts = torch.arange(0, count - window + stride, stride)  # the last window may extend past the end
         places = torch.arange(count)
         windows = ((starts[:, None] <= places) & (places < starts[:, None] + window)).sum(dim=0)
         return totals / windows.to(totals)
@@ -151,26 +151,26 @@ class _Windows(Occlusion):  # type: ignore[misc]
 def shapley_sampling(
     n_samples: int = 25, *, baseline: Any = None, feature: Feature = "token", seed: int = 0
 ) -> Method:
-    """Shapley value sampling: what a token adds to the score, on average over random orders. Signed.
+    """Shapley value sampling: a token's contribution to the score, averaged over random orders. Signed.
 
     The tokens' scores add up to the score of the text minus that of the text with all of them replaced.
 
     Parameters
     ----------
     n_samples
-        How many orders.
+        Number of orders.
     baseline
         As for :func:`leave_one_out`.
     feature
         As for :func:`leave_one_out`.
     seed
-        Makes the samples repeat.
+        Seed that makes the samples reproducible.
 
     Returns
     -------
     Method
-        ``n_samples`` forward passes for each feature, and two more; fewer for few features, of which each subset is
-        evaluated once.
+        It needs ``n_samples`` forward passes for each feature, and two more. Few features need fewer passes, since
+        each subset is evaluated only once.
 
     Raises
     ------
@@ -220,10 +220,10 @@ def removal(
     citation: str,
     check: Callable[[int], None] = lambda features: None,
 ) -> Method:
-    """A method that removes features and looks at the score: ``method`` makes Captum's attribution of their presences.
+    """Build a method that removes features; ``method`` makes Captum's attribution from a function of their presences.
 
-    ``options`` go to Captum's ``attribute`` beside baselines and features; ``arguments`` go into the map. ``passes``
-    gives forward and backward passes for a number of features, and ``check`` may refuse that number.
+    ``options`` go to Captum's ``attribute`` in addition to baselines and features, and ``arguments`` into the map.
+    ``passes`` returns the forward and backward passes for a number of features, and ``check`` may refuse that number.
     """
     feature = check_feature(feature)
     arguments = {**arguments, "baseline": described(baseline), "feature": described_feature(feature)}
@@ -254,7 +254,7 @@ def removal(
 
 
 def check_feature(feature: Any) -> Feature:
-    """A unit by its name, spans of characters as tuples, or a function, which is called for each text."""
+    """Return the name of a unit, spans of characters as tuples, or a function that is called for each text."""
     if callable(feature):
         return feature  # type: ignore[no-any-return]
     if isinstance(feature, str):
@@ -263,7 +263,7 @@ def check_feature(feature: Any) -> Feature:
 
 
 def described_feature(feature: Feature) -> Any:
-    """A feature as a JSON value."""
+    """Convert a feature to a JSON value."""
     if callable(feature):
         return getattr(feature, "__name__", type(feature).__name__)
     return feature if isinstance(feature, str) else [list(span) for span in feature]

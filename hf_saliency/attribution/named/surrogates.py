@@ -1,4 +1,4 @@
-"""Methods that fit a linear model to the score of random subsets of the text."""
+"""Methods that fit a linear model to the scores of random subsets of the text."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def kernel_shap(
     Parameters
     ----------
     n_samples
-        How many subsets: at least twice as many as there are features, or a warning names the number.
+        Number of subsets. Below twice the number of features, a warning names the number to use.
     baseline
         As for :func:`leave_one_out`.
     feature
         As for :func:`leave_one_out`.
     seed
-        Makes the samples repeat.
+        Seed that makes the samples reproducible.
 
     Returns
     -------
     Method
-        ``n_samples`` forward passes, and one more; fewer for few features, of which each subset is evaluated once. It
-        needs scikit-learn.
+        It needs scikit-learn, ``n_samples`` forward passes, and one more. Few features need fewer passes, since each
+        subset is evaluated only once.
 
     Raises
     ------
@@ -91,27 +91,26 @@ def lime(
     Parameters
     ----------
     n_samples
-        How many random subsets of tokens: at least twice as many as there are features, or a warning names the
-        number.
+        Number of random subsets of tokens. Below twice the number of features, a warning names the number to use.
     alpha
-        Strength of the Lasso penalty, in standard deviations of the score over the subsets: the weights of a score
-        in other units, or of one that hardly moves, are the same but for their scale.
+        Strength of the Lasso penalty, in standard deviations of the score over the subsets. The unit and spread of
+        the score therefore only scale the weights.
     kernel_width
         Width of the exponential kernel that weighs a subset by its cosine distance from the whole text. The original
-        takes 0.25, at which a subset of half of the tokens weighs 0.50 and one of a fifth 0.09; at Captum's and this
-        package's 1.0 they weigh 0.96 and 0.86, so that all subsets count.
+        takes 0.25, where a subset with half of the tokens has the weight 0.50 and one with a fifth 0.09. Captum and
+        this package take 1.0, where they have 0.96 and 0.86, so that all subsets count.
     baseline
         As for :func:`leave_one_out`.
     feature
         As for :func:`leave_one_out`.
     seed
-        Makes the samples repeat.
+        Seed that makes the samples reproducible.
 
     Returns
     -------
     Method
-        ``n_samples`` forward passes, and one more; fewer for few features, of which each subset is evaluated once. It
-        needs scikit-learn.
+        It needs scikit-learn, ``n_samples`` forward passes, and one more. Few features need fewer passes, since each
+        subset is evaluated only once.
 
     Raises
     ------
@@ -166,7 +165,7 @@ def _require_sklearn(name: str) -> None:
 
 
 def _check_samples(name: str, n_samples: int, features: int) -> None:
-    """Warn where a linear model has about as many weights as there are subsets to fit it to."""
+    """Warn if a linear model has almost as many weights as there are subsets to fit."""
     if n_samples < 2 * features:
         warn(
             f"{name}: n_samples={n_samples} subsets are too few for {features} features, and another seed gives other "
@@ -175,15 +174,15 @@ def _check_samples(name: str, n_samples: int, features: int) -> None:
 
 
 class StandardizedLasso(SkLearnLasso):  # type: ignore[misc]
-    """Captum's Lasso on scores of mean 0 and deviation 1: its penalty is absolute, and would wipe out small scores."""
+    """Captum's Lasso on standardised scores. Its penalty is absolute, so it would set small scores to zero."""
 
     def fit(self, train_data: DataLoader[Any], **arguments: Any) -> Any:
-        """Fit the standardised scores, and scale the weights back."""
+        """Fit the scores at mean 0 and deviation 1, and scale the weights back."""
         presence, scores, weights = (torch.cat(parts) for parts in zip(*train_data, strict=True))
         exact, share = scores.double(), weights.double() / weights.double().sum()
         mean = (share * exact).sum()
         deviation = (share * (exact - mean) ** 2).sum().sqrt()
-        # Rounding in float32, in which Captum hands the scores on, is no deviation.
+        # Captum passes scores in float32; a deviation within the rounding of that is none.
         if not deviation > 4 * torch.finfo(torch.float32).eps * exact.abs().max():
             warn(
                 "lime: the score is the same whatever is removed, so all attributions of this target are zero."
@@ -192,7 +191,7 @@ class StandardizedLasso(SkLearnLasso):  # type: ignore[misc]
         scaled = (exact - mean) / deviation if deviation > 0 else torch.zeros_like(exact)
         rows = TensorDataset(presence, scaled.float(), weights)
         with warnings.catch_warnings():
-            if not deviation > 0:  # of zeros some releases of scikit-learn say that they do not converge
+            if not deviation > 0:  # some releases of scikit-learn warn that zeros do not converge
                 warnings.simplefilter("ignore")
             report = super().fit(DataLoader(rows, batch_size=len(scores)), **arguments)
         with torch.no_grad():
