@@ -30,17 +30,17 @@ from hf_saliency.targets.where import is_range
 
 @dataclass(frozen=True)
 class Choice(Target):
-    """A multiple choice model's score of one of the choices; by default of the one that it predicts.
+    """A multiple choice model's score of one of the choices; by default, the one that it predicts.
 
-    Explain a tuple ``(prompt, first choice, second choice, ...)``. The model reads the prompt with each
-    choice, so the map shows the prompt as often as there are choices. Figures number these from 1: "choice 1 of 2".
+    Explain a tuple ``(prompt, first choice, second choice, ...)``. The model reads the prompt with each choice, so the
+    map shows the prompt once for each choice. Figures number the choices from 1: "choice 1 of 2".
 
     Parameters
     ----------
     choice
         The number of a choice, from 0, or its text. None for the most probable one.
     against
-        A choice whose score is subtracted (a contrast); a list of several gives one target each, in this order.
+        A choice whose score is subtracted (a contrast); a list makes one target for each entry, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
@@ -112,28 +112,28 @@ _LONGEST = 30  # tokens of a predicted answer
 
 @dataclass(frozen=True)
 class AnswerSpan(Target):
-    """A question answering model's score of an answer: of its first token as start, its last as end, or both.
+    """A question answering model's score of an answer: its first token as start, its last token as end, or both.
 
-    Explain a tuple ``(question, context)``; both are in the map.
+    Explain a tuple ``(question, context)``; the map shows both.
 
     Parameters
     ----------
     answer
-        The answer: a string of the context (its first occurrence), or a slice of the context's characters. None
-        for the best span that the model predicts, of at most 30 tokens.
+        The answer: a string in the context (its first occurrence), or a slice of the context's characters. None for the
+        model's best span of at most 30 tokens.
     ends
-        ``"both"``, one target, whose score is the sum of the start's and the end's; ``"start"`` or ``"end"`` for
+        ``"both"`` for one target whose score is the sum of the scores of start and end; ``"start"`` or ``"end"`` for
         one of them.
     against
-        Another answer, given in the same way, whose score is subtracted (a contrast); a list of several gives one
-        target each, in this order.
+        Another answer, given in the same way, whose score is subtracted (a contrast); a list makes one target for each
+        entry, in this order.
     unit
-        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``, of a token among all tokens of question and context.
+        ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``; probabilities are over all tokens of question and context.
 
     Raises
     ------
     SaliencyError
-        For another ``ends`` or unit. Explaining raises it if an answer is not in the context.
+        For an unknown ``ends`` or unit. Explaining raises it if an answer is not in the context.
 
     Examples
     --------
@@ -209,7 +209,7 @@ class AnswerSpan(Target):
         return text if text.strip() else token.piece
 
     def _predicted(self, encoding: Encoding, model: TextModel) -> tuple[int, int]:
-        """The span in the context with the largest sum of its two logits."""
+        """The span in the context with the largest sum of start and end logits."""
         context = _context(encoding)
         if not context:
             raise SaliencyError("no token of the context is left: the question is too long for the model.")

@@ -59,7 +59,7 @@ def following_rows(
     model: TextModel,
     layout: Layout,
 ) -> list[Row]:
-    """A row for each chosen token, read at the token before it; or one for all of them."""
+    """Make a row for each chosen token, read at the token before it; with ``total``, one row for all of them."""
     begin = encoding.starts[-1]
     if not chosen:
         raise SaliencyError(
@@ -72,7 +72,7 @@ def following_rows(
             "explain a later one."
         )
     left_to_right = model.trims(encoding, layout)
-    refs: list[list[LogitRef]] = []  # of each token, one for each contrast
+    refs: list[list[LogitRef]] = []  # for each token, one per contrast
     for i in chosen:
         class_id = encoding.ids[i]
         before = _before(encoding, i)
@@ -104,7 +104,7 @@ def following_rows(
 
 
 def _between(encoding: Encoding, first: int, last: int) -> str:
-    """What the texts say from one token to another."""
+    """The text from one token to another, across texts."""
     begin, end = encoding.tokens[first], encoding.tokens[last]
     texts = list(encoding.texts[begin.text_index : end.text_index + 1])
     texts[-1] = texts[-1][: end.end]
@@ -113,7 +113,7 @@ def _between(encoding: Encoding, first: int, last: int) -> str:
 
 
 def _before(encoding: Encoding, position: int) -> str:
-    """The text that a token's own follows in one sequence; none where tokens of a template stand between."""
+    """The text right before a token's text in the same sequence; empty if a template writes tokens between them."""
     number = encoding.tokens[position].text_index
     first = next(i for i, token in enumerate(encoding.tokens) if token.text_index == number)
     follows = number and len(encoding.starts) == 1 and not encoding.tokens[first].special
@@ -122,37 +122,37 @@ def _before(encoding: Encoding, position: int) -> str:
 
 @dataclass(frozen=True)
 class Continuation(Target):
-    """What a model writes after a prompt, or for a source: the score of each of its tokens, given all before it.
+    """A language model's score of each token after a prompt, or of each token of a target text, given all before it.
 
-    The prompt is a string or a conversation (a list of ``{"role": ..., "content": ...}``, by the tokenizer's chat
-    template; if the assistant speaks last, that message is the continuation). Each message is then a text of the map,
-    named by its role, and what the template writes around them are special tokens. A tuple ``(prompt, continuation)``
-    gives prompt and continuation. For an encoder-decoder they are source and target: the map then shows how the
-    target's tokens depend on the source and on the target's tokens before them.
+    The prompt is a string or a conversation: a list of ``{"role": ..., "content": ...}``, rendered with the tokenizer's
+    chat template. If the assistant speaks last, that message is the continuation. Each message is then a separate text
+    in the map, named by its role, and the template's text around the messages becomes special tokens. A tuple
+    ``(prompt, continuation)`` sets both. For an encoder-decoder they are source and target: the map then shows how each
+    token of the target depends on the source and on the tokens before it in the target.
 
     Parameters
     ----------
     text
-        The continuation of each prompt, with the space that it begins with. None for the one in the tuple, or for a
-        prompt alone the text that the model writes greedily.
+        The continuation of each prompt, including its leading space. None for the continuation in the tuple or, for a
+        prompt alone, the text that the model writes by greedy decoding.
     ids
-        The continuation as token ids, in a list or a tensor of one row: its text may be tokenized in another way than
-        the model sampled it. The prompt's ids may come first, as ``generate`` returns them.
+        The continuation as token ids, in a list or a tensor of one row. Use it for sampled text, which the tokenizer
+        may split differently from the model. The prompt's ids may come first, as ``generate`` returns them.
     where
-        Which tokens of the continuation are explained, as for :class:`MaskedToken`; None for every one that is
-        not special.
+        The tokens of the continuation to explain, as for :class:`MaskedToken`; None for every token that is not
+        special.
     token
         Another token to explain at each place: a string that is one token there, or an id.
     predicted
         Explain the most probable token at each place instead.
     against
-        A token whose score is subtracted (a contrast), given as for ``token``; a list of several gives one target
-        each, in this order.
+        A token whose score is subtracted (a contrast), given as for ``token``; a list makes one target for each entry,
+        in this order.
     total
-        One target for all of them: the sum of their scores, with ``unit="log_prob"`` the log-probability of the
-        continuation.
+        Make one target for all of them: the sum of their scores. With ``unit="log_prob"`` that is the log-probability
+        of the continuation.
     max_new_tokens
-        Where the model stops at the latest; it stops earlier where it reads no more tokens.
+        The largest number of tokens that the model writes; it writes fewer when it reaches its maximum length.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
@@ -160,7 +160,8 @@ class Continuation(Target):
     ------
     SaliencyError
         For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a prompt raises it if the
-        continuation is empty, the model ends at once, or both are longer than the model reads.
+        continuation is empty, if the model ends its text at once, or if prompt and continuation together are longer
+        than the model reads.
 
     Examples
     --------
@@ -212,11 +213,11 @@ class Continuation(Target):
 
     def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
         prompt, text, conversation = self._split(texts, model)
-        special = not conversation  # a template writes these itself
+        special = not conversation  # a chat template writes special tokens itself
         if model.encoder_decoder:
             source = model.encode(prompt, overflow, special=special, whole=True)
             return translated(source, text, model, self.max_new_tokens, self.ids)
-        # A prompt that fills the model leaves no room for what follows it, cut or not.
+        # A prompt that fills the model leaves no room for a continuation, so cutting it would not help.
         overflow = "windows" if overflow in OVERFLOWS else overflow
         before = model.encode(prompt, overflow, special=special)
         if self.ids is not None:
@@ -229,7 +230,7 @@ class Continuation(Target):
         return by_message(following, conversation, model) if conversation else following
 
     def _split(self, texts: Any, model: TextModel) -> tuple[str, str | None, list[Message]]:
-        """Prompt, continuation, and the messages of the prompt, if it is a conversation."""
+        """Return the prompt, the continuation and, if the prompt is a conversation, its messages."""
         prompt, text, paired = texts, self.text, isinstance(texts, tuple) and len(texts) == 2
         if paired:
             if text is not None or self.ids is not None:
@@ -271,34 +272,34 @@ class Continuation(Target):
 class NextToken(Target):
     """A causal language model's score of each token of a text, given the tokens before it.
 
-    One text gives a triangle: a token's score depends on the tokens before it, and the scores of all others are
-    exactly zero. The first token of a text has nothing before it and is not a target. Of a conversation (a list of
-    ``{"role": ..., "content": ...}``) the last message of the assistant is explained, or what the model answers, as by
-    :class:`Continuation`; a word that is not in it is looked up in the messages before it.
+    The map of one text is a triangle: a token's score depends only on the tokens before it, and all other tokens score
+    exactly zero. The first token of a text has nothing before it and is not a target. In a conversation (a list of
+    ``{"role": ..., "content": ...}``) the target is the assistant's last message, or the model's answer if there is
+    none, as for :class:`Continuation`; a word that is not in it is looked up in the messages before it.
 
     Parameters
     ----------
     where
-        Which tokens are explained, as for :class:`MaskedToken`: the tokens that are predicted, not those that
-        the model is read at. None for every token that is not special.
+        The tokens to explain, as for :class:`MaskedToken`: the predicted tokens, not the tokens before them at which
+        the model predicts them. None for every token that is not special.
     token
         Another token to explain at each place: a string that is one token there, or an id.
     predicted
         Explain the most probable token at each place instead.
     against
-        A token whose score is subtracted (a contrast), given as for ``token``; a list of several gives one target
-        each, in this order.
+        A token whose score is subtracted (a contrast), given as for ``token``; a list makes one target for each entry,
+        in this order.
     total
-        One target for all of them: the sum of their scores. With ``unit="log_prob"`` that is the
-        log-probability of the text.
+        Make one target for all of them: the sum of their scores. With ``unit="log_prob"`` that is the log-probability
+        of the text.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
     Raises
     ------
     SaliencyError
-        For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a text raises it if
-        ``where`` is not there or has no token before it, or if ``token`` or ``against`` is not one token.
+        For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a text raises it if ``where``
+        is not in the text or has no token before it, or if ``token`` or ``against`` is not one token.
 
     References
     ----------

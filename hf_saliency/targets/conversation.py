@@ -1,4 +1,4 @@
-"""Conversations: messages as a chat template writes them, and each of them as a text of its own."""
+"""Conversations: messages rendered with a chat template, and each of them as a separate text."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Message = dict[str, Any]
 
 
 def messages(value: Any) -> list[Message]:
-    """The messages of a conversation, ``{"role": ..., "content": ...}``; refuses anything else.
+    """Return the messages of a conversation, ``{"role": ..., "content": ...}``; refuse anything else.
 
-    A content is a string, or a list of parts where the template takes such; a message of tool calls needs none.
+    The content is a string, or a list of parts if the template takes lists. A message of tool calls needs no content.
     """
     for message in value if isinstance(value, list) and value else [value]:
         known = isinstance(message, dict) and isinstance(message.get("role"), str)
@@ -32,7 +32,7 @@ def messages(value: Any) -> list[Message]:
 
 
 def reply(message: Message) -> str:
-    """The text of the message that is explained; refuses one that holds anything but text."""
+    """Return the text of the message to explain; refuse a message that holds anything but text."""
     content = message.get("content")
     parts = [{"text": content}] if isinstance(content, str) else content or []
     texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
@@ -44,9 +44,9 @@ def reply(message: Message) -> str:
 
 
 def rendered(conversation: Sequence[Message], model: TextModel, *, answer: bool) -> str:
-    """A conversation as the model's chat template writes it; refuses messages that it does not take.
+    """Render a conversation with the model's chat template; refuse messages that the template does not take.
 
-    ``answer`` is whether the beginning of the assistant's next message is added.
+    ``answer`` adds the beginning of the assistant's next message.
     """
     if not getattr(model.tokenizer, "chat_template", None):
         raise SaliencyError(
@@ -55,7 +55,7 @@ def rendered(conversation: Sequence[Message], model: TextModel, *, answer: bool)
         )
     try:
         text = _applied(conversation, model, answer=answer)
-    except Exception as error:  # whatever the template raises
+    except Exception as error:  # a template may raise anything
         raise SaliencyError(f"the chat template does not take this conversation: {error}") from error
     for message in conversation:
         content = message.get("content")
@@ -91,10 +91,10 @@ _STAND_IN = re.compile("\ue000([0-9]+)\ue001")  # private characters, which no t
 
 
 def turns(text: str, conversation: Sequence[Message], model: TextModel) -> list[Turn]:
-    """Where each content stands in the conversation that a template has rendered.
+    """Find each message's content in the conversation that a template has rendered.
 
-    The template is applied to stand-ins, which show what it writes around the contents. Nothing is found where it
-    rewrites them, or where it has to write calls of tools.
+    The template is applied to stand-ins, which reveal the text that it writes around the contents. The list is empty if
+    the template rewrites contents, or if there are tool calls.
     """
     if any(message.get("tool_calls") for message in conversation):
         return []
@@ -102,7 +102,7 @@ def turns(text: str, conversation: Sequence[Message], model: TextModel) -> list[
     stand_ins = [_stand_in(message, number, contents) for number, message in enumerate(conversation)]
     try:
         literals = _STAND_IN.split(_applied(stand_ins, model, answer=True))
-    except Exception:  # a template may ask for a certain content
+    except Exception:  # a template may insist on certain content
         return []
     placed: list[Turn] = []
     place = len(literals[0])
@@ -110,7 +110,7 @@ def turns(text: str, conversation: Sequence[Message], model: TextModel) -> list[
         return []
     for index, literal in zip(literals[1::2], literals[2::2], strict=True):
         number, content = contents[int(index)]
-        forms = (content, content.strip(), content.lstrip(), content.rstrip())  # many templates trim
+        forms = (content, content.strip(), content.lstrip(), content.rstrip())  # templates may strip content
         form = next((form for form in forms if text.startswith(form + literal, place)), None)
         if form is None:
             return []
@@ -123,7 +123,7 @@ def turns(text: str, conversation: Sequence[Message], model: TextModel) -> list[
 
 
 def _stand_in(message: Message, number: int, contents: list[tuple[int, str]]) -> Message:
-    """The message with a stand-in for each text of its content."""
+    """Replace each text in a message's content by a stand-in."""
 
     def noted(text: str) -> str:
         if not text.strip():
@@ -146,7 +146,7 @@ def _stand_in(message: Message, number: int, contents: list[tuple[int, str]]) ->
 
 
 def _length(text: str, beginning: Sequence[Message], model: TextModel) -> int:
-    """How much of a rendered conversation its first messages take; -1 where the template does not say."""
+    """The number of characters that the first messages take in a rendered conversation; -1 if it cannot be known."""
     try:
         first = _applied(beginning, model, answer=False) if beginning else ""
     except Exception:  # a template may refuse a conversation that stops here
@@ -155,10 +155,10 @@ def _length(text: str, beginning: Sequence[Message], model: TextModel) -> int:
 
 
 def by_message(encoding: Encoding, conversation: Sequence[Message], model: TextModel) -> Encoding:
-    """A rendered conversation and the reply to it, with the same tokens, and each message as a text of its own.
+    """Make each message of a rendered conversation and its reply a separate text, with the same tokens.
 
-    Tokens that the template wrote are special ones, before or after the message that they belong to. Where the template
-    does not show what belongs to which message, the encoding stays one of prompt and continuation.
+    The template's own tokens become special tokens before or after the message that they belong to. If the template
+    does not show which text belongs to which message, the encoding keeps its two texts, prompt and continuation.
     """
     text, reply_text = encoding.texts
     message_turns = turns(text, conversation, model)
@@ -183,18 +183,18 @@ def by_message(encoding: Encoding, conversation: Sequence[Message], model: TextM
 
 
 def _covered(token: Token, turn: Turn) -> bool:
-    """Whether a token is of a content, be it without characters."""
+    """Whether a token belongs to a message's content, even if it has no characters."""
     inside = turn.start <= token.start == token.end <= turn.end and not token.special
     return inside or max(token.start, turn.start) < min(token.end, turn.end)
 
 
 def _name(token: Token, text: str) -> str:
-    """What the template has written there, or signs for white space."""
+    """The template's text at a token; for white space, the token's display name."""
     return text[token.start : token.end].strip() or token.piece
 
 
 def _placed(token: Token, text: str, message_turns: Sequence[Turn]) -> Token:
-    """A token in its message, or as a special one before or after it."""
+    """Place a token in its message, or as a special token before or after it."""
     for number, turn in enumerate(message_turns):
         if _covered(token, turn):
             length = turn.end - turn.start

@@ -1,4 +1,4 @@
-"""The default target of a model: what its users would ask first."""
+"""The default target of a model: the question that its users ask first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEFAULTS: dict[str, type[Target]] = {
 
 
 def default_target(model: TextModel) -> Target:
-    """What is explained if nothing else is asked for; ``tasks.PRECEDENCE`` says which task of a model counts."""
+    """Return the target to explain by default; ``tasks.PRECEDENCE`` decides which task of a model counts."""
     for task in tasks.tasks_of(model.model):
         return _DEFAULTS[task.target]()
     raise SaliencyError(
@@ -35,14 +35,14 @@ def default_target(model: TextModel) -> Target:
 
 
 def summary(model: TextModel | None) -> str:
-    """A model in a line, with its default target if it has one; None is a model that is not loaded yet."""
+    """Describe a model in one line, with its default target if it has one; None means that no model is loaded yet."""
     if model is None:
         return "no model"
     return ", ".join([str(model), *(f"target {task.target}()" for task in tasks.tasks_of(model.model)[:1])])
 
 
 def as_target(target: Any, model: TextModel) -> Target:
-    """The target itself, or the default one at a word; refuses what is neither, or does not fit the model."""
+    """Return the target or, for a word, the default target at that word; refuse targets that the model lacks."""
     if isinstance(target, Target):
         target.check(model)
         return target
@@ -53,7 +53,7 @@ def as_target(target: Any, model: TextModel) -> Target:
 
 
 def target_with(keyword: str, model: TextModel) -> str:
-    """The name of a target that takes a keyword: the model's default target, if it does; empty if none does."""
+    """The name of a target that takes a keyword, preferably the model's default target; empty if none does."""
     defaults = [_DEFAULTS[task.target] for task in tasks.tasks_of(model.model)]
     for cls in (*defaults, *_DEFAULTS.values()):
         if keyword in {field.name for field in dataclasses.fields(cls)}:  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def target_with(keyword: str, model: TextModel) -> str:
 
 
 def _example(model: TextModel, value: object) -> str:
-    """How a target of this model is written, with the word or number that a user gave in its place."""
+    """An example of a target for this model, with the word or number that a user passed instead of a target."""
     name = next((task.target for task in tasks.tasks_of(model.model)), "Label")
     number = integer(value)
     argument = repr(value) if isinstance(value, str) else "" if number is None else repr(number)
