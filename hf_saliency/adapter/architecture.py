@@ -10,7 +10,7 @@ from torch import nn
 
 from hf_saliency.errors import SaliencyError
 
-# Implementations that call functions of PyTorch. The others are kernels, whose inside no rule can reach.
+# Implementations that call functions of PyTorch. The others are kernels, whose inner steps no rule can change.
 _OPEN = ("eager", "sdpa")
 
 

@@ -309,7 +309,7 @@ def place_tokens(
     spelling = Spelling.of(tokenizer)
     tokens: list[Token] = []
     end = number = 0
-    first = True  # in its stretch of text, which begins after a token that is looked up whole
+    first = True  # of a stretch of text, which begins after each token that is found whole
     for i, place, was_added, text_number in zip(ids, places, added, numbers, strict=True):
         name = spelling.name(i)
         if was_added:

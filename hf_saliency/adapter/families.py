@@ -100,7 +100,7 @@ _ENCODER_ALONE = Family(embedding=lambda model: model.get_encoder().get_input_em
 
 # Keyed by the name of a transformers class. A subclass inherits the entry of its nearest ancestor.
 FAMILIES: dict[str, Family] = {
-    "BigBirdPreTrainedModel": _UNPADDED,  # chooses its kind of attention by the length of the batch
+    "BigBirdPreTrainedModel": _UNPADDED,  # chooses its attention type by the length of the batch
     "BigBirdPegasusPreTrainedModel": _UNPADDED,
     "BltPreTrainedModel": Family(refused="it reads bytes and hashes of n-grams of them, not tokens"),
     "CTRLPreTrainedModel": _SEGMENTS,
@@ -142,7 +142,7 @@ FAMILIES: dict[str, Family] = {
         refused="its reversible layers have a backward pass in training mode only, with dropout"
     ),
     "RoFormerForMultipleChoice": _UNPADDED,  # reads the last token, padding or not
-    "T5EncoderModel": _ENCODER_ALONE,  # it also has a table that is never called, which the encoder-decoder needs
+    "T5EncoderModel": _ENCODER_ALONE,  # its other table, left over from the encoder-decoder, is never called
     "T5ForTokenClassification": _ENCODER_ALONE,
     "XLNetForMultipleChoice": Family(
         refused="it reads the last token of choices that its tokenizer pads on the left, and this package pads on the "

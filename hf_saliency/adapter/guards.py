@@ -48,7 +48,7 @@ def raise_interrupt() -> None:
 
 
 class HeldInterrupts:
-    """Context in which Ctrl-C never interrupts the entering or leaving of a context manager.
+    """Context in which Ctrl-C never interrupts a context manager while it is entered or left.
 
     Python calls signal handlers in the main thread only, between any two of its instructions, so also within the
     ``__exit__`` that restores a model. Only the outermost guard of the main thread has an effect.

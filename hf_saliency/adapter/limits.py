@@ -51,7 +51,7 @@ def _sizes(model: nn.Module, config: object, streams: Sequence[Stream]) -> Itera
     """Yield the sizes of position tables, which fail on a longer text; rotary positions have no table."""
     stated = {getattr(config, name, None) for name in _NAMES}
     for module in model.modules():
-        if type(module).__name__ == "MptAttention":  # its linear biases are cut to this length
+        if type(module).__name__ == "MptAttention":  # its linear biases only reach this far
             yield module.max_seq_length  # type: ignore[misc]
         if isinstance(module, nn.Embedding):
             # BART's and OPT's tables have a few extra rows.

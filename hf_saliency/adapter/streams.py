@@ -21,7 +21,7 @@ from hf_saliency.errors import SaliencyError
 
 @dataclass(frozen=True)
 class Stream:
-    """A way for text into a model: an embedding module, and the number of its call in a forward pass, from 0."""
+    """An input of a model: an embedding module, and the number of its call in a forward pass, from 0."""
 
     module: nn.Module
     call: int = 0

@@ -167,7 +167,7 @@ class TextModel:
         self.inputs: dict[str, Any] = further_inputs(reads, tokenizer, inputs)
         self.pads = self._pads()
         self.padding_trials: dict[Hashable, Any] = {}  # results of score.padding, if pads is None
-        self.batch_trials: set[Hashable] = set()  # readouts whose rows have already shared a batch
+        self.batch_trials: set[Hashable] = set()  # readouts whose rows were tested in one batch
         self.layer_trials: dict[Hashable, tuple[object, bool]] = {}  # results of score.last_layer
         if self.sentences is not None:
             self.inputs = {**self.sentences.constants, **self.inputs}
