@@ -1,4 +1,4 @@
-"""The HTML document: head, static text, data, scripts; everything in it is escaped, and only its own code may run."""
+"""Document: a page's head, static text, data and scripts; everything is escaped, and only its own code may run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hf_saliency.render.html.parts import assets, clean, data, escaped
 _HEADING = "Saliency map"
 _FOOTER = "<footer>Made by hf-saliency, drawn with TextualHeatmap.</footer>\n"
 _STATIC = 6  # targets that are shown without a script
-_LEGEND = 24  # steps of either arm in the legend
-_FAINT = 16  # levels on which grey is read
+_LEGEND = 24  # steps of each arm in the legend
+_FAINT = 16  # levels on which grey text is readable
 _SIGNS = re.compile(r"[↵⇥\s]*[↵⇥][↵⇥\s]*")  # the same rule as in page.js
 
 
@@ -37,10 +37,10 @@ class Part:
 def document(
     parts: Sequence[Part], heading: str | None, kept: Attachment, level: Provenance
 ) -> tuple[str, str]:
-    """The whole page, and the page as it stands in a frame of another one, where it carries nothing.
+    """The whole page, and the version for a frame in another page, which carries no metadata.
 
-    One part for each text. ``kept`` is what the file carries, and ``level`` how much of it; the same maps give the same
-    HTML.
+    There is one part for each text. ``kept`` is the metadata, and ``level`` sets how much of it the file carries. The
+    same maps always produce the same HTML.
     """
     facets = [facet for part in parts for facet in part.facets]
     body = "".join(_part(part, i) for i, part in enumerate(parts))
@@ -107,7 +107,7 @@ def _comment(text: str) -> str:
 
 
 def _shades() -> str:
-    """The colours of all classes that :func:`shade` gives, in both schemes."""
+    """The style rules for all classes that :func:`shade` returns, in the light and the dark scheme."""
 
     def rules(palette: Palette) -> str:
         shades = [(f"p{i}", palette.color(i / LEVELS)) for i in range(LEVELS + 1)]
@@ -136,7 +136,7 @@ def _group(part: Part, number: int) -> dict[str, Any]:
 
 
 def _part(part: Part, number: int) -> str:
-    """Where the script builds its facets, and what stands there until then."""
+    """The element in which the script builds its facets, and the static content shown until then."""
     first, row = part.start
     chosen = part.facets[first].selection(row)
     blocks = "".join(_static(facet, chosen) for facet in part.facets)
@@ -148,7 +148,7 @@ def _part(part: Part, number: int) -> str:
 
 
 def _static(facet: Facet, chosen: dict[str, int | None]) -> str:
-    """The target that is shown first, and the next ones."""
+    """The static blocks of the first targets, with the selected one in front."""
     rows = range(len(facet.units))
     first = next((row for row in rows if facet.selection(row) == chosen), 0)
     order = [first, *(row for row in rows if row != first)][:_STATIC]
@@ -182,7 +182,7 @@ def _block(facet: Facet, row: int) -> str:
 
 
 def _classes(text: str, shade: str, selected: bool) -> str:
-    """Of a token: its colour, whether it is chosen, and whether it is nothing but signs for white space."""
+    """The classes of a token: its colour, whether it is only signs for white space, and whether it is selected."""
     return " ".join([shade, *["sign"] * bool(_SIGNS.fullmatch(text)), *["selected"] * selected])
 
 
@@ -236,7 +236,7 @@ def _items(pairs: Any) -> str:
 
 
 def _about(kept: Attachment) -> str:
-    """How the maps were made."""
+    """A section on how the maps were made."""
     lists = ""
     for recipe in kept.recipes:
         arguments = json.dumps(recipe["arguments"], ensure_ascii=False)

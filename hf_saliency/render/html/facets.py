@@ -1,4 +1,4 @@
-"""Facets: maps of one text in TextualHeatmap's data format, and what the page's own layer adds to it."""
+"""Facets: maps of one text in TextualHeatmap's data format, and the data for the page's own layer."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from hf_saliency.render.colors import Colors, decimals, number
 from hf_saliency.render.html.parts import clean, harmless
 from hf_saliency.render.passage import Passage, passage
 
-LEVELS = 64  # shades of either arm
-_DIGITS = 3  # of a score, as a part of the largest
+LEVELS = 64  # shades of each arm
+_DIGITS = 3  # decimals of a score as a fraction of the scale's limit
 
 
 def shade(score: float | str) -> str:
-    """The class of a score from -1 to 1, or of one that is no number; the same rule as in page.js."""
+    """The CSS class of a score from -1 to 1, or of one that is not a number; the same rule as in page.js."""
     if isinstance(score, str):
         return "missing"
     step = math.floor(min(abs(score), 1.0) * LEVELS + 0.5)
@@ -35,7 +35,7 @@ def shade(score: float | str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Facet:
-    """One map with its units: stretches of the text that a reader can point at, and that no two share."""
+    """One map with its units: separate stretches of the text that a reader can point at."""
 
     saliency_map: SaliencyMap  # as it is shown, its tokens separate
     title: str
@@ -54,7 +54,7 @@ class Facet:
 
     @cached_property
     def pieces(self) -> list[tuple[str, int | None]]:
-        """The whole text in order, each piece with its unit or None; names of texts stand before them."""
+        """The whole text in order, each piece with its unit or None; the names of texts come before them."""
         pieces: list[tuple[str, int | None]] = []
         names = [
             (start, name) for start, name in zip(self._passage.starts, self._names, strict=False) if name
@@ -89,13 +89,13 @@ class Facet:
 
     @cached_property
     def _shares(self) -> np.ndarray:
-        """For each target the scores of the units, as parts of the scale's limit; NaN where one is not finite."""
+        """The scores of the units for each target, as fractions of the scale's limit; NaN if not finite."""
         values = self.colors.values(self.saliency_map)[:, self._columns]
         return np.round(values.astype(float) / self.colors.limit, _DIGITS)
 
     @cached_property
     def heat(self) -> list[list[float | str]]:
-        """The same in as few characters of JSON as it takes; a number that is not finite is named."""
+        """The same fractions for compact JSON: integers where possible, and names of numbers that are not finite."""
         heat: list[list[float | str]] = self._shares.tolist()
         for row, unit in np.argwhere(self._shares == np.rint(self._shares)).tolist():
             heat[row][unit] = int(heat[row][unit])
@@ -110,7 +110,7 @@ class Facet:
 
     @cached_property
     def units(self) -> list[int | None]:
-        """The unit that each target is read at."""
+        """The unit at which each target is read, or None."""
         return [None if t.position is None else self._unit_of[t.position] for t in self.saliency_map.targets]
 
     @cached_property
@@ -119,16 +119,16 @@ class Facet:
         return {unit: row for row, unit in reversed(list(enumerate(self.units)))}
 
     def target_units(self, row: int) -> list[int]:
-        """All units that a target stands at."""
+        """All units that belong to a target."""
         return sorted(self._unit_of[column] for column in set(self.saliency_map.targets[row].positions))
 
     def selection(self, row: int) -> dict[str, int | None]:
-        """A target by its unit, or by its number among those at none."""
+        """A target as its unit, or as its number among the targets without a unit."""
         free = None if self.units[row] is not None else self.units[:row].count(None)
         return {"unit": self.units[row], "free": free}
 
     def data(self) -> list[dict[str, Any]]:
-        """TextualHeatmap's data: of each unit the heat of its first target, and the predictions there."""
+        """TextualHeatmap's data: for each unit, the heat of its first target and the predictions there."""
         entries: list[dict[str, Any]] = []
         for text, unit in self.pieces:
             if unit is None:
@@ -140,7 +140,7 @@ class Facet:
         return entries
 
     def rows(self) -> list[dict[str, Any]]:
-        """The facts that TextualHeatmap's data has no place for; the heat only where :meth:`data` lacks it."""
+        """The facts that do not fit into TextualHeatmap's data; the heat only where :meth:`data` lacks it."""
         rows = []
         for row in range(len(self.units)):
             chosen = self.selection(row)
@@ -157,26 +157,26 @@ class Facet:
         return rows
 
     def label(self, row: int) -> str:
-        """What is explained."""
+        """The name of a target."""
         return clean(target_name(self.saliency_map.targets[row]))
 
     def about(self, row: int) -> str:
-        """Masked or not, the score, and by how much a completeness check failed."""
+        """Facts about a target: masked or not, its score, and by how much a completeness check failed."""
         target = self.saliency_map.targets[row]
         parts = target_facts(target, self.top_k), incomplete_words(self.saliency_map, row)
         return ", ".join(part for part in parts if part)
 
     def score(self, row: int) -> str:
-        """The score with its unit, empty where it is not known."""
+        """The score with its unit, or an empty string if it is not known."""
         return target_facts(dataclasses.replace(self.saliency_map.targets[row], masked=False), self.top_k)
 
     def predictions(self, row: int) -> list[tuple[str, str, bool]]:
-        """Label and probability of the model's answers, and whether it is the one explained."""
+        """Label and probability of each of the model's answers, and whether it is the one explained."""
         target = self.saliency_map.targets[row]
         return [_prediction(target, rank) for rank in range(len(target.predictions[: self.top_k]))]
 
     def strongest(self, row: int, count: int = 3) -> list[tuple[str, str]]:
-        """The units of largest magnitude but the target's own, with their numbers."""
+        """The units with the largest magnitudes except the target's own, with their scores."""
         sizes = np.abs(np.nan_to_num(self._shares[row], nan=0.0))
         sizes[self.target_units(row)] = 0.0
         limit = self.colors.limit
@@ -196,7 +196,7 @@ def _prediction(target: TargetRow, rank: int) -> tuple[str, str, bool]:
 
 
 def groups(maps: Sequence[SaliencyMap]) -> list[list[int]]:
-    """The maps of each text, by their numbers: facets of one text move together."""
+    """The indices of the maps of each text, since facets of one text move together."""
     numbers: dict[tuple[str, ...], list[int]] = {}
     for i, heat in enumerate(maps):
         numbers.setdefault(heat.texts, []).append(i)
@@ -204,7 +204,7 @@ def groups(maps: Sequence[SaliencyMap]) -> list[list[int]]:
 
 
 def comparable(maps: Sequence[SaliencyMap]) -> list[SaliencyMap]:
-    """Maps of one text with the same columns: as they are, or over common words where tokenizers differ."""
+    """Maps of one text with the same columns: unchanged, or over common words if the tokenizers differ."""
     same = all(_places(heat) == _places(maps[0]) for heat in maps)
     return list(maps) if same else aligned(maps)
 
@@ -227,7 +227,7 @@ def settings(identifier: str, facets: Sequence[Facet]) -> Mapping[str, Any]:
 
 
 def separate(heat: SaliencyMap) -> SaliencyMap:
-    """The map with tokens that share a visible character made one, which a reader can point at.
+    """Merge tokens that share a visible character, so that a reader can point at each token.
 
     The byte pieces of an emoji are such tokens. As in :meth:`hf_saliency.SaliencyMap.words`, their scores are
     summed, and each keeps its row.

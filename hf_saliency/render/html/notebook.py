@@ -1,4 +1,4 @@
-"""Maps in a notebook, through TextualHeatmap."""
+"""Notebook: maps shown by TextualHeatmap itself."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hf_saliency.maps.selection import rows_of
 from hf_saliency.render.html.facets import comparable
 from hf_saliency.render.html.parts import assets, clean
 
-# TextualHeatmap 1.2 puts JSON into a script as it is, where a token "</script>" would end it. What follows these
-# marks is a call with JSON and nothing else, in which "<" stands in strings alone.
+# TextualHeatmap 1.2 puts JSON into a script unchanged, so that a token "</script>" would end the script. After these
+# marks there is only a call with JSON, in which "<" occurs only inside strings.
 _SETUP = 'class="textual-heatmap"></div><script>'
 _CALL = "<script>"
 _END = "</script>"
@@ -22,8 +22,8 @@ _END = "</script>"
 def notebook(
     maps: Sequence[SaliencyMap], titles: Sequence[str], select: int | str, width: int, top_k: int
 ) -> None:
-    """Display maps in the running notebook, as :func:`hf_saliency.show` says."""
-    assets()  # an error, if it is not installed
+    """Display maps in the running notebook, as :func:`hf_saliency.show` documents."""
+    assets()  # raises an error if TextualHeatmap is not installed
     if len({heat.texts for heat in maps}) > 1:
         raise SaliencyError(
             "these maps do not share their text: show them one by one, show(maps[0]), or page()."
@@ -35,7 +35,7 @@ def notebook(
 
 
 def _first_rows(heat: SaliencyMap) -> SaliencyMap:
-    """The map with one row a column: of a word of several pieces the first's."""
+    """The map with one row per column; a word of several pieces keeps the row of its first piece."""
     positions = [target.position for target in heat.targets]
     if "words" not in heat.arguments:
         return heat
@@ -61,14 +61,14 @@ def _display(facets: list[list[dict[str, Any]]], titles: list[str], width: int, 
 
 
 def _guarded(display: Callable[..., Any]) -> Callable[..., Any]:
-    """A display function that makes what is displayed safe, first and in every update."""
+    """A display function that makes an object safe when it is displayed and in every update."""
 
     class Handle:
         def __init__(self, handle: Any) -> None:
             self._handle = handle
 
         def update(self, shown: Any) -> None:
-            if self._handle is not None:  # outside of a notebook there is nothing to update
+            if self._handle is not None:  # outside a notebook there is nothing to update
                 self._handle.update(_safe(shown))
 
     def guarded(shown: Any, **options: Any) -> Handle:
@@ -78,7 +78,7 @@ def _guarded(display: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _safe(shown: Any) -> Any:
-    """The object with every "<" in JSON written so that HTML does not see it."""
+    """A copy of the object in which every "<" in JSON is escaped from HTML."""
     html = shown.data
     if _SETUP in html:
         mark = _SETUP

@@ -1,4 +1,4 @@
-"""page: maps as one HTML page that a reader explores, in a file or in a notebook, without a network."""
+"""page: maps as one HTML page to explore, in a file or in a notebook, without a network."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from hf_saliency.render.panels import describe_map, distinct_names
 
 Which = int | slice | str | Sequence[int | slice | str]
 
-_LINE, _CHARACTERS = 35, 80  # the height of a line of text in a notebook, in pixels, and how much it holds
-_TALLEST = 900  # of a page in a notebook, in pixels; a taller one scrolls
+_LINE, _CHARACTERS = 35, 80  # height of a line of text in a notebook, in pixels, and its length
+_TALLEST = 900  # largest height of a page in a notebook, in pixels; a taller page scrolls
 
 
 @dataclass(frozen=True, eq=False)
 class Page(os.PathLike[str]):
-    """A page of maps: a path for ``open``, and a view that a notebook shows.
+    """A page of maps: a path for ``open``, and an object that a notebook displays.
 
     Parameters
     ----------
     html
         The whole page.
     embedded
-        The page without its heading and without what a file carries, for :meth:`fragment`.
+        The page without its heading and its metadata, for :meth:`fragment`.
     height
-        Of the fragment, in pixels.
+        Height of the fragment, in pixels.
     path
         The file, if one was written.
     text
@@ -64,7 +64,7 @@ class Page(os.PathLike[str]):
     text: str = ""
 
     def save(self, path: str | os.PathLike[str]) -> Page:
-        """Write the page to a file, and return it with its path.
+        """Write the page to a file, and return the page with its path.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class Page(os.PathLike[str]):
         return dataclasses.replace(self, path=Path(path))
 
     def fragment(self) -> str:
-        """An element to paste into any HTML page: an ``iframe`` in a sandbox, whose content loads nothing.
+        """Return an element to paste into any HTML page: a sandboxed ``iframe`` whose content loads nothing.
 
         Returns
         -------
@@ -125,45 +125,44 @@ def page(
     top_k: int = 3,
     provenance: Provenance = "map",
 ) -> Page:
-    """Maps as one HTML page to explore: point at a word to see what its prediction depends on.
+    """Show maps as one HTML page to explore: point at a word to see which tokens its prediction depends on.
 
-    The page needs no network and loads nothing: script, style and data of TextualHeatmap are in it, with a
-    layer that adds keys (arrows, Home, End, Enter, Escape) and touch, a legend, signed colours, light and dark.
-    Without JavaScript it shows the first targets and a table of all. ``page.html#grammar`` opens the page at a
-    word. Maps of one text are facets that move
-    together; if their tokens differ, they are compared by words (:func:`hf_saliency.aligned`). Whatever stands
-    in a text, a title or a label is shown and never run.
+    The page needs no network and loads nothing: it contains script, style and data of TextualHeatmap, with a
+    layer that adds keys (arrows, Home, End, Enter, Escape), touch, a legend, signed colours, and a light and a dark
+    scheme. Without JavaScript it shows the first targets and a table of all. ``page.html#grammar`` opens the page at a
+    word. Maps of one text are facets that move together; if their tokens differ, they are compared by words
+    (:func:`hf_saliency.aligned`). The content of a text, a title or a label is always displayed and never executed.
 
     Parameters
     ----------
     maps
-        A map, or a list of them: methods, models or texts to be compared.
+        A map, or a list of maps of different methods, models or texts.
     path
         The file; an existing one is replaced. None writes no file.
     title
-        One for each map. Default: what tells several maps apart (method, model, arguments), or the texts' numbers.
+        One for each map. Default: the method, model or arguments in which several maps differ, or the texts' numbers.
     heading
-        Of the page. Default: "Saliency map".
+        Heading of the page. Default: "Saliency map".
     targets
         Which rows the page has: a number, a slice, a word of the text, or a list of these. Default: all.
     select
-        The target that is shown first, by its number or by a word of the text.
+        The target that is shown first: its number or a word of the text.
     normalize
         Each row is divided by its ``"row_max"`` or ``"row_sum"``, or by nothing (``"none"``).
     special
-        Show special tokens too, where all maps have the same.
+        Show special tokens, too, if all maps have the same ones.
     words
         Merge the tokens of a word, as :meth:`hf_saliency.SaliencyMap.words` does.
     top_k
-        How many predictions to list.
+        Number of predictions to list.
     provenance
-        What the file carries beside the text and the scores that it shows: the exact ``"map"``, which
+        Metadata in the file, in addition to the text and the scores that it shows: the exact ``"map"``, which
         :func:`hf_saliency.read_maps` reads back, its ``"recipe"``, or ``"none"``.
 
     Returns
     -------
     Page
-        A path to the file, which a notebook shows as the page itself.
+        A path to the file, which a notebook displays as the page itself.
 
     Raises
     ------
@@ -191,14 +190,14 @@ def page(
 
 
 def _in_words(maps: Sequence[SaliencyMap]) -> str:
-    """The texts and their strongest tokens; the page itself comes back where the notebook is trusted."""
+    """The texts and their strongest tokens, shown instead of the page in a notebook that is not trusted."""
     texts = [clean(text) for text in dict.fromkeys(text for heat in maps for text in heat.texts)]
     descriptions = [describe_map(heat, "Page") for heat in maps]
     return " ".join([*texts, *descriptions, "The page itself is shown in trusted notebooks."])
 
 
 def _height(parts: Sequence[Part]) -> int:
-    """About how many pixels a page takes in a notebook."""
+    """The approximate height of a page in a notebook, in pixels."""
     facets = [facet for part in parts for facet in part.facets]
     lines = sum(4 + len("".join(text for text, _ in facet.pieces)) // _CHARACTERS for facet in facets)
     return min(_TALLEST, 150 + _LINE * lines + 35 * len(facets))
@@ -223,7 +222,7 @@ def _parts(
 
 
 def _start(maps: Sequence[SaliencyMap], select: int | str, *, last: bool) -> tuple[int, int]:
-    """The map and the row to start with; of several texts, those without the word start with their first."""
+    """The map and the row to start with; among several texts, one without the word starts with its first row."""
     for number, heat in enumerate(maps):
         try:
             return number, rows_of(heat, select)[0]
@@ -242,7 +241,7 @@ def _chosen(heat: SaliencyMap, targets: Which | None) -> SaliencyMap:
 
 
 def as_list(maps: SaliencyMap | Sequence[SaliencyMap], call: str) -> list[SaliencyMap]:
-    """One map or several as a list; ``call`` is what works, for errors."""
+    """One map or several as a list; ``call`` is the call that error messages name."""
     listed = [maps] if isinstance(maps, SaliencyMap) else maps
     if isinstance(listed, (list, tuple)) and listed and all(isinstance(heat, SaliencyMap) for heat in listed):
         return list(listed)
@@ -251,7 +250,7 @@ def as_list(maps: SaliencyMap | Sequence[SaliencyMap], call: str) -> list[Salien
 
 
 def titles_of(title: str | Sequence[str] | None, maps: Sequence[SaliencyMap]) -> list[str]:
-    """The titles given, or what tells the maps apart."""
+    """The given titles, or default names that distinguish the maps."""
     if title is not None:
         titles = [title] if isinstance(title, str) else list(title)
         if len(titles) != len(maps) or not all(isinstance(entry, str) for entry in titles):

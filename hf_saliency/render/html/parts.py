@@ -1,4 +1,4 @@
-"""Assets: the parts of a page, TextualHeatmap's own script and style, and the layer over them."""
+"""Parts: text and data that are safe in a page, and its assets: TextualHeatmap's files and our layer over them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _FORBIDDEN = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe
 
 
 def clean(text: str) -> str:
-    """A label or a title with a sign for each character that would not be seen; a line break stays one."""
+    """A label or a title with a sign for each invisible character; line breaks are kept."""
     return harmless("\n".join(visible(line) for line in text.split("\n")))
 
 
 def harmless(text: str) -> str:
-    """A string as it is, but for characters that HTML cannot hold."""
+    """A string with replacement characters for all characters that HTML cannot contain."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def escaped(text: str) -> str:
-    """A harmless string as the content of an element or of a quoted attribute."""
+    """A string, made harmless and escaped for an element or a quoted attribute."""
     return html.escape(harmless(text), quote=True)
 
 
@@ -44,11 +44,11 @@ PACKAGE = "textualheatmap"
 
 @dataclass(frozen=True)
 class Assets:
-    """Texts that go into a page as they are: those of TextualHeatmap, and our layer over them."""
+    """Texts that go into a page unchanged: those of TextualHeatmap, and our layer over them."""
 
     heatmap_script: str
     heatmap_style: str
-    notice: str  # TextualHeatmap's licence, which asks to be kept with copies
+    notice: str  # TextualHeatmap's licence, which must be included in copies
     script: str
     style: str
 
