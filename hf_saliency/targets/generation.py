@@ -1,4 +1,4 @@
-"""A prompt and what follows it as one encoding: given, or written by the model, greedily."""
+"""Continuations: a prompt and the text after it as one encoding, whether given or written greedily by the model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hf_saliency.adapter.text_model import TextModel
 from hf_saliency.errors import SaliencyError, warn
 from hf_saliency.maps.spans import Token, trim
 
-_CONTEXT = 8  # tokens before a generated one that its spelling may depend on
+_CONTEXT = 8  # the spelling of a generated token may depend on this many tokens before it
 
 
 def generated(prompt: Encoding, model: TextModel, max_new_tokens: int) -> list[int]:
-    """All ids that the decoder reads and writes: first the prompt, or the token that starts it."""
+    """Generate greedily and return all ids of the decoder; the prompt or the decoder's start token comes first."""
     if not callable(getattr(model.model, "generate", None)):
         raise SaliencyError(
             f"{type(model.model).__name__} has no generate(): give the continuation, Continuation(' ...')."
@@ -43,12 +43,12 @@ def generated(prompt: Encoding, model: TextModel, max_new_tokens: int) -> list[i
 
 
 def _special_ids(model: TextModel) -> set[int]:
-    """The tokens that stand for no part of a text that a model writes; a mask, which it may read, is one of them."""
+    """The ids of special tokens, which add nothing to a generated text; the mask is one, the unknown token is not."""
     return set(model.tokenizer.all_special_ids) - {model.tokenizer.unk_token_id}
 
 
 def content(ids: Sequence[int], model: TextModel) -> list[int]:
-    """The tokens up to the one that ends the text."""
+    """Return the tokens before the one that ends the text; refuse a text that ends at once."""
     ends = getattr(getattr(model.model, "generation_config", None), "eos_token_id", None)
     stops = set(ends if isinstance(ends, list) else [ends]) | {model.tokenizer.eos_token_id}
     stop = next((i for i, token_id in enumerate(ids) if token_id in stops), len(ids))
@@ -61,12 +61,12 @@ def content(ids: Sequence[int], model: TextModel) -> list[int]:
 
 
 def named(ids: Sequence[int], end: int, model: TextModel) -> list[Token]:
-    """Special tokens, which all stand at one place of the text."""
+    """Make special tokens that are all at the same position of the text."""
     return [Token(model.class_name(i), end, end, special=True) for i in ids]
 
 
 def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tuple[str, list[Token]]:
-    """The text of generated tokens, and each of them at its place: what decoding adds for it."""
+    """Return the text of generated tokens, and each token with the part of the text that decoding adds for it."""
     every = [*before[-_CONTEXT:], *ids]
     first = len(every) - len(ids)
 
@@ -74,11 +74,11 @@ def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tup
         return str(model.tokenizer.decode(every[start:stop], clean_up_tokenization_spaces=False))
 
     base, whole = decoded(0, first), decoded(0, len(every))
-    if not whole.startswith(base):  # decoding changes what came before: spell the tokens alone
+    if not whole.startswith(base):  # decoding changes the text before: spell the tokens alone
         return spelling((), ids, model)
     text = whole[len(base) :]
     ends = _ends(text, decoded, first, len(every))
-    if ends[-1] != len(text):  # what a token spells depends on more than a few before it
+    if ends[-1] != len(text):  # a token's text depends on more than a few tokens before it
         ends = [_common(text, 0, decoded(0, stop)[len(base) :]) for stop in range(first, len(every) + 1)]
     special = _special_ids(model)
     tokens = []
@@ -89,12 +89,12 @@ def spelling(before: Sequence[int], ids: Sequence[int], model: TextModel) -> tup
 
 
 def _ends(text: str, decoded: Callable[[int, int], str], first: int, stop: int) -> list[int]:
-    """How far the text reaches after each token, by decoding a few before it; after none of them first.
+    """The length of the text before the first token and after each one, found by decoding a few tokens before it.
 
-    A character whose bytes are spread over tokens belongs to the last of them.
+    A character whose bytes are spread over several tokens belongs to the last of them.
     """
     ends = [0]
-    # The last token that ended with a character, where its context begins, and how far the text reached then.
+    # The last token that completed a character, the start of its context, and the length of the text up to there.
     anchor, low, known = first, 0, 0
     before = len(decoded(low, anchor))
     for end in range(first + 1, stop + 1):
@@ -108,16 +108,17 @@ def _ends(text: str, decoded: Callable[[int, int], str], first: int, stop: int) 
 
 
 def _common(text: str, start: int, piece: str) -> int:
-    """How many characters of the text from ``start`` on are those of a piece."""
+    """The number of characters that the text from ``start`` on shares with the beginning of a piece."""
     part = text[start : start + len(piece)]
     return next((i for i, (a, b) in enumerate(zip(part, piece, strict=False)) if a != b), len(part))
 
 
 def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) -> Encoding:
-    """A prompt and the text that follows it, tokenized as one, without a space between them.
+    """Tokenize a prompt and the text that follows it as one text, without a space between them.
 
-    Where the last token of the prompt and the first of the text would be one, they are tokenized apart, as a model that
-    continues the prompt would see them. ``special`` is whether the tokenizer adds special tokens to the prompt.
+    If the tokenizer would merge the prompt's last token with the text's first, the two are tokenized separately, as a
+    model that continues the prompt would see them. ``special`` sets whether the tokenizer adds special tokens to the
+    prompt.
     """
     if isinstance(text, TextWithIds):
         return followed_by_ids(prompt, text.ids, model, str(text))
@@ -142,11 +143,11 @@ def followed(prompt: Encoding, text: str, model: TextModel, *, special: bool) ->
     return _extended(prompt, text, ids, placed, model)
 
 
-_MUCH = 10  # times as probable, from which on a missing space is taken for a mistake
+_MUCH = 10  # a missing space counts as a mistake if a space is this many times as probable
 
 
 def warn_of_space(prompt: Encoding, following: Encoding, model: TextModel, *, special: bool) -> None:
-    """Warn where a continuation starts without a space and the model would have written it with one."""
+    """Warn if a continuation starts without a space where the model would have written one."""
     before, text = following.texts
     if before[-1:].isspace() or not text[:1].isalnum():
         return
@@ -169,7 +170,7 @@ def warn_of_space(prompt: Encoding, following: Encoding, model: TextModel, *, sp
 
 
 def written(prompt: Encoding, model: TextModel, max_new_tokens: int) -> Encoding:
-    """A prompt and what the model continues it with, greedily, without the token that ends a text."""
+    """Continue a prompt by greedy decoding, without the token that ends the text."""
     end = prompt.content.stop
     room = model.room(max_new_tokens, end)
     if room < 1:
@@ -201,7 +202,7 @@ def _extended(
 def followed_by_ids(
     prompt: Encoding, ids: Sequence[int], model: TextModel, text: str | None = None
 ) -> Encoding:
-    """A prompt and given token ids after it, which may repeat the prompt's first, as ``generate`` returns them."""
+    """Append token ids to a prompt; they may begin with the prompt's own ids, as ``generate`` returns them."""
     before = prompt.ids[: prompt.content.stop]
     if tuple(ids[: len(before)]) == before:
         ids = ids[len(before) :]
@@ -221,10 +222,11 @@ def translated(
     max_new_tokens: int,
     target_ids: Sequence[int] | None = None,
 ) -> Encoding:
-    """A source and what an encoder-decoder writes for it, as the two sequences that the model reads.
+    """Encode a source and the target of an encoder-decoder as the two sequences that the model reads.
 
-    The second is what the decoder reads, which starts with tokens of its own; its last token is one that the model only
-    writes. It is ``text``, or ``target_ids`` with or without the one that they start with, or what the model writes.
+    The second sequence is the decoder's. It begins with the decoder's start tokens, and the model writes its last token
+    but never reads it. The target is ``text``, or ``target_ids`` with or without their start token, or the text that
+    the model writes.
     """
     if isinstance(text, TextWithIds):
         target_ids = text.ids
@@ -263,9 +265,9 @@ def translated(
 
 
 def _warn_of_start(ids: Sequence[int], model: TextModel, *, by_hand: bool = False) -> None:
-    """Warn where a given target does not start with the tokens that the model's generation config starts with.
+    """Warn if a given target does not begin with the start tokens of the model's generation config.
 
-    ``by_hand`` says that the user gave its ids, and not a text that the tokenizer starts.
+    ``by_hand`` means that the user gave ids, and not a text to which the tokenizer adds start tokens.
     """
     config = getattr(model.model, "generation_config", None)
     start = getattr(config, "decoder_start_token_id", None)
@@ -296,7 +298,7 @@ def _warn_of_start(ids: Sequence[int], model: TextModel, *, by_hand: bool = Fals
 
 
 def _shifted(labels: Sequence[int], model: TextModel) -> list[int]:
-    """What the decoder reads while it writes labels."""
+    """The ids that the decoder reads while it writes the labels."""
     shift = getattr(model.model, "prepare_decoder_input_ids_from_labels", None)
     if callable(shift):
         ids: list[int] = shift(torch.tensor([labels], device=model.streams[0].device))[0].tolist()

@@ -35,32 +35,33 @@ _ONE_LABEL = "give a label, as its name or its index"
 
 @dataclass(frozen=True)
 class Label(Target):
-    """A classifier's score of a label; by default of the one that it predicts.
+    """A classifier's score of a label; by default, the one that it predicts.
 
-    A tuple of two texts is a pair, such as premise and hypothesis: both are in the map. A head with several
-    labels that exclude each other has probabilities by softmax, a multi-label head
-    (``problem_type="multi_label_classification"``) by sigmoid; a regression head gives a value.
+    A tuple of two texts is a pair, such as premise and hypothesis; the map shows both. Probabilities are softmax for
+    labels that exclude each other, and sigmoid for a multi-label head (``problem_type="multi_label_classification"``).
+    The score of a regression head is its value.
 
     Parameters
     ----------
     label
-        A name in ``model.config.id2label``, an index, or a list of these, one target each. None for the most
+        A name in ``model.config.id2label``, an index, or a list of these with one target each. None for the most
         probable label.
     all_labels
         Explain every label, one target each.
     threshold
-        Explain the labels whose probability is at least this, one target each, the most probable first: for heads
-        whose labels do not exclude each other.
+        Explain every label with at least this probability, one target each, the most probable first; for heads whose
+        labels do not exclude each other.
     against
-        A label whose score is subtracted (a contrast); a list of several gives one target each, in this order.
+        A label whose score is subtracted (a contrast); a list makes one target for each entry, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
     Raises
     ------
     SaliencyError
-        For an unknown unit, or if two of ``label``, ``all_labels`` and ``threshold`` are given. Explaining a text
-        raises it if the model has no such label, with those that it has, or if no label reaches the threshold.
+        For an unknown unit, or if more than one of ``label``, ``all_labels`` and ``threshold`` is given. Explaining a
+        text raises it if the model has no such label (the message lists the model's labels), or if no label reaches the
+        threshold.
 
     Examples
     --------
@@ -183,7 +184,7 @@ def names(model: TextModel) -> dict[int, str]:
 
 
 def label_id(label: str | int, labels: Mapping[int, str]) -> int:
-    """The index of a label given by name or index; refuses anything else."""
+    """Return the index of a label given by name or index; refuse anything else."""
     index = integer(label)
     if index is not None and (index in labels or (not labels and index >= 0)):
         return index
@@ -205,13 +206,13 @@ def _contrast_ids(against: Any, labels: Mapping[int, str]) -> list[int | None]:
 
 
 def _activation(model: TextModel) -> Activation:
-    """Sigmoid for labels that do not exclude each other, and for a single one; otherwise softmax."""
+    """Sigmoid for labels that do not exclude each other and for a single label; otherwise softmax."""
     several = getattr(model.config, "problem_type", None) == "multi_label_classification"
     return "sigmoid" if several or len(names(model)) == 1 else "softmax"
 
 
 def _check_number(model: TextModel, target: Label | TokenLabel) -> None:
-    """Refuse probabilities and contrasts of a head that predicts a number."""
+    """Refuse probabilities and contrasts for a head that predicts a number."""
     if _regression(model) and (target.unit != "logit" or target.against is not None):
         name = type(target).__name__
         raise SaliencyError(
@@ -231,10 +232,10 @@ Aggregation = Literal["word", "entity"]
 
 @dataclass(frozen=True)
 class TokenLabel(Target):
-    """A token classifier's score of a label, for each token; by default of the label that it predicts.
+    """A token classifier's score of a label, for each token; by default, the label that it predicts.
 
-    Labels that exclude each other have probabilities by softmax, those of a multi-label head
-    (``problem_type="multi_label_classification"``) by sigmoid; a head with a single number gives a value.
+    Probabilities are softmax for labels that exclude each other, and sigmoid for a multi-label head
+    (``problem_type="multi_label_classification"``). The score of a head with a single number is its value.
 
     Parameters
     ----------
@@ -243,18 +244,19 @@ class TokenLabel(Target):
     label
         A name in ``model.config.id2label`` or an index. None for the most probable label of each token.
     aggregation
-        None for one target a token; ``"word"`` for one a word, whose score is the mean of its tokens' scores;
-        ``"entity"`` for one an entity: neighbours predicted as one (``B-PER``, ``I-PER``), the mean of their
-        predicted labels' scores. Tokens predicted as no entity (``O``) are left out then.
+        None for one target per token. ``"word"`` for one target per word, whose score is the mean of its tokens'
+        scores. ``"entity"`` for one target per predicted entity (neighbouring tokens such as ``B-PER``, ``I-PER``),
+        whose score is the mean of its tokens' predicted labels' scores; tokens predicted as no entity (``O``) are left
+        out.
     against
-        A label whose score is subtracted (a contrast); a list of several gives one target each, in this order.
+        A label whose score is subtracted (a contrast); a list makes one target for each entry, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
     Raises
     ------
     SaliencyError
-        For an unknown unit or aggregation, and if a label is given for entities, which have their own.
+        For an unknown unit or aggregation, and if a label is given for entities, which have predicted labels.
 
     Examples
     --------
@@ -310,7 +312,7 @@ class TokenLabel(Target):
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         labels = names(model)
         others = _contrast_ids(self.against, labels)
-        # Of several numbers of a regression, as Label has it: none is the most probable.
+        # No number of a regression head is the most probable one, so explain the first, as Label does.
         index = label_id(self.label, labels) if self.label is not None else 0 if _regression(model) else None
         where = checked(self.where)
         chosen = plain_tokens(encoding, "TokenLabel(index)") if where is None else positions(where, encoding)
@@ -345,7 +347,7 @@ class TokenLabel(Target):
 
 
 def _quoted(text: str) -> str:
-    """A text that ends with punctuation in quotes, so that no colon follows it."""
+    """Put a text that ends with punctuation in quotes, so that no colon follows the punctuation."""
     return f"“{text}”" if unicodedata.category(text[-1])[0] in "PS" else text
 
 
@@ -358,7 +360,7 @@ def _predicted(encoding: Encoding, model: TextModel) -> list[int]:
 
 
 def _entities(chosen: Sequence[int], predicted: Sequence[int], labels: Mapping[int, str]) -> list[list[int]]:
-    """Neighbouring tokens of one entity."""
+    """Group the neighbouring tokens of each entity."""
     order = sorted(chosen)
     names = [labels.get(predicted[i], str(predicted[i])) for i in order]
     return [[order[k] for k in group] for group in spans.entities(order, names)]

@@ -1,4 +1,4 @@
-"""MaskedToken and UnmaskedToken: tokens at their own position."""
+"""MaskedToken, UnmaskedToken and related targets: tokens scored at their own position."""
 
 from __future__ import annotations
 
@@ -39,29 +39,31 @@ from hf_saliency.targets.where import (
 
 @dataclass(frozen=True)
 class MaskedSpan(Target):
-    """A masked language model's score of a word or phrase whose tokens are masked all at once: one target a place.
+    """A masked language model's score of a word or phrase with all its tokens masked at once.
 
-    The score is the sum over the tokens of the span, each read at its own mask. In log-probabilities that is the
-    model's log-probability of the span if its tokens were independent given the rest of the text.
+    Each occurrence is one target. Its score is the sum over the tokens of the span, each read at its own mask. In
+    log-probabilities, that is the model's log-probability of the span under the assumption that its tokens are
+    independent given the rest of the text.
 
     Parameters
     ----------
     where
-        As for :class:`MaskedToken`: each occurrence of a word is one target, and so is a slice. None for each run
-        of mask tokens in the text.
+        As for :class:`MaskedToken`: each occurrence of a word is one target, and so is a slice. None for one target per
+        run of mask tokens in the text.
     predicted
-        Explain the most probable token at each mask, as it is always done at masks of the text.
+        Explain the most probable token at each mask. Masks in the text itself are always explained this way.
     against
-        A string of as many tokens, whose score in the same place is subtracted (a contrast); a list of several gives
-        one target each, in this order.
+        A string with as many tokens as the span, whose score in the same place is subtracted (a contrast); a list makes
+        one target for each entry, in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
     Raises
     ------
     SaliencyError
-        For an unknown unit. Explaining a text raises it if ``where`` is not there, if the text holds no mask and
-        ``where`` is None, if the text is longer than the model reads, or if ``against`` has another number of tokens.
+        For an unknown unit. Explaining a text raises it if ``where`` is not in it, if the text holds no mask and
+        ``where`` is None, if the text is longer than the model reads, or if ``against`` has a different number of
+        tokens.
 
     Examples
     --------
@@ -126,7 +128,7 @@ class MaskedSpan(Target):
 
 
 def _runs(positions: Sequence[int]) -> list[list[int]]:
-    """Neighbours together."""
+    """Group consecutive positions."""
     runs: list[list[int]] = []
     for i in positions:
         if runs and runs[-1][-1] == i - 1:
@@ -140,14 +142,14 @@ def _runs(positions: Sequence[int]) -> list[list[int]]:
 class PseudoLogLikelihood(Target):
     """A masked language model's pseudo-log-likelihood of a text, as one target.
 
-    The sum over all tokens that are not special of the log-probability of the token while it alone is masked. A
-    text of n tokens takes n rows of the model where another target takes one; they are done in pieces, so that
+    The sum, over all tokens that are not special, of a token's log-probability while only that token is masked. A text
+    of n tokens takes n rows of the model where another target takes one. The rows are computed in pieces, so that
     memory stays that of one batch.
 
     Parameters
     ----------
     unit
-        ``"log_prob"`` (nats), the definition; ``"logit"`` or ``"prob"`` sum these.
+        ``"log_prob"`` (nats), as in the definition; ``"logit"`` and ``"prob"`` sum logits or probabilities instead.
 
     Raises
     ------
@@ -192,7 +194,7 @@ class PseudoLogLikelihood(Target):
 
 @dataclass(frozen=True)
 class _TokenTarget(Target):
-    """A token at its own position; :class:`MaskedToken` says what the fields mean."""
+    """A token at its own position; :class:`MaskedToken` documents the fields."""
 
     task = tasks.MASKED
     masked: ClassVar[bool]
@@ -242,33 +244,33 @@ class _TokenTarget(Target):
 
 @dataclass(frozen=True)
 class MaskedToken(_TokenTarget):
-    """A masked language model's score of a token while its position is masked; each position in turn.
+    """A masked language model's score of a token while its position is masked, one position at a time.
 
-    The default is the sweep: every token of the text that is not special, one at a time, and the logit of the
-    token that stands there. A text that already contains mask tokens is explained at these, as it is.
+    By default, each token of the text that is not special is masked in turn, and the logit of the original token is
+    explained. A text that already contains mask tokens is left unchanged and explained at these.
 
     Parameters
     ----------
     where
-        A token's index (special tokens counted, negative from the end), a word or phrase of the text (each of
-        its occurrences, each of its tokens), a slice of characters as in ``text[16:23]``, or a list of these.
-        None for every token that is not special; in a text that contains mask tokens, for these.
+        A token's index (special tokens counted, negative from the end), a word or phrase of the text (every token of
+        every occurrence), a slice of characters as in ``text[16:23]``, or a list of these. None for every token that is
+        not special or, in a text that contains mask tokens, for these.
     token
-        The token whose score is explained: a string that is one token at that place, or an id. None for the
-        token that stands in the text, and at a mask token in the text for the most probable one.
+        The token whose score is explained: a string that is one token at that place, or an id. None for the original
+        token of the text; at a mask token in the text, for the most probable one.
     predicted
         Explain the most probable token at each place instead.
     against
-        A token whose score is subtracted (a contrast), given as for ``token``; a list of several gives one target
-        each, in this order.
+        A token whose score is subtracted (a contrast), given as for ``token``; a list makes one target for each entry,
+        in this order.
     unit
         ``"logit"``, ``"log_prob"`` (nats) or ``"prob"``.
 
     Raises
     ------
     SaliencyError
-        For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a text raises it if
-        ``where`` is not there, or if ``token`` or ``against`` is not one token.
+        For an unknown unit, or if both ``token`` and ``predicted`` are given. Explaining a text raises it if ``where``
+        is not in it, or if ``token`` or ``against`` is not one token.
 
     References
     ----------
@@ -289,14 +291,14 @@ class MaskedToken(_TokenTarget):
 
 @dataclass(frozen=True)
 class UnmaskedToken(_TokenTarget):
-    """The score of a token at its own position in the text as it is, with no position masked.
+    """The score of a token at its own position in the unchanged text, with no position masked.
 
     The model sees the very token that it scores, so the token's own column usually outweighs the others.
 
     Parameters
     ----------
     where
-        As for :class:`MaskedToken`, but None is always every token that is not special.
+        As for :class:`MaskedToken`, but None always means every token that is not special.
     token
         As for :class:`MaskedToken`.
     predicted

@@ -20,7 +20,7 @@ ScoreOf = Callable[[Any, Mapping[str, Tensor]], Float[Tensor, " batch"]]
 
 @dataclass(frozen=True)
 class Output(Target):
-    """The number that a function computes from the model's output, for heads that no other target knows.
+    """The number that a function computes from the model's output, for heads that no other target supports.
 
     The model may be any module around an encoder, and may return anything: a tuple, a dict, a dataclass, a bare
     tensor.
@@ -28,11 +28,10 @@ class Output(Target):
     Parameters
     ----------
     score
-        A function of what the model returned and of the tensors that it was called with (a mapping of
-        ``input_ids``, ``attention_mask``, ..., batch first). It returns one number for each row of the batch, which
-        depends on that row alone and is differentiable.
+        A function of the model's output and its input tensors (a mapping with ``input_ids``, ``attention_mask``, ...,
+        batch first). It returns one differentiable number for each row of the batch, which depends on that row alone.
     label
-        How figures and tables name the number.
+        The name of the number in figures and tables.
     unit
         The unit of the number.
 
@@ -64,14 +63,14 @@ class Output(Target):
         settle_strings(self, UNITS)
 
     def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        """A text, or a pair of texts as one sequence."""
+        """Encode a text, or a pair of texts as one sequence."""
         return text_or_pair(texts, self, model, overflow)
 
     def rows(self, encoding: Encoding, model: TextModel) -> list[Row]:
         return [Row(encoding, (LogitRef(0),), label=self.label)]
 
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
-        # The function makes the unit, so nothing is left to do to its number.
+        # The function returns its number in the final unit, so no activation is applied.
         return Readout(_Number(self.score), self.unit, activation="none", names=False)
 
     def text_names(self, encoding: Encoding, model: TextModel) -> tuple[str, ...]:
@@ -80,7 +79,7 @@ class Output(Target):
 
 @dataclass(frozen=True)
 class _Number:
-    """A function's number a row, as logits of the one class that there is."""
+    """A function's number for each row, as the logits of a single class."""
 
     score: ScoreOf
 
