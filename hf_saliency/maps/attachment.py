@@ -41,7 +41,7 @@ class Attachment:
     """The content of a file: its maps and how they were drawn."""
 
     maps: tuple[SaliencyMap, ...]  # in the order of the panels; empty if text and scores were left out
-    # JSON values. If they were read from a file, they are as trustworthy as that file.
+    # JSON values; only as trustworthy as the file that they were read from.
     drawing: Mapping[str, Any] = field(default_factory=dict)
     instead: tuple[Mapping[str, Any], ...] = ()  # the recipes of maps that were left out
 
