@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SaliencyMap:
-    """Attribution scores of one explanation: a matrix of targets x tokens and what is needed to read it.
+    """Attribution scores of one explanation: a matrix of targets x tokens, with the data needed to read it.
 
     :class:`hf_saliency.Explainer` makes it, and :func:`hf_saliency.figure` draws it. It holds no model and no
     tensor, so it can be kept, saved, sent and drawn again without either. It copies its arguments, and its arrays

@@ -120,7 +120,7 @@ def target_facts(target: TargetRow, answers: int | None = None) -> str:
 
 
 def probabilities_beside(target: TargetRow, answers: int | None = None) -> tuple[str, ...]:
-    """The probabilities of a label and its contrast, to print beside answers that could be mistaken for the label.
+    """The probabilities of a label and its contrast, to print next to answers that could be mistaken for the label.
 
     Empty if no answers are shown, or if they include the label and there is no contrast. ``answers`` is the number of
     the model's answers that are shown, or None for all.
