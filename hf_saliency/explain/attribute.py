@@ -38,13 +38,13 @@ class RowResult:
     columns: Sequence[int]  # the tokens' numbers in the text
     values: np.ndarray
     score: float  # in the target's unit
-    class_ids: tuple[int, ...]  # where the score is read
+    class_ids: tuple[int, ...]  # one for each logit that is read
     # The most probable classes and their probabilities, best first; empty where a row reads several classes.
     predictions: tuple[tuple[int, float], ...]
     # The convergence delta and the difference that the scores should add up to; None for a method without
     # completeness.
     delta: tuple[float, float] | None = None
-    # Of the class itself, and below of the class that is subtracted; None for several classes, or none.
+    # The probability of the class, and of the class that is subtracted; None for several classes, or none.
     probability: float | None = None
     against_probability: float | None = None
 
@@ -56,7 +56,7 @@ class RowResult:
 
 @dataclass(frozen=True)
 class BuiltMethod:
-    """A method, built for one score: from batches of rows to their results."""
+    """A method built for one score, which turns batches of rows into their results."""
 
     method: Method
     attribution: Any
@@ -69,18 +69,18 @@ class BuiltMethod:
     def of(
         cls, method: Method, score: Score, model: TextModel, target: Target, rows: Sequence[Row]
     ) -> BuiltMethod:
-        """The method for a score and the rows that it is to explain."""
+        """Build the method for a score and the rows to explain."""
         attribution = method.build(score, [Vocabulary(stream.module) for stream in score.streams])
         encode_like = functools.partial(target.encode_like, model=model)
         shares = _shares(attribution, method, score, rows)
         return cls(method, attribution, score, model, encode_like, shares)
 
     def results(self, batch: Batch, batch_tokens: int) -> list[RowResult]:
-        """The result of each row of a batch."""
+        """Return the result of each row of a batch."""
         method, score, attribution = self.method, self.score, self.attribution
         sink: list[PassResult] = []
         tensors = batch.tensors
-        if not method.at_input:  # the score is evaluated elsewhere too, so the class must be known before
+        if not method.at_input:  # the score is evaluated elsewhere too, so the class must be known first
             tensors, passed = score.with_classes(batch.embeds, tensors)
             sink.append(passed)
         # Leaves that require a gradient, since Captum warns about others.
@@ -96,7 +96,7 @@ class BuiltMethod:
                 attribution = copy.copy(attribution)
                 attribution.gradient_func = gradients
         with contextlib.ExitStack() as stack:
-            # Over the backward pass as well, in which checkpointed layers are run again.
+            # The guard covers the backward pass, too, which runs checkpointed layers again.
             stack.enter_context(borrowed(self.model.model))
             if method.draws(attribution):
                 stack.enter_context(seeded(method.seed or 0, batch.rows[0].position or 0))
@@ -117,7 +117,7 @@ class BuiltMethod:
         return _row_results(batch, [_reduced(values, method) for values in attributions], sink[-1], deltas)
 
     def _call(self, batch: Batch, batch_tokens: int) -> Call:
-        """What a method may ask of the batch: baselines, a feature mask, how many rows share a pass."""
+        """The parts of a batch that a method may request: baselines, a feature mask, the number of rows per pass."""
         fixed = functools.cache(lambda: kept(self.model, batch))
 
         def baselines(baseline: Any) -> Any:
@@ -133,11 +133,11 @@ class BuiltMethod:
 
 
 def _shares(attribution: Any, method: Method, score: Score, rows: Sequence[Row]) -> bool:
-    """Whether rows of one text can share its forward pass: no masks, and a method of gradients at the text itself."""
+    """Whether rows of one text can share its forward pass: without masks, for a gradient method at the text itself."""
     gradient = isinstance(attribution, GradientAttribution) and not isinstance(attribution, LayerAttribution)
     if not (method.at_input and gradient) or score.readout.mask_id is not None:
         return False
-    # In half precision each row is scaled and may be repeated on its own.
+    # In half precision each row is scaled separately, and may be repeated alone.
     dtype = next(score.streams[0].module.parameters()).dtype
     autocast = torch.is_autocast_enabled(score.streams[0].device.type)
     if dtype not in (torch.float32, torch.float64) or autocast:
@@ -147,7 +147,7 @@ def _shares(attribution: Any, method: Method, score: Score, rows: Sequence[Row])
 
 
 def _streams(result: Any, method: Method, batch: Batch) -> list[Tensor]:
-    """The attribution of each stream, (batch, tokens, width) or (batch, tokens)."""
+    """Return the attribution of each stream, (batch, tokens, width) or (batch, tokens)."""
     attributions = list(result) if isinstance(result, (tuple, list)) else [result]
     for values, embeds in itertools.zip_longest(attributions, batch.embeds):
         shape = () if embeds is None else tuple(embeds.shape)
@@ -161,7 +161,7 @@ def _streams(result: Any, method: Method, batch: Batch) -> list[Tensor]:
 
 
 def _reduced(values: Tensor, method: Method) -> Float[Tensor, "batch tokens"]:
-    """One number a token, by the method's reduction over the width."""
+    """Return one number per token, by the method's reduction over the width."""
     if values.dim() == 2:
         return values
     if method.reduction is None:
@@ -173,7 +173,7 @@ def _reduced(values: Tensor, method: Method) -> Float[Tensor, "batch tokens"]:
 
 
 def _deltas(attributions: Sequence[Tensor], delta: Tensor) -> list[tuple[float, float]]:
-    """Each row's delta (the mean where a method gives one a sample), and the difference that it belongs to."""
+    """Return each row's delta (the mean if there is one per sample), and the sum that the scores should have."""
     count = len(attributions[0])
     deltas = delta.detach().double().cpu().reshape(count, -1).mean(dim=1)
     sums = torch.stack([values.double().cpu().reshape(count, -1).sum(dim=1) for values in attributions])
@@ -183,7 +183,7 @@ def _deltas(attributions: Sequence[Tensor], delta: Tensor) -> list[tuple[float, 
 def _row_results(
     batch: Batch, values: Sequence[Tensor], passed: PassResult, deltas: Sequence[tuple[float, float] | None]
 ) -> list[RowResult]:
-    """The result of each row, the columns of its streams one after the other."""
+    """Return the result of each row, with the columns of its streams one after the other."""
     arrays = [
         (tensor if tensor.dtype == torch.float64 else tensor.float()).detach().cpu().numpy()
         for tensor in values
@@ -212,7 +212,7 @@ def _row_results(
 
 
 def _refusal(error: Exception, method: Method, model: TextModel) -> SaliencyError | None:
-    """The error that says where another one came from; None to leave it as it is."""
+    """Return an error that explains the cause of another one; None to leave that one unchanged."""
     if isinstance(error, SaliencyError) or out_of_memory(error):
         return None
     refuses = isinstance(error, (AssertionError, TypeError, ValueError))  # as Captum and scikit-learn do

@@ -17,20 +17,20 @@ _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Rows of a batch share each weight matrix that is read; past this many tokens more of them bring no more speed.
+# The rows of a batch share the reading of each weight matrix; beyond this many tokens, a larger one is no faster.
 BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
 
-# Up to so many rows of one text share its forward pass, whatever the budget of a backward pass.
+# Up to this many rows of one text share its forward pass, whatever the budget of a backward pass.
 SHARING = 32
 
-# What a batch costs beside its tokens, in tokens: reading the weights, and Python's work, which weighs the more the
-# smaller the model is. These are estimates: of one core, and of one data-centre GPU.
+# The costs of a batch in addition to its tokens, in tokens: reading the weights, and Python's work, which matters more
+# for smaller models. These are estimates for one core, and for one data-centre GPU.
 _READING = 16
 _PYTHON = {"cpu": 5e7, "cuda": 1.7e11}
 
 
 def batch_overhead(model: TextModel) -> int:
-    """The cost of another batch, in tokens of padding that cost as much."""
+    """The cost of another batch, as the number of padding tokens that cost the same."""
     device = model.streams[0].device.type
     return _READING + int(_PYTHON.get(device, _PYTHON["cuda"]) / max(model.size, 1))
 
@@ -46,13 +46,14 @@ def sweep(
     overhead: int = _READING,
     shortage: Callable[[Sequence[int], int], str] | None = None,
 ) -> Iterator[tuple[list[int], Result]]:
-    """Run rows in batches of similar length; yields the row numbers of each batch and the result of ``step``.
+    """Run rows in batches of similar length; yield the row numbers of each batch and the result of ``step``.
 
-    ``shapes`` holds the tokens of each sequence of each row, ``texts`` the text that each row reads: rows of one text
-    share a forward pass. ``shortage`` says of row numbers and a budget why they would not fit, before they are tried.
+    ``shapes`` holds the number of tokens of each sequence of each row. ``texts`` holds the text that each row reads, if
+    rows of one text share a forward pass. ``shortage`` takes row numbers and a budget before a batch is tried, and
+    returns the reason why it would not fit.
     """
-    # A batch has at most `budget` tokens, padding included, or a single row; where it does not fit into memory, the
-    # budget is halved and the work goes on. Rows of different shapes share a batch only where the model `pads`; with
+    # A batch has at most `budget` tokens, padding included, or a single row. If it does not fit into memory, the
+    # budget is halved and the work goes on. Rows of different shapes share a batch only if the model `pads`; with
     # `alone` each row is a batch. A batch ends early where its padding would cost more than the `overhead` of another
     # batch.
     lengths = [sum(shape) for shape in shapes]
@@ -83,7 +84,7 @@ def sweep(
 
 
 def spoiled(batch: Sequence[int], shapes: Sequence[Hashable], finite: Iterable[bool]) -> list[int]:
-    """Rows to run alone: those that are not finite beside longer ones, where a window may hold padding alone."""
+    """Rows to run again alone: those that are not finite next to longer ones, where a window may hold only padding."""
     if len({shapes[i] for i in batch}) == 1:
         return []
     return [i for i, is_finite in zip(batch, finite, strict=True) if not is_finite]
@@ -97,7 +98,7 @@ def _batch(
     texts: Sequence[int] | None,
     overhead: int,
 ) -> list[int]:
-    """The next rows that fit into the budget together, all of one kind if there are kinds."""
+    """Return the next rows that fit into the budget together, all of one kind if there are kinds."""
     batch: list[int] = []
     count: Counter[int] = Counter()
     longest = padding = 0
@@ -111,12 +112,12 @@ def _batch(
         size = len(batch) + 1
         few, another = False, overhead
         if texts is not None:
-            # Rows of one text have one gradient each, for all texts at once.
+            # Each row of a text needs one gradient, computed for all texts at once.
             size = len(count) * max(count.values())
             few = len(count) == 1 and size <= SHARING
-            # Padding costs its backward pass alone, half of a token's work, and another batch the forward pass again.
+            # Padding costs only a backward pass, half of a token's work; another batch repeats the forward pass.
             another = 2 * overhead + lengths[i]
-            # So many rows share a backward pass; where one is full, the next should not be mostly padding.
+            # This many rows share a backward pass. Once one is full, the next should not be mostly padding.
             at_once = max(1, budget // longest)
             if len(batch) % at_once == 0:
                 few &= at_once * (longest - lengths[i]) <= another
@@ -127,13 +128,13 @@ def _batch(
 
 
 def _unless_out_of_memory(step: Callable[[], Result]) -> list[Result]:
-    """The result in a list, or an empty list where memory is short."""
+    """Return the result in a list, or an empty list if memory is short."""
     try:
         return [step()]
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-    # Only here, with the error and the tensors that its traceback held gone, can the memory be had again.
+    # Memory can be freed only here, where the error is gone, with the tensors that its traceback held.
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return []

@@ -1,4 +1,4 @@
-"""A map in the data classes of Captum's own views: its table of coloured text, and its plots."""
+"""Captum views: a map as the data of Captum's own table of coloured text and of its plots."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from hf_saliency.maps.saliency_map import SaliencyMap
 def captum_records(
     saliency_map: SaliencyMap, *, normalize: Normalization = "row_max"
 ) -> list[visualization.VisualizationDataRecord]:
-    """The rows of ``captum.attr.visualization.visualize_text``, one for each target.
+    """Return the rows of ``captum.attr.visualization.visualize_text``, one for each target.
 
-    Captum puts every text into the page as it is: here the texts are escaped, so that they are shown and never
-    read as HTML. Its columns hold: "True Label", the token that was masked, where one was; "Predicted Label", the
-    model's best answer and its probability (nan where it is not known); "Attribution Label", the target;
-    "Attribution Score", the sum of the raw scores, which for norms is no share of anything.
+    Captum puts every text into the page unchanged. Here the texts are escaped, so that they are shown and never
+    read as HTML. The columns hold: "True Label", the masked token, if there is one; "Predicted Label", the
+    model's best answer and its probability (nan if not known); "Attribution Label", the target;
+    "Attribution Score", the sum of the raw scores (for norms, this is not a share of a total).
 
     Parameters
     ----------
     saliency_map
-        The map; ``drop_special()`` and ``words()`` first, if wanted.
+        The map; call ``drop_special()`` or ``words()`` first if you want them.
     normalize
-        As in :meth:`SaliencyMap.normalized`: colours are for -1 to 1, and Captum cuts off what exceeds them.
+        As in :meth:`SaliencyMap.normalized`: colours cover -1 to 1, and Captum clips scores beyond.
 
     Returns
     -------
@@ -70,11 +70,11 @@ def captum_records(
 
 @checks_call
 def llm_attribution_result(saliency_map: SaliencyMap) -> LLMAttributionResult:
-    """The map as a result of Captum's LLM attribution, for ``plot_token_attr`` and ``plot_seq_attr``.
+    """Return the map as a result of Captum's LLM attribution, for ``plot_token_attr`` and ``plot_seq_attr``.
 
-    Output tokens are the targets, input tokens the columns. ``seq_attr`` is the sum over targets: for a signed
-    method that is additive in the score, the attribution of the summed scores; for norms an upper bound on the norm
-    of the summed scores' gradient. In a masked sweep each target has a text of its own, with another mask.
+    Output tokens are the targets, input tokens the columns. ``seq_attr`` is the sum over targets. For a signed
+    method that is additive in the score, it is the attribution of the summed scores; for norms, an upper bound on
+    the norm of the summed scores' gradient. In a masked sweep each target reads a text with a different mask.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def _explained(target: TargetRow) -> str:
 
 
 def _plain(label: str) -> str:
-    """A label that Matplotlib draws as it is: an even number of dollars would be mathematics to it."""
+    """Escape a label so that Matplotlib draws it unchanged: it reads an even number of dollars as mathematics."""
     return label.replace("$", r"\$", 1) if label.count("$") % 2 == 0 else label
 
 

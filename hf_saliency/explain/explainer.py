@@ -55,22 +55,21 @@ class Explainer:
     tokenizer
         The tokenizer that belongs to it. A ``SentenceTransformer`` has its own.
     embedding
-        The ``nn.Embedding`` that reads the token ids; only needed for a module in which there are several to
-        choose from.
+        The ``nn.Embedding`` that reads the token ids; only needed for a module that has several.
     inputs
-        What the model needs beside the text, by name: the same in every call. A tensor of one row is repeated for
-        each row of a batch; a function is called with the model's other inputs and returns the value.
+        Other inputs that the model needs, by name, the same in every call. A tensor of one row is repeated for each
+        row of a batch; a function is called with the model's other inputs and returns the value.
     batch_tokens
-        How many tokens, padding included, share one forward and backward pass: memory follows it. By default
+        Number of tokens, padding included, that share one forward and backward pass; memory grows with it. By default
         1,024 on a CPU and 32,768 on a GPU. A batch that does not fit into memory is halved.
     fast_products
         Whether float32 matrix products on a CPU go to oneDNN, up to twice as fast on some processors; scores differ by
-        less than 1e-6 of the largest. None measures which is faster, once a process, unless the environment variable
-        ``HF_SALIENCY_FAST_PRODUCTS`` says 0 or 1. The provenance of a map says where it was on.
+        less than 1e-6 of the largest. None measures once per process which is faster, unless the environment variable
+        ``HF_SALIENCY_FAST_PRODUCTS`` is 0 or 1. The provenance of a map records it if oneDNN was used.
     precision
         ``"bfloat16"`` for matrix products in bfloat16 (autocast), with weights and gradients in float32, on processors
-        and GPUs that have them. One row in 16 is repeated in float32: the provenance says how far these are apart, and
-        a warning comes where the error exceeds a tenth of a row's largest score, or the rank correlation is below 0.9.
+        and GPUs that support it. One row in 16 is repeated in float32: the provenance records how far the two differ,
+        with a warning if the error exceeds a tenth of a row's largest score, or the rank correlation is below 0.9.
     progress
         Whether to show a progress bar, on standard error, for work of more than two seconds.
 
@@ -132,12 +131,12 @@ class Explainer:
         name_or_path
             The folder of a model, or its name on the Hugging Face hub.
         task
-            What to load it for, as ``transformers.pipeline`` calls it, such as ``"fill-mask"``; by default the head
-            that its configuration names.
+            The task to load it for, as named in ``transformers.pipeline``, such as ``"fill-mask"``; by default that of
+            the head that its configuration names.
         device
-            Where to put it; ``"auto"`` takes a GPU if there is one.
+            The device to put it on; ``"auto"`` takes a GPU if there is one.
         dtype
-            How the weights are loaded. Explanations in half precision are coarse.
+            The dtype of the weights. Explanations in half precision are coarse.
         revision
             A branch, a tag or a commit on the hub.
         **options
@@ -167,7 +166,7 @@ class Explainer:
         model, tokenizer = from_pretrained(name_or_path, task, device, dtype, revision, **options)
         return cls(model, tokenizer, **arguments)
 
-    @overload  # a string is a sequence of strings, too: the first that fits counts
+    @overload  # a string is a sequence of strings, too: the first match counts
     def __call__(  # type: ignore[overload-overlap]
         self, texts: str | tuple[str, ...], **options: Unpack[CallOptions]
     ) -> SaliencyMap: ...
@@ -199,17 +198,17 @@ class Explainer:
             a sequence of these. ``(text, ids)``, or what the tokenizer returns for a text, may replace a string: the
             model then reads these token ids.
         target
-            What to explain, or a word of the text, short for the default target at this word. The default is what the
-            model is for: each position of a masked language model masked in turn; each next token of a causal one, in a
-            conversation those of the assistant's last message; the label that a classifier predicts, for the text or
-            for each token; what an encoder-decoder writes; how similar two texts are to a model that embeds texts.
+            The target to explain, or a word of the text, short for the default target at this word. By default
+            each position of a masked language model, masked in turn; each next token of a causal one, in a conversation
+            those of the assistant's last message; the label that a classifier predicts, for the text or for each token;
+            the output of an encoder-decoder; the similarity of two texts for a model that embeds texts.
         method
-            How: a method such as ``hs.gradient_norm()`` (the default), a Captum class, or a function from the
+            The method, such as ``hs.gradient_norm()`` (the default), a Captum class, or a function from the
             score to a Captum attribution.
         top_k
-            How many of the model's predictions to keep for each target.
+            Number of the model's predictions to keep for each target.
         overflow
-            What to do with a text longer than the model's limit: ``"error"``; ``"truncate"`` explains its beginning;
+            Treatment of a text beyond the model's limit: ``"error"`` refuses it, ``"truncate"`` explains its beginning,
             ``"windows"`` explains each target within as many tokens around it as the model reads (others score zero).
 
         Returns
@@ -264,20 +263,20 @@ class Explainer:
             Whether each element is a pair ``(key, text)``. The iterator then yields pairs ``(key, map)``. Without it a
             tuple is a text of several parts, as in a call.
         window
-            How many texts are read ahead, at most; less where the texts are long.
+            Largest number of texts to read ahead; fewer are read if they are long.
         on_error
-            What happens with a text that cannot be explained: ``"raise"`` raises its error when its turn comes, after
-            the maps before it; ``"skip"`` leaves it out; ``"collect"`` yields a :class:`Failure` in place of its map.
+            Treatment of a text that cannot be explained: ``"raise"`` raises its error when its turn comes, after the
+            maps before it; ``"skip"`` leaves it out; ``"collect"`` yields a :class:`Failure` instead of its map.
 
         Returns
         -------
         Iterator
-            Of maps; of pairs of a key and a map where ``keyed``.
+            An iterator of maps, or of pairs of a key and a map if ``keyed``.
 
         Raises
         ------
         SaliencyError
-            If an argument does not fit, at once; for a text as ``on_error`` says.
+            At once if an argument does not fit; for a text, as ``on_error`` determines.
 
         Examples
         --------
@@ -298,15 +297,15 @@ class Explainer:
     def encode(
         self, text: Any, *, target: Target | str | None = None, overflow: Overflow = "error"
     ) -> Encoding:
-        """A text as the model reads it: token ids and places, for :meth:`SaliencyMap.from_attributions`.
+        """Return a text as the model reads it: token ids and places, for :meth:`SaliencyMap.from_attributions`.
 
         Parameters
         ----------
         text
             A string, a tuple of texts that belong together, or a conversation.
         target
-            Which target it is for, by default the model's own: a tuple is one sequence to some and several to
-            others. A string without a target is one sequence.
+            The target to encode it for, by default the model's own: some targets read a tuple as one sequence, others
+            as several. A string without a target is one sequence.
         overflow
             ``"error"`` or ``"truncate"``, for a text longer than the model's limit.
 
@@ -322,10 +321,10 @@ class Explainer:
     def captum(
         self, text: Any, *, target: Target | str | None = None, baseline: Any = None
     ) -> tuple[Score, dict[str, Any]]:
-        """The explained score as a module and the arguments of ``attribute``, for plain Captum.
+        """Return the explained score as a module, and the arguments of ``attribute``, for plain Captum.
 
-        The targets are the rows of one batch. Captum may repeat them: more than ``batch_tokens`` tokens are done in
-        pieces, so that memory stays bounded.
+        The targets are the rows of one batch. Captum may repeat them: more than ``batch_tokens`` tokens are
+        evaluated in pieces, so that memory stays bounded.
 
         Parameters
         ----------
@@ -334,8 +333,8 @@ class Explainer:
         target
             As in a call.
         baseline
-            What stands for an absent token, as in :func:`hf_saliency.integrated_gradients`; not every method of Captum
-            takes one.
+            The replacement of an absent token, as in :func:`hf_saliency.integrated_gradients`; not every method of
+            Captum takes one.
 
         Returns
         -------
@@ -343,8 +342,8 @@ class Explainer:
             A ``torch.nn.Module`` from embeddings to one number a target. ``score.sites[0]`` is the layer to give
             to the layer methods of Captum.
         dict
-            ``inputs`` and ``additional_forward_args``, and ``baselines`` if one is given. Where several sequences enter
-            the model, ``inputs`` is a tuple with one tensor each, and ``score.sites`` has as many.
+            ``inputs`` and ``additional_forward_args``, and ``baselines`` if one is given. If several sequences enter
+            the model, ``inputs`` is a tuple with one tensor for each, and ``score.sites`` has one site for each.
 
         Raises
         ------
@@ -388,11 +387,11 @@ class Explainer:
         baseline: Any = None,
         overflow: Overflow = "error",
     ) -> Float[np.ndarray, "*targets variants"]:
-        """The target's scores for variants of a text in which some tokens are masked, for measures of faithfulness.
+        """Return the target's scores for variants of a text with some tokens masked, for measures of faithfulness.
 
-        A masked token keeps its place: its embedding alone is replaced by the baseline's, as
-        :func:`hf_saliency.leave_one_out` does it. Special tokens and the masks of the text or the target always stay. A
-        target that is the most probable class takes that of the whole text for all variants.
+        A masked token keeps its place: only its embedding is replaced by the baseline's, as in
+        :func:`hf_saliency.leave_one_out`. Special tokens and the masks of the text or the target always stay. If the
+        target is the most probable class, all variants score the most probable class of the whole text.
 
         Parameters
         ----------
@@ -402,18 +401,18 @@ class Explainer:
             As in a call.
         keep
             A boolean array (NumPy, PyTorch or nested lists), True where a token stays, special ones included:
-            (variants, tokens) or (targets, variants, tokens). None is the text as it is.
+            (variants, tokens) or (targets, variants, tokens). None scores the unchanged text.
         baseline
-            What replaces a masked token, as in :func:`hf_saliency.integrated_gradients`: by default the embedding of
-            the mask token, or the mean embedding for a model without one.
+            The replacement of a masked token, as in :func:`hf_saliency.integrated_gradients`: by default the embedding
+            of the mask token, or the mean embedding for a model without one.
         overflow
             As in a call; with ``"windows"`` each target is scored within its own window.
 
         Returns
         -------
         Float[np.ndarray, "*targets variants"]
-            In the target's unit, float64 for a float64 model and float32 otherwise: (targets, variants), or
-            (variants,) where the target has one row and ``keep`` has two dimensions.
+            The scores in the target's unit, float64 for a float64 model and float32 otherwise: (targets, variants), or
+            (variants,) if the target has one row and ``keep`` has two dimensions.
 
         Raises
         ------
@@ -448,7 +447,7 @@ class Explainer:
         baseline: Any = None,
         overflow: Overflow = "error",
     ) -> Variants:
-        """The rows of a target in one text, for many evaluations with some tokens masked; as in ``score_masked``."""
+        """Return the rows of a target in one text, to be scored with many masks; see ``score_masked``."""
         chosen, model = self._target(target), self.text_model
         encoding = encoded(text, chosen, model, overflow)
         return Variants(model, chosen, encoding, baseline, self.batch_tokens, self._origin.products)
@@ -460,7 +459,7 @@ class Explainer:
         top_k: int = 3,
         overflow: Overflow = "error",
     ) -> Request:
-        """The arguments of a call, checked, and where its numbers come from: what calls, streams and corpora run."""
+        """Check a call's arguments, and return the request, with provenance, that calls, streams and corpora run."""
         one_of(overflow, OVERFLOWS, "overflow")
         origin = self._origin
         return Request(

@@ -1,4 +1,4 @@
-"""The score of a text with some of its tokens masked: the evaluations behind metrics of faithfulness."""
+"""Masking: scores of a text with some of its tokens masked, the evaluations behind metrics of faithfulness."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from hf_saliency.targets.target import Row, Target
 
 
 class Variants:
-    """The rows of a target in one text, and their scores where some of its tokens are masked.
+    """The rows of a target in one text, and their scores when some of its tokens are masked.
 
-    A masked token keeps its place: its embedding alone is replaced by the baseline's.
+    A masked token keeps its place: only its embedding is replaced by the baseline's.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Variants:
         return tokens
 
     def scores(self, keep: Any) -> Float[np.ndarray, "targets variants"]:
-        """The score of each row in each variant; ``keep`` as in :meth:`hf_saliency.Explainer.score_masked`."""
+        """Return the score of each row in each variant; ``keep`` as in :meth:`hf_saliency.Explainer.score_masked`."""
         tokens, targets = len(self.encoding), len(self.rows)
         stays = _checked(np.ones((1, tokens), bool) if keep is None else keep, tokens, targets)
         numbers = np.repeat(np.arange(targets), stays.shape[1]).tolist()
@@ -72,7 +72,7 @@ class Variants:
     def evaluate(
         self, numbers: Sequence[int], keep: Bool[np.ndarray, "variants tokens"]
     ) -> tuple[Float[np.ndarray, " variants"], Int[np.ndarray, "variants refs"]]:
-        """The scores of variants of the rows of these numbers, and the classes that the model answers there.
+        """Return the scores of variants of the rows with these numbers, and the classes that the model predicts there.
 
         The class is -1 at a place that a row does not read, and at each place of a target without classes.
         """
@@ -122,7 +122,7 @@ class Variants:
         return scores, answers
 
     def _frozen_rows(self, score: Score) -> list[Row]:
-        """The rows, with the number of the class that the model predicts for the whole text, for all variants."""
+        """Return the rows with the class that the model predicts for the whole text, to be used for all variants."""
         rows, model, readout = self.rows, self._model, self._readout
         frozen = list(rows)
         if all(ref.class_id >= 0 for row in rows for ref in row.refs):
@@ -148,7 +148,7 @@ class Variants:
 def _stays(
     model: TextModel, batch: Batch, place_of: Tensor, keep: Bool[np.ndarray, "variants tokens"]
 ) -> list[Bool[Tensor, "variants _"]]:
-    """The tokens of each stream that keep their embedding: special ones, masks, padding and those that are kept."""
+    """The tokens of each stream that keep their embedding: special ones, masks, padding and those in ``keep``."""
     always = kept(model, batch)
     chosen = [stays[place_of] for stays in always]
     for part, stays in enumerate(chosen):
@@ -159,7 +159,7 @@ def _stays(
 
 
 def _checked(keep: Any, tokens: int, targets: int) -> Bool[np.ndarray, "targets variants tokens"]:
-    """The tokens that stay, for each target and variant; refuses another type or shape."""
+    """Return the tokens that stay, for each target and variant; refuse another type or shape."""
     array = keep.detach().cpu().numpy() if isinstance(keep, Tensor) else np.asarray(keep)
     shapes = f"(variants, {tokens}) or ({targets}, variants, {tokens})"
     if array.dtype != np.bool_:

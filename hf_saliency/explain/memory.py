@@ -1,7 +1,8 @@
-"""Memory: how much a batch takes and how much is free, so that no batch is begun that the process is killed for.
+"""Memory: how much a batch takes and how much is free, so that no batch gets the process killed.
 
-A GPU says when its memory is short. Linux kills a process instead, so for a CPU the need is estimated before: one row's
-tensors for the backward pass are counted at two short lengths, and grow with the tokens and with pairs of tokens.
+A GPU raises an error when its memory is short. Linux kills the process instead, so on a CPU the need is estimated
+first: one row's tensors for the backward pass are measured at two short lengths, and extrapolated by the number of
+tokens and of pairs of tokens.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from hf_saliency.score.score import Score
 from hf_saliency.targets.readout import READOUT_TENSORS
 from hf_saliency.targets.target import Row
 
-WORTH = 4096  # tokens of a pass, from which on its need is estimated
+WORTH = 4096  # tokens of a pass from which on its need is estimated
 _SAMPLE = 512  # tokens of the row that is measured
-# What a pass takes, as a multiple of what it keeps for the backward pass, and bytes for each pair of tokens: a mask of
-# attention. GPT-2 and ModernBERT of 8,000 tokens took 1.07 and 0.85 of that.
+# A pass takes this multiple of the memory that it keeps for the backward pass, and these bytes for each pair of tokens,
+# for an attention mask. GPT-2 and ModernBERT took 1.07 and 0.85 of that with 8,000 tokens.
 _BESIDE, _MASK = 1.3, 4
 
 _ROOT = Path("/")
@@ -31,17 +32,17 @@ _ROOT = Path("/")
 
 @dataclass(frozen=True)
 class Activations:
-    """What a row keeps for its backward pass, in bytes: for each token, and for each pair of tokens."""
+    """Memory that a row keeps for its backward pass, in bytes per token and per pair of tokens."""
 
     token: float
     pair: float
 
     def bytes(self, rows: int, tokens: int) -> float:
-        """Of so many rows of so many tokens."""
+        """Return the bytes that ``rows`` rows of ``tokens`` tokens keep."""
         return rows * tokens * (self.token + self.pair * tokens)
 
     def shortage(self, rows: int, tokens: int) -> str:
-        """Why a pass of so many rows would not fit; empty if it fits, or if nobody knows how much is free."""
+        """Return why a pass of ``rows`` rows would not fit; empty if it fits, or if the free memory is not known."""
         free = free_memory()
         need = _BESIDE * self.bytes(rows, tokens) + rows * _MASK * tokens**2
         if free is None or need <= free:
@@ -57,14 +58,14 @@ def shortage_of(
     texts: Sequence[int] | None,
     budget: int,
 ) -> Callable[[Sequence[int], int], str]:
-    """A function of row numbers and a budget of tokens that says why a pass would not fit, or nothing.
+    """Return a function from row numbers and a token budget to the reason why a pass would not fit, empty if it fits.
 
-    ``texts`` says which text each row reads, where rows of one text share a forward pass; otherwise a pass holds as
-    many rows as the budget allows, since a method may ask for copies of a row.
+    ``texts`` holds the text that each row reads, if rows of one text share a forward pass. Otherwise a pass holds as
+    many rows as the budget allows, since a method may request copies of a row.
     """
     longest = max(range(len(rows)), key=lengths.__getitem__)
     need = None
-    if score.streams[0].device.type == "cpu":  # a GPU says itself when it is full
+    if score.streams[0].device.type == "cpu":  # a GPU raises an error when it is full
         need = activations(score, model, collate(model, [rows[longest]], score.readout, score.names))
 
     def shortage(batch: Sequence[int], budget: int) -> str:
@@ -76,9 +77,9 @@ def shortage_of(
 
 
 def activations(score: Score, model: TextModel, batch: Batch) -> Activations | None:
-    """What a row keeps, measured at two lengths of a short part of the first one.
+    """Measure the memory that a row keeps, at two short lengths of the first row.
 
-    None where it is not known: for models of several sequences, and of whole windows.
+    Return None if this is not possible, as for models that read several sequences, or only whole windows.
     """
     length = min(batch.tokens, _SAMPLE)
     if len(batch.embeds) > 1 or length < 2:
@@ -93,7 +94,7 @@ def activations(score: Score, model: TextModel, batch: Batch) -> Activations | N
 
 
 def _saved(score: Score, model: TextModel, batch: Batch, tokens: int) -> int:
-    """The bytes of all tensors that a pass over the first tokens of a row keeps, but for the weights."""
+    """Count the bytes of all tensors except weights that a pass over the first tokens of a row keeps."""
     weights = {weight.untyped_storage().data_ptr() for weight in model.model.parameters()}
     sizes: dict[int, int] = {}
 
@@ -113,13 +114,13 @@ def _saved(score: Score, model: TextModel, batch: Batch, tokens: int) -> int:
         for name, values in zip(score.names, batch.tensors, strict=True)
     ]
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        kept = score(embeds, *rows)  # as long as it lives, no two of its tensors have one address
+        kept = score(embeds, *rows)  # while it lives, no two of its tensors share an address
     del kept
     return sum(sizes.values())
 
 
 def free_memory() -> int | None:
-    """Bytes that this process may still take: of the machine, and of the groups that limit it. None if not known."""
+    """Bytes that this process may still take, by the machine and the groups that limit it; None if not known."""
     return min((free for free in (_machine(), *_groups()) if free is not None), default=None)
 
 
@@ -136,7 +137,7 @@ def _machine() -> int | None:
 
 
 def _groups() -> Sequence[int | None]:
-    """What each control group leaves, of both versions, from the process's own up to the root's."""
+    """The free bytes of each control group, of version 1 or 2, from the process's own group up to the root."""
     try:
         lines = (_ROOT / "proc/self/cgroup").read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
@@ -160,7 +161,7 @@ def _groups() -> Sequence[int | None]:
 
 
 def _left(folder: Path, limit: str, usage: str) -> int | None:
-    """The limit less what is in use, without the files that are cached there."""
+    """The limit minus the memory in use, not counting cached files."""
     try:
         most, used = (int((folder / name).read_text()) for name in (limit, usage))
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())

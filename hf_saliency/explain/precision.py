@@ -1,4 +1,4 @@
-"""Lower precision on request, with some rows repeated in float32 to say what it costs."""
+"""Precision: lower on request, with some rows repeated in float32 to measure the error."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hf_saliency.targets.target import Row
 
 Precision = Literal["bfloat16"]
 
-EVERY = 16  # one row in so many is repeated
-LARGEST_ERROR = 0.1  # of the largest score of a row; above it a user is warned
+EVERY = 16  # one row in this many is repeated
+LARGEST_ERROR = 0.1  # of the largest score of a row; a larger error is warned of
 SMALLEST_RANK = 0.9
 
 
 def check_precision(precision: Precision | None, model: TextModel) -> None:
-    """Refuse a precision that is not known, or one that lowers nothing."""
+    """Refuse an unknown precision, or one that lowers nothing."""
     one_of(precision, (None, *get_args(Precision)), "precision")
     dtype = next(model.model.parameters()).dtype
     if precision is not None and dtype is not torch.float32:
@@ -36,7 +36,7 @@ def check_precision(precision: Precision | None, model: TextModel) -> None:
 def lowered(
     evaluate: Callable[[Sequence[Row]], list[RowResult]], rows: Sequence[Row], model: TextModel
 ) -> tuple[list[RowResult], Deviation]:
-    """Results with matrix products in bfloat16, and their deviation, of which a user is warned if it is large.
+    """Return results with matrix products in bfloat16, and their deviation; warn if it is large.
 
     Weights and gradients stay in float32.
     """
@@ -49,7 +49,7 @@ def lowered(
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far some rows are from float32: the largest error of a row's largest score, the smallest rank correlation."""
+    """Deviation of rows from float32: the largest error relative to a row's largest score, the lowest rank correlation."""
 
     error: float
     rank: float
@@ -58,7 +58,7 @@ class Deviation:
 
     @classmethod
     def between(cls, low: Sequence[RowResult], exact: Sequence[RowResult], of: int) -> Deviation:
-        """Of rows in lower precision from the same rows in float32; ``of`` is how many rows there are in all."""
+        """Compare rows in lower precision with the same rows in float32; ``of`` is the number of all rows."""
         errors, ranks = [0.0], [1.0]
         for half, full in zip(low, exact, strict=True):
             largest = np.abs(full.values).max(initial=0.0)
@@ -69,7 +69,7 @@ class Deviation:
                     np.argsort(np.argsort(values, kind="stable")) for values in (half.values, full.values)
                 ]
                 ranks.append(float(np.corrcoef(order[0], order[1])[0, 1]))
-        # The maximum of NaN and a number is NaN, which is no error to be silent about.
+        # The maximum of NaN and a number is NaN, so NaN leads to a warning.
         return cls(float(np.max(errors)), float(np.min(ranks)), len(low), of)
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Deviation:
         return f"bfloat16, error {self.error:.1e}, rank {self.rank:.3f} ({checked})"
 
     def warn(self) -> None:
-        """Warn where the numbers are too far apart."""
+        """Warn if the numbers are too far apart."""
         if self.error <= LARGEST_ERROR and self.rank >= SMALLEST_RANK:
             return
         warn(

@@ -1,4 +1,4 @@
-"""A copy of a model whose weights become random, stage after stage, from the head down."""
+"""Randomized: a copy of a model whose weights become random, stage by stage, from the head down."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def stages(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 
 
 def randomized(explainer: Explainer, seed: int) -> Iterator[tuple[str, Explainer]]:
-    """Each stage's name and an explainer of the copy, in which that stage and those before it are random.
+    """Yield each stage's name and an explainer of the copy with that stage and those before it random.
 
     Each parameter is drawn from a normal distribution with its own mean and standard deviation, so that activations
     keep their scale.
@@ -47,7 +47,7 @@ def randomized(explainer: Explainer, seed: int) -> Iterator[tuple[str, Explainer
     model = copy.deepcopy(text_model.model)
     inputs = {
         name: value for name, value in text_model.inputs.items() if name != "use_cache"
-    }  # which it adds itself
+    }  # which the explainer adds itself
     generator = torch.Generator().manual_seed(seed)
     for name, parameters in stages(model).items():
         for parameter in parameters:

@@ -1,4 +1,4 @@
-"""A request: what is asked of a model, and the rows of any number of texts through one method."""
+"""Request: a target, a method and their options, which explain the rows of any number of texts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 
 def call_checked(name: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """A decorator for a method of the Explainer, called ``name`` in errors, that refuses a call that does not fit."""
+    """Return a decorator for a method of the Explainer, ``name`` in errors, that refuses calls that do not fit."""
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         known = frozenset(inspect.signature(function).parameters)
@@ -71,7 +71,7 @@ def call_checked(name: str) -> Callable[[Callable[Parameters, Result]], Callable
 
 
 def _calls_with(keywords: Mapping[str, Any], model: TextModel) -> dict[str, str]:
-    """The calls that take keywords of methods and targets, which a call of the explainer does not take itself."""
+    """Map keywords that belong to a method or a target, not to the explainer, to the calls that take them."""
     calls = {}
     for keyword, value in keywords.items():
         target = target_with(keyword, model)
@@ -94,12 +94,12 @@ class Job:
 
     @property
     def tokens(self) -> int:
-        """How many tokens all of its rows have."""
+        """The number of tokens of all of its rows."""
         return len(self.encoding) * len(self.rows)
 
 
 def check_contrast(jobs: Sequence[Job]) -> None:
-    """Refuse texts of which every row subtracts the very score that it explains."""
+    """Refuse texts if every row subtracts the very score that it explains."""
     if jobs and all(row.against_itself for job in jobs for row in job.rows):
         raise SaliencyError(
             "against= names the very class that is explained, so that the contrast is always zero: pass a different "
@@ -108,7 +108,7 @@ def check_contrast(jobs: Sequence[Job]) -> None:
 
 
 def encoded(text: Any, target: Target, model: TextModel, overflow: Overflow) -> Encoding:
-    """A text, which may come with its ids, as a target reads it."""
+    """Encode a text, which may come with its token ids, for a target."""
     text = plain(text)
     text_or_ids = text if isinstance(text, str) else with_ids(text, model.tokenizer)
     return target.encode(text_or_ids, model, overflow)
@@ -129,7 +129,7 @@ class Request:
     precision: Precision | None = None
 
     def job(self, text: Any, target: Target | None = None) -> Job:
-        """A text as the model reads it, and its rows; refuses a text that the target or the model cannot take.
+        """Return a text as the model reads it, with its rows; refuse a text that the target or the model cannot take.
 
         ``target`` may be another one with the same readout, such as one at another word.
         """
@@ -138,7 +138,7 @@ class Request:
         return Job(encoding, tuple(target.rows(encoding, self.model)), target)
 
     def jobs(self, texts: Sequence[Any]) -> list[Job]:
-        """Each text of a list as a job; an error says which of them it is about."""
+        """Return each text of a list as a job; an error names the text that it is about."""
         jobs = []
         with read_ahead(self.model.tokenizer, texts):
             for number, text in enumerate(texts):
@@ -149,7 +149,7 @@ class Request:
         return jobs
 
     def maps(self, jobs: Sequence[Job], *, progress: bool) -> list[SaliencyMap]:
-        """The map of each text, in order; rows of similar length share a batch, whatever text they are of."""
+        """Return the map of each text, in order; rows of similar length share a batch, even from different texts."""
         rows = [row for job in jobs for row in job.rows]
         provenance = dict(self.provenance)
         # Autograd cannot save tensors of inference mode.
@@ -175,9 +175,9 @@ class Request:
         return maps
 
     def _results(self, rows: Sequence[Row], progress: bool) -> list[RowResult]:
-        """The result of each row, in the order of ``rows``."""
+        """Return the result of each row, in the order of ``rows``."""
         results: dict[int, RowResult] = {}
-        # Rows with equally many sequences share a score; only multiple choice has several such groups.
+        # Rows with the same number of sequences share a score; only multiple choice has several such groups.
         groups: dict[tuple[int, int], list[int]] = {}
         for i, row in enumerate(rows):
             groups.setdefault((len(row.encoding.parts), self.model.ends(row.encoding)), []).append(i)
@@ -189,7 +189,7 @@ class Request:
         return [results[i] for i in range(len(rows))]
 
     def _batches(self, rows: Sequence[Row], parts: int) -> Iterator[tuple[list[int], list[RowResult]]]:
-        """Batches of row numbers and their results, for rows of as many sequences as each other."""
+        """Return batches of row numbers and their results, for rows that all have ``parts`` sequences."""
         model, readout = self.model, self.target.readout(self.model, parts)
         score = Score.of(model, rows, readout, self.batch_tokens, self.top_k)
         built = BuiltMethod.of(self.method, score, model, self.target, rows)
@@ -209,7 +209,7 @@ class Request:
             )
             return built.results(collate(model, [rows[i] for i in batch], readout, score.names), budget)
 
-        # A function that called itself would be a cycle, which keeps all rows until Python looks for cycles.
+        # A function that called itself would be a reference cycle, which keeps all rows until Python collects cycles.
         def step(batch: Sequence[int], budget: int) -> list[RowResult]:
             results = explain(batch, budget)
             for i in spoiled(batch, shapes, [result.is_finite for result in results]):
@@ -241,9 +241,9 @@ class Request:
 def _pads(
     score: Score, model: TextModel, rows: Sequence[Row], shapes: Sequence[tuple[int, ...]], batch_tokens: int
 ) -> bool:
-    """Whether rows of different shape may share a batch: known of the model's class, or tried out.
+    """Whether rows of different shape may share a batch: known for the model's class, or found by trials.
 
-    Where a batch has room for two rows, or for a method's copies of one, it is tried whether they are read together.
+    If a batch has room for two rows, or for a method's copies of one, another trial checks that they do not mix.
     """
     if model.pads is not None:
         return bool(model.pads)

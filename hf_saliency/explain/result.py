@@ -1,4 +1,4 @@
-"""From the results of a text's rows to its map, with a warning where a number is not to be trusted."""
+"""Result: makes the map of a text from the results of its rows, and warns of numbers that cannot be trusted."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from hf_saliency.score.baselines import Baseline
 from hf_saliency.score.products import Products
 from hf_saliency.targets.target import Row, Target
 
-# Where tokens cancel to a smaller part of their magnitudes, a delta is relative to this part of them.
+# If scores cancel to a smaller part of their magnitudes than this, a delta is measured relative to this part.
 _CANCELLED = 0.01
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of a map's numbers, and which products are faster; determined again only after a training step."""
+    """The origin of a map's numbers, and the products that are faster; determined again only after a training step."""
 
     key: object
     products: Products | None
@@ -37,7 +37,7 @@ class Origin:
 
     @classmethod
     def of(cls, text_model: TextModel, fast_products: bool | None, known: Origin | None) -> Origin:
-        """The known origin if weights and threads are still the same; otherwise a new one."""
+        """Return the known origin if weights and threads are still the same; otherwise a new one."""
         model = text_model.model
         key = (versions(model), torch.get_num_threads())
         if known is not None and known.key == key:
@@ -48,7 +48,7 @@ class Origin:
 
 
 def _provenance(text_model: TextModel) -> dict[str, str]:
-    """Which model, tokenizer and libraries the numbers of a map come from."""
+    """The model, tokenizer and libraries that the numbers of a map come from."""
     model = text_model.model
     config = getattr(model, "config", None)
     quantization = getattr(config, "quantization_config", None)
@@ -74,7 +74,7 @@ def saliency_map(
     model: TextModel,
     provenance: Mapping[str, str],
 ) -> SaliencyMap:
-    """The map of one text, from its rows and their results; warns of numbers that are not to be trusted."""
+    """Make the map of one text from its rows and their results; warn of numbers that cannot be trusted."""
     dtype = np.result_type(*(result.values.dtype for _, result in results))
     scores = np.zeros((len(results), len(encoding)), dtype)
     for i, (_, result) in enumerate(results):
@@ -116,7 +116,7 @@ def _target_row(row: Row, result: RowResult, target: Target, unit: Unit, model: 
     label = target.label_of(row, " ".join(map(name, result.class_ids)))
     plain = target.class_name(result.class_ids[0], row, model)
     if single and label.casefold() == plain.casefold() != name(result.class_ids[0]).casefold():
-        label = name(result.class_ids[0])  # an answer would look like it, though it is another token
+        label = name(result.class_ids[0])  # otherwise an answer that is another token would look like it
     return TargetRow(
         label=label,
         position=row.position,
@@ -133,7 +133,7 @@ def _target_row(row: Row, result: RowResult, target: Target, unit: Unit, model: 
 
 
 def _names(ids: Sequence[int], row: Row, target: Target, model: TextModel) -> dict[int, str]:
-    """What each class is called, so that different ones never look alike: tokens that differ by a space show it."""
+    """The name of each class. Different classes never look alike: tokens that differ only by a space show it."""
     names = {i: target.class_name(i, row, model) for i in ids}
     if type(target).class_name is not Target.class_name:  # labels, or places in the text
         return names
@@ -142,7 +142,7 @@ def _names(ids: Sequence[int], row: Row, target: Target, model: TextModel) -> di
 
 
 def _distinct(names: Mapping[int, str], longer: Callable[[int], str]) -> dict[int, str]:
-    """The names, with a longer one wherever several are the same."""
+    """Replace each name that several classes share by a longer one."""
     count = Counter(names.values())
     return {i: longer(i) if count[name] > 1 else name for i, name in names.items()}
 
@@ -165,7 +165,7 @@ def _warn_of_non_finite(made: SaliencyMap) -> None:
     rows = zip(made.targets, made.scores, strict=True)
     bad = [target.label for target, row in rows if not np.isfinite([target.score, *row]).all()]
     if bad:
-        # Masks of float64 are infinite in the softmax that some models compute in float32 (Longformer, LED).
+        # Float64 masks become infinite in a softmax that the model computes in float32 (Longformer, LED).
         where = "In float64" if made.scores.dtype == np.float64 else "In half precision"
         warn(
             f"the scores of {len(bad)} targets are not finite ({', '.join(map(repr, bad[:5]))}): the model's "
@@ -177,7 +177,7 @@ def _warn_of_non_finite(made: SaliencyMap) -> None:
 def _warn_of_delta(
     made: SaliencyMap, method: Method, deltas: Sequence[tuple[float, float]]
 ) -> np.ndarray | None:
-    """Warn of rows that fail the completeness check; the sums that they should have, NaN for the others."""
+    """Warn of rows that fail the completeness check; return the sums that they should have, NaN for the others."""
     if not deltas:
         return None
     rounding = 100 * np.finfo(made.scores.dtype).eps
@@ -185,7 +185,7 @@ def _warn_of_delta(
     for (delta, total), scores, target in zip(deltas, made.scores, made.targets, strict=True):
         magnitude = np.abs(scores).sum(dtype=np.float64)
         floor = rounding * (magnitude + abs(target.score))
-        # Where tokens cancel, the difference is no measure of how far they are off.
+        # If scores cancel, the difference is too small to measure their error by.
         whole = max(abs(total), _CANCELLED * magnitude)
         parts.append(np.inf if not np.isfinite(delta) else 0.0 if abs(delta) <= floor else abs(delta) / whole)
     bad = [i for i, part in enumerate(parts) if part > method.tolerance]

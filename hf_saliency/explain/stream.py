@@ -20,7 +20,7 @@ OnError = Literal["raise", "skip", "collect"]
 ON_ERROR: tuple[OnError, ...] = get_args(OnError)
 
 
-@runtime_checkable  # tests check types as they run
+@runtime_checkable  # tests check types at run time
 class _Text(Protocol):
     @property
     def text(self) -> Any: ...
@@ -30,7 +30,7 @@ Entry = TypeVar("Entry", bound=_Text)
 
 _READ = 32  # texts that are tokenized together
 
-# A window ends early where its rows make up so many batches: more of them would not fill batches better.
+# A window ends early once its rows make up this many batches: more rows would not fill batches better.
 _BATCHES = 32
 
 
@@ -43,7 +43,7 @@ class Failure:
     number
         Its place in the stream, from 0.
     text
-        The text as it was given.
+        The text as given.
     error
         The error that the text alone raises.
 
@@ -74,7 +74,7 @@ def check_source(texts: Any) -> None:
 def stream(
     request: Request, texts: Iterable[Any], *, keyed: bool, window: int, on_error: OnError, progress: bool
 ) -> Iterator[Any]:
-    """The maps of a source's texts, window after window; see :meth:`hf_saliency.Explainer.stream`."""
+    """Yield the maps of a source's texts, window by window; see :meth:`hf_saliency.Explainer.stream`."""
     total = len(texts) if isinstance(texts, Sized) else None
     bar = tqdm(total=total, unit="text", delay=2, leave=False, disable=not progress)
     entries = _entries(texts, keyed)
@@ -97,7 +97,7 @@ def stream(
 
 @dataclass(frozen=True)
 class _Entry:
-    """One element of a stream: its place, its key where it has one, and its text."""
+    """One element of a stream: its place, its key if it has one, and its text."""
 
     number: int
     key: Any
@@ -105,7 +105,7 @@ class _Entry:
 
     @property
     def name(self) -> str:
-        """The entry in an error."""
+        """The name of the entry in an error."""
         return f"texts[{self.number}]" if self.key is None else f"the text with the key {self.key!r}"
 
 
@@ -121,7 +121,7 @@ def _entries(texts: Iterable[Any], keyed: bool) -> Generator[_Entry, None, None]
             key, text = element
         if lines:
             text = text.rstrip("\r\n")
-        elif hasattr(text, "as_py"):  # of a column of pyarrow
+        elif hasattr(text, "as_py"):  # a value of a pyarrow column
             text = text.as_py()
         yield _Entry(number, key, text)
 
@@ -134,10 +134,10 @@ def windows(
     *,
     hasty: bool = False,
 ) -> Iterator[tuple[list[tuple[Entry, SaliencyMap | SaliencyError]], Exception | None]]:
-    """Entries with their maps or errors, in order, a window at a time; with the last, the error that ended the source.
+    """Yield windows of entries with their maps or errors, in order; with the last one, the error that ended the source.
 
-    A window is read before any of it is explained, so that its texts share batches. It has ``size`` entries at most,
-    and ends early where its rows fill batches enough. With ``hasty`` the texts after the first that fails are left out.
+    A window is read before any of it is explained, so that its texts share batches. It has at most ``size`` entries,
+    and ends early once its rows fill enough batches. With ``hasty``, texts after the first that fails are left out.
     """
     budget = _BATCHES * request.batch_tokens
     ready: deque[tuple[Entry, Job | SaliencyError]] = deque()
@@ -160,7 +160,7 @@ def windows(
 
 
 def read(entries: Iterator[Entry], count: int | None = None) -> tuple[list[Entry], Exception | None]:
-    """The next entries of a source, or all that are left, and the error that ended it."""
+    """Return the next ``count`` entries of a source, or all that are left, and the error that ended it."""
     several: list[Entry] = []
     try:
         for entry in itertools.islice(entries, count):
@@ -173,7 +173,7 @@ def read(entries: Iterator[Entry], count: int | None = None) -> tuple[list[Entry
 def _jobs(
     request: Request, entries: Sequence[Entry], job_of: Callable[[Entry], Job]
 ) -> list[tuple[Entry, Job | SaliencyError]]:
-    """Each entry with its job, or with the error that its text raises; all are tokenized together."""
+    """Return each entry with its job, or with the error that its text raises; all are tokenized together."""
     jobs: list[tuple[Entry, Job | SaliencyError]] = []
     with read_ahead(request.model.tokenizer, [entry.text for entry in entries]):
         for entry in entries:
@@ -189,7 +189,7 @@ def _jobs(
 def _explained(
     request: Request, jobs: Sequence[tuple[Entry, Job | SaliencyError]], hasty: bool
 ) -> list[tuple[Entry, SaliencyMap | SaliencyError]]:
-    """Each entry of a window with its map or its error."""
+    """Return each entry of a window with its map or its error."""
     if hasty:
         errors = [i for i, (_, job) in enumerate(jobs) if isinstance(job, SaliencyError)]
         jobs = jobs[: errors[0] + 1] if errors else jobs
@@ -198,7 +198,7 @@ def _explained(
 
 
 def _maps(request: Request, jobs: Sequence[Job]) -> list[SaliencyMap | SaliencyError]:
-    """The map of each text or its error; halves are tried on their own until the texts that fail are known."""
+    """Return the map of each text or its error; halves are tried separately until the texts that fail are known."""
     if not jobs:
         return []
     try:
