@@ -1,4 +1,4 @@
-"""Readouts: what a target reads from a model's output, as rows of logits; the score room makes a number of these."""
+"""Readouts: the logits that a target reads from a model's output, by row; the score room turns them into numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hf_saliency.errors import SaliencyError, Unit
 Activation = Literal["softmax", "sigmoid", "none"]
 RowTensors = Mapping[str, Tensor]
 
-# The row tensors that a readout looks at; the others are the model's inputs.
+# The row tensors that a readout uses; the others are the model's inputs.
 READOUT_TENSORS = ("text", "position", "class_id", "against_id", "weight")
 
 Logits = Callable[[Any, RowTensors], Float[Tensor, "rows refs classes"]]
@@ -25,30 +25,30 @@ Logits = Callable[[Any, RowTensors], Float[Tensor, "rows refs classes"]]
 
 @dataclass(frozen=True)
 class Readout:
-    """How a model's output becomes the score of each row.
+    """The rule that turns a model's output into the score of each row.
 
     Parameters
     ----------
     logits
-        A function of the model's output and the row tensors, which returns the logits that each row reads, (rows,
-        refs, classes): :func:`token_logits`, :func:`text_logits`, :func:`span_logits` or your own. Among the row
-        tensors, ``"position"`` (rows, refs) says which logits of a text, and ``"text"`` (rows,) which row of the
-        output: the row's own, unless rows share a forward pass.
+        A function of the model's output and the row tensors that returns the logits of each row, (rows, refs, classes):
+        :func:`token_logits`, :func:`text_logits`, :func:`span_logits` or your own. Among the row tensors,
+        ``"position"`` (rows, refs) selects the logits within a text, and ``"text"`` (rows,) selects the row of the
+        output. That is the row's own number, unless rows share a forward pass.
     unit
         The unit of the score.
     activation
-        How logits become probabilities; ``"none"`` for numbers that are in their unit already.
+        The function that turns logits into probabilities; ``"none"`` for numbers that already have their unit.
     part
-        The sequence whose tokens have the logits, or None if they belong to no token. The model's head then runs
-        at the tokens that are read, and at no others.
+        The sequence whose tokens have the logits; the model's head then runs only at the tokens that are read. None if
+        the logits belong to no token.
     layout
         How sequences enter the model.
     mask_id
-        The id of the mask, if each logit of a row is read in a pass of its own with its token masked.
+        The id of the mask, if each logit of a row is read in a separate pass with its token masked.
     labels_at_end
-        How many labels a classifier has that scores the last token and does not know padding; 0 for others.
+        The number of labels of a classifier that scores the last token and has no padding token; 0 for others.
     names
-        Whether predictions can be named by class.
+        Whether predictions have class names.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class Readout:
         return logits.sigmoid() if self.activation == "sigmoid" else logits.softmax(dim=-1)
 
     def scores(self, logits: Float[Tensor, "rows refs classes"], rows: RowTensors) -> Float[Tensor, " rows"]:
-        """The sum of what is read, in the readout's unit, with contrasts subtracted; refuses classes beyond them."""
+        """Sum each row's logits in the readout's unit, minus contrasts; refuse classes that the model lacks."""
         for name in ("class_id", "against_id"):
             if name in rows and (largest := int(rows[name].max())) >= logits.shape[-1]:
                 raise SaliencyError(
@@ -103,7 +103,7 @@ def token_logits(output: Any, rows: RowTensors) -> Float[Tensor, "rows refs clas
     Parameters
     ----------
     output
-        What the model returned.
+        The output of the model.
     rows
         The row tensors, as :class:`Readout` describes them.
 
@@ -142,7 +142,7 @@ def text_logits(output: Any, rows: RowTensors) -> Float[Tensor, "rows refs class
     Parameters
     ----------
     output
-        What the model returned.
+        The output of the model.
     rows
         The row tensors, as :class:`Readout` describes them.
 
@@ -179,7 +179,7 @@ def span_logits(output: Any, rows: RowTensors) -> Float[Tensor, "rows refs token
     Parameters
     ----------
     output
-        What the model returned.
+        The output of the model.
     rows
         The row tensors, as :class:`Readout` describes them.
 

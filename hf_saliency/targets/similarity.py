@@ -33,28 +33,28 @@ Metric = Literal["cosine", "dot"]
 
 @dataclass(frozen=True)
 class Similarity(Target):
-    """How similar a model finds two texts: the cosine of their embeddings, each read on its own.
+    """The similarity that a model finds between two texts: the cosine of their embeddings, computed separately.
 
-    Explain a tuple of two texts; the tokens of both are in the map.
+    Explain a tuple of two texts; the map shows the tokens of both.
 
     Parameters
     ----------
     pooling
-        What makes an embedding of a text from the hidden states of its last layer: their ``"mean"``, the
-        ``"first"`` token's (``[CLS]``), the ``"last"`` token's, or a function from the model's output and the
-        tensors that it was called with to (batch, width). By default the mean; for a ``SentenceTransformer`` the output
-        of all of its layers, as ``encode`` gives it.
+        The way to turn the last layer's hidden states into an embedding: their ``"mean"``, the state of the ``"first"``
+        token (``[CLS]``) or of the ``"last"`` token, or a function of the model's output and its input tensors that
+        returns (batch, width). By default, the mean; for a ``SentenceTransformer``, the output of all its layers, as
+        ``encode`` returns it.
     metric
-        ``"cosine"`` or ``"dot"``. By default the cosine; for a ``SentenceTransformer`` its own ``similarity_fn_name``.
+        ``"cosine"`` or ``"dot"``. By default, the cosine; for a ``SentenceTransformer``, its ``similarity_fn_name``.
     against
-        A third text, whose similarity to the first is subtracted (a contrast): why is the second one nearer? Its
-        tokens are in the map, too. A list of several gives one target each, in this order.
+        A third text whose similarity to the first is subtracted (a contrast), to explain why the second one is nearer.
+        The map shows its tokens, too. A list makes one target for each entry, in this order.
 
     Raises
     ------
     SaliencyError
-        For another pooling or metric. Explaining raises it for anything but two texts, and if the second is the one
-        that is subtracted.
+        For an unknown pooling or metric. Explaining raises it for anything but two texts, and if ``against`` contains
+        the second one.
 
     References
     ----------
@@ -130,7 +130,7 @@ class Similarity(Target):
         return (*PAIR, *(f"against{number}" for number in numbers))
 
     def _pooling_and_metric(self, model: TextModel) -> tuple[Pooling | Pool, Metric]:
-        """The pooling and the metric, where the model has its own."""
+        """The target's pooling and metric; by default, the model's own."""
         if model.sentences is None:
             return self.pooling or "mean", self.metric or "cosine"
         if isinstance(self.pooling, str):
@@ -156,7 +156,7 @@ def _sentence_embedding(output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor
 
 @dataclass(frozen=True)
 class _Similar:
-    """The similarity of two outputs, minus that of the first and each further one, if any: one class each."""
+    """The similarity of the first two outputs, minus that of the first and each further one, one class each."""
 
     pooling: Pooling | Pool
     metric: Metric
@@ -197,7 +197,7 @@ class _Similar:
 
 
 def _pooled(pooling: Pool, output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor, "batch width"]:
-    """The embedding of a text by a user's function."""
+    """The embeddings that a user's function computes."""
     advice = "It is called with the model's output and its inputs by name, and returns (batch, width)."
     embeddings: Any = called(pooling, "the function of pooling=", advice, output, rows)
     count = len(rows["input_ids"])

@@ -1,4 +1,4 @@
-"""Target: what is explained. A target lays out the rows of a text and says what is read from the model's output."""
+"""Target: the score to explain. A target lays out the rows of a text and selects the logits to read from the output."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SCALES, ChecksCall, SaliencyError, integer, no_text, one_of, plain
 from hf_saliency.targets.readout import Readout
 
-PREDICTED = -1  # stands for the most probable class among class ids
+PREDICTED = -1  # in place of a class id: the most probable class
 
 
 @dataclass(frozen=True)
 class LogitRef:
-    """Where one logit stands in the model's output.
+    """The position of one logit in the model's output.
 
     Parameters
     ----------
@@ -27,8 +27,7 @@ class LogitRef:
         The class: a token id or a label's index. ``PREDICTED`` (-1) stands for the most probable class, which is
         known once the model has run.
     position
-        The token, as an index into the encoding, where each token has logits; otherwise the row of logits, 0 if
-        there is only one.
+        The token's index in the encoding if each token has logits; otherwise the row of logits, 0 if there is only one.
     against_id
         The class whose score is subtracted, if any.
 
@@ -53,22 +52,22 @@ class Row:
     encoding
         The whole text.
     refs
-        Which logits make the score, at least one: it is their sum, or their mean.
+        The logits that make the score, at least one: it is their sum, or their mean.
     position
-        The column of the map at which the target stands; None if it belongs to no token.
+        The target's column in the map; None if it belongs to no token.
     masked
         The tokens that the mask replaces, as indices into the encoding.
     length
-        How many tokens of the last sequence the score depends on, if the model reads from left to right; None for
-        all of them.
+        The number of tokens of the last sequence that the score depends on, if the model reads from left to right; None
+        for all of them.
     label
-        What to show for the target; empty for the name of its class.
+        The display name of the target; empty for the name of its class.
     mean
         Whether the logits are averaged.
     positions
-        All columns at which the target stands, if there are several.
+        All columns of the target, if there are several.
     against
-        What to show for what is subtracted; empty for the name of its class.
+        The display name of the subtracted class; empty for the class's own name.
 
     Examples
     --------
@@ -90,16 +89,16 @@ class Row:
 
     @property
     def against_itself(self) -> bool:
-        """Whether what is subtracted is the very class that is explained."""
+        """Whether the explained class is subtracted from itself."""
         return all(ref.class_id == ref.against_id for ref in self.refs)
 
 
 class Target(ChecksCall, ABC):
-    """What is explained: the base class of every target, and the type for annotations.
+    """The score to explain: the base class of every target, and the type for annotations.
 
-    A target is a frozen value that serves every text. To write your own, subclass it with two methods: ``rows`` lays
-    out a text, one :class:`Row` for each row of the map, and ``readout`` says how the model's output becomes scores.
-    If one number per text is enough, :class:`Output` takes a function and needs no class.
+    A target is a frozen dataclass that works for every text. To write your own, subclass it with two methods: ``rows``
+    lays out a text, with one :class:`Row` for each row of the map, and ``readout`` defines how the model's output
+    becomes scores. If one number per text is enough, :class:`Output` takes a function and needs no class.
 
     Examples
     --------
@@ -122,7 +121,7 @@ class Target(ChecksCall, ABC):
     (5, (1, 7))
     """
 
-    task: ClassVar[tasks.Task | None] = None  # what the model's head has to be for; None for any
+    task: ClassVar[tasks.Task | None] = None  # the task that the model's head must have; None for any
     kind: ClassVar[str] = ""  # its name on the command line; a target without one is not offered there
     text_counts: ClassVar[tuple[int, int]] = (1, 1)  # the fewest and the most texts of one explanation
 
@@ -132,14 +131,14 @@ class Target(ChecksCall, ABC):
 
     @abstractmethod
     def readout(self, model: TextModel, parts: int = 1) -> Readout:
-        """How the model's output becomes scores, for texts of ``parts`` sequences."""
+        """The readout that turns the model's output into scores, for texts of ``parts`` sequences."""
 
     def encode(self, texts: Any, model: TextModel, overflow: Overflow) -> Encoding:
-        """The tokens that the model reads: of one text, unless the target takes several."""
+        """Encode the tokens that the model reads: those of one text, unless the target takes several texts."""
         return model.encode(only_text(texts, self), overflow)
 
     def encode_like(self, texts: Any, model: TextModel) -> Encoding:
-        """A text that replaces an explained one, such as a baseline: encoded alike, whatever its length."""
+        """Encode a text that replaces an explained one, such as a baseline, in the same way but with any length."""
         return self.encode(texts, model, "windows")
 
     @classmethod
@@ -148,7 +147,7 @@ class Target(ChecksCall, ABC):
         return (cls.task,) if cls.task is not None else ()
 
     def check(self, model: TextModel) -> None:
-        """Refuse a model that has no such target."""
+        """Refuse a model that this target cannot explain."""
         if self.task is not None:
             tasks.check(model.model, self.task, type(self).__name__)
 
@@ -171,14 +170,14 @@ PAIR = ("first text", "second text")
 
 
 def text_or_pair(texts: Any, target: Target, model: TextModel, overflow: Overflow) -> Encoding:
-    """A text that is read whole, or a tuple of two as one sequence."""
+    """Encode a text as a whole, or a tuple of two texts as one sequence."""
     if isinstance(texts, tuple) and len(texts) == 2:
         return model.encode(texts[0], overflow, pair=texts[1])
     return model.encode(only_text(texts, target), overflow, whole=True)
 
 
 def only_text(text: Any, target: object) -> str:
-    """The one text that a target explains; refuses several."""
+    """Return the one text that a target explains; refuse several."""
     if isinstance(text, str):
         return text
     name = type(target).__name__
@@ -193,7 +192,7 @@ def only_text(text: Any, target: object) -> str:
 
 
 def settle_strings(target: Any, units: Sequence[str] = SCALES) -> None:
-    """Check a frozen target's unit, if it has one, and make plain strings of NumPy's in its fields."""
+    """Check a frozen target's unit, if it has one, and turn NumPy strings in its fields into plain ones."""
     for field in dataclasses.fields(target):
         object.__setattr__(target, field.name, plain(getattr(target, field.name)))
     if hasattr(target, "unit"):
@@ -201,12 +200,12 @@ def settle_strings(target: Any, units: Sequence[str] = SCALES) -> None:
 
 
 def contrasts(against: Any) -> tuple[Any, ...]:
-    """The contrast of each row for one explained thing: each of several, the only one, or None."""
+    """The contrasts as a tuple, one per row: all entries of a tuple, a single contrast, or None."""
     return against if isinstance(against, tuple) else (against,)
 
 
 def settle_contrasts(target: Any, accepts: Callable[[Any], bool], advice: str) -> None:
-    """Check a frozen target's ``against``, and make a tuple of a list, so that it can be compared and hashed."""
+    """Check a frozen target's ``against``, and turn a list into a tuple, so that it can be compared and hashed."""
     if isinstance(target.against, list):
         object.__setattr__(target, "against", tuple(target.against))
     if target.against is None:
@@ -222,7 +221,7 @@ def is_token(value: object) -> bool:
 
 
 def check_tokens(token: object, predicted: bool) -> None:
-    """Refuse a token beside ``predicted``, and anything but a string or an id."""
+    """Refuse a token together with ``predicted``, and anything but a string or an id."""
     if token is not None and not is_token(token):
         raise SaliencyError(f"token={token!r}: give one token, as a string or as a whole number, its id.")
     if predicted and token is not None:

@@ -1,4 +1,4 @@
-"""Places: from what a user writes to tokens of a text, and from a string to the token that it is."""
+"""Places: the tokens of a text that a user's ``where`` selects, and the token that a string makes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Where = int | str | slice
 
 
 def checked(where: object) -> tuple[Where, ...] | None:
-    """The places of a target's ``where`` as a tuple; None for its default. Refuses anything else."""
+    """Return the places of a target's ``where`` as a tuple, None for its default; refuse anything else."""
     if where is None:
         return None
     entries = tuple(where) if isinstance(where, (list, tuple)) else (where,)
@@ -35,22 +35,22 @@ def _place(place: object) -> Where | None:
 
 
 def is_range(characters: slice) -> bool:
-    """Whether a slice is one of characters: from and to whole numbers, without a step."""
+    """Whether a slice can select characters: its ends are integers or None, and it has no step."""
     ends = (characters.start, characters.stop)
     return characters.step is None and all(end is None or integer(end) is not None for end in ends)
 
 
 def settle_where(target: Any) -> None:
-    """Check a frozen target's ``where``, and make a tuple of a list, so that the target can be compared and hashed."""
+    """Check a frozen target's ``where``, and turn a list into a tuple, so that it can be compared and hashed."""
     checked(target.where)
     if isinstance(target.where, list):
         object.__setattr__(target, "where", tuple(target.where))
 
 
 def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
-    """The tokens at an index, at each occurrence of a word, or in a slice of characters: one list for each occurrence.
+    """Find the tokens at an index, at each occurrence of a word, or in a slice of characters: a list per occurrence.
 
-    ``text`` says in which text words and characters are looked up. Refuses a place that is not there.
+    Words and characters are looked up in the text with the number ``text``. Refuse a place that is not there.
     """
     whole = encoding.texts[text]
     if isinstance(place, str):
@@ -73,13 +73,13 @@ def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
 
 
 def positions(where: Sequence[Where], encoding: Encoding, text: int = 0) -> list[int]:
-    """The tokens at several places, each once, in the order given."""
+    """Find the tokens at several places, each once, in the order of the places."""
     columns = [i for place in where for tokens in find(place, encoding, text) for i in tokens]
     return list(dict.fromkeys(columns))
 
 
 def latest(where: Sequence[Where], encoding: Encoding) -> list[int]:
-    """The tokens at several places of the last text; a word that is not there is looked up in all texts before it."""
+    """Find the tokens at several places of the last text; a word that it lacks is looked up in all texts before it."""
     last = len(encoding.texts) - 1
     columns: list[int] = []
     for place in where:
@@ -106,10 +106,10 @@ def _word_missing(word: str, text: str) -> str:
 def one_token(
     value: str | int, name: str, encoding: Encoding, position: int, model: TextModel, before: str = ""
 ) -> int:
-    """The id of a token given by its id, by the string that makes it at this position, or by its own name.
+    """Return the id of a token given by its id, by a string that is this token here, or by its vocabulary entry.
 
-    ``name`` is what errors call it, and ``before`` what the tokenizer reads before the text of this token. Refuses a
-    value that is not one token.
+    ``name`` is the argument's name in errors, and ``before`` is the text that the tokenizer reads before this token's
+    text. Refuse a value that is not one token.
     """
     if not isinstance(value, str):
         index = integer(value)
@@ -140,10 +140,10 @@ _CONTEXT = 64  # characters on each side of a token that decide how it is split
 def _replaced(
     value: str, encoding: Encoding, span: Sequence[int], model: TextModel, before: str = ""
 ) -> tuple[Encoding, int]:
-    """The text with a string in place of neighbouring tokens, and where the string starts there, its spaces left out.
+    """Encode the text with a string instead of neighbouring tokens; return it and the start of the stripped string.
 
-    A long text is cut to the words around the tokens, if these are split there as in the whole text: so that the
-    targets of a text take as long as a few encodings of it, and not as one encoding for each.
+    A long text is cut to the words around the tokens, if these are split there as in the whole text. All targets of a
+    text then take the time of a few encodings of it, and not of one encoding for each target.
     """
     first, last = encoding.tokens[span[0]], encoding.tokens[span[-1]]
     whole = before + encoding.texts[first.text_index]
@@ -169,7 +169,7 @@ def _replaced(
 def same_length(
     value: str, name: str, encoding: Encoding, span: Sequence[int], model: TextModel
 ) -> list[int]:
-    """The ids of a string that replaces the neighbouring tokens ``span``; refuses another number of tokens."""
+    """Return the ids of a string that replaces the tokens ``span``; refuse a different number of tokens."""
     replaced, start = _replaced(value, encoding, span, model)
     places = [(token.start, token.end) for token in replaced.tokens]
     read = spans.overlapping(places, start, start + len(value.strip()))
@@ -185,7 +185,7 @@ def same_length(
 
 
 def own_text(encoding: Encoding, position: int, class_id: int, model: TextModel) -> str:
-    """What the text calls a token, if it is the class that is scored and one that the tokenizer knows; else ""."""
+    """Return a token's own text if it is the scored class and known to the tokenizer; otherwise ""."""
     token = encoding.tokens[position]
     if class_id != encoding.ids[position] or class_id == model.tokenizer.unk_token_id:
         return ""
@@ -193,7 +193,7 @@ def own_text(encoding: Encoding, position: int, class_id: int, model: TextModel)
 
 
 def plain_tokens(encoding: Encoding, instead: str) -> list[int]:
-    """The tokens that are not special, at least one."""
+    """Return the tokens that are not special; refuse a text without any."""
     plain = [i for i, token in enumerate(encoding.tokens) if not token.special]
     if not plain:
         raise SaliencyError(
