@@ -49,7 +49,11 @@ def lowered(
 
 @dataclass(frozen=True)
 class Deviation:
-    """Deviation of rows from float32: the largest error relative to a row's largest score, the lowest rank correlation."""
+    """Deviation of some rows from float32.
+
+    ``error`` is the largest error relative to a row's largest score, ``rank`` the lowest rank correlation, ``rows`` the
+    number of rows compared, ``of`` that of all rows.
+    """
 
     error: float
     rank: float
