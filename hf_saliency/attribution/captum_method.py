@@ -189,7 +189,7 @@ def _check_class(attribution: Any, name: str, arguments: Mapping[str, Any]) -> N
 
 
 def _on_tokens(built: Attribution, score: Any) -> Attribution:
-    """Make a perturbation method remove tokens; alone it would perturb single dimensions of the embeddings."""
+    """Make a perturbation method remove tokens; unchanged, it would perturb single embedding dimensions."""
     if isinstance(built, NoiseTunnel):
         return NoiseTunnel(_on_tokens(built.attribution_method, score))
     if not isinstance(built, PerturbationAttribution) or isinstance(built, TokenPresence):

@@ -156,7 +156,7 @@ class ContextMixing(NoFutures, Attribution):  # type: ignore[misc]
 
 
 class AttentionRollout(ContextMixing):
-    r"""Attention rollout (Abnar and Zuidema, 2020): a product over layers, each half attention, half the token.
+    r"""Attention rollout (Abnar and Zuidema, 2020): a product over layers, each half attention, half identity.
 
     .. math:: R_l = \tfrac12 (\bar A_l + I) R_{l-1}
 

@@ -145,7 +145,7 @@ Space: TypeAlias = Literal["one_hot", "embedding"]
 
 
 class GradientNorm(TokenNorm):
-    r"""Norm of the score's gradient in each token, from embeddings: "connectivity" (Madsen, 2019).
+    r"""Norm of the score's gradient with respect to each token, from embeddings: "connectivity" (Madsen, 2019).
 
     .. math:: a_t = \lVert \partial y / \partial x_t \rVert_p
 
@@ -259,7 +259,7 @@ class GradientNorm(TokenNorm):
 
 
 class LayerGradientNorm(LayerAttribution, TokenNorm):  # type: ignore[misc]
-    """Norm of the score's gradient in each token, from ids: :class:`GradientNorm` at an embedding layer.
+    """Norm of the score's gradient with respect to each token, from ids: :class:`GradientNorm` at an embedding layer.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from hf_saliency.errors import Reduction, SaliencyError, check_reduction, real, 
 
 @named_method
 def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int | float = 2) -> Method:
-    """Connectivity: the norm of the score's gradient in each token, ``|| dy / dx_t ||``. Unsigned.
+    """Connectivity: the norm of the score's gradient with respect to each token, ``|| dy / dx_t ||``. Unsigned.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def gradient_norm(space: Literal["one_hot", "embedding"] = "one_hot", order: int
 
 @named_method
 def saliency(reduction: Reduction = "norm", *, absolute: bool = True) -> Method:
-    """The gradient in each embedding dimension, reduced to one number per token. Unsigned by default.
+    """The gradient with respect to the embeddings, reduced to one number per token. Unsigned by default.
 
     Parameters
     ----------

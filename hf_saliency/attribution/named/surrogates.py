@@ -165,7 +165,7 @@ def _require_sklearn(name: str) -> None:
 
 
 def _check_samples(name: str, n_samples: int, features: int) -> None:
-    """Warn if a linear model has almost as many weights as there are subsets to fit."""
+    """Warn if there are fewer than two subsets for each weight of the linear model."""
     if n_samples < 2 * features:
         warn(
             f"{name}: n_samples={n_samples} subsets are too few for {features} features, and another seed gives other "
@@ -182,7 +182,7 @@ class StandardizedLasso(SkLearnLasso):  # type: ignore[misc]
         exact, share = scores.double(), weights.double() / weights.double().sum()
         mean = (share * exact).sum()
         deviation = (share * (exact - mean) ** 2).sum().sqrt()
-        # Captum passes scores in float32; a deviation within the rounding of that is none.
+        # Captum passes scores in float32, so a deviation within that rounding does not count.
         if not deviation > 4 * torch.finfo(torch.float32).eps * exact.abs().max():
             warn(
                 "lime: the score is the same whatever is removed, so all attributions of this target are zero."
