@@ -21,9 +21,9 @@ _NOTE = 2.0  # points between cells and the note, for 10-point type
 
 @dataclass(frozen=True)
 class Agreements(ChecksCall):
-    """A cell for each pair of names in its colour, with the number in it.
+    """A cell for each pair of names, coloured by its value, with the number in it.
 
-    It draws the columns ``first``, ``second`` and ``value``, and names ``n``. A pair stands on both sides of the
+    It draws the columns ``first``, ``second`` and ``value``, and prints ``n`` below. Each pair is on both sides of the
     diagonal; numbers below 0 are blue.
 
     Parameters
@@ -34,7 +34,7 @@ class Agreements(ChecksCall):
     Raises
     ------
     SaliencyError
-        Drawing raises it if the table lacks a column, or the width is too narrow for the numbers.
+        Drawing raises it if the table lacks a column, or if the width is too narrow for the numbers.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class Agreements(ChecksCall):
         return _Pairs(self, table, width).height
 
     def draw(self, ax: Axes, table: Table) -> None:
-        """Draw the table into the whole of an Axes."""
+        """Draw the table over the whole of an Axes."""
         _Pairs(self, table, points.size(ax)[0]).draw(ax)
 
 
@@ -101,7 +101,7 @@ class _Pairs:
 
     @cached_property
     def _values(self) -> np.ndarray:
-        """A square of values, NaN where no pair is known; the diagonal is left empty unless it is in the table."""
+        """Square matrix of values, NaN for pairs that are not in the table, which often include the diagonal."""
         values = np.full((len(self._names),) * 2, np.nan)
         columns = (self.table[name].tolist() for name in ("first", "second", "value"))
         for first, second, value in zip(*columns, strict=True):

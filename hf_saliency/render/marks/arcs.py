@@ -1,4 +1,4 @@
-"""Arcs: the strongest links of a matrix, from the token that matters to the target that it matters for."""
+"""Arcs: the strongest links of a matrix, each from a token to the target that it matters for."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _GAP = 3.0  # points between arcs and labels
-_NARROWEST = 3.0  # points that a token must have
-_HIGH = 0.22  # of the width, the highest arc
+_NARROWEST = 3.0  # least width of a token, in points
+_HIGH = 0.22  # height of the highest arc, as a share of the width
 _THIN, _THICK = 0.5, 1.5  # points
 _HEAD = 4.0  # length of an arrow's head, in points
 
 
 @dataclass(frozen=True)
 class Arcs(ChecksCall):
-    """Tokens on a line, and above it an arrow from each target's strongest tokens to the target.
+    """Tokens on a line, with arrows above it from each target's strongest tokens to the target.
 
     Arrows are coloured by score; stronger links are thicker. A target's own token and a score that is not finite have
     no arrow. The tokens of the targets have frames.
@@ -33,7 +33,7 @@ class Arcs(ChecksCall):
     Parameters
     ----------
     links
-        How many tokens each target is linked with.
+        Number of tokens that each target is linked to.
     special
         Show special tokens too, under their own names.
     words
@@ -41,15 +41,15 @@ class Arcs(ChecksCall):
     fontsize
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
     white_space
-        Show tokens that are nothing but white space, such as line breaks.
+        Show tokens that are only white space, such as line breaks.
     labels
-        How long a token's upright label may be, in inches. Default: nine times its size.
+        Maximum length of a token's vertical label, in inches. Default: nine times its font size.
 
     Raises
     ------
     SaliencyError
-        For ``links`` that are not a whole number from 1. Drawing raises it if the width is too narrow for the tokens,
-        if a target stands at no token that is drawn, or only special tokens are left, which are hidden.
+        If ``links`` is not an integer of at least 1. Drawing raises it if the width is too narrow for the tokens,
+        if a target is at no token that is drawn, or if only special tokens are left, since these are hidden.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Arcs(ChecksCall):
             length(self.labels, "labels")
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
-        """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
+        """Return the part of a map that is drawn: without hidden tokens, and merged to words if requested."""
         part = shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
         unread = [target.label for target in part.targets if target.position is None]
         if unread:
@@ -82,7 +82,7 @@ class Arcs(ChecksCall):
         return part
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """How much room drawing takes.
+        """Return the height that the drawing needs.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class Arcs(ChecksCall):
         colors
             The colour scale.
         width
-            In points.
+            Width in points.
 
         Returns
         -------
@@ -109,12 +109,12 @@ class Arcs(ChecksCall):
         return self._high(part, colors, axis) + points.scaled(_GAP) + axis.height + 1.0 + note
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
-        """Draw the map into the whole of an Axes, from its upper left corner.
+        """Draw the map over the whole of an Axes, from its upper left corner.
 
         Parameters
         ----------
         ax
-            Its width is that of the line of tokens; its data limits play no part and stay as they are.
+            The Axes. Its width is that of the line of tokens; its data limits are neither used nor changed.
         saliency_map
             The map.
         colors
@@ -123,13 +123,13 @@ class Arcs(ChecksCall):
         Raises
         ------
         SaliencyError
-            If the Axes are too narrow for the tokens.
+            If the Axes is too narrow for the tokens.
         """
         part = self.shown(saliency_map)
         axis = self._axis(part, points.size(ax)[0])
         values = colors.values(part)
         foot = self._high(part, colors, axis)
-        # Weak ones first, so that strong ones cross over them.
+        # Weak links first, so that strong ones are drawn over them.
         for row, column in sorted(self._links(part, colors), key=lambda link: abs(values[link])):
             strength = min(1.0, abs(float(values[row, column])) / colors.limit)
             points.arrow(
@@ -172,7 +172,7 @@ class Arcs(ChecksCall):
         )
 
     def _links(self, part: SaliencyMap, colors: Colors) -> list[tuple[int, int]]:
-        """Rows with the columns of their strongest tokens."""
+        """Return each row with the column of each of its strongest tokens."""
         strength = np.abs(np.nan_to_num(colors.values(part)))
         links = []
         for row, target in enumerate(part.targets):
@@ -186,6 +186,6 @@ class Arcs(ChecksCall):
         return self._rise(max(spans, default=1), axis) + points.scaled(_THICK)
 
     def _rise(self, span: int, axis: TokenAxis) -> float:
-        """Height of an arc over so many tokens: the root, so that short ones are seen beside long ones."""
+        """Height of an arc over ``span`` tokens: by the root, so that short arcs are visible next to long ones."""
         whole = max(len(axis.labels) - 1, 1)
         return max(_HIGH * axis.width * float(np.sqrt(span / whole)), 2 * points.scaled(_HEAD))

@@ -1,4 +1,4 @@
-"""BarScale: how long the bars of a map are, and what is written beside them, whichever way they point."""
+"""BarScale: the lengths of a map's bars and the numbers next to them, for horizontal and vertical bars."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _EDGE = 0.3  # points
 
 @dataclass(frozen=True, eq=False)
 class BarScale:
-    """The bars of a map, as it is shown, at a width in points."""
+    """The bars of the drawn part of a map, at a width in points."""
 
     part: SaliencyMap
     colors: Colors
     width: float
     fontsize: float | str  # of the tokens' labels
-    printed: bool  # numbers stand beside the bars
+    printed: bool  # numbers are printed next to the bars
     predictions: int  # how many of the model's answers are shown
-    labels_inches: float | None = None  # room for the tokens' labels; None for what they need
-    field_inches: float | None = None  # the widest that a target's bars may be; None for no limit
-    in_order: bool = True  # tokens stand in the order of the text, so that texts can be told apart
+    labels_inches: float | None = None  # room for the tokens' labels; None for as much as they need
+    field_inches: float | None = None  # maximum width of a target's bars; None for no limit
+    in_order: bool = True  # tokens are in the order of the text, so that texts can be separated
 
     @cached_property
     def typeface(self) -> Typeface:
@@ -53,16 +53,16 @@ class BarScale:
 
     @cached_property
     def headings(self) -> dict[int, str]:
-        """The name of each text by the token at which it begins."""
+        """Map the token at which each text begins to the text's name."""
         return text_headings(self.part) if self.in_order else {}
 
     @cached_property
     def below(self) -> float:
-        """Which share of a bar's field lies below zero: none if no panel of the scale has a negative score."""
+        """Share of a bar's field that lies below zero; 0 if no panel of the scale has a negative score."""
         return 0.5 if self.colors.negative else 0.0
 
     def share(self, value: float) -> tuple[float, float]:
-        """Where a bar begins and ends, as shares of its field; all of the longer side if not finite."""
+        """Return where a bar begins and ends, as shares of its field; the whole positive side if not finite."""
         if not np.isfinite(value):
             return self.below, 1.0
         end = self.below + (1 - self.below) * float(np.clip(value / self.colors.limit, -1, 1))
@@ -70,7 +70,7 @@ class BarScale:
 
     @cached_property
     def ticks(self) -> list[tuple[float, str]]:
-        """Zero and the limits, as shares of a field, with their numbers; none if every bar has its own."""
+        """Zero and the limits, as shares of a field, with their numbers; none if every bar has its number printed."""
         if self.printed:
             return []
         limit = self.colors.limit
@@ -83,12 +83,12 @@ class BarScale:
 
     @cached_property
     def texts(self) -> np.ndarray:
-        """Numbers beside the bars."""
+        """Numbers next to the bars."""
         return self.colors.printed(self.part)
 
     @cached_property
     def note(self) -> str:
-        """What the reader is told where tokens or texts were left out."""
+        """Note on tokens and texts that were left out, and on a power of ten that printed numbers omit."""
         of, zero = (self.part.arguments.get(key) for key in ("strongest_of", "zero_texts"))
         texts = "1 text is" if zero == 1 else f"{zero} texts are"
         notes = [
@@ -99,7 +99,7 @@ class BarScale:
         return ", ".join(filter(None, notes))
 
     def fill(self, ax: Axes, boxes: Sequence[Box], row: int, columns: Sequence[int]) -> None:
-        """Bars in their colours, with edges so that pale ones are seen."""
+        """Draw bars in their colours, with edges so that pale ones are visible."""
         tokens = [(row, column) for column in columns]
         points.cells(ax, boxes, self.values[row, list(columns)], self.colors, tokens=tokens, apart=True)
         points.edges(ax, boxes, color=text_color(), linewidth=_EDGE)

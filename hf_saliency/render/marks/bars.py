@@ -1,4 +1,4 @@
-"""Bars: a bar for each token, for one target or few."""
+"""Bars: a bar for each token, for one target or a few."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _Drawn = TypeVar("_Drawn", HorizontalBars, VerticalBars)
 
 @dataclass(frozen=True)
 class Bars(ChecksCall):
-    """A bar for each token in reading order, as long as its score and in its colour.
+    """A bar for each token in reading order; its score sets its length and colour.
 
-    The bars of several targets stand side by side, on one scale. A bar of full length is at the limit of the
+    The bars of several targets are side by side, on one scale. A bar of full length has reached the limit of the
     colour scale; a score that is not finite is a hatched box. A target's own token has a frame. A text whose scores
-    are all exactly zero is left out if no target stands in it (what a choice does not read), and a note says so.
+    are all exactly zero is left out if it holds no target (such as a text that a choice does not read), and a note
+    states this.
 
     Parameters
     ----------
@@ -37,33 +38,33 @@ class Bars(ChecksCall):
     words
         Merge the tokens of a word, as :meth:`hf_saliency.SaliencyMap.words` does.
     top
-        Show only so many tokens, those with the largest magnitude (as a share of their row's maximum) for any
-        target, still in reading order. Default: all. What a row is divided by comes from these alone.
+        Number of tokens to show: those with the largest magnitude (as a share of their row's maximum) for any
+        target, still in reading order. Default: all. Rows are normalised over these tokens alone.
     vertical
-        Let the bars stand, one row of them for each target, instead of lying below one another.
+        Draw vertical bars, one row of them for each target, instead of horizontal ones below one another.
     values
-        Print each number beside its bar, or above it.
+        Print each number next to its bar, or above it.
     predictions
         How many of the model's answers to show, each with its probability.
     fontsize
-        Of the tokens, in points or relative to ``rcParams["font.size"]``; what the model answers is a sixth
+        Size of the tokens, in points or relative to ``rcParams["font.size"]``; the model's answers are a sixth
         smaller.
     labels
-        Width of the tokens' labels beside lying bars, in inches; of standing ones their height at most. Default: what
-        the longest needs, of lying ones up to two fifths of the whole.
+        Width of the tokens' labels next to horizontal bars, in inches; for vertical bars, the maximum height of the
+        labels. Default: what the longest needs, for horizontal bars at most two fifths of the whole.
     field
-        How wide the lying bars of a target are at most, in inches. Default: all the room there is. Panels of one colour
-        scale share it, as the width of labels, so that their bars have one unit length.
+        Maximum width of a target's horizontal bars, in inches. Default: all the room there is. Panels of one colour
+        scale share this width and that of the labels, so that their bars have the same unit length.
     sort
-        The order of the tokens: ``"text"``, or by ``"size"`` (the largest magnitude for any target first).
+        Order of the tokens: ``"text"``, or ``"size"`` (largest magnitude for any target first).
     white_space
-        Show tokens that are nothing but white space, such as line breaks.
+        Show tokens that are only white space, such as line breaks.
 
     Raises
     ------
     SaliencyError
-        For a ``top`` that is not a whole number from 1, or a size that is not a number above 0. Drawing raises it if
-        the width is too narrow for the bars, or only special tokens are left, which are hidden.
+        If ``top`` is not an integer of at least 1, or a size is not a number above 0. Drawing raises it if the width
+        is too narrow for the bars, or if only special tokens are left, since these are hidden.
 
     Examples
     --------
@@ -93,7 +94,7 @@ class Bars(ChecksCall):
             object.__setattr__(self, "top", whole(self.top, "top"))
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
-        """The part of a map that is drawn: without hidden tokens, merged to words and the strongest, if asked."""
+        """Return the part of a map that is drawn: no hidden tokens, and words or the strongest tokens if requested."""
         words = shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
         part = _telling(words)
         all_kept = self.top is None or self.top >= len(part.tokens)
@@ -108,7 +109,7 @@ class Bars(ChecksCall):
         return dataclasses.replace(kept, arguments={**words.arguments, "strongest_of": len(words.tokens)})
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """How much room drawing takes.
+        """Return the height that the drawing needs.
 
         Parameters
         ----------
@@ -117,7 +118,7 @@ class Bars(ChecksCall):
         colors
             The colour scale.
         width
-            In points.
+            Width in points.
 
         Returns
         -------
@@ -132,12 +133,12 @@ class Bars(ChecksCall):
         return sum(strip.height for strip in self.strips(saliency_map, colors, width))
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
-        """Draw the map into the whole of an Axes, from its upper left corner.
+        """Draw the map over the whole of an Axes, from its upper left corner.
 
         Parameters
         ----------
         ax
-            Its width is that of the bars with their labels; its data limits play no part and stay as they are.
+            The Axes. Its width is that of the bars with their labels; its data limits are neither used nor changed.
         saliency_map
             The map.
         colors
@@ -146,18 +147,18 @@ class Bars(ChecksCall):
         Raises
         ------
         SaliencyError
-            If the Axes are too narrow for the bars of all targets.
+            If the Axes is too narrow for the bars of all targets.
         """
         draw_strips(ax, self.strips(saliency_map, colors, points.size(ax)[0]))
 
     def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
-        """Header, bars and captions at a width in points; only lying bars can continue on another page."""
+        """Return header, bars and captions at a width in points; only horizontal bars can continue on another page."""
         if self.vertical:
             return self._drawn(VerticalBars, saliency_map, colors, width).strips()
         return self.lying(saliency_map, colors, width).strips()
 
     def lying(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> HorizontalBars:
-        """Lying bars at a width in points, which know their sizes."""
+        """Return horizontal bars at a width in points, whose sizes can be read from them."""
         return self._drawn(HorizontalBars, saliency_map, colors, width)
 
     def _drawn(self, kind: type[_Drawn], saliency_map: SaliencyMap, colors: Colors, width: float) -> _Drawn:
@@ -175,7 +176,7 @@ class Bars(ChecksCall):
 
 
 def _telling(part: SaliencyMap) -> SaliencyMap:
-    """A map without the texts that are zero throughout and hold no target, unless all are."""
+    """Return a map without the texts that hold no target and have only zero scores, unless all texts are such."""
     places = {place for target in part.targets for place in target.positions}
     nonzero = set(np.flatnonzero((part.scores != 0).any(axis=0)).tolist())
     every = {token.text_index for token in part.tokens}

@@ -1,4 +1,4 @@
-"""Bipartite: tokens above, targets below, and a curve from each target's strongest tokens to the target."""
+"""Bipartite: tokens above, targets below, and curves from each target's strongest tokens to the target."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _GAP = 3.0  # points between labels and curves, for 10-point type
-_NARROWEST = 3.0  # points that a label must have
-_FIELD = 48.0  # height of the curves
+_NARROWEST = 3.0  # least width of a label, in points
+_FIELD = 48.0  # height of the curves, in points
 _THIN, _THICK = 0.5, 1.5
 
 
@@ -42,7 +42,7 @@ class Bipartite(ChecksCall):
     Parameters
     ----------
     links
-        How many tokens each target is linked with.
+        Number of tokens that each target is linked to.
     special
         Show special tokens too, under their own names.
     words
@@ -50,14 +50,14 @@ class Bipartite(ChecksCall):
     fontsize
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
     white_space
-        Show tokens that are nothing but white space, such as line breaks.
+        Show tokens that are only white space, such as line breaks.
     labels
-        How long an upright label may be, in inches. Default: nine times its size.
+        Maximum length of a vertical label, in inches. Default: nine times its font size.
 
     Raises
     ------
     SaliencyError
-        For ``links`` that are not a whole number from 1. Drawing raises it if the width is too narrow for the labels.
+        If ``links`` is not an integer of at least 1. Drawing raises it if the width is too narrow for the labels.
 
     Examples
     --------
@@ -81,11 +81,11 @@ class Bipartite(ChecksCall):
             length(self.labels, "labels")
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
-        """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
+        """Return the part of a map that is drawn: without hidden tokens, and merged to words if requested."""
         return shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """How much room drawing takes.
+        """Return the height that the drawing needs.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Bipartite(ChecksCall):
         colors
             The colour scale.
         width
-            In points.
+            Width in points.
 
         Returns
         -------
@@ -109,12 +109,12 @@ class Bipartite(ChecksCall):
         return _Lines(self, self.shown(saliency_map), width).height
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
-        """Draw the map into the whole of an Axes, from its upper left corner.
+        """Draw the map over the whole of an Axes, from its upper left corner.
 
         Parameters
         ----------
         ax
-            Its width is that of both lines; its data limits play no part and stay as they are.
+            The Axes. Its width is that of both lines; its data limits are neither used nor changed.
         saliency_map
             The map.
         colors
@@ -123,7 +123,7 @@ class Bipartite(ChecksCall):
         Raises
         ------
         SaliencyError
-            If the Axes are too narrow for the labels.
+            If the Axes is too narrow for the labels.
         """
         _Lines(self, self.shown(saliency_map), points.size(ax)[0]).draw(ax, colors)
 
@@ -143,7 +143,7 @@ class _Lines:
         values = colors.values(self.part)
         foot = self._top + points.scaled(_FIELD)
         self._above.draw(ax, 0.0)
-        # Weak ones first, so that strong ones cross over them.
+        # Weak links first, so that strong ones are drawn over them.
         for row, column in sorted(self._links(values), key=lambda link: abs(values[link])):
             strength = min(1.0, abs(float(values[row, column])) / colors.limit)
             points.link(
@@ -159,7 +159,7 @@ class _Lines:
             points.write(ax, 0.0, baseline, self._note, self._small)
 
     def _links(self, values: np.ndarray) -> list[tuple[int, int]]:
-        """Rows with the columns of their strongest tokens."""
+        """Return each row with the column of each of its strongest tokens."""
         strength = np.abs(np.nan_to_num(values))
         links = []
         for row, target in enumerate(self.part.targets):

@@ -1,4 +1,4 @@
-"""Curves and Profile: a value along a line of numbers, such as a deletion curve or a mean score by distance."""
+"""Curves and Profile: a value along a numeric axis, such as a deletion curve or the mean score by distance."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from hf_saliency.render.marks.number_axis import (
 )
 from hf_saliency.render.typeset.typeface import Typeface
 
-_HIGHEST = 17.0  # sizes of type that a field is high at most: a slide is wide and low
+_HIGHEST = 17.0  # maximum height of a field, in font sizes: a slide is wide and low
 
 
 @dataclass(frozen=True)
 class Curves(ChecksCall):
-    """A line for each group of a table, with the band of its intervals, such as faithfulness by removed share.
+    """A line for each group of a table, with a band for its intervals, such as faithfulness by share removed.
 
-    It draws the columns ``x`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there. A group
-    whose name begins with ``random`` is grey, since it is what the others are compared with.
+    It draws the columns ``x`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` if the table has them. A group
+    whose name begins with ``random`` is grey, since the others are compared with it.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Curves(ChecksCall):
     zero
         Whether the scale of values includes 0.
     fontsize
-        Of all text, in points or relative to ``rcParams["font.size"]``.
+        Size of all text, in points or relative to ``rcParams["font.size"]``.
 
     Raises
     ------
@@ -70,7 +70,7 @@ class Curves(ChecksCall):
         return self._plot(table, width).height
 
     def draw(self, ax: Axes, table: Table) -> None:
-        """Draw the table into the whole of an Axes."""
+        """Draw the table over the whole of an Axes."""
         columns_of(table, ("x", "value"), "Curves()")
         self._plot(table, points.size(ax)[0]).draw(ax)
 
@@ -81,9 +81,9 @@ class Curves(ChecksCall):
 
 @dataclass(frozen=True)
 class Profile(ChecksCall):
-    """The mean score by distance from the target, a line for each group, with the band of its intervals.
+    """The mean score by distance from the target: a line for each group, with a band for its intervals.
 
-    It draws the columns ``position`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there.
+    It draws the columns ``position`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` if the table has them.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Profile(ChecksCall):
     zero
         Whether the scale of values includes 0.
     fontsize
-        Of all text, in points or relative to ``rcParams["font.size"]``.
+        Size of all text, in points or relative to ``rcParams["font.size"]``.
 
     Raises
     ------
@@ -116,7 +116,7 @@ class Profile(ChecksCall):
         return self._plot(table, width).height
 
     def draw(self, ax: Axes, table: Table) -> None:
-        """Draw the table into the whole of an Axes."""
+        """Draw the table over the whole of an Axes."""
         columns_of(table, ("position", "value"), "Profile()")
         self._plot(table, points.size(ax)[0]).draw(ax)
 
@@ -178,7 +178,7 @@ class _Plot:
         xs = np.array([self._xs.at(float(x)) for x in rows[self.column]])
         ys = np.array([self._ys.up(float(y)) for y in rows["value"]])
         lows, highs = (np.array([self._ys.up(float(y)) for y in ends]) for ends in (low, high))
-        if self.dots and not (rows[self.column] == 0).any():  # nothing is known of the target itself
+        if self.dots and not (rows[self.column] == 0).any():  # the target itself has no value
             gap = int(np.searchsorted(rows[self.column], 0))
             xs = np.insert(xs, gap, self._xs.at(0.0))
             ys, lows, highs = (np.insert(each, gap, np.nan) for each in (ys, lows, highs))

@@ -19,24 +19,24 @@ from hf_saliency.render.marks.mark import Mark
 
 @dataclass(frozen=True)
 class Difference(ChecksCall):
-    """The rows of a map minus those of another one, each scaled first, on a diverging scale.
+    """The rows of a map minus those of another, each scaled first, on a diverging colour scale.
 
-    Both maps have the same tokens, or are merged to the words that they have in common. Targets meet by their
-    label and place, otherwise by their number. A target that does not add up in one of the maps is noted.
+    Maps with different tokens are first merged to the words that they have in common. Targets are matched by
+    label and place, otherwise by their number. A note reports targets that do not add up in one of the maps.
 
     Parameters
     ----------
     other
         The map that is subtracted.
     mark
-        Draws the difference.
+        The mark that draws the difference.
     normalize
-        How the rows of both maps are scaled before: ``"row_max"``, ``"row_sum"`` or ``"none"``.
+        How the rows of both maps are scaled before subtraction: ``"row_max"``, ``"row_sum"`` or ``"none"``.
 
     Raises
     ------
     SaliencyError
-        Drawing raises it if the maps have other texts or another number of targets.
+        Drawing raises it if the maps have different texts or different numbers of targets.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class Difference(ChecksCall):
     normalize: Normalization = "row_max"
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
-        """The difference as a signed map, without hidden tokens."""
+        """Return the difference as a signed map, without hidden tokens."""
         if "difference" in saliency_map.arguments:
             return self.mark.shown(saliency_map)
         first, second = saliency_map, self.other
@@ -77,16 +77,16 @@ class Difference(ChecksCall):
         )
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """How much room drawing takes.
+        """Return the height that the drawing needs.
 
         Parameters
         ----------
         saliency_map
-            The map, or the difference.
+            The map, or the difference that ``shown`` returned.
         colors
             The colour scale.
         width
-            In points.
+            Width in points.
 
         Returns
         -------
@@ -96,14 +96,14 @@ class Difference(ChecksCall):
         return self.mark.height(self.shown(saliency_map), colors, width)
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
-        """Draw the difference into the whole of an Axes.
+        """Draw the difference over the whole of an Axes.
 
         Parameters
         ----------
         ax
             The Axes.
         saliency_map
-            The map, or the difference.
+            The map, or the difference that ``shown`` returned.
         colors
             The colour scale.
         """
@@ -111,7 +111,7 @@ class Difference(ChecksCall):
 
 
 def _incomplete(first: SaliencyMap, second: SaliencyMap) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The delta and the missed sum of each row that does not add up in either map, the first map's before all."""
+    """Return delta and missed sum of each row that does not add up in either map; the first map takes precedence."""
     deltas, sums = np.zeros(len(first.targets)), np.full(len(first.targets), np.nan)
     for heat in (second, first):
         if heat.missed_sums is not None and heat.convergence_delta is not None:

@@ -28,29 +28,29 @@ from hf_saliency.render.marks.number_axis import (
 )
 from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
-_LABELS = 0.35  # of the width, at most
-_FIELD = 30.0  # points that a field must have, for 10-point type
-_BETWEEN = 16.0  # so that numbers at the ends of two axes do not touch
+_LABELS = 0.35  # maximum share of the width
+_FIELD = 30.0  # least width of a field in points, for 10-point type
+_BETWEEN = 16.0  # points between fields, so that numbers at the ends of two axes do not touch
 
 
 @dataclass(frozen=True)
 class Dots(ChecksCall):
-    """A dot for each value with its interval: a line for each label, a field with its own axis for each group.
+    """A dot and an interval for each value: a line for each label, and a field with its own axis for each group.
 
-    It draws the columns ``label`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there:
-    ``label`` a method and ``group`` a metric, say.
+    It draws the columns ``label`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` if the table has them.
+    For example, ``label`` is a method and ``group`` a metric.
 
     Parameters
     ----------
     zero
         Whether each axis includes 0.
     fontsize
-        Of the labels, in points or relative to ``rcParams["font.size"]``.
+        Size of the labels, in points or relative to ``rcParams["font.size"]``.
 
     Raises
     ------
     SaliencyError
-        Drawing raises it if the table lacks a column, or the width is too narrow for the fields.
+        Drawing raises it if the table lacks a column, or if the width is too narrow for the fields.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class Dots(ChecksCall):
         return _Fields(self, table, width).height
 
     def draw(self, ax: Axes, table: Table) -> None:
-        """Draw the table into the whole of an Axes."""
+        """Draw the table over the whole of an Axes."""
         _Fields(self, table, points.size(ax)[0]).draw(ax)
 
 

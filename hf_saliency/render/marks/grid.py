@@ -1,4 +1,4 @@
-"""Grid: cells of one size with labels at their sides, for marks that draw one."""
+"""Grid: cells of one size with labels at their sides, for marks that draw a grid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
 GAP = 2.0  # points between cells and labels
 _LABEL = 9.0  # longest label, in sizes of its font
 _SHARE = 0.28  # longest label, as a share of the width
-_STEP = 0.25  # points by which labels are made smaller until they fit
+_STEP = 0.25  # points by which labels shrink in each step until they fit
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Grid:
     columns: tuple[tuple[str, ...], ...]  # labels, on several lines where cells are wide
     answers: tuple[tuple[str, ...], ...]  # to the right of each row
     width: float  # of the whole
-    breaks: tuple[int, ...] = ()  # columns before which there is a gap, since another text begins there
-    names: Mapping[int, str] = field(default_factory=dict)  # of texts, by the column at which they begin
-    words: tuple[tuple[range, str], ...] = ()  # with their labels, for where those of tokens have no room
-    first: int = 0  # column of the map
+    breaks: tuple[int, ...] = ()  # columns with a gap before them, since another text begins there
+    names: Mapping[int, str] = field(default_factory=dict)  # of texts, by the column at which each begins
+    words: tuple[tuple[range, str], ...] = ()  # and their labels, used if those of tokens have no room
+    first: int = 0  # the map's column at which the grid begins
     above: float = 0.0  # where the grid begins, below other bands of the matrix
-    longest: int = 0  # columns of the longest band, by which the width is divided; 0 for those of this one
+    longest: int = 0  # columns of the longest band, which set the cell width; 0 for this band's own
 
     @cached_property
     def left(self) -> float:
@@ -52,7 +52,7 @@ class Grid:
 
     @cached_property
     def answer_places(self) -> list[float]:
-        """Where each field of answers begins: label, probability, label, probability, ..."""
+        """Left end of each field of answers: label, probability, label, probability, ..."""
         places = []
         x = self.width - self.right
         for before, width in self._answer_fields:
@@ -76,25 +76,25 @@ class Grid:
 
     @cached_property
     def cell_height(self) -> float:
-        """Square cells, but no higher than two lines, and no lower than a label needs if the page allows it."""
+        """Height of a cell: square, at most two lines, but at least as high as a row label if the page allows it."""
         square = min(self.cell_width, 2 * Typeface("small").line)
         labelled = max(square, self._row_label)
         return labelled if self.column_step == 1 or labelled * len(self.rows) <= self.width else square
 
     @cached_property
     def level(self) -> bool:
-        """Whether column labels lie on a level instead of standing upright."""
+        """Whether column labels are horizontal rather than vertical."""
         widest = max(self.typeface.advance(line) for label in self.columns for line in label)
         return widest + points.scaled(GAP) <= self.cell_width
 
     @cached_property
     def column_step(self) -> int:
-        """Every how many columns have a label."""
+        """Number of columns from one label to the next."""
         return 1 if self.level else max(1, math.ceil(self.typeface.ink / max(self.cell_width, 0.01) - 1e-9))
 
     @cached_property
     def column_labels(self) -> list[tuple[float, tuple[str, ...]]]:
-        """Labels with the middle of what they name: tokens, or their words where tokens have no room."""
+        """Middle and label of each token, or of each word if the labels of tokens have no room."""
         if self.column_step == 1 or not self.words:
             columns = range(0, len(self.columns), self.column_step)
             return [(self._x(j) + self.cell_width / 2, self.columns[j]) for j in columns]
@@ -107,12 +107,12 @@ class Grid:
 
     @property
     def complete(self) -> bool:
-        """Whether each token has its label, or the label of its word."""
+        """Whether every token is labelled, by its own label or that of its word."""
         return self.column_step == 1 or (bool(self.words) and len(self.column_labels) == len(self.words))
 
     @property
     def note(self) -> str:
-        """Says which labels were left out."""
+        """Note on the labels that were left out."""
         if self.column_step == self.row_step > 1 and not self.words:
             return f"every {ordinal(self.row_step)} token and target is labelled"
         columns = ""
@@ -124,7 +124,7 @@ class Grid:
 
     @cached_property
     def _row_label(self) -> float:
-        """Height of the highest label of a row."""
+        """Height of the tallest row label."""
         return self.typeface.ink * max((len(label) for label in self.rows), default=1)
 
     @cached_property
@@ -140,12 +140,12 @@ class Grid:
 
     @cached_property
     def small(self) -> Typeface:
-        """Of the names of texts, above the labels."""
+        """Typeface of the names of texts, above the labels."""
         return Typeface("x-small")
 
     @cached_property
     def headings(self) -> list[tuple[float, str]]:
-        """Names of texts, and where they begin."""
+        """Left end and name of each text."""
         return fitting(self.names, self._x, self.width, self.small)
 
     @property
@@ -162,7 +162,7 @@ class Grid:
         return [range(a, b) for a, b in itertools.pairwise([0, *self.breaks, len(self.columns)])]
 
     def frame(self, part: range) -> tuple[float, float, float, float]:
-        """Around all cells of a text."""
+        """Return the box around all cells of a text."""
         x, y, width, height = self.box(0, part.start)
         return x, y, width * len(part), height * len(self.rows)
 
@@ -171,7 +171,7 @@ class Grid:
         return self._x(column), self.top + row * height, width, height
 
     def boxes(self, part: range) -> np.ndarray:
-        """All cells of a text: rows x columns x (x, y, width, height)."""
+        """Boxes of all cells of a text: rows x columns x (x, y, width, height)."""
         cells = np.empty((len(self.rows), len(part), 4))
         cells[..., 0] = [self._x(column) for column in part]
         cells[..., 1] = self.top + np.arange(len(self.rows))[:, None] * self.cell_height
@@ -198,7 +198,7 @@ def fit(
     longest: int = 0,
     room: float | None = None,
 ) -> Grid:
-    """The grid with the largest labels, up to a size, that all have room; else with the smallest."""
+    """Return the grid with the largest labels, up to ``fontsize``, that all have room; otherwise with the smallest."""
     largest = Typeface(fontsize).points
     sizes = [*np.arange(largest, SMALLEST, -_STEP).tolist(), min(SMALLEST, largest)]
     for size in sizes:
@@ -222,7 +222,7 @@ def fit(
 
 
 def _column_lines(labels: Sequence[str], grid: Grid, cut: float) -> tuple[tuple[str, ...], ...]:
-    """Labels of several words on up to three lines: on a level if all have room so, otherwise as the cells allow."""
+    """Break labels of several words into up to three lines: horizontal if all fit, otherwise as the cells allow."""
     if not any(" " in label for label in labels):
         return grid.columns
     level = tuple(

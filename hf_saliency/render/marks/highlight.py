@@ -1,4 +1,4 @@
-"""Highlight: the text itself, every token on its own colour."""
+"""Highlight: the text itself, with each token on a background in its colour."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from hf_saliency.render.typeset.fonts import once
 from hf_saliency.render.typeset.line import Line, line
 from hf_saliency.render.typeset.typeface import Typeface, wrap
 
-PAD = 0.8  # points by which a box reaches beyond the word that it ends with
+PAD = 0.8  # points by which a box extends into an empty place next to it
 Run = tuple[
     float, float, str, tuple[int, ...] | None, bool
 ]  # x, baseline, text, columns beneath, sign or not
-_SIGN = 0.75  # size of a sign for white space, as a share of the text's
+_SIGN = 0.75  # size of a sign for white space, as a share of the text's size
 
-_FEW = 500  # boxes up to which each is an artist of its own; more are grouped by colour, which is faster
+_FEW = 500  # most boxes that are drawn as separate artists; more are grouped by colour, which is faster
 _LEADING = 1.18  # distance of baselines, as a multiple of the height of a box
 
 
 @dataclass(frozen=True, eq=False)
 class TextLayout:
-    """Lines in points from the upper left corner of the first; the same for every target of a map."""
+    """Lines of a text, in points from the upper left corner of the first; the same for every target of a map."""
 
     saliency_map: SaliencyMap
     typeface: Typeface
@@ -64,13 +64,13 @@ class TextLayout:
 
     @cached_property
     def _blank(self) -> set[int]:
-        """Characters of tokens that are nothing but spaces; at the end of a line, too, they have a box."""
+        """Characters of tokens that are only spaces; they have a box even at the end of a line."""
         text, spans = self._passage.text, self._passage.spans.values()
         return {c for start, end in spans if text[start:end].isspace() for c in range(start, end)}
 
     @cached_property
     def _columns(self) -> dict[int, list[int]]:
-        """The columns of the tokens that cover each character; no entry where none does."""
+        """The columns of the tokens that cover each character; no entry for a character that no token covers."""
         columns: dict[int, list[int]] = {}
         for column, (start, end) in self._passage.spans.items():
             for c in range(start, end):
@@ -78,7 +78,7 @@ class TextLayout:
         return columns
 
     def _hanging(self, number: int) -> int:
-        """How many spaces follow the last letter of a line, up to the last that has a box."""
+        """Count the spaces after the last letter of a line, up to the last one with a box."""
         end = self._lines[number][1]
         stop = self._lines[number + 1][0] if number + 1 < len(self._lines) else len(self._passage.text)
         gap = range(end, next((c for c in range(end, stop) if self._passage.text[c] == "\n"), stop))
@@ -90,12 +90,12 @@ class TextLayout:
 
     @property
     def count(self) -> int:
-        """How many lines there are."""
+        """Number of lines."""
         return len(self._lines)
 
     @cached_property
     def pitch(self) -> float:
-        """Distance of two baselines."""
+        """Distance between two baselines."""
         return self._box_height * _LEADING
 
     @cached_property
@@ -103,7 +103,7 @@ class TextLayout:
         return self.typeface.line
 
     def line_of(self, top: float) -> int:
-        """The line whose boxes have this upper edge."""
+        """Return the number of the line whose boxes have this upper edge."""
         return round(top / self.pitch)
 
     def _top(self, line: int) -> float:
@@ -111,7 +111,7 @@ class TextLayout:
 
     @cached_property
     def _set(self) -> list[tuple[Line, float]]:
-        """Each line in the order in which it is read, and its left end; one that is read from the right ends there."""
+        """Each line with its left end; lines that are read from right to left are aligned right."""
         levels, bases = self._directions
         lines = []
         for i, span in enumerate(self._lines):
@@ -124,22 +124,22 @@ class TextLayout:
 
     @property
     def backwards(self) -> bool:
-        """Whether the last line is read from the right."""
+        """Whether the last line is read from right to left."""
         return self.runs_backwards(len(self._lines) - 1)
 
     def runs_backwards(self, line: int) -> bool:
-        """Whether a line is read from the right."""
+        """Whether a line is read from right to left."""
         return self._directions[1][self._lines[line][0]] % 2 == 1
 
     @cached_property
     def first_lines(self) -> list[int]:
-        """The line that each text begins with."""
+        """The number of the first line of each text."""
         firsts = [first for first, _ in self._lines]
         return [bisect.bisect_left(firsts, start) for start in self._passage.starts]
 
     @cached_property
     def _directions(self) -> tuple[list[int], list[int]]:
-        """The level of each character and of its paragraph, and of the end of the text."""
+        """The bidi levels of each character and of its paragraph, with one more entry for the end of the text."""
         text = self._passage.text
         ends = [i for i, c in enumerate(text) if c == "\n"] + [len(text)]
         levels: list[int] = []
@@ -150,10 +150,10 @@ class TextLayout:
         return levels, bases
 
     def runs(self) -> Iterator[Run]:
-        """Visible characters up to the next space, as (x, baseline, text, columns beneath, sign or not).
+        """Yield runs of visible characters between spaces, as (x, baseline, text, columns beneath, sign or not).
 
-        Each is drawn as one piece if it is in one font and runs one way, so that its kerning and its joined
-        letters hold. The columns are None where not all of it stands on colours.
+        A run in one font and one direction is drawn as one piece, which keeps its kerning and its joined letters.
+        The columns are None if some of the run has no coloured background.
         """
         ascent = self.typeface.ascent
         for i, (line_, left) in enumerate(self._set):
@@ -168,12 +168,12 @@ class TextLayout:
                 for start, end, sign in self._parts(piece.start, piece.end):
                     x = left + self.typeface.scale * line_.edges[start - first][0]
                     right = left + self.typeface.scale * line_.edges[end - 1 - first][1]
-                    if sign:  # smaller than its place, in the middle of it
+                    if sign:  # smaller than its place, and centred in it
                         x += (1 - _SIGN) / 2 * (right - x)
                     yield x, baseline, self._passage.text[start:end], columns, sign
 
     def _parts(self, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-        """Stretches of letters and of signs for white space."""
+        """Yield stretches of letters and of signs for white space, as (start, end, sign or not)."""
         while start < end:
             sign = start in self._passage.white_space
             stop = next((c for c in range(start, end) if (c in self._passage.white_space) != sign), end)
@@ -182,7 +182,7 @@ class TextLayout:
 
     @cached_property
     def boxes(self) -> list[tuple[Box, int]]:
-        """The box of each token on each line that it stands on, with the token's column."""
+        """The box of each token on each of its lines, with the token's column."""
         firsts = [first for first, _ in self._lines]
         ends = [last + self._hanging(line) for line, (_, last) in enumerate(self._lines)]
         return [
@@ -194,11 +194,11 @@ class TextLayout:
         ]
 
     def _shared(self, number: int, start: int, end: int, columns: list[int]) -> Iterator[tuple[Box, int]]:
-        """Boxes of some characters of a line: one, or more where the direction changes between them."""
+        """Yield the boxes of some characters of a line: one, or more if the direction changes between them."""
         (placed, shift), (first, _) = self._set[number], self._lines[number]
         for a, b in self._stretches(number, start - first, end - first):
             if all(self._passage.text[first + i] in BIDI_CONTROLS for i in placed.order[a:b]):
-                continue  # a control may stand apart from its sign, and takes no room
+                continue  # a control may be apart from its sign, and has no width
             edges = [placed.edges[i] for i in placed.order[a:b]]
             left = shift + self.typeface.scale * min(edge[0] for edge in edges)
             right = shift + self.typeface.scale * max(edge[1] for edge in edges)
@@ -210,9 +210,9 @@ class TextLayout:
                 yield (left + k * share, self._top(number), share, self._box_height), column
 
     def _stretches(self, number: int, start: int, end: int) -> list[tuple[int, int]]:
-        """Where some characters of a line stand in its order from left to right."""
+        """Return where some characters of a line are in its order from left to right, as (start, end)."""
         order = self._set[number][0].order
-        if order[start:end] == tuple(range(start, end)):  # as nearly everywhere
+        if order[start:end] == tuple(range(start, end)):  # the usual case
             return [(start, end)]
         inside = [start <= i < end for i in order]
         borders = [
@@ -221,7 +221,7 @@ class TextLayout:
         return list(zip(borders[::2], borders[1::2], strict=True))
 
     def _open(self, number: int, place: int) -> bool:
-        """Whether there is neither a letter nor a box at a place from the left of a line."""
+        """Whether a place on a line, counted from the left, has neither a letter nor a box."""
         (placed, _), (first, _) = self._set[number], self._lines[number]
         if not 0 <= place < len(placed.order):
             return True
@@ -229,14 +229,14 @@ class TextLayout:
         return self._passage.text[character].isspace() and character not in self._columns
 
     def _segments(self) -> Iterator[tuple[int, int, list[int]]]:
-        """Stretches of characters that the same tokens cover."""
+        """Yield stretches of characters that are covered by the same tokens."""
         borders = sorted({border for span in self._passage.spans.values() for border in span})
         for start, end in pairwise(borders):
             if start in self._columns:
                 yield start, end, sorted(self._columns[start])
 
     def frames(self, columns: Sequence[int]) -> list[Box]:
-        """The boxes of some tokens, made one where they touch on a line or only a space lies between them."""
+        """Return the boxes of some tokens, joined on each line if they touch or have only a space between them."""
         joined: list[Box] = []
         boxes = [box for box, column in self.boxes if column in columns]
         for x, y, width, height in sorted(boxes, key=lambda box: (box[1], box[0])):
@@ -248,17 +248,16 @@ class TextLayout:
 
 
 _GAP = 6.0  # points between two blocks
-_PART = 2.0  # points above the heading of another text
+_PART = 2.0  # points above the heading of a further text
 
 
 @dataclass(frozen=True)
 class Highlight(ChecksCall):
-    """The text in running lines with each token on its colour, one block for each target.
+    """The running text with each token on a background in its colour, one block for each target.
 
-    The target's own token has a frame, and the model's best answers stand below the block. Texts that belong
-    together have their names above them in the first block, where the map knows these.
-    Lines break between words; text that no token covers stands on no colour. Tokens that share characters
-    share their box, side by side.
+    The target's own token has a frame, and the model's best answers are below the block. If the map names its
+    texts, the first block shows each name above its text. Lines break between words. Text that no token covers
+    has no background. Tokens that share characters divide their box, side by side.
 
     Parameters
     ----------
@@ -269,15 +268,15 @@ class Highlight(ChecksCall):
     predictions
         How many of the model's answers to show, each with its probability.
     fontsize
-        Of the text, in points or relative to ``rcParams["font.size"]``; the line below is a sixth smaller.
+        Size of the text, in points or relative to ``rcParams["font.size"]``; the answers are a sixth smaller.
     white_space
-        Show tokens that are nothing but white space, such as line breaks.
+        Show tokens that are only white space, such as line breaks.
 
     Raises
     ------
     SaliencyError
-        Drawing raises it if the width is too narrow for the longest word, or only special tokens are left, which
-        are hidden.
+        Drawing raises it if the width is too narrow for the longest word, or if only special tokens are left,
+        since these are hidden.
 
     Examples
     --------
@@ -293,11 +292,11 @@ class Highlight(ChecksCall):
     white_space: bool = True
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
-        """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
+        """Return the part of a map that is drawn: without hidden tokens, and merged to words if requested."""
         return shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """How much room drawing takes.
+        """Return the height that the drawing needs.
 
         Parameters
         ----------
@@ -306,7 +305,7 @@ class Highlight(ChecksCall):
         colors
             The colour scale.
         width
-            In points.
+            Width in points.
 
         Returns
         -------
@@ -321,12 +320,12 @@ class Highlight(ChecksCall):
         return sum(strip.height for strip in self.strips(saliency_map, colors, width))
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
-        """Draw the map into the whole of an Axes, from its upper left corner.
+        """Draw the map over the whole of an Axes, from its upper left corner.
 
         Parameters
         ----------
         ax
-            Its width is the width of the lines; its data limits play no part and stay as they are.
+            The Axes. Its width is the width of the lines; its data limits are neither used nor changed.
         saliency_map
             The map.
         colors
@@ -335,14 +334,15 @@ class Highlight(ChecksCall):
         Raises
         ------
         SaliencyError
-            If the Axes are too narrow for the longest word.
+            If the Axes is too narrow for the longest word.
         """
         draw_strips(ax, self.strips(saliency_map, colors, points.size(ax)[0]))
 
     def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> list[Strip]:
-        """The lines, each with what hangs on it, at a width in points; a caption stays with its last line."""
+        """Return the lines with their boxes and frames, at a width in points; a caption stays with the last line."""
         typeface = Typeface(self.fontsize)
-        # Laid out for the height, and drawn from the same lines; the key's map is kept, so that its id stays its own.
+        # The lines are laid out once for the height and the drawing. The map is kept with them, so that its id, which
+        # is in the key, is not used again for another map.
         _, part, lines = once(
             (self, id(saliency_map), typeface.points, round(width, 6)),
             lambda: (saliency_map, *self._lay_out(saliency_map, typeface, width)),
@@ -387,7 +387,7 @@ class Highlight(ChecksCall):
 
 @dataclass(frozen=True)
 class _Line:
-    """One line of a text with what stands on it, measured from the upper edge of the text's first line."""
+    """One line of a text with its boxes and runs, measured from the upper edge of the text's first line."""
 
     text: TextLayout
     top: float
@@ -398,7 +398,7 @@ class _Line:
     apart: bool
 
     def head(self, ax: Axes, y: float, *, gap: float, typeface: Typeface) -> None:
-        """What the text is that begins with this line."""
+        """Write the name of the text that begins with this line."""
         room = self.text.width - 2 * points.scaled(PAD)
         text = typeface.elide(self.heading, room)
         spare = room - typeface.advance(text) if self.backwards else 0.0
@@ -441,7 +441,7 @@ def _lines(text: TextLayout) -> list[_Line]:
 
 
 def _items(target: TargetRow, count: int, *, backwards: bool) -> list[str]:
-    """What stands below a block: nothing where the frame has said it all."""
+    """Return the items below a block; none if the frame already shows everything."""
     silent = target.masked and target.position is not None and target.against is None
     return (
         [] if silent and not target.predictions[:count] else target_items(target, count, backwards=backwards)

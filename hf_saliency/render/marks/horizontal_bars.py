@@ -19,9 +19,9 @@ from hf_saliency.render.marks.mark import (
 )
 from hf_saliency.render.typeset.typeface import TooNarrow
 
-_THICK = 0.74  # of the height of a line
-_SHARE = 0.4  # of the width, for the longest label
-_LEAST = 24.0  # points of a field
+_THICK = 0.74  # share of the height of a line
+_SHARE = 0.4  # share of the width for the longest label
+_LEAST = 24.0  # least width of a field, in points
 _BETWEEN = 9.0  # points between two fields
 
 
@@ -29,7 +29,7 @@ class HorizontalBars(BarScale):
     """Labels at the left, then a field of bars for each target, all on one scale."""
 
     def strips(self) -> list[Strip]:
-        """The names of the targets, a line for each token, the model's answers."""
+        """Return the names of the targets, a line for each token, and the model's answers."""
         if self.field < points.scaled(_LEAST):
             fixed = self.width - len(self.part.targets) * self.field
             raise TooNarrow(
@@ -50,12 +50,12 @@ class HorizontalBars(BarScale):
             *body,
             *self._tail(),
         ]
-        # A page must not begin with what belongs to the last bar, nor end with the names of the targets.
+        # A page must neither begin with a strip that follows the last bar nor end with the names of the targets.
         whole = [0, *range(len(body), len(strips) - 1)]
         return [dataclasses.replace(s, keep=s.keep or i in whole) for i, s in enumerate(strips)]
 
     def _tail(self) -> list[Strip]:
-        """The axis, the model's answers, and what was left out."""
+        """Return the axis, the model's answers, and the note on left-out tokens."""
         tail = [Strip(self.small.line + points.scaled(GAP), self._axis)] if self.ticks else []
         count = max(len(lines) for lines in self._answers)
         if count:
@@ -67,7 +67,7 @@ class HorizontalBars(BarScale):
 
     @cached_property
     def _answers(self) -> list[list[str]]:
-        """Lines below the bars of each target."""
+        """Lines of text below the bars of each target."""
         wide = self.field + self._number
         return [
             [line for text in answers(target, self.predictions) for line in folded(text, self.small, wide)]
@@ -76,7 +76,7 @@ class HorizontalBars(BarScale):
 
     @cached_property
     def _heads(self) -> list[list[str]]:
-        """Lines above the bars of each target."""
+        """Lines of text above the bars of each target."""
         wide = self.field + self._number
         return [
             folded(target_name(target, self.predictions), self.typeface, wide) for target in self.part.targets
@@ -142,7 +142,7 @@ class HorizontalBars(BarScale):
                 points.write(ax, right - face.advance(text), baseline, text, face)
 
     def _parting(self, ax: Axes, y: float) -> None:
-        """Between two texts."""
+        """Draw a rule between two texts."""
         points.rule(
             ax, (0.0, y + points.scaled(PART) / 2), (self.width, y + points.scaled(PART) / 2), gid="part"
         )

@@ -1,4 +1,4 @@
-"""Mark: the protocol of a way to draw a map."""
+"""Mark: the protocol for a way to draw a map."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ class Mark(Protocol):
     """A frozen dataclass of options with these three methods; anyone may write one."""
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
-        """The part of a map that this mark draws; limits and normalisation come from it alone."""
+        """Return the part of a map that this mark draws; limits and normalisation are computed from it alone."""
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """Height in points that drawing the map takes at a width in points."""
+        """Return the height in points that the drawing needs at a width in points."""
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
-        """Draw the map into the whole of an Axes; its data limits play no part and stay as they are."""
+        """Draw the map over the whole of an Axes; its data limits are neither used nor changed."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip of a drawing from its left to its right edge that no page break may cut."""
+    """A strip across the full width of a drawing that no page break may cut."""
 
     height: float  # in points
-    # Into an Axes, at a distance in points from its upper edge; None for a gap, which is left out at the edges of a
-    # page.
+    # Draws into an Axes, at a distance in points from its upper edge. None for a gap, which is left out at the edges
+    # of a page.
     draw: Callable[[Axes, float], None] | None
-    keep: bool = False  # the next strip must stand on the same page
+    keep: bool = False  # the next strip must be on the same page
 
 
 @runtime_checkable
@@ -56,13 +56,13 @@ class Divisible(Mark, Protocol):
     """A mark that can be drawn across pages."""
 
     def strips(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> Sequence[Strip]:
-        """The drawing from top to bottom, at a width in points."""
+        """Return the strips of the drawing from top to bottom, at a width in points."""
 
 
 def shown(saliency_map: SaliencyMap, *, special: bool, words: bool, white_space: bool = True) -> SaliencyMap:
-    """A map with the columns that are drawn, and all its rows; SaliencyError if no column is left."""
-    # drop_special() also drops the targets read at a special token, such as the first word of a causal model,
-    # which is read at the begin-of-text token; what was selected for a figure is drawn.
+    """Return a map with all rows and the columns that are drawn; raise SaliencyError if no column is left."""
+    # drop_special() would also drop the targets that are read at a special token, such as the first word of a causal
+    # model, which is read at the begin-of-text token. A figure draws every target that was selected for it.
     whole = saliency_map.words() if words else saliency_map
     columns = [i for i, token in enumerate(whole.tokens) if special or not token.special]
     if not white_space:
@@ -88,19 +88,19 @@ def breaks(part: SaliencyMap) -> tuple[int, ...]:
 
 
 def runs_backwards(part: SaliencyMap) -> bool:
-    """Whether the first text is read from the right."""
+    """Whether the first text is read from right to left."""
     return bidi.base_level(part.texts[0]) % 2 == 1
 
 
 def name(label: str) -> str:
-    """A label in one line, without the white space at its ends unless it is white space alone."""
+    """Return a label on one line, stripped of white space at its ends unless it is only white space."""
     return visible(label.strip() or label)
 
 
 def word_labels(part: SaliencyMap) -> list[tuple[range, str]]:
-    """The columns of each word with its label; nothing where every token is a word."""
+    """Return the columns and the label of each word; an empty list if every token is a word."""
     groups = spans.word_groups(part.texts, part.tokens)
-    apart = any(group[-1] - group[0] + 1 > len(group) for group in groups)  # where bars are sorted by size
+    apart = any(group[-1] - group[0] + 1 > len(group) for group in groups)  # when bars are sorted by size
     if apart or all(len(group) == 1 for group in groups):
         return []
     words = []
@@ -124,12 +124,12 @@ _GAP = 4.0  # points between two headings
 
 
 def text_heading(saliency_map: SaliencyMap, number: int) -> str:
-    """The name of a text; empty where it has none."""
+    """The name of a text, or an empty string."""
     return name(saliency_map.text_names[number]) if saliency_map.text_names else ""
 
 
 def text_headings(part: SaliencyMap) -> dict[int, str]:
-    """The name of each text by the column at which it begins; nothing where no text has a name."""
+    """Map the column at which each text begins to the text's name; empty if no text has a name."""
     if not any(part.text_names):
         return {}
     return {column: text_heading(part, part.tokens[column].text_index) for column in (0, *breaks(part))}
@@ -138,9 +138,9 @@ def text_headings(part: SaliencyMap) -> dict[int, str]:
 def fitting(
     names: Mapping[int, str], start: Callable[[int], float], right: float, typeface: Typeface
 ) -> list[tuple[float, str]]:
-    """Names of texts on one line, each at the left end of its column; one that is wider than its text is left out.
+    """Place names of texts on one line, each at the left end of its column; leave out a name wider than its text.
 
-    ``start`` gives the left end of a column in points, ``right`` is the end of the last column.
+    ``start`` returns the left end of a column in points; ``right`` is the end of the last column.
     """
     places = [start(column) for column in names]
     ends = [*(place - points.scaled(_GAP) for place in places), right][1:]
@@ -149,33 +149,33 @@ def fitting(
 
 
 def write_heading(ax: Axes, x: float, y: float, text: str, typeface: Typeface) -> None:
-    """Write a heading, its upper left corner at a point."""
+    """Write a heading with its upper left corner at a point."""
     points.write(ax, x, y + typeface.ascent, text, typeface, color=muted())
 
 
-SMALLER = 1.2  # the text's size over that of the caption
-# A label that runs both ways is one word: its marks of direction belong together.
+SMALLER = 1.2  # size of the text divided by that of the caption
+# A label with text in both directions is one word, so that its direction controls stay together.
 _WORD = re.compile(r"\u2068[^\u2069]*\u2069\S*|\S+")
 _SPACE = 5.0  # points between two items
-_MARK = "\u200f"  # what it begins runs from right to left
+_MARK = "\u200f"  # text that begins with it runs from right to left
 
 
 @dataclass(frozen=True)
 class Caption:
-    """Items one after another, on one line or on several where one is too short; an item longer than a line is cut."""
+    """Items one after another, on as many lines as they need; an item longer than a line is cut."""
 
     items: Sequence[str]
     typeface: Typeface
     width: float  # in points
-    backwards: bool = False  # lines begin on the right
+    backwards: bool = False  # lines begin at the right
 
     @property
     def height(self) -> float:
-        """In points, with a gap above; 0 without items."""
+        """Height in points, including the gap above; 0 without items."""
         return self._gap + self.typeface.line * (self._places[-1][1] + 1) if self.items else 0.0
 
     def draw(self, ax: Axes, x: float, y: float) -> None:
-        """Draw from an upper left corner in points."""
+        """Draw the items from an upper left corner in points."""
         for item, (along, line) in zip(self._cut, self._places, strict=True):
             baseline = y + self._gap + self.typeface.ascent + line * self.typeface.line
             right = self.width - along - self.typeface.advance(item) if self.backwards else along
@@ -197,9 +197,10 @@ class Caption:
 
 
 def target_name(target: TargetRow, answers: int = 0) -> str:
-    """What is explained, and against what; a value that is not a logit has no predictions and stands here.
+    """Return the name of a target: its label and, for a contrast, the label that it is compared with.
 
-    Beside ``answers`` of the model's, each has its probability where they leave it out.
+    Each has its probability if the first ``answers`` predictions do not show it. A target whose unit is a value, not a
+    logit, has no predictions, so its value is shown here.
     """
     explained, other = (*(f" {p}" for p in probabilities_beside(target, answers)), "", "")[:2]
     against = "" if target.against is None else f" against {isolated(name(target.against))}{other}"
@@ -214,7 +215,7 @@ def answers(target: TargetRow, count: int) -> list[str]:
 
 
 def folded(text: str, typeface: Typeface, width: float, most: int = 2) -> list[str]:
-    """A text on as many lines as it needs, up to ``most``: broken between words, and cut only where it has to be."""
+    """Break a text between words into as many lines as it needs, up to ``most``; cut a line only if it is too long."""
     lines: list[str] = []
     for word in _WORD.findall(text):
         longer = f"{lines[-1]} {word}" if lines else word
@@ -226,7 +227,7 @@ def folded(text: str, typeface: Typeface, width: float, most: int = 2) -> list[s
 
 
 def target_items(target: TargetRow, count: int, *, backwards: bool = False) -> list[str]:
-    """The target, and what the model answers; each item is read from the right if asked."""
+    """The name of the target and the model's answers; with ``backwards``, each item is read from right to left."""
     if backwards:
         return _from_right(target, count)
     predictions = answers(target, count)
@@ -235,12 +236,12 @@ def target_items(target: TargetRow, count: int, *, backwards: bool = False) -> l
 
 def _from_right(target: TargetRow, count: int) -> list[str]:
     texts = [prediction_text(p) for p in target.predictions[:count]]
-    # Isolates keep a Latin label from taking the number to its own right, and a "<" from being mirrored.
+    # Isolates stop a Latin label from moving the number to its right, and a "<" from being mirrored.
     items = [f"{_MARK}\u2068{label}\u2069 \u2066{probability}\u2069" for label, probability in texts]
     return [f"{_MARK}{target_name(target, count)}{' ←' * bool(items)}", *items]
 
 
 def prediction_text(prediction: Prediction) -> tuple[str, str]:
-    """A prediction's label and its probability, as they are printed."""
+    """The label and the probability of a prediction, as printed."""
     probability = "<0.01" if prediction.probability < 0.005 else decimals(prediction.probability)
     return name(prediction.label), probability

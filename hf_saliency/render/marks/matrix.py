@@ -27,22 +27,22 @@ from hf_saliency.render.passage import token_labels
 from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
-_NARROWEST = 1.0  # points that a cell must have to be seen
+_NARROWEST = 1.0  # least width of a visible cell, in points
 _NOTE = 2.0  # points between cells and the note below them
 _BAND = 6.0  # points between two bands
-_TALLEST = 2.0  # of a matrix in bands, as a multiple of its width
-_TALL = 1.0  # the same where its labels had room without bands, but were small
-_READABLE = 6.0  # points of labels; smaller ones are a reason for bands
+_TALLEST = 2.0  # maximum height of a matrix in bands, as a multiple of its width
+_TALL = 1.0  # the same if its labels fit without bands, but are small
+_READABLE = 6.0  # points; smaller labels are a reason for bands
 
 
 @dataclass(frozen=True)
 class Matrix(ChecksCall):
-    """Rows are targets, columns are tokens; each row's frame is at its target's own token.
+    """Rows are targets, columns are tokens; a frame in each row marks the target's own token.
 
-    Labels get as small as needed, down to 4.75 points. Where that is below 6 points, the matrix is divided into bands,
-    one below another, as long as it is not higher than wide. Where even 4.75 points are too large for every token,
-    labels name words, or there are bands up to twice as high as wide. Only then every second, third, ... token has a
-    label, and a line below the matrix says so.
+    Labels shrink as needed, down to 4.75 points. If they would be smaller than 6 points, the matrix is divided into
+    bands, one below another, as long as it is no higher than wide. If tokens have no room for labels even at 4.75
+    points, labels name words, or the matrix is divided into bands and may be twice as high as wide. If that is not
+    enough either, only every second, third, ... token has a label, and a line below the matrix states this.
 
     Parameters
     ----------
@@ -57,16 +57,16 @@ class Matrix(ChecksCall):
     fontsize
         Largest size of labels, in points or relative to ``rcParams["font.size"]``.
     white_space
-        Show tokens that are nothing but white space, such as line breaks.
+        Show tokens that are only white space, such as line breaks.
     labels
-        How long a label may be, in inches; that of a row goes on on up to three lines. Default: nine times its size,
-        and up to 28 % of the width.
+        Maximum length of a label, in inches; a row's label may take up to three lines. Default: nine times its font
+        size, but at most 28 % of the width.
 
     Raises
     ------
     SaliencyError
-        Drawing raises it if the width is too narrow for the cells or their values, or only special tokens are
-        left, which are hidden.
+        Drawing raises it if the width is too narrow for the cells or their values, or if only special tokens
+        are left, since these are hidden.
 
     Examples
     --------
@@ -88,11 +88,11 @@ class Matrix(ChecksCall):
             length(self.labels, "labels")
 
     def shown(self, saliency_map: SaliencyMap) -> SaliencyMap:
-        """The part of a map that is drawn: without hidden tokens, merged to words if asked."""
+        """Return the part of a map that is drawn: without hidden tokens, and merged to words if requested."""
         return shown(saliency_map, special=self.special, words=self.words, white_space=self.white_space)
 
     def height(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> float:
-        """How much room drawing takes.
+        """Return the height that the drawing needs.
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ class Matrix(ChecksCall):
         colors
             The colour scale.
         width
-            In points.
+            Width in points.
 
         Returns
         -------
@@ -117,13 +117,12 @@ class Matrix(ChecksCall):
         return last.height + (points.scaled(_NOTE) + self._small.line if self._note(grids, colors) else 0.0)
 
     def draw(self, ax: Axes, saliency_map: SaliencyMap, colors: Colors) -> None:
-        """Draw the map into the whole of an Axes, from its upper left corner.
+        """Draw the map over the whole of an Axes, from its upper left corner.
 
         Parameters
         ----------
         ax
-            Its width is that of the matrix with its labels; its data limits play no part and stay as they
-            are.
+            The Axes. Its width is that of the matrix with its labels; its data limits are neither used nor changed.
         saliency_map
             The map.
         colors
@@ -132,7 +131,7 @@ class Matrix(ChecksCall):
         Raises
         ------
         SaliencyError
-            If the Axes are too narrow for the cells, or for their values.
+            If the Axes is too narrow for the cells, or for their values.
         """
         part = self.shown(saliency_map)
         grids = self._bands(part, colors, points.size(ax)[0])
@@ -149,7 +148,7 @@ class Matrix(ChecksCall):
             points.write(ax, grids[-1].left, y, note, self._small)
 
     def _cells(self, ax: Axes, grid: Grid, part: SaliencyMap, values: np.ndarray, colors: Colors) -> None:
-        """The cells of a band with their frames."""
+        """Draw the cells of a band with their frames."""
         thin = min(0.7, 0.1 * min(grid.cell_width, grid.cell_height))
         for text in grid.parts:
             boxes, cells, first = grid.boxes(text), values[:, text], grid.first + text.start
@@ -170,7 +169,7 @@ class Matrix(ChecksCall):
         return ", ".join(filter(None, [*notes, colors.power_note if self.values else ""]))
 
     def _bands(self, part: SaliencyMap, colors: Colors, width: float) -> list[Grid]:
-        """The matrix as one grid, or as several one below another if only so each label has room and can be read."""
+        """Return the matrix as one grid, or as bands if its labels only fit or are only readable in these."""
         whole = self._grid(part, colors, width)
         readable = min(_READABLE, Typeface(self.fontsize).points)
         chosen = [whole] if whole.complete else []
@@ -181,7 +180,7 @@ class Matrix(ChecksCall):
             bands = _divided(groups, count)
             grids = self._stacked(part, bands, colors, width)
             sizes = {grid.typeface.points for grid in grids}
-            if len(sizes) > 1:  # bands of one size have columns of one width
+            if len(sizes) > 1:  # with labels of one size, columns of all bands have one width
                 grids = dataclasses.replace(self, fontsize=min(sizes))._stacked(part, bands, colors, width)
             if grids[-1].height > (_TALL if chosen else _TALLEST) * width:
                 break
@@ -192,7 +191,7 @@ class Matrix(ChecksCall):
         return chosen or [whole]
 
     def _stacked(self, part: SaliencyMap, bands: Sequence[range], colors: Colors, width: float) -> list[Grid]:
-        """Some columns below others."""
+        """Return a grid for each band of columns, one below another."""
         grids: list[Grid] = []
         above = 0.0
         for columns in bands:
@@ -240,7 +239,7 @@ class Matrix(ChecksCall):
 
 
 def _frames(ax: Axes, grid: Grid, part: SaliencyMap, values: np.ndarray, colors: Colors, thin: float) -> None:
-    """Frames at the targets' own tokens: of a large matrix as two artists, one of them dashed."""
+    """Draw frames at the targets' own tokens; a large matrix has two artists for them, one of them dashed."""
     frames = [
         (row, column - grid.first, not target.masked)
         for row, target in enumerate(part.targets)
@@ -258,7 +257,7 @@ def _frames(ax: Axes, grid: Grid, part: SaliencyMap, values: np.ndarray, colors:
 
 
 def _divided(groups: Sequence[Sequence[int]], count: int) -> list[range]:
-    """Columns in so many bands of about one length, words kept whole."""
+    """Divide columns into ``count`` bands of about equal length, without splitting words."""
     total = sum(map(len, groups))
     bands: list[range] = []
     start = end = 0

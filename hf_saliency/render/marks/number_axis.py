@@ -1,4 +1,4 @@
-"""NumberAxis: round ticks for the marks that draw tables, and what these marks say below their drawing."""
+"""NumberAxis: an axis with round ticks for the marks that draw tables, and the notes and keys below them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hf_saliency.render.passage import visible
 from hf_saliency.render.typeset.typeface import Typeface
 
 GAP = 3.0  # points, for 10-point type
-# Apart for all colour blindnesses; each has a contrast of 3 on white and on black.
+# Distinct for every type of colour blindness; each has a contrast of 3 on white and on black.
 _HUES = ("#0072b2", "#d55e00", "#009e73", "#8c6bb1", "#b5651d", "#7a7a7a")
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _MARKERS = "osD^vP"
@@ -34,8 +34,8 @@ class NumberAxis:
     start: float
     length: float
     zero: bool = False  # 0 lies inside the limits too
-    count: int = 5  # of ticks, about
-    whole: bool = False  # only whole numbers are ticks: there is no half token
+    count: int = 5  # approximate number of ticks
+    whole: bool = False  # ticks are integers only: there is no half token
 
     @cached_property
     def limits(self) -> tuple[float, float]:
@@ -53,7 +53,7 @@ class NumberAxis:
 
     @cached_property
     def ticks(self) -> list[tuple[float, str]]:
-        """Round numbers inside the limits, all with as many decimals."""
+        """Round numbers inside the limits, all with the same number of decimals."""
         low, high = self.limits
         steps = [1, 2, 5, 10] if self.whole else [1, 2, 2.5, 5, 10]
         locator = MaxNLocator(nbins=self.count, steps=steps, integer=self.whole)
@@ -64,12 +64,12 @@ class NumberAxis:
         return [(tick, decimals(tick, places)) for tick in inside]
 
     def at(self, value: float) -> float:
-        """The place of a number, in points from the left; NaN for NaN."""
+        """Return the position of a number, in points from the left; NaN for NaN."""
         low, high = self.limits
         return self.start + (value - low) / (high - low) * self.length
 
     def up(self, value: float) -> float:
-        """The place of a number on a line that runs upwards from ``start + length``."""
+        """Return the position of a number on a vertical axis that runs upwards from ``start + length``."""
         return 2 * self.start + self.length - self.at(value)
 
     def draw(self, ax: Axes, y: float, typeface: Typeface) -> None:
@@ -85,12 +85,12 @@ class NumberAxis:
                 free = left + wide + points.scaled(GAP)
 
     def height(self, typeface: Typeface) -> float:
-        """Of the line with its numbers."""
+        """Height of the line with its numbers, in points."""
         return points.scaled(GAP) + typeface.line
 
 
 def columns_of(table: Table, names: Sequence[str], mark: str) -> None:
-    """Refuse a table that lacks a column that a mark draws."""
+    """Raise SaliencyError for a table that has no rows, or lacks a column that a mark draws."""
     missing = [name for name in names if name not in table]
     if missing:
         there = ", ".join(map(repr, table.columns))
@@ -103,7 +103,7 @@ def columns_of(table: Table, names: Sequence[str], mark: str) -> None:
 
 
 def groups_of(table: Table) -> list[str]:
-    """The names of the groups, in their order; one empty name where the table has none."""
+    """The names of the groups, in order; one empty name if the table has no groups."""
     return list(dict.fromkeys(map(str, table["group"].tolist()))) if "group" in table else [""]
 
 
@@ -112,19 +112,19 @@ def rows_of(table: Table, group: str) -> Table:
 
 
 def ends_of(table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """Both ends of each interval; NaN where a table has none."""
+    """Both ends of each interval; NaN if the table has none."""
     nothing = np.full(len(table), np.nan)
     low, high = (table.columns.get(name, nothing) for name in ("low", "high"))
     return np.asarray(low, float), np.asarray(high, float)
 
 
 def hue(index: int) -> str:
-    """The colour of a group on the present figure."""
+    """The colour of a group on the current figure."""
     return distinct(_HUES[index % len(_HUES)])
 
 
 def dashes(index: int) -> object:
-    """The stroke of a group, which tells it apart in grey."""
+    """The line style of a group, which distinguishes it in greyscale."""
     return _DASHES[index % len(_DASHES)]
 
 
@@ -133,7 +133,7 @@ def marker(index: int) -> str:
 
 
 def note_of(table: Table, sign: str) -> str:
-    """How many texts a table comes from and what its intervals are; ``sign`` is what shows an interval."""
+    """Return a note on the number of texts and the kind of intervals; ``sign`` names the marks that show intervals."""
     parts = []
     if "n" in table:
         low, high = int(table["n"].min()), int(table["n"].max())
@@ -147,7 +147,7 @@ def note_of(table: Table, sign: str) -> str:
 
 
 def _interval(table: Table) -> str:
-    """What the intervals of a table are: a name, a level, or kind, level and resamples as ``summarize`` writes them."""
+    """Describe the intervals of a table: by name, by level, or by the (kind, level, resamples) of ``summarize``."""
     interval = table.facts.get("interval", "interval")
     if isinstance(interval, str):
         return interval
@@ -156,35 +156,35 @@ def _interval(table: Table) -> str:
 
 
 def text(label: object) -> str:
-    """A label of a table in one line."""
+    """Return a label of a table on one line."""
     plain = str(label)
     return visible(plain.strip() or plain)
 
 
 def name(label: object) -> str:
-    """A label that may name a method, as papers write it."""
+    """Return a label; the name of a method is written as in papers."""
     return text(METHOD_NAMES.get(str(label), label))
 
 
 def group_name(table: Table, group: str) -> str:
-    """The name of a group: a method, or words where groups are metrics."""
+    """Return the name of a group: that of a method, or plain words for a metric."""
     return text(group.replace("_", " ")) if "better" in table else name(group)
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The names of groups, each after a sample of its colour and sign, one after another; none for fewer than two."""
+    """The names of groups, each after a sample of its colour and marker; empty for fewer than two groups."""
 
     names: Sequence[str]
     typeface: Typeface
     width: float  # in points
-    colors: Sequence[str] = ()  # of the groups; by default the palette's, in order
+    colors: Sequence[str] = ()  # of the groups; by default those of the palette, in order
     dots: bool = True  # lines have markers
     bars: bool = False  # the groups are bars rather than lines
 
     @property
     def height(self) -> float:
-        """In points."""
+        """Height in points."""
         return (self._places[-1][1] + 1) * self.typeface.line if self._places else 0.0
 
     def draw(self, ax: Axes, y: float) -> None:

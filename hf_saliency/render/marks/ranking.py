@@ -26,30 +26,30 @@ from hf_saliency.render.marks.number_axis import (
 )
 from hf_saliency.render.typeset.typeface import Typeface
 
-_LABELS = 0.4  # of the width, at most
-_THICK = 0.66  # of a line
+_LABELS = 0.4  # maximum share of the width
+_THICK = 0.66  # share of the height of a line
 
 
 @dataclass(frozen=True)
 class Ranking(ChecksCall):
     """A bar for each row of a table, the largest value first, with its interval.
 
-    It draws the columns ``label`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` where they are there. Bars
-    of a group have one colour.
+    It draws the columns ``label`` and ``value``, and ``low``, ``high``, ``n`` and ``group`` if the table has them. Bars
+    of the same group have the same colour.
 
     Parameters
     ----------
     top
-        Show only so many rows, those with the largest values. Default: 20; None for all.
+        Number of rows to show: those with the largest values. Default: 20; None for all.
     values
-        Print each number beside its bar.
+        Print each number next to its bar.
     fontsize
-        Of the labels, in points or relative to ``rcParams["font.size"]``.
+        Size of the labels, in points or relative to ``rcParams["font.size"]``.
 
     Raises
     ------
     SaliencyError
-        For a ``top`` that is not a whole number from 1. Drawing raises it if the table lacks a column.
+        If ``top`` is not an integer of at least 1. Drawing raises it if the table lacks a column.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Ranking(ChecksCall):
         return _Ranking(self, table, width).height
 
     def draw(self, ax: Axes, table: Table) -> None:
-        """Draw the table into the whole of an Axes."""
+        """Draw the table over the whole of an Axes."""
         _Ranking(self, table, points.size(ax)[0]).draw(ax)
 
 
@@ -97,7 +97,8 @@ class _Ranking:
 
     @cached_property
     def labels(self) -> list[str]:
-        written = name if "better" in self.table else text  # of metrics; otherwise a label may be a word
+        # The labels in a table of metrics are methods; other labels may be words.
+        written = name if "better" in self.table else text
         return [
             self.typeface.elide(written(label), _LABELS * self.width)
             for label in self.table["label"].tolist()

@@ -1,4 +1,4 @@
-"""TokenAxis: labels of tokens on one line, level or upright, each at the middle of its place."""
+"""TokenAxis: labels of tokens on one line, horizontal or vertical, each centred on its place."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hf_saliency.render.marks.mark import PART, SMALLER, fitting, write_heading
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset.typeface import SMALLEST, Typeface
 
-_LABEL = 9.0  # longest upright label, in sizes of its font
-_GAP = 4.0  # points between two level labels
+_LABEL = 9.0  # longest vertical label, in sizes of its font
+_GAP = 4.0  # points between two horizontal labels
 _BELOW = 1.5  # points between labels and the names of texts
 _WIDEST = 1.5  # largest gap between labels of different widths, in sizes of their font
 
 
 def words_note(words: int, labelled: int) -> str:
-    """What the reader is told where labels name words; nothing where there are none."""
+    """Return a note that labels name words, and how many are left out; empty if there are no words."""
     if not words:
         return ""
     missing = words - labelled
@@ -32,30 +32,30 @@ def words_note(words: int, labelled: int) -> str:
 
 @dataclass(frozen=True)
 class TokenAxis:
-    """Places from left to right with labels below; upright where they are too long to lie."""
+    """Places from left to right with labels below; labels that are too long to be horizontal are vertical."""
 
     labels: Sequence[str]
-    typeface: Typeface  # the largest that the labels may have
+    typeface: Typeface  # the largest for the labels
     left: float  # where the first place begins, in points
     width: float  # of all places, in points
-    # All places have one width; otherwise level labels have as much as they need, as in running text.
+    # All places have the same width; otherwise horizontal labels take as much as they need, as in running text.
     even: bool = True
-    breaks: tuple[int, ...] = ()  # columns before which there is a gap: another text begins there
-    names: Mapping[int, str] = field(default_factory=dict)  # of the texts, by the columns where they begin
+    breaks: tuple[int, ...] = ()  # columns with a gap before them: another text begins there
+    names: Mapping[int, str] = field(default_factory=dict)  # of the texts, by the column at which each begins
     backwards: bool = False  # the text is read from the right: the first place is the rightmost
-    above: bool = False  # the labels stand above, with the names of texts above them
-    # The columns of each word and its label, which stand where the labels of all tokens have no room.
+    above: bool = False  # the labels are above the drawing, with the names of texts above them
+    # The columns and the label of each word, used if the labels of all tokens have no room.
     words: Sequence[tuple[range, str]] = ()
-    longest: float | None = None  # of an upright label, in inches; None for nine times its size
+    longest: float | None = None  # maximum length of a vertical label in inches; None for nine font sizes
 
     @cached_property
     def pitch(self) -> float:
-        """Width of a place, where all have one."""
+        """Width of a place, if all places have the same."""
         return self._room / len(self.labels)
 
     @property
     def height(self) -> float:
-        """Of the labels and the names of the texts below them, in points."""
+        """Height of the labels and the names of the texts, in points."""
         return self._high + (points.scaled(_BELOW) + self._small.line if self._headings else 0.0)
 
     @cached_property
@@ -78,7 +78,7 @@ class TokenAxis:
         return fitting(self.names, self._edge, right, self._small)
 
     def _edge(self, column: int) -> float:
-        """Where the label of a column begins, or its place where it has none."""
+        """Return where the label of a column begins, or its place if it has no label."""
         box = self.box(column, 0.0)
         if box is None:
             return self.middle(column) + (self.pitch / 2 if self.backwards else -self.pitch / 2)
@@ -86,12 +86,12 @@ class TokenAxis:
 
     @cached_property
     def _step(self) -> int:
-        """Every how many tokens have a label, where words have none."""
+        """Number of tokens from one label to the next, if words have no labels."""
         return 1 if self._level else max(1, math.ceil(self._type.ink / self.pitch - 1e-9))
 
     @cached_property
     def _placed(self) -> list[tuple[range, str]]:
-        """Labels with the columns that they name: tokens, or their words where tokens have no room."""
+        """Columns and label of each token, or of each word if the labels of tokens have no room."""
         if self._step == 1 or not self.words:
             return [(range(i, i + 1), self._cut[i]) for i in range(0, len(self.labels), self._step)]
         placed: list[tuple[range, str]] = []
@@ -103,7 +103,7 @@ class TokenAxis:
 
     @property
     def note(self) -> str:
-        """What the reader is told where labels name words or were left out."""
+        """Note for the reader if labels name words or were left out."""
         if self._step == 1:
             return ""
         return (
@@ -115,16 +115,16 @@ class TokenAxis:
         return self.width - points.scaled(PART) * len(self.breaks)
 
     def start(self, column: int) -> float:
-        """Left end of a token's place, where all have one width."""
+        """Left end of a token's place, if all places have the same width."""
         return self.middle(column) - self.pitch / 2
 
     def middle(self, column: int) -> float:
-        """Of a token's place."""
+        """Middle of a token's place."""
         middle = self._middles[column] + points.scaled(PART) * sum(start <= column for start in self.breaks)
         return 2 * self.left + self.width - middle if self.backwards else middle
 
     def draw(self, ax: Axes, y: float) -> None:
-        """Draw the labels, their upper edge at a distance in points from that of the Axes."""
+        """Draw the labels, with their upper edge ``y`` points below that of the Axes."""
         face = self._type
         top = y
         if self.above and self._headings:
@@ -145,7 +145,7 @@ class TokenAxis:
         return (self.middle(columns[0]) + self.middle(columns[-1])) / 2
 
     def box(self, column: int, y: float) -> Box | None:
-        """Around the label that names a token; None where it has none."""
+        """Return the box around the label that names a token; None if it has no label."""
         face = self._type
         named = next(((columns, label) for columns, label in self._placed if column in columns), None)
         if named is None:
@@ -174,7 +174,7 @@ class TokenAxis:
 
     @cached_property
     def _type(self) -> Typeface:
-        """The largest size at which each label has room, or else the smallest."""
+        """Typeface at the largest size at which each label has room, otherwise at the smallest."""
         largest = self.typeface.points
         if self._level:
             return self.typeface

@@ -1,4 +1,4 @@
-"""VerticalBars: standing bars, a field for each target, with the labels of the tokens below the last."""
+"""VerticalBars: vertical bars in a field for each target, with the labels of the tokens below the last."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from hf_saliency.render.marks.token_axis import TokenAxis
 from hf_saliency.render.points import Box
 from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
-_HIGH = 4.5  # lines of text that a bar of full length is high
-_THICK = 0.72  # of the room that a bar has
-_NARROWEST = 2.0  # points that a bar and its gap must have
+_HIGH = 4.5  # height of a bar of full length, in lines of text
+_THICK = 0.72  # share of its room that a bar fills
+_NARROWEST = 2.0  # least width of a bar with its gap, in points
 _BETWEEN = 6.0  # points between two fields
 
 
@@ -32,7 +32,7 @@ class VerticalBars(BarScale):
     """A field of bars for each target with its name above, and the labels of the tokens below the last."""
 
     def strips(self) -> list[Strip]:
-        """A field for each target, then the labels."""
+        """Return a field for each target, then the labels."""
         self._check()
         strips = []
         for i, caption in enumerate(self._captions):
@@ -88,13 +88,13 @@ class VerticalBars(BarScale):
 
     @cached_property
     def _numbers(self) -> Typeface:
-        """As large as the widest number allows."""
+        """Typeface of the numbers, as large as the widest one allows."""
         widest = max(Typeface(100.0).advance(text) for text in self.texts.flat) / 100
         return Typeface(min(self.small.points, (self._pitch - 1.0) / widest))
 
     @cached_property
     def _room(self) -> float:
-        """For a number at the end of a bar."""
+        """Room for a number at the end of a bar."""
         return self._numbers.line if self.printed else 0.0
 
     @property
@@ -104,7 +104,7 @@ class VerticalBars(BarScale):
 
     @cached_property
     def _up(self) -> float:
-        """From the upper edge of a field to zero: what the longest bar of any field needs, and its number."""
+        """Distance from the upper edge of a field to zero: room for the longest bar of any field and its number."""
         return max(float(self._lengths.max()), self._long / 4) + self._room
 
     @cached_property
@@ -117,7 +117,7 @@ class VerticalBars(BarScale):
 
     @cached_property
     def _lengths(self) -> np.ndarray:
-        """Of all bars in points, negative below zero; a full bar where a score is not finite."""
+        """Lengths of all bars in points, negative below zero; a score that is not finite has a full bar."""
         values = np.where(np.isfinite(self.values), self.values, self.colors.limit)
         return np.clip(values / self.colors.limit, -1, 1) * self._long
 
@@ -145,7 +145,7 @@ class VerticalBars(BarScale):
         self._axis(ax, zero)
 
     def _axis(self, ax: Axes, zero: float) -> None:
-        """Numbers at zero and at those limits that a bar comes near."""
+        """Draw numbers at zero and at the limits that lie inside the field."""
         for value, (_, text) in zip(self._tick_values, self.ticks, strict=True):
             y = zero - value * self._long
             if zero - self._up - 0.1 <= y <= zero + self._down + 0.1:

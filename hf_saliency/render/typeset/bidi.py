@@ -1,7 +1,7 @@
-"""The Unicode Bidirectional Algorithm (UAX #9): which way each character runs, and where it stands on a line.
+"""The Unicode Bidirectional Algorithm (UAX #9): the direction of each character and its place on a line.
 
-Libraries for it (python-bidi, Matplotlib's own layout) hand back reordered text, but a figure has to know where
-each character of each token went. Rule names in comments are those of the annex.
+Libraries for it (python-bidi, Matplotlib's own layout) return reordered text, but a figure has to know the place
+of each character of each token. Rule names such as W1 are those of the annex.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hf_saliency.maps.spans import Span
 
 ISOLATES = {"LRI": 0, "RLI": 1, "FSI": 2}
 NEUTRAL = frozenset(("B", "S", "WS", "ON", "LRI", "RLI", "FSI", "PDI"))
-# Opening and closing brackets, in turn (BidiBrackets.txt).
+# Opening and closing brackets, alternating (BidiBrackets.txt).
 _BRACKETS = (
     "()[]{}༺༻༼༽᚛᚜⁅⁆⁽⁾₍₎⌈⌉⌊⌋\u2329\u232a❨❩❪❫❬❭❮❯❰❱❲❳❴❵⟅⟆⟦⟧⟨⟩⟪⟫⟬⟭⟮⟯⦃⦄⦅⦆⦇⦈⦉⦊⦋⦌⦍⦐⦏⦎⦑⦒⦓⦔⦕⦖⦗⦘⧘⧙⧚⧛⧼⧽"
     "⸢⸣⸤⸥⸦⸧⸨⸩\u2e55\u2e56\u2e57\u2e58\u2e59\u2e5a\u2e5b\u2e5c〈〉《》「」『』【】〔〕〖〗〘〙〚〛﹙﹚﹛﹜﹝﹞（）［］｛｝｟｠｢｣"
@@ -31,7 +31,7 @@ def direction(level: int) -> str:
 
 
 def weak(kinds: list[str], start: str) -> None:
-    """W1 to W7, in place."""
+    """Apply rules W1 to W7 in place."""
     strong, previous = start, start
     for i, kind in enumerate(kinds):
         if kind == "NSM":
@@ -68,7 +68,7 @@ def weak(kinds: list[str], start: str) -> None:
 def brackets(
     characters: Sequence[str], kinds: list[str], original: Sequence[str], level: int, start: str
 ) -> None:
-    """N0, in place: both brackets of a pair run as what stands inside, or else before them."""
+    """Apply rule N0 in place: both brackets of a pair take the direction of the text inside, or that before them."""
     embedding = direction(level)
     for opening, closing in _pairs(characters, kinds):
         inside = {_strong(kinds[i]) for i in range(opening + 1, closing)} - {None}
@@ -92,7 +92,7 @@ def _strong(kind: str) -> str | None:
 
 
 def _pairs(characters: Sequence[str], kinds: Sequence[str]) -> list[Span]:
-    """BD16: up to 63 brackets open at a time."""
+    """Return the pairs of brackets (BD16); none if more than 63 are open at a time."""
     stack: list[tuple[str, int]] = []
     pairs: list[Span] = []
     for i, (character, kind) in enumerate(zip(characters, kinds, strict=True)):
@@ -113,7 +113,7 @@ def _pairs(characters: Sequence[str], kinds: Sequence[str]) -> list[Span]:
 
 
 def neutral(kinds: list[str], level: int, start: str, end: str) -> None:
-    """N1 and N2, in place."""
+    """Apply rules N1 and N2 in place."""
     place = 0
     for neutral, group in groupby(list(kinds), key=NEUTRAL.__contains__):
         stop = place + len(list(group))
@@ -125,7 +125,7 @@ def neutral(kinds: list[str], level: int, start: str, end: str) -> None:
 
 
 def raised(level: int, kind: str) -> int:
-    """I1 and I2."""
+    """Return how far rules I1 and I2 raise a level."""
     if level % 2:
         return 0 if kind == "R" else 1
     return {"R": 1, "AN": 2, "EN": 2}.get(kind, 0)
@@ -152,15 +152,15 @@ def runs_both_ways(text: str) -> bool:
 
 
 def base_level(text: str) -> int:
-    """0 for a paragraph that begins on the left, 1 for one that begins on the right (rules P2 and P3)."""
+    """Return 0 for a paragraph that begins at the left, 1 for one that begins at the right (rules P2 and P3)."""
     return _first_strong([_class(c) for c in text], 0) if runs_both_ways(text) else 0
 
 
 def levels(text: str, base: int) -> list[int]:
-    """The embedding level of each character of one paragraph: even runs to the right, odd to the left.
+    """Return the embedding level of each character of a paragraph: even levels run to the right, odd ones to the left.
 
-    Characters that the algorithm removes (embeddings, overrides and their ends) take the level of what stands
-    before them. Without strong or explicit right-to-left characters, all is on level ``base``.
+    Characters that the algorithm removes (embeddings, overrides and their ends) take the level of the character
+    before them. Without strong or explicit right-to-left characters, every level is ``base``.
     """
     if base == 0 and not runs_both_ways(text):
         return [0] * len(text)
@@ -169,7 +169,7 @@ def levels(text: str, base: int) -> list[int]:
     kept = [i for i, kind in enumerate(original) if kind not in _REMOVED]
     for sequence, start, end in list(
         _sequences(kept, original, text_levels, base)
-    ):  # before levels are raised
+    ):  # all found before levels are raised
         kinds = [classes[i] for i in sequence]
         weak(kinds, start)
         brackets(
@@ -189,7 +189,7 @@ def levels(text: str, base: int) -> list[int]:
 
 
 def line_levels(text: str, text_levels: Sequence[int], line: Span, base: int) -> list[int]:
-    """Levels of the characters of one line: separators, and white space before them or at the end (rule L1)."""
+    """Return the levels of a line: ``base`` for separators, and for white space before them or at the end (rule L1)."""
     start, end = line
     own_levels = list(text_levels[start:end])
     trailing = True
@@ -205,7 +205,7 @@ def line_levels(text: str, text_levels: Sequence[int], line: Span, base: int) ->
 
 
 def visual_order(levels: Sequence[int]) -> list[int]:
-    """Indexes of a line's characters from left to right (rule L2)."""
+    """Return the indices of a line's characters from left to right (rule L2)."""
     order = list(range(len(levels)))
     for level in range(max(levels, default=0), 0, -1):
         place = 0
@@ -233,7 +233,7 @@ def _class(character: str) -> str:
 
 
 def _first_strong(classes: Sequence[str], default: int, start: int = 0, *, isolated: bool = False) -> int:
-    """P2, P3; of an isolate, up to its end."""
+    """Return the level of the first strong character (P2, P3); in an isolate, only up to its end."""
     depth = 0
     for kind in classes[start:]:
         if kind in ISOLATES:
@@ -248,7 +248,7 @@ def _first_strong(classes: Sequence[str], default: int, start: int = 0, *, isola
 
 
 def _explicit(original: Sequence[str], base: int) -> tuple[list[int], list[str]]:
-    """X1 to X8: levels and classes after embeddings, overrides and isolates."""
+    """Apply rules X1 to X8: return levels and classes after embeddings, overrides and isolates."""
     levels, classes = [base] * len(original), list(original)
     stack: list[tuple[int, str | None, bool]] = [(base, None, False)]
     lost_isolates = lost_embeddings = valid_isolates = 0
@@ -292,7 +292,7 @@ def _explicit(original: Sequence[str], base: int) -> tuple[list[int], list[str]]
 def _sequences(
     kept: Sequence[int], original: Sequence[str], levels: Sequence[int], base: int
 ) -> Iterator[tuple[list[int], str, str]]:
-    """X10: isolating run sequences, with the direction before and after each."""
+    """Yield the isolating run sequences (X10), with the direction before and after each."""
     runs = [list(group) for _, group in groupby(kept, key=lambda i: levels[i])]
     matching = _matching(original)
     beginning = {run[0]: run for run in runs}
@@ -312,7 +312,7 @@ def _sequences(
 
 
 def _matching(original: Sequence[str]) -> dict[int, int]:
-    """BD9: each isolate's end."""
+    """Map the start of each isolate to its end (BD9)."""
     ends, stack = {}, []
     for i, kind in enumerate(original):
         if kind in ISOLATES:

@@ -1,7 +1,7 @@
-"""Characters: signs for those that cannot be seen, and which of them no box, line or ellipsis may part.
+"""Characters: signs for invisible ones, and groups of them that no box, line break or ellipsis may split.
 
-Graphemes follow Unicode's rules (UAX #29), as the ``regex`` package has them: a letter with its marks, an emoji with
-all that joins and colours it, a flag, a Hangul syllable, an Indic conjunct.
+Graphemes follow Unicode's rules (UAX #29), as implemented in the ``regex`` package: a letter with its marks, an emoji
+with its joiners and modifiers, a flag, a Hangul syllable, an Indic conjunct.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _NAMES = dict(enumerate(_C0.split())) | {
     0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI", 0x3164: "HF", 0xFEFF: "ZWNBSP",
     0xFFA0: "HWHF", 0xFFF9: "IAA", 0xFFFA: "IAS", 0xFFFB: "IAT",
 }  # fmt: skip
-# Default_Ignorable_Code_Point (DerivedCoreProperties.txt) and the rest of what no font shows.
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt) and the other characters that no font shows.
 _UNSEEN = re.compile(
     "[\x80-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\ufdd0-\ufdef\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-_OPENING = frozenset("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u200e\u200f\u061c")  # direct what follows
+_OPENING = frozenset("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u200e\u200f\u061c")  # direct later text
 _CLOSING = frozenset("\u202c\u2069")
 BIDI_CONTROLS = _OPENING | _CLOSING
-# Those that reorder what follows on the line of a terminal.
+# Controls that reorder the rest of a terminal's line.
 _REORDERING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-# Scripts in which a joiner or non-joiner between two letters says how they are written.
+# Scripts in which a joiner or non-joiner between two letters determines how they are written.
 _SHAPED = re.compile(
     "[\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ua840-\ua87f\ufb50-\ufdff\U00010a00-\U00011fff]"
 )
@@ -47,14 +47,14 @@ _IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U00
 
 
 def signs(text: str) -> list[str]:
-    """What is set for each character: itself, or a sign where nothing would be seen.
+    """Return the text to draw for each character: the character itself, or a sign if it would be invisible.
 
     A sign is a name in angle brackets such as ``⟨ZWSP⟩`` or ``⟨BEL⟩``, or a code point. A character that acts on its
-    neighbours stays as it is, and a combining mark without a letter is set on a dotted circle.
+    neighbours is unchanged, and a combining mark without a letter is put on a dotted circle.
     """
-    # Most fonts lack the control pictures of Unicode, and in print these are too small to be read. Joiners and
-    # variation selectors act in an emoji, or in a script that is shaped by them; the controls of direction both act and
-    # are seen.
+    # Most fonts lack Unicode's control pictures, which are also too small to read in print. Joiners and variation
+    # selectors have an effect in an emoji, or in a script that they shape. Direction controls have their effect and
+    # are shown as signs too.
     overridden = "\u202d" in text or "\u202e" in text
     shown: list[str] = []
     for i, character in enumerate(text):
@@ -64,19 +64,19 @@ def signs(text: str) -> list[str]:
             continue
         sign = _sign(character)
         if overridden:
-            sign = f"\u2066{sign}\u2069"  # else its letters would be reversed with the text
+            sign = f"\u2066{sign}\u2069"  # otherwise its letters would be reversed with the text
         before, after = character in _CLOSING, character in _OPENING
         shown.append(character * before + sign + character * after)
     return shown
 
 
 def printable(text: str) -> str:
-    """A text of the same length whose characters cannot act on a terminal."""
+    """Return a text of the same length without characters that control a terminal."""
     return "".join(map(_printable, text))
 
 
 def printable_line(text: str) -> str:
-    """The same in one line, so that no value can look like a line of its own."""
+    """Return the same on one line, so that no value can look like a separate line."""
     return (
         printable(text)
         .replace("\n", "\N{SYMBOL FOR NEWLINE}")
@@ -95,7 +95,7 @@ def _printable(character: str) -> str:
 
 
 def unseen(text: str, place: int) -> bool:
-    """Whether a sign stands for a character."""
+    """Whether a character is shown as a sign."""
     return _hidden(text[place]) and not _acts(text, place)
 
 
@@ -124,7 +124,7 @@ def _sign(character: str) -> str:
 
 
 def _acts(text: str, place: int) -> bool:
-    """Whether an unseen character is seen in what it does to its neighbours."""
+    """Whether an invisible character has a visible effect on its neighbours."""
     character = text[place]
     code = ord(character)
     before = _base(text, place)
@@ -144,7 +144,7 @@ def _acts(text: str, place: int) -> bool:
 
 
 def _base(text: str, place: int) -> str:
-    """The letter or picture that a mark or a joiner follows, or nothing."""
+    """The letter or picture that a mark or a joiner follows, or an empty string."""
     place -= 1
     while place >= 0 and (
         unicodedata.category(text[place])[0] == "M"
@@ -174,19 +174,19 @@ _GRAPHEME = regex.compile(r"\X")
 
 
 def graphemes(text: str) -> list[Span]:
-    """The visible characters of a text, in order."""
+    """The spans of the visible characters of a text, in order."""
     return [match.span() for match in _GRAPHEME.finditer(text)]
 
 
 def whole_graphemes(text: str, start: int, end: int) -> Span:
-    """A span, grown until it cuts no visible character."""
+    """Return a span, extended until it splits no visible character."""
     borders = _borders(text)
     return borders[bisect.bisect_right(borders, start) - 1], borders[bisect.bisect_left(borders, end)]
 
 
 @functools.lru_cache(maxsize=64)
 def _borders(text: str) -> list[int]:
-    """Where a text may be cut: between visible characters, and around those for which a sign stands."""
+    """Positions where a text may be cut: between visible characters, and around those shown as signs."""
     borders = {0, len(text), *(start for start, _ in graphemes(text))}
     for place in range(len(text)):
         if unseen(text, place):

@@ -1,4 +1,4 @@
-"""Fallback: which face draws each character of a figure where the fonts of rcParams have no glyph for it."""
+"""Fallback: the face for each character of a figure, even if the fonts of rcParams have no glyph for it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Face:
 
     path: str
     index: int  # of the font in the file
-    family: str | None  # by which Matplotlib finds it again; None is the first of rcParams["font.family"]
+    family: str | None  # its name for Matplotlib; None for the first of rcParams["font.family"]
     weight: int | str
 
     def properties(self, size: float) -> FontProperties:
-        """What to hand to Matplotlib, with a size in points."""
+        """Return the properties to pass to Matplotlib, with a size in points."""
         return FontProperties(family=[self.family] if self.family else None, size=size, weight=self.weight)
 
     @property
@@ -48,29 +48,29 @@ class Face:
 
     @property
     def truetype(self) -> bool:
-        """Whether its outlines are TrueType's, so that a PDF can hold it as type 42 (CFF's are not)."""
+        """Whether its outlines are TrueType (not CFF), so that a PDF can embed it as type 42."""
         return _character_map(self.path, self.index)[2]
 
     def covers(self, characters: Iterable[str]) -> bool:
-        """Whether it can draw all of some characters."""
+        """Whether it can draw all of the given characters."""
         return all(_draws(self.path, self.index, character) for character in characters)
 
     def among(self, codes: np.ndarray) -> np.ndarray:
-        """Which of some sorted code points its character map names, as booleans."""
+        """Return a bool for each of some sorted code points: whether its character map has it."""
         first, last, _ = _character_map(self.path, self.index)
         place = np.searchsorted(first, codes, side="right") - 1
         return (place >= 0) & (codes <= last[place])
 
 
 def is_truetype(properties: FontProperties) -> bool:
-    """Whether the face that Matplotlib takes for some properties has TrueType outlines."""
+    """Whether the face that Matplotlib chooses for the given properties has TrueType outlines."""
     with _quiet():
         path = findfont(properties)
     return _character_map(str(path), getattr(path, "face_index", 0))[2]
 
 
 def base_faces(weight: str) -> tuple[Face, ...]:
-    """The families that rcParams name and that are installed, in their order."""
+    """The faces of the installed families that rcParams name, in order."""
     settings = cast(Mapping[str, Sequence[str]], mpl.rcParams)
     families: list[str] = []
     for name in settings["font.family"]:
@@ -95,7 +95,7 @@ def _base_faces(families: tuple[str, ...], weight: str) -> tuple[Face, ...]:
 
 
 def installed(weight: str) -> list[Face]:
-    """One upright face of each family that Matplotlib lists, the nearest in weight, in order of name."""
+    """One upright face of each family that Matplotlib lists, the nearest in weight, sorted by name."""
     families: dict[str, FontEntry] = {}
 
     def distance(entry: FontEntry) -> tuple[int, str, int]:
@@ -115,20 +115,20 @@ def installed(weight: str) -> list[Face]:
 
 @functools.lru_cache(maxsize=1)
 def register_new() -> None:
-    """Add to Matplotlib's list, which it keeps on disk, the fonts that were installed after it was made."""
+    """Add fonts to Matplotlib's list, which it caches on disk, if they were installed after the list was made."""
     known = {entry.fname for entry in fontManager.ttflist}
     for path in sorted(font_manager.findSystemFonts()):
         if path not in known:
             with _quiet():
                 try:
                     fontManager.addfont(path)
-                except (OSError, RuntimeError, ValueError):  # a bitmap font, or none at all
+                except (OSError, RuntimeError, ValueError):  # a bitmap font, or no font at all
                     continue
 
 
 @functools.lru_cache(maxsize=48)
 def _open(path: str, index: int) -> FT2Font:
-    # Not Matplotlib's cached font: what is loaded and sized here must not disturb a renderer.
+    # Not Matplotlib's cached font, since loading glyphs and setting sizes here must not disturb a renderer.
     font = FT2Font(path, face_index=index)
     font.set_size(100, 72)
     return font
@@ -136,7 +136,7 @@ def _open(path: str, index: int) -> FT2Font:
 
 @functools.cache
 def _character_map(path: str, index: int) -> tuple[np.ndarray, np.ndarray, bool]:
-    """First and last code points of the stretches that a font has, and whether its outlines are TrueType's."""
+    """First and last code points of each range that a font has, and whether its outlines are TrueType."""
     font = FT2Font(path, face_index=index)
     charmap = font.get_charmap()
     codes = np.sort(np.fromiter(charmap, dtype=np.int64, count=len(charmap))) if charmap else np.array([-1])
@@ -156,13 +156,13 @@ def _draws(path: str, index: int, character: str) -> bool:
         return True
     advance = font.load_glyph(glyph, flags=LoadFlags.NO_HINTING).linearHoriAdvance
     if unicodedata.category(character) == "Co" and not advance:
-        return False  # a font's own parts of syllables, which it keeps among private characters: no room to colour
+        return False  # a part of a syllable that a font keeps as a private character: no room to colour
     return len(font.get_path()[0]) > 0  # a colour font may have empty outlines
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the font manager logs about a family that it does not find."""
+    """Silence the log messages of the font manager about families that it does not find."""
     log: Any = logging.getLogger("matplotlib.font_manager")
     before = log.level
     log.setLevel(logging.CRITICAL)
@@ -180,9 +180,9 @@ _PICTURES = ("Noto Emoji or Symbola", "fonts-symbola", "font-noto-emoji")
 
 
 def advice(characters: Iterable[str], stand_in: str) -> str:
-    """One message for all characters that a figure lacks, with their code points, and how to get a font for them.
+    """Return one message for all characters that no font has: their code points, and how to get a font for them.
 
-    ``stand_in`` is drawn in their place.
+    ``stand_in`` is drawn instead of them.
     """
     distinct = sorted(set(characters))
     named = ", ".join(f"{c} (U+{ord(c):04X})" for c in distinct[:_SHOWN])
@@ -220,7 +220,7 @@ def _font(character: str) -> tuple[str, str, str]:
     return f"Noto Sans {name}", _CORE, f"font-noto-sans-{name.lower().replace(' ', '-')}"
 
 
-MISSING = "□"  # stands for a character that no font has
+MISSING = "□"  # drawn instead of a character that no font has
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -235,22 +235,22 @@ class Fonts:
     """The faces of a figure, in one weight."""
 
     base: tuple[Face, ...]  # from rcParams
-    # Scripts that the base cannot write in full: all their letters go to the same fallback.
+    # Scripts that the base cannot write in full: all their letters use the fallback.
     moved: frozenset[str]
-    fallback: tuple[Face, ...]  # the fewest faces that together have the rest, TrueType before others
+    fallback: tuple[Face, ...]  # as few faces as possible for the rest, TrueType before others
 
     def face(self, cluster: str) -> Face | None:
         """The face for a letter with its marks; None if no font has it."""
         seen = [c for c in cluster if not ignorable(c)]
         moved = any(_scripts(c) & self.moved for c in seen)
         order = self.fallback + self.base if moved else self.base + self.fallback
-        composed = unicodedata.normalize("NFC", "".join(seen))  # as it is shaped where a font has no mark
+        composed = unicodedata.normalize("NFC", "".join(seen))  # as shaped if a font lacks the mark
         return next((face for face in order if face.covers(seen) or face.covers(composed)), None)
 
 
 @dataclass
 class FigureFonts:
-    """What one figure is about to draw, what it could not, and what was laid out for it."""
+    """Characters that one figure draws, those that no font has, and the finished layouts of its text."""
 
     wanted: frozenset[str] = frozenset()
     clusters: frozenset[str] = frozenset()
@@ -262,7 +262,7 @@ _current: ContextVar[FigureFonts | None] = ContextVar("figure_fonts", default=No
 
 
 def fonts(text: str, weight: str) -> Fonts:
-    """Faces for a text, in keeping with all other text of the figure that is being drawn."""
+    """Return the faces for a text, consistent with all other text of the figure that is being drawn."""
     base = base_faces(weight)
     figure = _current.get()
     figure_characters = frozenset() if figure is None else figure.wanted
@@ -271,7 +271,7 @@ def fonts(text: str, weight: str) -> Fonts:
 
 
 def once(key: tuple[Any, ...], lay_out: Callable[[], _R]) -> _R:
-    """A layout, made once for each key in the figure that is being drawn: text is measured once."""
+    """Return a layout, made only once for each key in the figure that is being drawn, so that text is measured once."""
     figure = _current.get()
     if figure is None:
         return lay_out()
@@ -282,13 +282,13 @@ def once(key: tuple[Any, ...], lay_out: Callable[[], _R]) -> _R:
 
 
 def drawn_clusters() -> frozenset[str]:
-    """Letters with marks, and letters of fallback faces, in the figure that is being drawn."""
+    """Letters with marks, and other letters beyond ASCII, in the figure that is being drawn."""
     figure = _current.get()
     return frozenset() if figure is None else figure.clusters
 
 
 def missed(characters: Iterable[str]) -> None:
-    """Note characters that no font has; they are named in one warning for each figure."""
+    """Record characters that no font has; each figure names them in one warning."""
     distinct = set(characters)
     figure = _current.get()
     if figure is not None:
@@ -298,7 +298,7 @@ def missed(characters: Iterable[str]) -> None:
 
 
 def share_fonts(draw: Callable[_P, _R]) -> Callable[_P, _R]:
-    """For a function that draws maps: one choice of fonts, and one warning, for all that it draws."""
+    """Decorate a function that draws maps: it chooses fonts once, and warns once, for everything that it draws."""
 
     @functools.wraps(draw)
     def drawing(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -332,7 +332,7 @@ def _drawing(values: Sequence[Any]) -> Iterator[FigureFonts]:
 
 
 def _strings(values: Iterable[Any]) -> Iterator[str]:
-    """All that a figure of some arguments may have to write."""
+    """Yield every string that a figure of the given arguments may have to draw."""
     for value in values:
         if isinstance(value, str):
             yield value
@@ -374,7 +374,7 @@ def _fonts(characters: frozenset[str], weight: str, base: tuple[Face, ...]) -> F
 
 
 def _cover(required: Iterable[str], weight: str, base: Face) -> tuple[list[Face], set[str]]:
-    """Greedy cover: first by TrueType faces, then by any; ties go to the face that comes first in rank."""
+    """Choose faces greedily, TrueType faces first; ties go to the better rank. Return also the uncovered characters."""
     left = np.array(sorted(map(ord, required)))
     faces = sorted(installed(weight), key=lambda face: _rank(face, base, left))
     chosen: list[Face] = []
@@ -393,7 +393,7 @@ def _cover(required: Iterable[str], weight: str, base: Face) -> tuple[list[Face]
 
 
 def _rank(face: Face, base: Face, codes: np.ndarray) -> tuple[bool, bool, bool, bool, bool, int, str]:
-    """Plain families of the base's kind before others."""
+    """Sort key of a face: plain families of the base's kind come before others."""
     family = face.family or ""
     serif = "Serif" in base.font.family_name
     special = any(

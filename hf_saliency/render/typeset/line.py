@@ -1,6 +1,6 @@
 """Line: one line of any text, in pieces of one face and one direction, from left to right.
 
-Lengths are those at 100 points.
+Lengths are measured at 100 points.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _MARK, _END = "\u200f", "\u202c"
 class Shaped:
     """One piece of text in one face and one direction, at 100 points."""
 
-    # Left and right of each part of the text; parts that became one glyph share it in equal shares.
+    # Left and right edge of each part of the text; parts that became one glyph divide it equally.
     edges: tuple[tuple[float, float], ...]
     width: float  # how far the piece moves the pen
 
 
 def directed(text: str, right_to_left: bool) -> str:
-    """The text with what makes it run as a whole one way where it stands alone, invisible itself."""
+    """Return the text with invisible controls that make all of it run in one direction when it is drawn alone."""
     parity = int(right_to_left)
     base = bidi.base_level(text)
     if not any((level - parity) % 2 for level in bidi.levels(text, base)):
@@ -48,7 +48,7 @@ def directed(text: str, right_to_left: bool) -> str:
 
 @functools.lru_cache(maxsize=1 << 15)
 def shape(parts: tuple[str, ...], face: Face, right_to_left: bool) -> Shaped:
-    """Lay out a piece; ``parts`` are its characters, or what is drawn for each."""
+    """Lay out a piece; ``parts`` are its characters, or the text drawn for each."""
     text = "".join(parts)
     if not text:
         return Shaped(((0.0, 0.0),) * len(parts), 0.0)
@@ -66,8 +66,8 @@ def shape(parts: tuple[str, ...], face: Face, right_to_left: bool) -> Shaped:
 
 
 def _clusters(text: str, face: Face, right_to_left: bool) -> tuple[list[tuple[float, float]], float]:
-    """Left and right of each character; the width."""
-    # A space of known place, at the end at which a piece ends on the right, shows where the pen comes to rest.
+    """Return the left and right edge of each character, and the width."""
+    # A space added at the right end of the piece shows by its place where the pen comes to rest.
     stop = "\u00a0" if face.covers("\u00a0") else " "
     whole = stop + text if right_to_left else text + stop
     font: Any = face.font
@@ -76,7 +76,7 @@ def _clusters(text: str, face: Face, right_to_left: bool) -> tuple[list[tuple[fl
     places = _places(whole, [g for g in (glyphs[::-1] if right_to_left else glyphs) if g[1]])
     width = max((left for first, last, left in places if whole[first:last] == stop), default=0.0)
     visual = places[::-1] if right_to_left else places
-    # A mark may be placed before its letter, and before the piece; boxes stay inside and in order.
+    # A mark may be placed to the left of its letter, or of the whole piece; boxes stay inside and in order.
     lefts = [*accumulate((min(max(left, 0.0), width) for _, _, left in visual), max), width]
     edges = [(0.0, 0.0)] * len(whole)
     for (first, last, _), left, right in zip(visual, lefts, lefts[1:], strict=False):
@@ -88,10 +88,10 @@ def _clusters(text: str, face: Face, right_to_left: bool) -> tuple[list[tuple[fl
 
 
 def _places(text: str, logical: Sequence[tuple[float, str]]) -> list[tuple[int, int, float]]:
-    """Clusters of a text, as (start, end, left); glyphs come in the text's own order.
+    """Return the clusters of a text, as (start, end, left); glyphs are in the order of the text.
 
-    A glyph knows the characters of its cluster, but not where they stand: glyphs in a row with the same
-    characters are one cluster, or as many as the text repeats these characters.
+    A glyph knows the characters of its cluster, but not their positions. Consecutive glyphs with the same
+    characters are one cluster, or one for each time that the text repeats these characters.
     """
     clusters: list[tuple[int, int, float]] = []
     place, i = 0, 0
@@ -114,7 +114,7 @@ def _places(text: str, logical: Sequence[tuple[float, str]]) -> list[tuple[int, 
     return clusters
 
 
-# What stays together on a line if it can: visible characters and the spaces that do not break.
+# Text that stays together on a line if possible: visible characters and no-break spaces.
 RUN = re.compile(r"(?:\S|[\u00a0\u2007\u202f])+")
 
 
@@ -124,25 +124,25 @@ class Piece:
 
     start: int
     end: int
-    x: float  # its left end
-    width: float  # how far it moves the pen
+    x: float  # left end
+    width: float  # how far the piece moves the pen
     text: str  # for Matplotlib
-    source: str  # a text that is set as this piece where it stands alone
+    source: str  # text that is laid out as this piece when drawn alone
     face: Face
     missing: frozenset[str]  # characters that no font has
 
 
 @dataclass(frozen=True)
 class Line:
-    """Pieces from left to right, and the left and right of each character."""
+    """Pieces from left to right, and the left and right edge of each character."""
 
     pieces: tuple[Piece, ...]
-    edges: tuple[tuple[float, float], ...]  # of each character, in the text's own order
+    edges: tuple[tuple[float, float], ...]  # of each character, in the order of the text
     order: tuple[int, ...]  # of the characters from left to right
     width: float  # of the whole
 
     def hanging(self, count: int, room: float, base: int) -> Line:
-        """The line with some more spaces at its end, which together are as wide as ``room``."""
+        """Return the line with ``count`` more spaces at its end, which together are ``room`` wide."""
         step = room / max(count, 1)
         more = [(self.width + k * step, self.width + (k + 1) * step) for k in range(count)]
         order = [*self.order, *range(len(self.order), len(self.order) + count)]
@@ -153,7 +153,7 @@ class Line:
 
 
 def label(text: str, weight: str) -> Line:
-    """A text by itself, which runs from the right if its first letter does."""
+    """Return the layout of a text by itself; it runs from right to left if its first letter does."""
     return once((text, weight), lambda: _label(text, fonts(text, weight)))
 
 
@@ -164,15 +164,15 @@ def _label(text: str, faces: Fonts) -> Line:
 
 
 def line(text: str, span: Span, levels: Sequence[int], base: int, weight: str) -> Line:
-    """A line of a paragraph at 100 points, each word a piece of its own; spaces between them are not drawn.
+    """Return a line of a paragraph at 100 points; each word is a separate piece, and spaces between are not drawn.
 
-    ``levels`` are those of the whole text, by :mod:`hf_saliency.render.typeset.bidi`, and ``base`` the paragraph's.
+    ``levels`` are those of the whole text, from :mod:`hf_saliency.render.typeset.bidi`; ``base`` is the paragraph's.
     """
     return _compose(text, span, levels, base, fonts(text, weight), apart=True)
 
 
 def reach(clusters: frozenset[str], weight: str) -> tuple[float, float]:
-    """How far the ink of letters goes above and below the baseline."""
+    """Return how far the ink of letters extends above and below the baseline."""
     return _reach(clusters, fonts("", weight)) if clusters else (0.0, 0.0)
 
 
@@ -224,7 +224,7 @@ def _compose(text: str, span: Span, levels: Sequence[int], base: int, faces: Fon
 
 
 def _whole(text: str, levels: Sequence[int]) -> list[int]:
-    """Levels of a line where every visible character is on one: that of its first which is no control."""
+    """Return one level for each visible character of a line: that of its first part that is not a control."""
     line_levels: list[int] = []
     for a, b in graphemes(text):
         level = next((levels[i] for i in range(a, b) if text[i] not in BIDI_CONTROLS), levels[a])
@@ -252,7 +252,7 @@ def _segments(
 
 
 def _cluster(cluster: str, faces: Fonts, before: Face) -> list[tuple[Face, tuple[str, ...]]]:
-    """A visible character in stretches of one face, mostly one, with what is drawn for each of its characters."""
+    """Split a visible character into stretches of one face, usually one, with the text drawn for each of its parts."""
     if cluster.isascii() and cluster.isprintable() and cluster != " ":
         return [(faces.base[0], tuple(cluster))]
     parts = tuple("" if c in BIDI_CONTROLS or c == "\n" else c for c in cluster)
@@ -273,7 +273,7 @@ def _cluster(cluster: str, faces: Fonts, before: Face) -> list[tuple[Face, tuple
 
 
 def _apart(parts: Sequence[str], faces: Fonts) -> Iterator[tuple[Face, str]]:
-    """Each character of a cluster that no face has as a whole: in the face of the first if that has it, or its own."""
+    """Yield each character of a cluster that no face covers with its face: if possible that of the first character."""
     blank = faces.face(MISSING) or faces.base[0]
     main = (None if _invalid(parts[0]) else faces.face(parts[0])) or blank
     for part in parts:

@@ -1,4 +1,4 @@
-"""Typeface: a font at a size, measured in points without a renderer, and text broken into lines of a width."""
+"""Typeface: a font at a size, measured in points without a renderer, and line breaks for a given width."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hf_saliency.render.typeset.characters import graphemes
 from hf_saliency.render.typeset.fonts import drawn_clusters
 from hf_saliency.render.typeset.line import RUN, Piece, label, reach
 
-# What a size in points has to be for print; labels are thinned out before they get smaller than this.
+# Least font size for print, in points; labels are thinned out before they get smaller than this.
 SMALLEST = 4.75
 
 _Families = tuple[tuple[str, ...], ...]
@@ -27,7 +27,7 @@ _Families = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True)
 class Typeface:
-    """The font that rcParams name when it is first used, at one size and weight."""
+    """The font that rcParams name at its first use, at one size and weight."""
 
     size: float | str = "small"  # in points, or relative to rcParams["font.size"]
     weight: str = "normal"  # "normal" or "bold"
@@ -43,7 +43,7 @@ class Typeface:
 
     @property
     def ascent(self) -> float:
-        """The font's own, or more if other letters of the figure are higher."""
+        """The font's ascent, or more if other letters of the figure are higher."""
         font = get_font(findfont(self.properties))
         return max(float(font.ascender / font.units_per_EM) * self.points, self.scale * self._reach[0])
 
@@ -60,7 +60,7 @@ class Typeface:
 
     @property
     def ink(self) -> float:
-        """Height of the letters themselves: the closest at which two labels can stand."""
+        """Height of the letters themselves, which is the least distance between two labels."""
         _, height, descent = _extent("|lp", self._unit, self._families)
         above, below = self._reach
         return self.scale * (max(height - descent, above) + max(descent, below))
@@ -80,15 +80,15 @@ class Typeface:
         return self.points / 100
 
     def advance(self, text: str) -> float:
-        """How far the text moves the pen, kerning and spaces at its ends included."""
+        """Return how far the text moves the pen, including kerning and spaces at its ends."""
         return self.scale * label(text, self.weight).width
 
     def pieces(self, text: str) -> tuple[Piece, ...]:
-        """A text by itself, from left to right in pieces of one font and one direction, in units of 100 points."""
+        """Return the pieces of a text by itself from left to right, in one font and direction each, at 100 points."""
         return label(text, self.weight).pieces
 
     def elide(self, text: str, width: float) -> str:
-        """The text, or as much of its beginning as fits into the width together with an ellipsis."""
+        """Return the text, or as much of its beginning as fits into the width together with an ellipsis."""
         if self.advance(text) <= width:
             return text
         ends = [0, *(end for _, end in graphemes(text))]
@@ -112,15 +112,15 @@ class Typeface:
 
 @lru_cache(maxsize=1 << 15)
 def _extent(text: str, properties: FontProperties, families: _Families) -> tuple[float, float, float]:
-    # families is part of the key: what "sans-serif" stands for may change between two figures
+    # families is part of the cache key: the meaning of "sans-serif" may change between two figures
     width, height, descent = text_to_path.get_text_width_height_descent(text, properties, ismath=False)
     return float(width), float(height), float(descent)
 
 
-# Longer words are no dictionary words but addresses, formulas and the like, and may be broken anywhere.
+# Longer words are not dictionary words but addresses, formulas and the like, and may be broken anywhere.
 _UNBROKEN = 30
 
-# Of UAX #14 the classes CL, CP, EX, IS, NS and CJ, as far as they are not closing brackets and quotes.
+# Classes CL, CP, EX, IS, NS and CJ of UAX #14, except closing brackets and quotes.
 _NEVER_FIRST = frozenset(
     "!,.:;?！，．：；？、。｡､・･ー々〻ヽヾゝゞ゛゜…‥%％‼⁇⁈⁉،؛؟۔।॥๚๛ๆฯ"
     "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ\u0e30\u0e32\u0e33\u0e45"
@@ -128,12 +128,12 @@ _NEVER_FIRST = frozenset(
 
 
 def wrap(text: str, width: float, typeface: Typeface) -> list[Span]:
-    """Lines of a text, as spans without the spaces at their ends; a newline ends a line.
+    """Return the lines of a text as spans, without the spaces at their ends; a newline ends a line.
 
-    A width too narrow for the longest word is refused with :class:`TooNarrow`, which knows the least width.
+    Raise :class:`TooNarrow`, which knows the least width, if the width is too narrow for the longest word.
     """
     # A run of visible characters is broken only if it is longer than the line: between two of its words (spans.words,
-    # so after a hyphen or an ideograph), and inside a word only if that has more than 30 characters.
+    # so after a hyphen or an ideograph), and inside a word only if the word has more than 30 characters.
     lines: list[Span] = []
     start = 0
     for paragraph in text.split("\n"):
@@ -159,7 +159,7 @@ def _fill(text: str, width: float, typeface: Typeface) -> list[Span]:
 
 
 def offset(text: str, start: int, end: int, typeface: Typeface) -> float:
-    """How far ``end`` lies from ``start`` on one line; words are measured alone, as they are drawn."""
+    """Return how far ``end`` is from ``start`` on one line; words are measured one by one, as they are drawn."""
     total, place = 0.0, start
     for run in RUN.finditer(text, start, end):
         total += typeface.advance(text[place : run.start()]) + typeface.advance(run.group())
@@ -168,7 +168,7 @@ def offset(text: str, start: int, end: int, typeface: Typeface) -> float:
 
 
 def _atoms(text: str, width: float, typeface: Typeface) -> Iterator[Span]:
-    """What is not broken any further at this width."""
+    """Yield the spans that are not broken any further at this width."""
     for run in RUN.finditer(text):
         if typeface.advance(run.group()) <= width:
             yield run.span()
@@ -185,7 +185,7 @@ def _atoms(text: str, width: float, typeface: Typeface) -> Iterator[Span]:
 
 
 def _breakable(run: str, width: float, typeface: Typeface) -> Iterator[Span]:
-    """Words of a run, each with the punctuation that must not begin or end a line, if there is room for it."""
+    """Yield the words of a run, each with punctuation that must not begin or end a line, if there is room for it."""
     first = last = 0
     for start, end in spans.words(run):
         bound = _ends(run[last - 1 : last]) or _begins(run[start]) if last else False
@@ -197,7 +197,7 @@ def _breakable(run: str, width: float, typeface: Typeface) -> Iterator[Span]:
 
 
 def _begins(character: str) -> bool:
-    """Whether a character must not begin a line: closing punctuation, and what belongs to the letter before it."""
+    """Whether a character must not begin a line: closing punctuation, or part of the letter before it."""
     return unicodedata.category(character) in ("Pe", "Pf") or character in _NEVER_FIRST
 
 
@@ -222,7 +222,7 @@ class _Unfit(Exception):
 
 
 class TooNarrow(SaliencyError):
-    """A width, in points, that something does not fit into."""
+    """Error for a width, in points, that something does not fit into."""
 
     def __init__(self, what: str, needed: float, width: float) -> None:
         self.what, self.needed, self.width = what, needed, width
