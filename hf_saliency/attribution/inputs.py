@@ -20,7 +20,7 @@ class NoFutures:
     """An attribution that is computed immediately and returns no futures."""
 
     def attribute_future(self) -> NoReturn:
-        """Refuse, as Captum's own methods without futures do."""
+        """Refuse: like Captum's own methods without futures, this has none."""
         raise NotImplementedError(f"{type(self).__name__} returns no futures: call attribute().")
 
 
