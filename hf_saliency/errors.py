@@ -93,7 +93,7 @@ def _pointer(page: str) -> str:
 
 
 def called(function: Callable[..., Any], whose: str, advice: str, *arguments: Any) -> Any:
-    """Call a user's function; its error becomes the cause of a ``SaliencyError`` that names it with ``whose``.
+    """Call a user's function; its error becomes the cause of a ``SaliencyError`` that names it by ``whose``.
 
     An out-of-memory error passes unchanged, since a smaller batch may avoid it.
     """

@@ -1,4 +1,4 @@
-"""Recipe: the call that made a method or a metric; they are compared and pickled by it."""
+"""Recipe: the call that made a method or a metric, used to compare and to pickle it."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ Kind = Literal["maps", "failures"]
 
 _DESCRIPTION = "corpus.json"
 _LOCK = ".lock"
-_LARGEST = 2**33  # bytes of one file
-_UNPACKED = 2**32  # bytes of its columns when unpacked; the writer starts a new file after 64 MiB
+_LARGEST = 2**33  # maximum size of a file, in bytes
+_UNPACKED = 2**32  # maximum size of its unpacked columns, in bytes; the writer starts a new file after 64 MiB
 _NAME = re.compile(r"(maps|failures)-(\d{6,})-([0-9a-f]{8})\.parquet")
 
 

@@ -1,4 +1,4 @@
-"""write_corpus: explain any number of texts into a folder, and continue after an interruption."""
+"""write_corpus: writes the maps of any number of texts to a folder, and continues after an interruption."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_corpus(
     workers: int = 1,
     worker_gpus: float | None = None,
 ) -> Corpus:
-    """Explain texts into a folder of Parquet files, from which :func:`read_corpus` reads the maps.
+    """Explain texts, and write the maps to a folder of Parquet files, which :func:`read_corpus` reads.
 
     Files are written during the run. To continue a run that was interrupted, even by a kill or a full disk, call the
     function again with the same arguments: finished texts are not explained again, and no key occurs twice. A text

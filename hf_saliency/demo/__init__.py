@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 
-# SHA-256 of each data file: otherwise, only odd predictions would show damage to weights or vocabulary.
+# SHA-256 of each data file. Damage to weights or vocabulary would otherwise only show as odd predictions.
 _SHA256 = {
     "config.json": "e51e96721e1e5c89b173ea70e5e9f1183f67b45bbf45f7ca72783ba4b39fde4d",
     "model.safetensors": "a961a917a0d97b0a84b1263dd6284a3996b34ec0150916292e03925e9b14ff5c",
