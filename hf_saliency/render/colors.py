@@ -24,7 +24,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float) -> str:
-    """Format a number with three digits, or with all digits of its integer part; a true minus sign, ``NaN``, ``∞``."""
+    """Format a number with three digits (all if four or five precede the point), a true minus sign, ``NaN``, ``∞``."""
     if math.isnan(value):
         return "NaN"
     text = f"{value:.0f}" if 1000 <= abs(value) < 1e5 else f"{value:.3g}"

@@ -116,8 +116,8 @@ def figure(
         targets, and ``Matrix()`` for more. Tables are drawn by ``Ranking()``, ``Profile()``, ``Agreements()``,
         ``Curves()`` or ``Dots()``; the default depends on the columns of the table.
     width
-        In inches, or a venue with its type size: ``"acl"``, ``"acl-2col"``, ``"neurips"``, ``"icml"``,
-        ``"slide"`` and others (an unknown name prints the list). Default:
+        A number of inches, or a venue with its font size: ``"acl"``, ``"acl-2col"``, ``"neurips"``, ``"icml"``,
+        ``"slide"`` and others (the error for an unknown name lists them). Default:
         ``rcParams["figure.figsize"]``, or the width of ``ax``.
     ncols
         Number of panels side by side.

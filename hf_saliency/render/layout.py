@@ -21,7 +21,7 @@ from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface, w
 _BAR = 42.0  # points, for 10-point type, as all lengths here
 _STEPS = 64
 _GAP = 3.0
-_SIDE = 64.0  # width of a legend beside the panels
+_SIDE = 64.0  # width of a legend next to the panels
 _STEP = 0.25  # points by which the type shrinks until the longest word fits
 
 

@@ -24,7 +24,7 @@ from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow
 Align = Literal["top", "center", "bottom"]
 
 MARGIN = 1.0  # points; half a stroke of a frame, so that the figure still lines up with the column of text
-_LONG = 60  # tokens; with more of them, an error also suggests to draw fewer
+_LONG = 60  # tokens; with more of them, an error also suggests drawing fewer
 _SMALLEST_SHARE = 0.5  # of the font size, the least to which type shrinks to fit into Axes
 
 

@@ -69,7 +69,7 @@ def console() -> Console:
 
 
 def write(to: Console, *renderables: RenderableType) -> None:
-    """Print everything at once. A closed pipe is not an error: the caller continues as if the text was printed."""
+    """Print everything at once. A closed pipe is not an error: the caller continues as if the text had been printed."""
     with to.capture() as captured:
         for renderable in renderables:
             to.print(Text(renderable) if isinstance(renderable, str) else renderable)

@@ -125,7 +125,7 @@ def page(
     top_k: int = 3,
     provenance: Provenance = "map",
 ) -> Page:
-    """Show maps as one HTML page to explore: point at a word to see which tokens its prediction depends on.
+    """Make one HTML page of maps to explore: point at a word to see which tokens its prediction depends on.
 
     The page needs no network and loads nothing: it contains script, style and data of TextualHeatmap, with a
     layer that adds keys (arrows, Home, End, Enter, Escape), touch, a legend, signed colours, and a light and a dark
