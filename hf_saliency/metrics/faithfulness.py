@@ -1,4 +1,4 @@
-"""Methods x metrics over many texts: the table that says which method to believe, and the curves behind it."""
+"""Methods x metrics over many texts: the table that shows which method to believe, and the curves behind it."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ def faithfulness(
     baseline: Any = None,
     seed: int = 0,
 ) -> Table:
-    """Which method's ranking of the tokens is most faithful to the model? A row for each method and metric.
+    """Measure how faithful each method's ranking of the tokens is to the model: a row for each method and metric.
 
-    Each method explains each text; then tokens are masked by their rank, and each metric says what that does to the
-    score. Masks replace tokens, nothing is deleted. Only tokens that can be removed count: no special token, no
-    padding, no mask, and nothing that the target does not read. Where the target is the most probable class, the class
-    is that of the whole text. Values are averaged over the targets of a text, then over texts, whatever their length.
+    Each method explains each text. Then tokens are masked by their rank, and each metric measures the effect on the
+    score. Masks replace tokens; nothing is deleted. Only removable tokens count: no special tokens, no padding, no
+    masks, and no tokens that the target does not read. If the target is the most probable class, it is the most
+    probable class of the whole text. Values are averaged over the targets of a text, then over texts, whatever their
+    length.
 
     Parameters
     ----------
@@ -59,39 +60,39 @@ def faithfulness(
     texts
         A text, or a sequence of them, as the explainer takes them.
     target
-        As in a call of the explainer. Values are in its unit: ``unit="log_prob"`` of the target gives nats. A target
-        that is every token of a text costs as many passes as the text has tokens, for each method.
+        As in a call of the explainer. Values are in its unit: with ``unit="log_prob"``, in nats. A target for every
+        token of a text costs each method as many passes as the text has tokens.
     methods
-        A sequence of what the explainer takes as ``method``, such as ``["saliency", hs.integrated_gradients()]``; or a
-        dictionary from the name of each row to one. In place of a method a dictionary may have the maps of these texts,
-        in their order, such as the corpus that :func:`write_corpus` returns: explaining many texts then continues
-        after an interruption.
+        A sequence of methods as the explainer takes them, such as ``["saliency", hs.integrated_gradients()]``, or a
+        dictionary from row names to methods. Instead of a method, a dictionary may hold the maps of these texts, in
+        their order, such as the corpus that :func:`write_corpus` returns. Explaining many texts can then resume after
+        an interruption.
     metrics
         By default :func:`comprehensiveness`, :func:`sufficiency`, :func:`masking_area` and :func:`rank_agreement`.
     unit
-        What is ranked and masked at a time: ``"token"`` or ``"word"`` (the sum of its tokens' scores).
+        The unit that is ranked and masked: ``"token"`` or ``"word"`` (the sum of its tokens' scores).
     ranking
-        ``"value"`` ranks evidence for the target first, ``"magnitude"`` whatever matters. Unsigned methods have only
-        magnitudes.
+        ``"value"`` ranks evidence for the target first; ``"magnitude"`` ranks by absolute value. Unsigned methods have
+        only magnitudes.
     baseline
-        What replaces a masked token, as in :meth:`Explainer.score_masked`. A classifier never saw the mask token:
-        report two baselines, such as the default and ``hs.mean_embedding``.
+        The replacement of a masked token, as in :meth:`Explainer.score_masked`. A classifier never saw the mask token
+        in training, so report two baselines, such as the default and ``hs.mean_embedding``.
     seed
-        Of the random orders and the intervals.
+        The seed of the random orders and the intervals.
 
     Returns
     -------
     Table
         The columns ``label`` (the method), ``group`` (the metric), ``value``, ``low``, ``high`` (a bootstrap interval
         of 95 % over texts), ``n`` (texts in which the metric is defined) and ``better`` (``"higher"`` or ``"lower"``).
-        The rows ``"random"`` hold the mean of random orders, and as their interval the lowest and the highest of five
+        The rows ``"random"`` hold the mean of random orders; their interval is the lowest and the highest of five
         seeds. ``hs.figure(table, hs.Dots())`` draws it.
 
     Raises
     ------
     SaliencyError
-        If an argument does not fit, a method cannot explain a text, or maps are not of these texts and this target;
-        before anything is masked.
+        If an argument is invalid, a method cannot explain a text, or maps belong to other texts or another target. It
+        is raised before anything is masked.
 
     Examples
     --------
@@ -149,7 +150,7 @@ def masking_curves(
     baseline: Any = None,
     seed: int = 0,
 ) -> Table:
-    """The mean score by the share of units that are masked (deletion) or stay (insertion), the best ones first.
+    """Compute the mean score by the share of units masked (deletion) or kept (insertion), the most important first.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def masking_curves(
     kind
         ``"deletion"`` or ``"insertion"``.
     points
-        Into how many steps of equal share the curve is cut; the number of units of a text is rounded at each.
+        The number of equal steps of the curve; at each step, the number of units of a text is rounded.
     unit
         As in :func:`faithfulness`.
     ranking
@@ -246,7 +247,7 @@ def _ranked(
     baseline: Any,
     seed: int,
 ) -> Iterator[tuple[MaskedText, dict[str, list[RankedUnits]]]]:
-    """Each text with the ranked units of every target, by method; all methods explain all texts first."""
+    """Yield each text with the ranked units of every target, by method; all methods explain all texts first."""
     one_of(unit, RANKED_UNITS, "unit")
     one_of(ranking, RANKINGS, "ranking")
     several = [texts] if is_one(texts) else list(listed(texts))
@@ -297,7 +298,7 @@ def explained(
 
 
 def _maps_of_texts(name: str, method: Any, texts: Sequence[Any]) -> list[SaliencyMap] | None:
-    """The maps that were given in place of a method; None for a method."""
+    """Return the maps that were given instead of a method; None for a method."""
     if isinstance(method, str) or not isinstance(method, Iterable):
         return None
     heats = list(method)

@@ -1,4 +1,4 @@
-"""Measures against a ground truth: which tokens are known to matter, as a truth value a token."""
+"""Measures against a ground truth: a bool for each token, True if it is known to matter."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Truth = Bool[np.ndarray, " tokens"]
 
 
 def _order(values: Values) -> np.ndarray:
-    """The tokens from the strongest one on; of equal ones, the first in the text."""
+    """The tokens, strongest first; equal ones are in the order of the text."""
     return np.argsort(-values, kind="stable")
 
 
 def precision_at_k(values: Values, truth: Truth, share: float) -> float:
-    """The share of true tokens among the first k, where k is how many are true."""
+    """The share of true tokens among the first k, where k is the number of true tokens."""
     return float(truth[_order(values)[: truth.sum()]].mean())
 
 
 def mean_rank(values: Values, truth: Truth, share: float) -> float:
-    """The mean rank of the true tokens, from 1 on."""
+    """The mean rank of the true tokens, counted from 1."""
     return float(np.flatnonzero(truth[_order(values)]).mean() + 1)
 
 
@@ -43,7 +43,7 @@ def pointing_game(values: Values, truth: Truth, share: float) -> float:
 
 
 def relevance_mass(values: Values, truth: Truth, share: float) -> float:
-    """The share of the positive values that true tokens have."""
+    """The true tokens' share of the sum of positive values."""
     positive = np.maximum(values, 0)
     return float(positive[truth].sum() / positive.sum()) if positive.sum() > 0 else np.nan
 
@@ -67,7 +67,7 @@ def token_f1(values: Values, truth: Truth, share: float) -> float:
 
 
 def intersection_over_union(values: Values, truth: Truth, share: float) -> float:
-    """The tokens that are selected and true, over those that are either."""
+    """The number of tokens that are selected and true, over the number that are either."""
     chosen = _selected(values, share)
     return float((chosen & truth).sum() / (chosen | truth).sum())
 
@@ -95,44 +95,44 @@ def ground_truth(
     ranking: Ranking = "magnitude",
     seed: int = 0,
 ) -> Table:
-    """How well do maps find the tokens that are known to matter? A row for each method and metric.
+    """Measure how well maps find the tokens that are known to matter: a row for each method and metric.
 
-    A planted shortcut, a rule of grammar or an annotator says which. Special tokens, and tokens that the target has
-    masked, count neither as true nor as false. Values are averaged over the targets of a text, then over texts.
+    A planted shortcut, a rule of grammar or an annotator determines these tokens. Special tokens and tokens that the
+    target masks count neither as true nor as false. Values are averaged over the targets of a text, then over texts.
 
     =================== ========================================================================= ========
     metric              formula                                                                   better
     =================== ========================================================================= ========
-    ``precision_at_k``  share of true tokens among the first k, where k is how many are true      higher
-    ``mean_rank``       mean rank of the true tokens, from 1 on (in longer texts it is larger)    lower
+    ``precision_at_k``  share of true tokens among the first k, where k is the number of these    higher
+    ``mean_rank``       mean rank of the true tokens, counted from 1 (larger in longer texts)     lower
     ``reciprocal_rank`` one over the rank of the first true token                                 higher
     ``pointing_game``   whether the strongest token is true                                       higher
     ``relevance_mass``  true tokens' share of all values (of the positive ones, if signed)        higher
     ``auprc``           mean precision at the rank of each true token                             higher
-    ``token_f1``        F1 of the tokens selected, whose share is the mean share of true tokens   higher
+    ``token_f1``        F1 of the strongest tokens; their share is the mean share of true tokens  higher
     ``iou``             intersection over union of the same selection                             higher
     =================== ========================================================================= ========
 
-    **Trap**: an annotator's truth says what a reader finds plausible, not what the model uses. Only where the model is
-    known to use it (``examples/shortcut.py`` checks that) does a low value speak against the method.
+    **Trap**: an annotator marks the tokens that a reader finds plausible, not those that the model uses. A low value
+    speaks against the method only if the model is known to use the true tokens (``examples/shortcut.py`` checks that).
 
     Parameters
     ----------
     maps
-        For each name a map, or a list of maps of the same texts in the same order.
+        A dictionary from names to a map, or to a list of maps of the same texts in the same order.
     truths
-        One for each text: truth values of shape (tokens,), or (targets, tokens), with special tokens included.
+        An array of bools for each text, of shape (tokens,) or (targets, tokens), with special tokens included.
     metrics
-        Names of the table above; all of them by default.
+        Names from the table above; by default, all of them.
     ranking
-        ``"magnitude"`` or the signed ``"value"``.
+        Rank by ``"magnitude"`` or by the signed ``"value"``.
     seed
-        Of the random orders and the intervals.
+        The seed of the random orders and the intervals.
 
     Returns
     -------
     Table
-        The columns of :func:`hf_saliency.faithfulness`, with the random orders as well.
+        The columns of :func:`hf_saliency.faithfulness`, with rows for the random orders, too.
 
     Raises
     ------

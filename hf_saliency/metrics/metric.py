@@ -1,4 +1,4 @@
-"""Metric: a measure of faithfulness as a value, and the text with masked tokens that it asks."""
+"""Metric: a measure of faithfulness, and the variants of a text that it evaluates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Keep = Bool[np.ndarray, "variants units"]
 
 
 class MaskedText:
-    """One text and its target, whose removable units are masked; each variant is evaluated once.
+    """One text and its target, with variants in which removable units are masked; each variant is evaluated once.
 
     A unit is a token that can be removed, or the removable tokens of a word.
     """
@@ -90,7 +90,7 @@ class MaskedText:
         ]
 
     def prepare(self, variants: Sequence[tuple[int, Keep]]) -> None:
-        """Evaluate variants of several targets together, those that are not known yet."""
+        """Evaluate the variants of several targets together, unless they are known already."""
         missing: dict[tuple[int, bytes], np.ndarray] = {}
         for number, keep in variants:
             for row in keep:
@@ -113,24 +113,24 @@ class MaskedText:
         return np.array([self._known[number][row.tobytes()][0] for row in keep], float)
 
     def answers(self, number: int, keep: Keep) -> Int[np.ndarray, "variants refs"]:
-        """The classes that the model answers for each variant."""
+        """The classes that the model predicts for each variant."""
         self.prepare([(number, keep)])
         return np.array([self._known[number][row.tobytes()][1] for row in keep], int)
 
 
 @dataclass(frozen=True)
 class RankedUnits:
-    """The units of one target with the values that a method gives them: what a metric measures."""
+    """The units of one target with a method's values for them: the input of a metric."""
 
     text: MaskedText
     number: int  # of the target
-    # The larger, the earlier its rank; equal values are ranked by position.
+    # Larger values rank first; equal values are ranked by position.
     values: Float[np.ndarray, " units"]
-    magnitude: bool = False  # the values are without the sign of the evidence
+    magnitude: bool = False  # whether the values lack the sign of the evidence
 
     @functools.cached_property
     def order(self) -> Int[np.ndarray, " units"]:
-        """The units from the most important one on."""
+        """The units, most important first."""
         return np.argsort(-self.values, kind="stable")
 
     def __len__(self) -> int:
@@ -138,12 +138,12 @@ class RankedUnits:
 
     @property
     def whole(self) -> float:
-        """The score of the text as it is."""
+        """The score of the unchanged text."""
         return float(self.scores(np.ones((1, len(self)), bool))[0])
 
     @property
     def empty(self) -> float:
-        """The score of the text of which all units are masked."""
+        """The score of the text with all units masked."""
         return float(self.scores(np.zeros((1, len(self)), bool))[0])
 
     def scores(self, keep: Keep) -> Float[np.ndarray, " variants"]:
@@ -151,65 +151,65 @@ class RankedUnits:
         return self.text.scores(self.number, keep)
 
     def answers(self, keep: Keep) -> Int[np.ndarray, "variants refs"]:
-        """The classes that the model answers for each variant."""
+        """The classes that the model predicts for each variant."""
         return self.text.answers(self.number, keep)
 
     def without_top(self, counts: Sequence[int]) -> Keep:
-        """The variants that lack the most important units."""
+        """The variants without the most important units, one for each count."""
         return masked_first(self.order, counts)
 
     def top_alone(self, counts: Sequence[int]) -> Keep:
-        """The variants that keep nothing but the most important units."""
+        """The variants with only the most important units, one for each count."""
         return ~masked_first(self.order, counts)
 
 
 def masked_first(order: Int[np.ndarray, " units"], counts: Sequence[int]) -> Keep:
-    """Variants in which the first units of an order are masked."""
+    """Return variants in which the first units of an order are masked, one for each count."""
     ranks = np.empty(len(order), int)
     ranks[order] = np.arange(len(order))
     return ranks[None] >= np.asarray(counts, int)[:, None]
 
 
 def unit_count(share: float, units: int) -> int:
-    """How many units a share is: rounded up, so that it is at least one."""
+    """The number of units in a share, rounded up, so that it is at least one."""
     return max(1, math.ceil(share * units - 1e-9))
 
 
 def _asks_when_measured(ranked: RankedUnits) -> Keep:
-    """For metrics whose variants follow from the scores of others."""
+    """The whole text alone, for metrics whose variants depend on the scores of other variants."""
     return np.ones((1, len(ranked)), bool)
 
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """A measure of how faithful a ranking of tokens is to the model, as a value: what ``metrics=`` takes.
+    """A measure of how faithful a ranking of tokens is to the model, for use in ``metrics=``.
 
     Parameters
     ----------
     name
-        As in the literature, in lower case.
+        The name in the literature, in lower case.
     better
-        ``"higher"`` or ``"lower"``: in which direction a ranking is more faithful.
+        ``"higher"`` or ``"lower"``: the direction of a more faithful ranking.
     measure
-        From the ranked units of a target to a numerator and a denominator. Both are averaged over targets, then over
-        texts, before they are divided; a plain mean has the denominator 1.
+        A function from the ranked units of a target to a numerator and a denominator. Both are averaged over targets,
+        then over texts, before they are divided; a plain mean has the denominator 1.
     variants
-        From the ranked units to the variants that ``measure`` asks for, (variants, units), True where a unit stays: so
-        that those of many methods and metrics share batches. Others are evaluated when they are asked for.
+        A function from the ranked units to the variants that ``measure`` needs, (variants, units), True where a unit
+        stays. The variants of many methods and metrics then share batches. Other variants are evaluated on demand.
     arguments
-        What the metric was given, as JSON values.
+        The arguments of the metric, as JSON values.
     citation
-        Where it was published.
+        The publication of the metric.
 
     Notes
     -----
-    Two metrics are equal if one call makes both, whichever way its arguments are written:
-    ``hs.log_odds(0.1) == hs.log_odds(share=0.1)``. Those that were put together by hand are equal if all their
-    parameters are, functions included. A copy by ``pickle`` or ``copy`` equals its original.
+    Two metrics are equal if the same call makes both, however its arguments are written:
+    ``hs.log_odds(0.1) == hs.log_odds(share=0.1)``. Metrics built by hand are equal if all their parameters are,
+    functions included. A copy by ``pickle`` or ``copy`` equals its original.
 
     Examples
     --------
-    The score that the three strongest units keep up alone:
+    The score of the three strongest units alone:
 
     >>> import hf_saliency as hs
     >>> kept = hs.Metric("top_3_alone", "higher", lambda ranked: (ranked.scores(ranked.top_alone([3]))[0], 1.0))
@@ -251,22 +251,22 @@ class Metric:
         unit: RankedUnit = "token",
         ranking: Ranking = "value",
     ) -> Float[np.ndarray, " targets"]:
-        """The value of the metric for each target of one map.
+        """Compute the metric for each target of one map.
 
         Parameters
         ----------
         explainer
-            Whose model is asked; it need not be the one that made the map.
+            The explainer whose model is evaluated; another explainer may have made the map.
         text
             The text, as the explainer takes it.
         heat
-            Its map.
+            The map of the text.
         target
-            What the map explains.
+            The target that the map explains.
         unit
-            What is masked at a time, ``"token"`` or ``"word"``.
+            The unit that is masked, ``"token"`` or ``"word"``.
         ranking
-            By the signed ``"value"`` (evidence for the target first) or by ``"magnitude"``.
+            Rank by the signed ``"value"`` (evidence for the target first) or by ``"magnitude"``.
 
         Returns
         -------
@@ -276,7 +276,7 @@ class Metric:
         Raises
         ------
         SaliencyError
-            If the map is not of this text and target.
+            If the map belongs to another text or target.
         """
         masked = MaskedText(explainer.variants(text, target), unit)
         rows = ranked_units(masked, heat, ranking)
@@ -289,7 +289,7 @@ Parameters = ParamSpec("Parameters")
 
 
 def named_metric(function: Callable[Parameters, Metric]) -> Callable[Parameters, Metric]:
-    """A function that makes a metric, which pickles as this call: its own functions do not."""
+    """Wrap a function that makes a metric, so that the metric pickles as this call; its functions cannot pickle."""
 
     @functools.wraps(function)
     def make(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Metric:
@@ -323,7 +323,7 @@ _RESAMPLES = 1000
 
 
 def bands(labels: Any) -> dict[str, list[str]]:
-    """The names of the values behind each row: one, or the seeds of the random order."""
+    """Group labels by row: one label for a method, one for each seed of the random order."""
     names: dict[str, list[str]] = {}
     for label in labels:
         names.setdefault(RANDOM if label.startswith(f"{RANDOM} ") else label, []).append(label)
@@ -348,7 +348,7 @@ def summary(of_texts: Sequence[Float[np.ndarray, "texts 2"]], seed: int) -> dict
 
 @functools.lru_cache(maxsize=4)
 def _resamples(n: int, seed: int) -> np.ndarray:
-    """The same draws for every method, so that their intervals compare."""
+    """Draw texts, in the same way for every method, so that their intervals are comparable."""
     return np.random.default_rng((seed, n)).integers(n, size=(_RESAMPLES, n))
 
 
