@@ -1,4 +1,4 @@
-"""Areas over the perturbation curve, between the worst and the best that any order of the units can reach."""
+"""Areas over the perturbation curve: scaled between the worst and the best order of the units."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ EXACT_UNITS = 10
 
 @named_metric
 def normalized_comprehensiveness(exact_units: int = EXACT_UNITS, beam: int = 5) -> Metric:
-    """Comprehensiveness of the whole curve, between the worst and the best order of the units.
+    """Comprehensiveness of the whole curve, scaled between the worst and the best order of the units.
 
-    ``(A - lowest) / (highest - lowest)`` with ``A`` the mean of ``f(x) - f(x without the top k)`` for k from 1 to all
-    units, and the lowest and highest ``A`` of any order. From 0 to 1; the higher, the more faithful. It compares
-    models, whose plain values differ in scale.
+    ``(A - lowest) / (highest - lowest)``, where ``A`` is the mean of ``f(x) - f(x without the top k)`` for k from 1 to
+    all units, and ``lowest`` and ``highest`` are the bounds of ``A`` over all orders. It is from 0 to 1; the higher,
+    the more faithful. It can compare models, even if their plain values differ in scale.
 
-    **Trap**: up to ``exact_units`` units the bounds are exact (all subsets, 1,024 passes for ten). Beyond that a beam
-    search approximates them (about ``beam * units ** 2`` passes a target), and an order better than any that it found
-    gives more than 1.
+    **Trap**: the bounds are exact for up to ``exact_units`` units (all subsets, 1,024 passes for ten). Beyond that, a
+    beam search approximates them (about ``beam * units ** 2`` passes per target), and an order better than any that it
+    found has a value above 1.
 
     Parameters
     ----------
     exact_units
-        Up to how many units all subsets are evaluated.
+        The largest number of units for which all subsets are evaluated.
     beam
-        How many orders the search follows for longer texts.
+        The number of orders that the search follows for longer texts.
 
     Returns
     -------
@@ -59,19 +59,20 @@ def normalized_comprehensiveness(exact_units: int = EXACT_UNITS, beam: int = 5) 
 
 @named_metric
 def normalized_sufficiency(exact_units: int = EXACT_UNITS, beam: int = 5) -> Metric:
-    """Sufficiency of the whole curve, between the best and the worst order of the units.
+    """Sufficiency of the whole curve, scaled between the best and the worst order of the units.
 
-    As :func:`normalized_comprehensiveness`, with ``f(x) - f(the top k alone)``. From 0 to 1; the lower, the more
+    As :func:`normalized_comprehensiveness`, with ``f(x) - f(the top k alone)``. It is from 0 to 1; the lower, the more
     faithful.
 
-    **Trap**: as of :func:`normalized_comprehensiveness`; a better order than the beam search found gives less than 0.
+    **Trap**: the same as for :func:`normalized_comprehensiveness`; an order better than any that the beam search found
+    has a value below 0.
 
     Parameters
     ----------
     exact_units
-        Up to how many units all subsets are evaluated.
+        The largest number of units for which all subsets are evaluated.
     beam
-        How many orders the search follows for longer texts.
+        The number of orders that the search follows for longer texts.
 
     Returns
     -------
@@ -106,7 +107,7 @@ def _normalized(
 
     def measure(ranked: RankedUnits) -> tuple[float, float]:
         def drops(chosen: Keep) -> np.ndarray:
-            """What the score loses where the chosen units are masked, or alone stay."""
+            """The loss of score when the chosen units are masked, or when only they stay."""
             return ranked.whole - ranked.scores(~chosen if removes else chosen)
 
         value = float((ranked.whole - ranked.scores(variants(ranked))).mean())
@@ -132,7 +133,7 @@ def exact_bounds(drops: Drops, units: int, beam: int) -> tuple[float, float]:
 
 
 def beam_bounds(drops: Drops, units: int, beam: int) -> tuple[float, float]:
-    """About the lowest and highest mean drop of any order: the best few beginnings, one unit longer each time."""
+    """Approximate the lowest and highest mean drop of any order: extend the best few beginnings unit by unit."""
     low, high = (_beam(drops, units, beam, sign) for sign in (-1, 1))
     return -low, high
 

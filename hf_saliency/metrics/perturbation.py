@@ -1,4 +1,4 @@
-"""Metrics that mask units by rank: how much the score falls without the best units, or with these alone."""
+"""Metrics that mask units by rank: how much the score falls without the most important units, or with only these."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _counts(shares: Sequence[float], units: int) -> list[int]:
 
 
 def curve_counts(units: int, points: int) -> list[int]:
-    """How many units are masked at each point of a curve: from none to all, evenly, at most ``points`` steps."""
+    """The number of units masked at each point of a curve: evenly from none to all, in at most ``points`` steps."""
     return sorted({round(step) for step in np.linspace(0, units, min(units, points) + 1).tolist()})
 
 
@@ -42,12 +42,11 @@ def curve_counts(units: int, points: int) -> list[int]:
 def comprehensiveness(shares: Sequence[float] = ERASER_SHARES) -> Metric:
     """How much the score falls when the most important units are masked.
 
-    The mean of ``f(x) - f(x without the top k)`` over shares of the units, with ``k`` the share rounded up (the area
-    over the perturbation curve of ERASER). In the target's unit. The higher, the more faithful.
+    The mean of ``f(x) - f(x without the top k)`` over shares of the units, where ``k`` is the share rounded up
+    (ERASER's area over the perturbation curve), in the target's unit. The higher, the more faithful.
 
-    **Trap**: a text with masks is not one that a classifier saw in training, so that a fall may come from the masks
-    and not from what they hide; compare with the random band. In short texts several shares are the same number of
-    units.
+    **Trap**: a classifier saw no texts with masks in training, so a fall may come from the masks and not from the words
+    that they hide; compare with the random band. In short texts, several shares are the same number of units.
 
     Parameters
     ----------
@@ -61,7 +60,7 @@ def comprehensiveness(shares: Sequence[float] = ERASER_SHARES) -> Metric:
     Raises
     ------
     SaliencyError
-        For a share that is not above 0 up to 1.
+        For a share outside (0, 1].
 
     References
     ----------
@@ -92,13 +91,14 @@ def comprehensiveness(shares: Sequence[float] = ERASER_SHARES) -> Metric:
 
 @named_metric
 def sufficiency(shares: Sequence[float] = ERASER_SHARES) -> Metric:
-    """How much the score falls when nothing but the most important units is left.
+    """How much the score falls when only the most important units are left.
 
-    The mean of ``f(x) - f(the top k alone)`` over shares of the units, with ``k`` the share rounded up. In the target's
-    unit. The lower, the more faithful; below zero the rest of the text spoke against the target.
+    The mean of ``f(x) - f(the top k alone)`` over shares of the units, where ``k`` is the share rounded up, in the
+    target's unit. The lower, the more faithful; a value below zero means that the rest of the text spoke against the
+    target.
 
-    **Trap**: with few units left the text is mostly masks, far from what the model was trained on. A method may do well
-    here and badly in comprehensiveness: report both.
+    **Trap**: with few units left, the text is mostly masks and unlike the training texts of the model. A method may do
+    well here and badly in comprehensiveness: report both.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def sufficiency(shares: Sequence[float] = ERASER_SHARES) -> Metric:
     Raises
     ------
     SaliencyError
-        For a share that is not above 0 up to 1.
+        For a share outside (0, 1].
 
     References
     ----------
@@ -143,8 +143,8 @@ def log_odds(share: float = 0.2) -> Metric:
     ``log p(x without the top k) - log p(x)``, in nats, for a target in ``"log_prob"`` or ``"prob"``. The lower, the
     more faithful.
 
-    **Trap**: it is comprehensiveness at one share, with the sign turned round, and has its traps; a single text whose
-    probability falls to almost nothing may decide the mean.
+    **Trap**: it is comprehensiveness at one share with the opposite sign, and has the same traps. A single text whose
+    probability falls to almost zero may dominate the mean.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def log_odds(share: float = 0.2) -> Metric:
     Raises
     ------
     SaliencyError
-        For a share that is not above 0 up to 1.
+        For a share outside (0, 1].
 
     References
     ----------
@@ -198,18 +198,17 @@ def _area(values: Float[np.ndarray, " points"], counts: Sequence[int]) -> float:
 
 @named_metric
 def deletion_area(points: int = 20) -> Metric:
-    """The area under the curve of the score over the share of masked units, the most important ones first.
+    """The area under the curve of the score over the share of masked units, the most important first.
 
     In the target's unit; the lower, the more faithful.
 
-    **Trap**: the area has the scale of the score, so that it does not compare models or texts
-    (:func:`normalized_comprehensiveness` does), and the right half of the curve is about masks more than about
-    the text.
+    **Trap**: the area has the scale of the score, so it cannot compare models or texts
+    (:func:`normalized_comprehensiveness` can). The right half of the curve depends on the masks more than on the text.
 
     Parameters
     ----------
     points
-        Into how many steps the curve is cut at most; a text of fewer units has a step for each.
+        The largest number of steps of the curve; a text with fewer units has one step per unit.
 
     Returns
     -------
@@ -218,7 +217,7 @@ def deletion_area(points: int = 20) -> Metric:
     Raises
     ------
     SaliencyError
-        For less than one point.
+        If ``points`` is below 1.
 
     References
     ----------
@@ -243,16 +242,16 @@ def deletion_area(points: int = 20) -> Metric:
 
 @named_metric
 def insertion_area(points: int = 20) -> Metric:
-    """The area under the curve of the score over the share of units that stay, the most important ones first.
+    """The area under the curve of the score over the share of units that stay, the most important first.
 
     In the target's unit; the higher, the more faithful.
 
-    **Trap**: as of :func:`deletion_area`, with the left half of the curve.
+    **Trap**: the same as for :func:`deletion_area`, with the left half of the curve.
 
     Parameters
     ----------
     points
-        Into how many steps the curve is cut at most.
+        The largest number of steps of the curve.
 
     Returns
     -------
@@ -261,7 +260,7 @@ def insertion_area(points: int = 20) -> Metric:
     Raises
     ------
     SaliencyError
-        For less than one point.
+        If ``points`` is below 1.
 
     References
     ----------
@@ -286,18 +285,18 @@ def insertion_area(points: int = 20) -> Metric:
 
 @named_metric
 def decision_flip(points: int = 20) -> Metric:
-    """The smallest share of units, the most important ones first, whose masking changes the model's answer.
+    """The smallest share of units, the most important first, that changes the model's answer when masked.
 
-    From above 0 to 1; the lower, the more faithful. An answer that never changes counts as 1.
+    It is above 0 and at most 1; the lower, the more faithful. An answer that never changes counts as 1.
 
     **Trap**: the answer is the most probable class of the whole text, which need not be the target's class: rank the
-    evidence for the predicted class (``hs.MaskedToken(predicted=True)``, ``hs.Label()``), or the measure is of
-    something else. A target of several places changes its answer when one of them does.
+    evidence for the predicted class (``hs.MaskedToken(predicted=True)``, ``hs.Label()``), or the metric measures
+    something else. A target with several positions changes its answer when one of them does.
 
     Parameters
     ----------
     points
-        Into how many steps the curve is cut at most, so that the share is exact to 1 / points.
+        The largest number of steps of the curve, so that the share is exact to 1 / points.
 
     Returns
     -------
@@ -307,7 +306,7 @@ def decision_flip(points: int = 20) -> Metric:
     Raises
     ------
     SaliencyError
-        For less than one point.
+        If ``points`` is below 1.
 
     References
     ----------
@@ -340,25 +339,25 @@ def decision_flip(points: int = 20) -> Metric:
 
 @named_metric
 def masking_area(points: int = 10, random_orders: int = 5, seed: int = 0) -> Metric:
-    """How far the deletion curve lies below that of random orders, as a share of how far it could.
+    """The distance of the deletion curve below that of random orders, as a share of the largest possible distance.
 
-    The area between the curve of random orders and the method's, over the area between the random curve and the
-    score with all units masked, which an ideal order would reach at once. Areas are averaged over texts before they
-    are divided. 0 for a random order; the higher, the more faithful, 1 at most where no masked text scores below
-    the empty one.
+    The area between the curve of random orders and the method's curve, divided by the area between the random curve and
+    the score with all units masked, which an ideal order would reach at once. Areas are averaged over texts before they
+    are divided. A random order has 0; the higher, the more faithful. The maximum is 1 if no masked text scores below
+    the fully masked one.
 
-    **Trap**: it is meant for models that saw masks in training, such as masked language models. The order is that of
-    the whole text: it is not computed again after each step. Where the score with all units masked is no lower than
-    that of random orders, the ratio says nothing.
+    **Trap**: it is meant for models that saw masks in training, such as masked language models. The order is computed
+    once, on the whole text, and not again after each step. If the score with all units masked is no lower than that of
+    random orders, the ratio is meaningless.
 
     Parameters
     ----------
     points
-        Into how many steps the curve is cut at most; Madsen takes ten.
+        The largest number of steps of the curve; Madsen et al. take ten.
     random_orders
-        How many random orders are averaged.
+        The number of random orders to average.
     seed
-        Makes them repeat.
+        The seed of the random orders.
 
     Returns
     -------
@@ -406,14 +405,14 @@ def masking_area(points: int = 10, random_orders: int = 5, seed: int = 0) -> Met
 
 @named_metric
 def rank_agreement() -> Metric:
-    """Spearman's correlation of a method's values with the fall of the score when one unit alone is masked.
+    """Spearman's correlation of a method's values with the fall of the score when a single unit is masked.
 
-    ``spearman(values, f(x) - f(x without unit i))``, of magnitudes on both sides where the ranking is by magnitude.
-    From -1 to 1; the higher, the closer to leave-one-out.
+    ``spearman(values, f(x) - f(x without unit i))``, with magnitudes on both sides if the ranking is by magnitude. It
+    is from -1 to 1; the higher, the closer to leave-one-out.
 
     **Trap**: :func:`hf_saliency.leave_one_out` is this very measure, and so is
     :func:`hf_saliency.sequential_integrated_gradients` with summed reduction: both reach 1 by definition. Masking one
-    unit misses what two units say together, so that a low agreement does not prove a bad method.
+    unit at a time misses interactions between units, so a low agreement does not prove that a method is bad.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A sanity check: does a method notice that the model's weights became random?"""
+"""Randomization check: whether a method notices that the model's weights became random."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from hf_saliency.metrics.metric import BAND, INTERVAL, RANDOM, RANDOM_SEEDS, ban
 def randomization_check(
     explainer: Explainer, texts: Any, methods: Any, *, target: Any = None, seed: int = 0
 ) -> Table:
-    """Make the model's weights random from the head down, and compare each method's maps with the true model's.
+    """Randomize the model's weights from the head down, and compare each method's maps with the trained model's.
 
-    The weights of the head are drawn again, then those of each layer from the top down, then those of the embeddings;
-    earlier ones stay random. The value is Spearman's correlation of magnitudes over the tokens that can be removed,
-    averaged over targets, then over texts. A method that explains the model falls to the band of random orders; one
-    that stays above says something that the text or the lower layers say alone. The model is copied, and stays as it
-    was.
+    First the weights of the head are redrawn, then those of each layer from the top down, then those of the embeddings;
+    weights that were redrawn earlier stay random. The value is Spearman's correlation of magnitudes over the tokens
+    that can be removed, averaged over targets, then over texts. A method that explains the model falls to the band of
+    random orders; a method that stays above it shows something that the text or the lower layers determine alone. The
+    model is copied and left unchanged.
 
-    **Trap**: the embeddings come last, so that what a method takes from them stays until then. Each weight is drawn
-    from a normal distribution with the mean and deviation of its parameter, not from the model's initial distribution.
-    A target that is the predicted class changes with the weights: name the class.
+    **Trap**: the embeddings come last, so their part in a method's scores stays until then. Each weight is drawn from a
+    normal distribution with the mean and standard deviation of its parameter, not from the model's initial
+    distribution. If the target is the predicted class, it changes with the weights: name the class.
 
     Parameters
     ----------
@@ -43,18 +43,18 @@ def randomization_check(
     target
         As in a call of the explainer.
     seed
-        Of the weights, the random orders and the intervals.
+        The seed of the weights, the random orders and the intervals.
 
     Returns
     -------
     Table
-        The columns ``label`` (the stage, ``"trained"`` at first), ``x`` (its number), ``group`` (the method, and
+        The columns ``label`` (the stage, first ``"trained"``), ``x`` (its number), ``group`` (the method, and
         ``"random"``), ``value``, ``low``, ``high`` and ``n``. ``hs.figure(table, hs.Curves())`` draws it.
 
     Raises
     ------
     SaliencyError
-        If an argument does not fit, or a method cannot explain a text.
+        If an argument is invalid, or a method cannot explain a text.
 
     References
     ----------
@@ -125,7 +125,7 @@ def _random(removable: list[np.ndarray], seed: tuple[int, ...]) -> list[np.ndarr
 def _correlations(
     trained: list[np.ndarray], random: list[np.ndarray], removable: list[np.ndarray]
 ) -> np.ndarray:
-    """For each text the mean over its targets, and the denominator 1."""
+    """For each text, the mean correlation over its targets, and the denominator 1."""
     means = []
     for a, b, tokens in zip(trained, random, removable, strict=True):
         values = [

@@ -13,28 +13,28 @@ from hf_saliency.metrics.metric import Keep, Metric, RankedUnits, named_metric
 
 @named_metric
 def soft_comprehensiveness(retain: float | None = 0.5, samples: int = 20, seed: int = 0) -> Metric:
-    """How much the score falls where the more important a unit is, the more often it is masked.
+    """How much the score falls when units are masked more often the more important they are.
 
-    ``max(0, f(x) - f(x'))`` over ``max(0, f(x) - f(all masked))``, with ``x'`` the text in which unit i stays with a
+    ``max(0, f(x) - f(x'))`` over ``max(0, f(x) - f(all masked))``, where ``x'`` is the text with unit i kept with a
     probability that falls with its value. Both are averaged over texts before they are divided. The higher, the more
     faithful.
 
     Values are scaled to the range from 0 to 1 within the text. With ``retain=None`` they are the probabilities, as
     published in 2023: a method whose values are mostly large then masks more of the text and gains by that alone. With
-    ``retain`` the expected share of units that stay is the same for every method.
+    ``retain``, the expected share of kept units is the same for every method.
 
-    **Trap**: it is random; all methods see the same draws, and ``samples`` averages over them. The original drops
-    elements of embeddings; here whole units are masked. The comparison at equal retention is the idea of
-    arXiv:2601.03089; the linear map that brings the values to it is this package's.
+    **Trap**: the metric is random. All methods see the same draws, and the metric averages over ``samples`` of them.
+    The original drops elements of embeddings; this metric masks whole units. The comparison at equal retention is from
+    arXiv:2601.03089; the linear map that scales the values to it is from this package.
 
     Parameters
     ----------
     retain
-        The expected share of units that stay, or None for the values as they are.
+        The expected share of kept units, or None to leave the probabilities unscaled.
     samples
-        How many texts are drawn.
+        The number of masked texts to draw.
     seed
-        Makes them repeat.
+        The seed of the draws.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def soft_comprehensiveness(retain: float | None = 0.5, samples: int = 20, seed: 
     Raises
     ------
     SaliencyError
-        For a share that is not between 0 and 1, or less than one sample.
+        If ``retain`` is not between 0 and 1, or if ``samples`` is below 1.
 
     References
     ----------
@@ -62,22 +62,22 @@ def soft_comprehensiveness(retain: float | None = 0.5, samples: int = 20, seed: 
 
 @named_metric
 def soft_sufficiency(retain: float | None = 0.5, samples: int = 20, seed: int = 0) -> Metric:
-    """How much of the score is left where the more important a unit is, the more often it stays.
+    """How much of the score remains when units are kept more often the more important they are.
 
-    ``1 - max(0, f(x) - f(x')) / max(0, f(x) - f(all masked))``, with ``x'`` the text in which unit i stays with a
+    ``1 - max(0, f(x) - f(x')) / max(0, f(x) - f(all masked))``, where ``x'`` is the text with unit i kept with a
     probability that rises with its value. Both parts are averaged over texts before they are divided. The higher, the
     more faithful.
 
-    **Trap**: as of :func:`soft_comprehensiveness`.
+    **Trap**: the same as for :func:`soft_comprehensiveness`.
 
     Parameters
     ----------
     retain
-        The expected share of units that stay, or None for the values as they are.
+        The expected share of kept units, or None to leave the probabilities unscaled.
     samples
-        How many texts are drawn.
+        The number of masked texts to draw.
     seed
-        Makes them repeat.
+        The seed of the draws.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def soft_sufficiency(retain: float | None = 0.5, samples: int = 20, seed: int = 
     Raises
     ------
     SaliencyError
-        For a share that is not between 0 and 1, or less than one sample.
+        If ``retain`` is not between 0 and 1, or if ``samples`` is below 1.
 
     References
     ----------
@@ -124,14 +124,14 @@ def _soft(
 
 
 def unit_interval(values: Float[np.ndarray, " units"]) -> Float[np.ndarray, " units"]:
-    """Values scaled to 0 to 1; a half each if they are all equal."""
+    """Scale values to the range from 0 to 1; if all are equal, each becomes 0.5."""
     values = np.where(np.isfinite(values), values, np.nanmin(values, initial=0.0))
     spread = np.ptp(values)
     return (values - values.min()) / spread if spread > 0 else np.full(len(values), 0.5)
 
 
 def retained(importance: Float[np.ndarray, " units"], retain: float | None) -> Float[np.ndarray, " units"]:
-    """Probabilities that keep the order of the importance, with the mean ``retain``."""
+    """Return probabilities with the mean ``retain`` that keep the order of the importance."""
     mean = float(importance.mean())
     if retain is None or mean == retain:
         return importance
