@@ -44,8 +44,8 @@ class Explainer:
     """Explains the predictions of a Hugging Face text model: which tokens of the text does a score depend on?
 
     The model is used in eval mode and without weight gradients, and is left as it was, also after an error or
-    Ctrl-C. Explainers of one model may be used from several threads, one of which runs the model at a time. Do not
-    train or call the model in another thread meanwhile: it would run in eval mode, with frozen weights.
+    Ctrl-C. Several threads may use explainers of one model; only one of them runs the model at a time. Do not train or
+    call the model in another thread meanwhile: it would run in eval mode, with frozen weights.
 
     Parameters
     ----------
@@ -339,8 +339,8 @@ class Explainer:
         Returns
         -------
         Score
-            A ``torch.nn.Module`` from embeddings to one number a target. ``score.sites[0]`` is the layer to give
-            to the layer methods of Captum.
+            A ``torch.nn.Module`` from embeddings to one number per target. ``score.sites[0]`` is the layer to pass
+            to Captum's layer methods.
         dict
             ``inputs`` and ``additional_forward_args``, and ``baselines`` if one is given. If several sequences enter
             the model, ``inputs`` is a tuple with one tensor for each, and ``score.sites`` has one site for each.

@@ -93,7 +93,7 @@ class Score(nn.Module):
         self.sites = nn.ModuleList(nn.Identity() for _ in self.streams)
         # Assumed of all operations of the model, until one of them turns out to have none.
         self.batched_derivatives = True
-        self.opened = False  # whether a method has asked for modules of the model
+        self.opened = False  # whether a method has requested modules of the model
         self._head = Head(model)
 
     @classmethod
