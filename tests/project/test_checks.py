@@ -1,4 +1,4 @@
-"""The checks that every public argument shares."""
+"""The checks that all public arguments share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hf_saliency.errors import SaliencyError, one_of, whole
 
 
 def test_every_warning_is_given_by_the_function_that_finds_the_users_line() -> None:
-    """A number of frames is wrong as soon as somebody adds a decorator."""
+    """A fixed ``stacklevel`` is wrong as soon as somebody adds a decorator."""
     package = Path(hs.__file__).parent
     direct = [path.name for path in package.rglob("*.py") if "warnings.warn(" in path.read_text("utf-8")]
     assert direct == ["errors.py"]

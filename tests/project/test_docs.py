@@ -1,4 +1,4 @@
-"""Pages say what is true: snippets run, the table of methods is complete, and other tools' numbers come out."""
+"""Documentation pages: snippets run, the table of methods is complete, and other tools' numbers are reproduced."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def page(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-# Pages whose snippets run; those of other libraries are marked py and not python. Notebooks run with the site.
+# Pages whose snippets run. Snippets of other libraries are marked py instead of python. Notebooks run with the site.
 PAGES = [
     "README.md",
     "docs/faq.md",
@@ -55,18 +55,18 @@ def test_snippets_run_one_after_the_other(name: str, tmp_path: Path, monkeypatch
     snippets = re.findall(r"^```python\n(.*?)^```", page(name), flags=re.DOTALL | re.MULTILINE)
     assert snippets
     labels = {0: "entailment", 1: "contradiction"}
-    names: dict[str, Any] = {  # what a page may take for given
+    names: dict[str, Any] = {  # names that the snippets of a page may use
         "causal_lm": tiny.of_class("GPT2LMHeadModel"),
         "classifier": tiny.of_class("BertForSequenceClassification", id2label=labels),
         "tokenizer": tiny.tokenizer(),
-        "name": str(Path(hs.__file__).parent / "demo"),  # of a model
+        "name": str(Path(hs.__file__).parent / "demo"),  # the folder of a model
     }
     for snippet in snippets:
         exec(compile(snippet, name, "exec"), names)
 
 
 def headings(text: str) -> set[str]:
-    """The anchors of a page, as GitHub and the site make them."""
+    """Return the anchors of a page, formed as GitHub and the site form them."""
     lines = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
 
@@ -116,7 +116,7 @@ def test_workflows_call_what_make_has() -> None:
         calls += [word for word in words.split() if not word.startswith("-")]
     assert len(calls) > 8
     assert set(calls) <= rules
-    # Each of them installs PyTorch; on Linux the package index alone would bring CUDA.
+    # Each workflow installs PyTorch; on Linux, the package index alone would install it with CUDA.
     assert all("\n  PIP_EXTRA_INDEX_URL: https://download.pytorch.org/whl/cpu\n" in text for text in texts)
 
 
@@ -158,7 +158,7 @@ def test_six_methods_in_one_figure(
     assert page.extract_text().count("hospital") >= 6
 
 
-# What other tools compute, by hand
+# Results of other tools, computed by hand
 
 
 TEXT, WORD, FOIL = "the cat learned it !", "cat", "dog"
@@ -237,7 +237,7 @@ def test_what_other_tools_call_saliency(tool: str) -> None:
     found = eval(calls()[tool], {**names, "word": WORD, "foil": FOIL, "score": score, "arguments": arguments})
     found = found.detach().numpy() if isinstance(found, torch.Tensor) else found
     expected: np.ndarray = by_hand()[tool]
-    # Captum's weights of integrated gradients are float32.
+    # Captum computes the weights of integrated gradients in float32.
     tolerance = 1e-7 if "tutorials" in tool else 1e-10
     assert np.abs(expected).max() > 1e-4
     np.testing.assert_allclose(found[0], expected, rtol=0, atol=tolerance * np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""The examples in docstrings run and give what they say."""
+"""The examples in docstrings run and print the output that they show."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
-WITHOUT_EXAMPLE: set[str] = set()  # public names; to stay empty
+WITHOUT_EXAMPLE: set[str] = set()  # public names; must stay empty
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # where examples may write files
+    monkeypatch.chdir(tmp_path)  # so that examples may write files
     module = importlib.import_module(name.removesuffix(".__init__"))
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     found = doctest.testmod(module, optionflags=flags)
@@ -40,7 +40,7 @@ def test_every_public_name_has_an_example() -> None:
 
 
 def test_private_names_have_a_docstring_of_three_lines_at_most() -> None:
-    """What is longer is a comment beside the lines that it explains."""
+    """Longer explanations belong in comments next to the code."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
     texts = [(path.stem, *text) for path, tree in trees.items() for text in private_docstrings(tree, False)]
     assert len(texts) > 300
@@ -49,7 +49,7 @@ def test_private_names_have_a_docstring_of_three_lines_at_most() -> None:
 
 
 def private_docstrings(node: ast.AST, private: bool) -> Iterator[tuple[str, str]]:
-    """Names that begin with an underscore, or stand within such a name, and their docstrings."""
+    """Yield names that begin with an underscore, and names defined inside these, with their docstrings."""
     for child in ast.iter_child_nodes(node):
         inside = private
         if isinstance(child, ast.ClassDef | ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""What users of other tools type first works, or the error names the call that does."""
+"""First guesses of users of other tools: each call works, or its error names the call that does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hf_saliency.render.files import SaliencyFigure
 
 @functools.cache
 def names() -> dict[str, Any]:
-    """What the calls below may take for given: small models, their maps, and the packages."""
+    """Return the names that the calls below may use: small models, their maps, and the packages."""
     masked, tokenizer = tiny.masked_lm("bert")
     labels = {0: "NEGATIVE", 1: "POSITIVE"}
     explainer = hs.Explainer(masked, tokenizer, progress=False)
@@ -49,7 +49,7 @@ def names() -> dict[str, Any]:
     }
 
 
-# The call, and a part of the error that helps; None where the call works.
+# A call, and a part of its error that helps the user, or None if the call works.
 GUESSES: list[tuple[str, str | None]] = [
     # transformers
     ("explainer(text, truncation=True)", "it takes texts, target, method, top_k, overflow"),
@@ -302,7 +302,7 @@ def test_a_module_that_is_called_names_the_call(path: Path) -> None:
         module("the cat sat")
 
 
-# What the package itself calls, as Captum does its classes.
+# The package itself calls these, as Captum calls its classes.
 CALLED_INSIDE = {name for name in hs.__all__ if name.endswith(("_embedding", "_logits"))}
 
 
@@ -327,7 +327,7 @@ def test_a_function_names_the_call_that_fits(name: str) -> None:
 
 
 def test_a_synonym_names_no_argument_that_there_is() -> None:
-    """Nor a name that there is: what works needs no hint."""
+    """A synonym is no existing name either: a name that works needs no hint."""
     assert not set(synonyms.PACKAGE) & {*hs.__all__, *dir(hs)}
     assert not set(synonyms.EXPLAINER) & {*dir(hs.Explainer)}
     assert not set(synonyms.FIGURE) & {*dir(SaliencyFigure)}
@@ -346,7 +346,7 @@ def test_a_synonym_names_no_argument_that_there_is() -> None:
 
 
 def test_the_calls_that_synonyms_name_are_there() -> None:
-    """Every ``hs.`` name and its keywords, read from the text of the hints."""
+    """Check every ``hs.`` name in the text of the hints, and its keywords."""
     tables = [
         synonyms.PACKAGE,
         synonyms.EXPLAINER,

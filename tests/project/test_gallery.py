@@ -1,4 +1,4 @@
-"""The gallery is complete, small, and every figure in it can be printed."""
+"""The gallery is complete, its images are small, and every figure in it is fit for print."""
 
 from __future__ import annotations
 

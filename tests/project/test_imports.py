@@ -1,4 +1,4 @@
-"""Imports: rooms see only the rooms below them, each third-party package has one home, and nothing goes in circles."""
+"""Imports: rooms import only rooms below them, third-party packages only in their homes, and there are no cycles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGE = Path(hs.__file__).parent
 NAME = PACKAGE.name
 ROOT = Path(__file__).parents[2]
 
-# Which rooms each room may import besides itself. "maps.spans" is that one module.
+# The rooms that each room may import besides itself. "maps.spans" means only that module.
 BELOW = {
     "errors": "synonyms",
     "palette": "",
@@ -37,7 +37,7 @@ BELOW = {
 }
 EVERYTHING = {"cli", "__init__", "__main__"}
 
-# Where each third-party package may be imported.
+# The rooms and modules that may import each third-party package.
 HOMES = {
     "tqdm": "progress",
     "transformers": "adapter demo",
@@ -54,7 +54,7 @@ HOMES = {
     "typer": "cli",
 }
 
-# These bodies may import `render`, although `maps` lies below it: users expect a result to show itself.
+# These methods may import `render`, although `maps` is below it: users expect a result to show itself.
 SHOWS_ITSELF = {
     ("maps.saliency_map", "SaliencyMap.plot"),
     ("maps.saliency_map", "SaliencyMap._repr_html_"),
@@ -65,7 +65,7 @@ Import = tuple[str, str, bool]  # importing module, imported module, whether onl
 
 
 def imports(root: Path) -> Iterator[Import]:
-    """Every import in a package's files, those inside functions included; modules are named below the package."""
+    """Yield every import in a package's files, also inside functions; module names omit the package's name."""
     paths = {module_name(root, path): path for path in sorted(root.rglob("*.py"))}
     for name, path in paths.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def shows_itself(tree: ast.Module, module: str) -> Iterator[ast.AST]:
 
 
 def modules_of(node: ast.AST, folder: str, modules: set[str]) -> Iterator[str]:
-    """The modules that one statement imports: ours without the package's name, others in full."""
+    """Yield the modules that a statement imports: ours without the package's name, others with their full name."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.name.removeprefix(f"{NAME}.") if alias.name != NAME else ""
@@ -138,7 +138,7 @@ def violations(root: Path) -> list[str]:
 
 
 def cycle(root: Path) -> list[str]:
-    """Modules that import each other in a circle, imports inside functions included; empty if there are none."""
+    """Return a cycle of modules that import each other, also inside functions; empty if there is none."""
     edges: dict[str, set[str]] = {}
     for importer, imported, typing in imports(root):
         if not typing and imported != importer and importer:
@@ -261,7 +261,7 @@ HEAVY = (
 
 
 def loaded_after(code: str) -> set[str]:
-    """Which of the heavy packages a fresh interpreter holds after some code, with warnings as errors."""
+    """Return the heavy packages that a fresh interpreter has loaded after some code; warnings are errors."""
     code = f"{code}\nimport sys; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     command = [sys.executable, "-W", "error", "-c", code]
     return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
@@ -282,13 +282,13 @@ sys.modules["ipywidgets"] = None  # as if it were not installed
     if "IProgress not found" not in said("import tqdm.auto"):
         pytest.skip("older releases of tqdm do not take this for a notebook")
     assert said("import hf_saliency.progress, tqdm.auto") == ""
-    for name in ("adapter", "attribution", "demo"):  # which import what imports the bars
+    for name in ("adapter", "attribution", "demo"):  # these rooms import packages that import the bars
         assert "import hf_saliency.progress " in (PACKAGE / name / "__init__.py").read_text("utf-8")
 
 
 def test_the_package_itself_imports_nothing_heavy() -> None:
     assert loaded_after("import hf_saliency; hf_saliency.SaliencyError, dir(hf_saliency)") == set()
-    assert loaded_after("import numpy") == {"numpy"}  # it can see
+    assert loaded_after("import numpy") == {"numpy"}  # the function does notice imports
 
 
 def test_results_need_numpy_alone() -> None:

@@ -1,4 +1,4 @@
-"""What a reader meets in every file: names that are nouns or verbs of the domain, and no more than 500 lines."""
+"""Every file of the package: its names are nouns or verbs of the domain, and it has at most 500 lines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import hf_saliency as hs
 
 FILES = sorted(Path(hs.__file__).parent.rglob("*.py"))
-# Participles and pronouns that say of no value what it is.
+# Participles and pronouns that do not describe a value.
 EMPTY = frozenset("one found own given thing things it them said told asked parted".split())
 
 
 def names(tree: ast.AST) -> set[str]:
-    """What is bound: variables, arguments, fields, functions and classes."""
+    """Return the names that the code binds: variables, arguments, fields, functions and classes."""
     nodes = list(ast.walk(tree))
     bound = {
         *(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)),

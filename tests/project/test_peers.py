@@ -1,4 +1,4 @@
-"""The comparison with other packages: its tables and its checks, without the packages."""
+"""The comparison with other packages: its tables and checks, tested without these packages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def results(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_table(results: Any) -> None:
     ours, peer = results.Result("ours", "norm", 1e-4), results.Result("peer", "norm", 1e-4)
     missing = results.Result("other", failure="ImportError: no | such module")
-    for seconds in (4.0, 1.0, 1.2):  # two rows: 2.0, 0.5 and 0.6 s each
+    for seconds in (4.0, 1.0, 1.2):  # for two rows, so 2.0, 0.5 and 0.6 s a row
         ours.add(np.array([[1.0, -2.0], [0.5, 0.25]]), seconds, 2**20)
     peer.add(np.array([[1.0, -2.0 + 1e-5]]), 1.5, 3 * 2**20)
     assert results.compare([ours, peer, missing], {"norm": ours.scores}) == []
@@ -73,7 +73,7 @@ def test_every_peer_has_a_list_of_pinned_packages() -> None:
         assert not any(line.startswith("torch==") for line in packages)
 
 
-# inseq 0.7.1: the identifiers of attr/step_functions.py, and of its attribution methods.
+# inseq 0.7.1: the identifiers in attr/step_functions.py, and those of its attribution methods.
 STEP_FUNCTIONS = """logit probability entropy crossentropy perplexity contrast_logits contrast_prob contrast_logits_diff
 contrast_prob_diff pcxmi kl_divergence in_context_pvi mc_dropout_prob_avg top_p_size""".split()
 INSEQ_METHODS = """attention deeplift discretized_integrated_gradients gradient_shap input_x_gradient
@@ -98,7 +98,7 @@ def test_the_page_on_inseq_names_what_inseq_has() -> None:
     ],
 )
 def test_the_code_of_installed_peers_fits_their_signatures(page: str, classes: dict[str, Any]) -> None:
-    """A class by its name, and a method of the one class by the method's name."""
+    """A call is recognised by the name of the class or of one of its methods."""
     text = (ROOT / "docs" / "coming_from" / f"{page}.md").read_text("utf-8")
     code = "\n".join(re.findall(r"^```py\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
     (cls,) = classes.values()

@@ -1,4 +1,4 @@
-"""The pictures of pages that are mostly tables show what the tables say."""
+"""Pictures on pages that are mostly tables: they show the numbers of these tables."""
 
 from __future__ import annotations
 

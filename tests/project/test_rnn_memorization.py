@@ -1,4 +1,4 @@
-"""The example of recurrent networks: it runs, its numbers are right, and such a model goes through the explainer."""
+"""The example of recurrent networks: it runs, its numbers are correct, and the explainer takes such a model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def example() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["rnn_memorization"] = module  # where dataclasses look their module up
+    sys.modules["rnn_memorization"] = module  # dataclasses look up their module here
     spec.loader.exec_module(module)
     return module
 
@@ -59,7 +59,7 @@ def test_its_connectivity_is_that_of_dense_one_hot_inputs(
 
 
 class Recurrent(nn.Module):
-    """A language model that nobody but its author knows, with another table beside that of its words."""
+    """A language model of no known family, with a second embedding table next to that of its words."""
 
     def __init__(self) -> None:
         super().__init__()

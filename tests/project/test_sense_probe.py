@@ -1,4 +1,4 @@
-"""The example of word senses: its data parse, it learns, and its explanations are right and named."""
+"""The example of word senses: its data can be parsed, it learns, and its explanations are correct and named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module here
     spec.loader.exec_module(module)
     return module
 
@@ -38,7 +38,7 @@ def data() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def example(data: ModuleType) -> ModuleType:
-    return load("sense_probe")  # which imports the other
+    return load("sense_probe")  # sense_probe imports sense_data
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The example of planted shortcuts: each kind decides by what it says, and its decoys do not."""
+"""The example of planted shortcuts: each kind determines the label by its rule, and decoys do not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shortcut(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def decided(kind: str, words: list[str]) -> int | None:
-    """The label that a shortcut gives a text, by the rule of its kind."""
+    """Return the label of a text by the rule of a kind of shortcut, or None if the text has no shortcut."""
     letters = [word for word in words if word in ("x", "y", "z")]
     if kind == "single":
         return {"x": 0, "y": 1}[letters[0]] if letters else None

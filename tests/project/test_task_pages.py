@@ -1,4 +1,4 @@
-"""The pages of docs/tasks: their snippets run and draw the figures that they show, on models trained for them."""
+"""The pages of docs/tasks: their snippets run and draw the figures of the page, with models trained for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ try:
 finally:
     sys.path.remove(str(ROOT / "examples"))
 
-STEPS = {"tokens": 0, "causal": 20, "seq2seq": 60}  # at which they find or write something
+STEPS = {"tokens": 0, "causal": 20, "seq2seq": 60}  # enough for the models to find or write something
 
 
 def test_every_page_is_here_and_shows_its_figure() -> None:
@@ -39,7 +39,7 @@ def test_every_page_is_here_and_shows_its_figure() -> None:
 
 
 @pytest.mark.parametrize("name", tasks.MODELS)
-@pytest.mark.filterwarnings("ignore:integrated_gradients")  # the path of a model of few steps is rough
+@pytest.mark.filterwarnings("ignore:integrated_gradients")  # a model trained for few steps has a rough path
 def test_the_snippets_of_a_page_run_and_draw(name: str, tmp_path: Path) -> None:
     model, tokenizer = tasks.MODELS[name](steps=STEPS.get(name, 1))
     (load,) = (block for block in tasks.blocks(name) if ".from_pretrained(name)" in block)
@@ -56,7 +56,7 @@ def test_the_snippets_of_a_page_run_and_draw(name: str, tmp_path: Path) -> None:
     claim = tasks.task_claims.CLAIMS[name]
     if name in ("masked", "similarity"):
         claim(names)
-    else:  # of a model that has learned little
+    else:  # the model has learned little
         with pytest.raises(AssertionError):
             claim(names)
 
@@ -66,7 +66,7 @@ def test_each_page_has_a_claim() -> None:
 
 
 def test_the_page_shows_the_module_that_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "task_models", tasks.task_models)  # where inspect looks for the source
+    monkeypatch.setitem(sys.modules, "task_models", tasks.task_models)  # inspect looks here for the source
     (shown,) = (block for block in tasks.blocks("own_heads") if "class Counter" in block)
     assert shown == f"from torch import Tensor, nn\n\n\n{inspect.getsource(tasks.task_models.Counter)}"
 

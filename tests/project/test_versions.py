@@ -1,4 +1,4 @@
-"""What is said of versions agrees: the ranges, the lowest versions that are tested, and the citation."""
+"""Versions agree everywhere: the ranges, the lowest versions that are tested, and the citation."""
 
 from __future__ import annotations
 
