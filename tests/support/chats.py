@@ -1,4 +1,4 @@
-"""A chat model: a byte-level tokenizer with a template as ChatML's, trained on a few lines, and a tiny GPT-2."""
+"""A chat model: a byte-level tokenizer trained on a few lines, with a template like ChatML's, and a tiny GPT-2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINES = ["Which ship came first?", "The mail boat, at dawn.", "user assistant s
 
 @functools.cache
 def tokenizer() -> PreTrainedTokenizerFast:
-    """Bytes, with a sign for each space; the template's marks are special tokens."""
+    """A byte-level tokenizer that shows spaces as a sign; the template's markers are special tokens."""
     fast = Tokenizer(models.BPE())
     fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     fast.decoder = decoders.ByteLevel()
@@ -40,7 +40,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def model() -> nn.Module:
-    """An untrained model of this vocabulary."""
+    """An untrained model for the vocabulary of :func:`tokenizer`."""
     return tiny.of_class(
         "GPT2LMHeadModel", vocab_size=len(tokenizer()), n_positions=160, max_position_embeddings=160
     )

@@ -1,4 +1,4 @@
-"""Kill a process that writes a corpus at random moments, and check what it leaves: `python corpus_kills.py 50`."""
+"""Kill a process at random moments while it writes a corpus, and check its files: `python corpus_kills.py 50`."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ WORDS = [
 
 
 def rows() -> list[dict[str, str]]:
-    """Texts of several lengths with keys; each sixth is empty and fails."""
+    """Texts of several lengths with keys; every sixth one is empty and fails."""
     return [{"id": f"text {i}", "text": WORDS[i % len(WORDS)], "group": "ab"[i % 2]} for i in range(TEXTS)]
 
 
 def write(folder: Path) -> hs.Corpus:
-    """The whole corpus, or the rest of it."""
+    """Write the whole corpus, or the rest of it if a part exists."""
     explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
     return hs.write_corpus(explainer, rows(), folder, key="id", columns=["group"], window=2, shard_texts=4)
 
 
 def start(folder: Path) -> int:
-    """A process that writes; its id."""
+    """Start a process that writes the corpus, and return its id."""
     child = os.fork()
     if child:
         return child
@@ -61,7 +61,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def check(folder: Path, expected: hs.Corpus | None = None) -> int:
-    """Every file is whole and no key is there twice; the number of maps."""
+    """Check that every file is whole and no key occurs twice, and return the number of keys."""
     keys = [
         key
         for kind in ("maps", "failures")
@@ -82,7 +82,7 @@ def check(folder: Path, expected: hs.Corpus | None = None) -> int:
 
 
 def kills(count: int, folder: Path, seed: int = 0) -> list[int]:
-    """Start and kill a writer so many times, then let one finish; how many texts each kill left finished."""
+    """Kill ``count`` writers, then let one finish; return the number of finished texts after each kill."""
     rng = random.Random(seed)
     expected = write(folder / "whole")
     steps = max(1, len(files(folder / "whole")) // count)
@@ -109,6 +109,6 @@ def kills(count: int, folder: Path, seed: int = 0) -> list[int]:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
-    torch.set_num_threads(1)  # a fork of a process with OpenMP's threads waits for them for ever
+    torch.set_num_threads(1)  # a process forked while OpenMP has threads waits for them for ever
     with tempfile.TemporaryDirectory() as temporary:
         print(kills(int(sys.argv[1]), Path(temporary)))

@@ -1,4 +1,4 @@
-"""Memory of a process that writes and reads a corpus of many short texts: `python corpus_memory.py 100000`."""
+"""Memory of a process that writes and then reads a corpus of many short texts: `python corpus_memory.py 100000`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIB = 2**20
 
 
 def growth(count: int, folder: Path) -> tuple[float, float]:
-    """By how many MiB memory grew after the first fifth of the texts: while writing, and while reading."""
+    """The growth of memory after the first fifth of the texts, in MiB: while writing, and while reading."""
     process, sizes = psutil.Process(), []
     step = count // 20
 

@@ -1,4 +1,4 @@
-"""The slow, obvious reference for every head: one text, dense one-hot inputs, ``torch.autograd``, no line of ours."""
+"""The slow, obvious reference for every head: one text, dense one-hot inputs, ``torch.autograd``, no package code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXTS = ("input_ids", "decoder_input_ids")
 
 @dataclass(frozen=True)
 class Entrance:
-    """A call of a table with the ids of a text, or with these shifted right by one (a decoder that reads it again)."""
+    """A call of an embedding table with a text's ids, or with the ids shifted right (a decoder that reads it again)."""
 
     module: nn.Module
     ids: Tensor
@@ -26,7 +26,7 @@ class Entrance:
     turned: bool = False  # looked up as (tokens, batch)
 
     def hot(self, one_hot: Tensor) -> Tensor:
-        """What enters here, from the one-hot vectors of the text's tokens."""
+        """The one-hot vectors that enter at this call, from those of the text's tokens."""
         if not self.moved:
             return one_hot
         start = nn.functional.one_hot(self.ids[:, :1], one_hot.shape[-1]).to(one_hot.dtype)
@@ -35,7 +35,7 @@ class Entrance:
 
 
 def known(model: nn.Module, given: Mapping[str, Any]) -> Inputs:
-    """What the model takes of a tokenizer's output for one text, as a batch of one."""
+    """The part of a tokenizer's output that the model accepts, as a batch of one text."""
     names = inspect.signature(model.forward).parameters
     found: Inputs = {name: torch.tensor([value]) for name, value in given.items() if name in names}
     return {**found, **({"use_cache": False} if "use_cache" in names else {})}
@@ -53,7 +53,7 @@ def padded(inputs: Inputs, count: int, pad_id: int, side: str) -> Inputs:
 
 
 def entrances(model: nn.Module, inputs: Inputs) -> list[Entrance]:
-    """Every call of every table with the ids of a text, whatever the model calls it for."""
+    """Every call of every embedding table with the ids of a text, whatever its purpose in the model."""
     texts = {name: inputs[name].flatten(0, -2) for name in _TEXTS if name in inputs}
     found: list[Entrance] = []
 
@@ -89,7 +89,7 @@ def entrances(model: nn.Module, inputs: Inputs) -> list[Entrance]:
 
 
 def _looks_up(module: Any, ids: Tensor) -> bool:
-    """Whether a module gives each id its own vector; some tables of positions take ids for their shape alone."""
+    """Whether a module looks up a vector for each id; some position tables use only the shape of the ids."""
     with torch.no_grad():
         try:
             return torch.equal(module.forward(ids).flip(1), module.forward(ids.flip(1)))
@@ -98,7 +98,7 @@ def _looks_up(module: Any, ids: Tensor) -> bool:
 
 
 def one_hot_norms(model: nn.Module, inputs: Inputs, score: Callable[[Any], Tensor]) -> Tensor:
-    """The norm of a score's gradient in the one-hot vector of each token, text after text."""
+    """The norm of the score's gradient with respect to each token's one-hot vector, text after text."""
     places = entrances(model, inputs)
     vectors: dict[str, Tensor] = {}
     for place in places:
@@ -136,6 +136,6 @@ def _entered(module: nn.Module, places: Sequence[Entrance], vectors: Mapping[str
 
 
 def table(module: nn.Module) -> Tensor:
-    """Every row of an embedding, as the module gives it when no hook stands on it."""
+    """Every row of an embedding, as the module returns it without hooks."""
     with torch.no_grad():
         return module.forward(torch.arange(module.num_embeddings)).detach()

@@ -1,8 +1,8 @@
-"""Runs the first Python snippet of a page, and checks the file that it writes.
+"""Run the first Python snippet of a page, and check the file that it writes.
 
     python tests/support/first_lines.py README.md
 
-It imports nothing but the standard library, so that an environment with the wheel alone can run it.
+It imports only the standard library, so that it runs in an environment with nothing but the wheel.
 """
 
 from __future__ import annotations

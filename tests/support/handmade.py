@@ -1,4 +1,4 @@
-"""Maps made by hand, and what can be read off a drawn figure."""
+"""Maps made by hand, and functions that read texts, boxes and lines from a drawn figure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def saliency_map(
     predictions: int = 3,
     seed: int = 0,
 ) -> SaliencyMap:
-    """A sweep over a text, with [CLS] far stronger than every word if there are special tokens."""
+    """A sweep over a text; with ``special``, [CLS] has far higher scores than every word."""
     generator = np.random.default_rng(seed)
     tokens = [Token(m.group(), m.start(), m.end()) for m in re.finditer(split, text)]
     if special:
@@ -64,14 +64,14 @@ def saliency_map(
 
 
 def of_spans(text: str, *spans: tuple[int, int], position: int | None = 0) -> SaliencyMap:
-    """One target, and a token for each span."""
+    """A map of one target, with a token for each span."""
     tokens = tuple(Token(text[a:b], a, b) for a, b in spans)
     scores = np.linspace(0.2, 1, len(tokens))[None]
     return SaliencyMap((text,), tokens, (TargetRow("x", position, 1.0, masked=True),), scores, "saliency")
 
 
 def pair(**changes: Any) -> SaliencyMap:
-    """Two texts of two words with a name each; the target stands at both words of the second."""
+    """A map of two named texts of two words; the target's positions are both words of the second."""
     texts = ("one two", "six ten")
     tokens = [Token(t[a:b], a, b, n) for n, t in enumerate(texts) for a, b in ((0, 3), (4, 7))]
     fields: dict[str, Any] = {
@@ -96,7 +96,7 @@ def with_scores(one: SaliencyMap, scores: Any) -> SaliencyMap:
 
 
 def panels(figure: Figure) -> list[Axes]:
-    """The Axes of the maps; the legend's come last."""
+    """The Axes of the maps, without the legend's, which are last."""
     return list(figure.axes)[:-1]
 
 
@@ -109,7 +109,7 @@ def strings(figure: Figure) -> list[str]:
 
 
 def filled(ax: Axes, gid: str = "cells") -> list[tuple[Box, tuple[float, ...]]]:
-    """Every box drawn, in points, with its colour."""
+    """Every drawn box, in points, with its colour."""
     found = []
     for collection in ax.collections:
         if collection.get_gid() != gid:
@@ -144,7 +144,7 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
 
 
 def outside(figure: Figure) -> list[str]:
-    """Texts that leave the canvas, and "drawing" if anything at all does."""
+    """The texts that leave the canvas, and "drawing" if anything else does."""
     width, height = figure.get_size_inches() * 72
     found = [text for text, box in _extents(figure) if not _within(box, width, height)]
     with _fine(figure) as renderer:
@@ -168,7 +168,7 @@ def _extents(figure: Figure) -> list[tuple[str, Bbox]]:
 
 @contextmanager
 def _fine(figure: Figure) -> Iterator[RendererAgg]:
-    """Pixels so small that hinting plays no part in the width of a text."""
+    """Yield a renderer with pixels so small that hinting does not affect the width of a text."""
     coarse = figure.dpi
     figure.set_dpi(_FINE)
     try:

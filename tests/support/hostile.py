@@ -1,4 +1,4 @@
-"""Strings that would run a script if anything put them into HTML as they are, made from parts by chance."""
+"""Strings that would run a script if they reached HTML without escaping, put together from parts at random."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _WORDS = ["tea", "é", "日本", "שלום", "👩‍💻", "$x$", "%s", "{0}"]
 
 
 def strings(count: int, seed: int = 0) -> list[str]:
-    """As many different ones, the same on every run."""
+    """``count`` different strings, the same on every run."""
     chance = random.Random(seed)
     found: dict[str, None] = {}
     while len(found) < count:

@@ -1,8 +1,8 @@
-"""Ctrl-C at random points of an explanation, and whether it leaves anything changed.
+"""Ctrl-C at random points of an explanation, and a check that nothing stays changed.
 
     python tests/support/interrupts.py [--count 5000]
 
-interrupts several methods so many times in all, and exits with 1 where a run left something changed.
+interrupts several methods, 5000 times in all, and exits with 1 if a run left something changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Call = Callable[[], Any]
 
 
 def calls(model: nn.Module, tokenizer: Any) -> dict[str, Call]:
-    """Explanations that change the state in every way that there is: hooks, frozen weights, random numbers."""
+    """Explanations that together change all kinds of state: hooks, frozen weights, random numbers."""
     explainer = hs.Explainer(model, tokenizer, progress=False)
     text, target = "The formal study", hs.MaskedToken("study")
     return {
@@ -64,7 +64,7 @@ def state(model: nn.Module) -> dict[str, Any]:
 
 
 def events(call: Call) -> int:
-    """How many calls and returns there are in a call, at which Python looks for signals."""
+    """The number of function calls and returns within a call; Python checks for signals at each of them."""
     count = 0
 
     def note(frame: Any, event: str, argument: Any) -> None:
@@ -80,7 +80,7 @@ def events(call: Call) -> int:
 
 
 def interrupt(call: Call, at: int) -> None:
-    """Run a call with Ctrl-C at one of its events."""
+    """Run a call, and press Ctrl-C at one of its events."""
     count = 0
 
     def note(frame: Any, event: str, argument: Any) -> None:
@@ -101,7 +101,7 @@ def interrupt(call: Call, at: int) -> None:
 
 
 def changes(model: nn.Module, tokenizer: Any, count: int, seed: int = 0) -> Iterator[str]:
-    """Interrupt explanations so many times at random; yields what each left changed."""
+    """Interrupt ``count`` explanations at random; yield a description of whatever one left changed."""
     draw = random.Random(seed)
     runs = calls(model, tokenizer)
     lengths = {}

@@ -1,4 +1,4 @@
-"""A text whose score is any function of which units stay, in the place of a model."""
+"""A stand-in for a model on a text: the score is any function of the units that stay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 class Function:
-    """What a metric sees of a model: the scores of variants, and answers that change where the score is below 0."""
+    """A model as a metric sees it: the scores of variants, and answers that change where the score is below 0."""
 
     def __init__(self, score: Score, units: int, unit: str) -> None:
         text = " ".join("abcdefghijklmnopqrstuvwxyz"[:units])
@@ -33,12 +33,12 @@ class Function:
 
 
 def linear(weights: Any, constant: float = 0.0) -> Score:
-    """The sum of the weights of the units that stay."""
+    """A score that is the sum of the weights of the units that stay, plus a constant."""
     array = np.asarray(weights, float)
     return lambda keep: np.asarray(keep @ array + constant)
 
 
 def ranked(score: Score, values: Any, *, unit: str = "logit", **changes: Any) -> RankedUnits:
-    """The units of one target, with values."""
+    """The units of one target, ranked by values."""
     function: Any = Function(score, len(values), unit)
     return RankedUnits(MaskedText(function, "token"), 0, np.asarray(values, float), **changes)

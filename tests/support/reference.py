@@ -1,4 +1,4 @@
-"""The slow, obvious reference: one row, one dense one-hot input, ``torch.autograd``, nothing of the package."""
+"""The slow, obvious reference: one row, one dense one-hot input, ``torch.autograd``, no code of the package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def masked_ids(tokenizer: PreTrainedTokenizerBase, text: str, position: int | No
 
 
 def logits_of(model: nn.Module, ids: list[int], one_hot: torch.Tensor | None = None) -> torch.Tensor:
-    """Logits (tokens, vocabulary) of one row; a one-hot input replaces what the ids would be embedded as."""
+    """Logits (tokens, vocabulary) of one row; a one-hot input is embedded instead of the ids."""
     embedding = model.get_input_embeddings()
 
     def dense(module: nn.Module, arguments: object, output: torch.Tensor) -> torch.Tensor:
@@ -47,7 +47,7 @@ def connectivity(
     class_ids: list[int],
     order: float = 2,
 ) -> np.ndarray:
-    """(targets, tokens): the norm of the logit's gradient in each one-hot token, row by row."""
+    """(targets, tokens): the norm of the logit's gradient with respect to each one-hot token, row by row."""
     rows = []
     for target, class_id in zip(saliency_map.targets, class_ids, strict=True):
         ids = masked_ids(tokenizer, text, target.position if target.masked else None)
@@ -62,7 +62,7 @@ def connectivity(
 
 
 def _table(model: nn.Module) -> torch.Tensor:
-    """Every row of the embedding, as the module gives it when no hook stands on it."""
+    """Every row of the embedding, as the module returns it without hooks."""
     embedding = model.get_input_embeddings()
     with torch.no_grad():
         return embedding.forward(torch.arange(embedding.num_embeddings)).detach()
@@ -71,10 +71,10 @@ def _table(model: nn.Module) -> torch.Tensor:
 def dense(
     streams: list[tuple[nn.Module, list[int]]], scalar: Callable[[], torch.Tensor], *, signed: bool = False
 ) -> np.ndarray:
-    """(tokens of all streams,): the norm of a number's gradient in each token's dense one-hot vector.
+    """(tokens of all streams,): the norm of a number's gradient with respect to each token's dense one-hot vector.
 
-    ``scalar`` runs the model on the ids; each stream's embedding module is called once in it. With ``signed`` it is
-    the gradient times the embedding instead of the norm.
+    ``scalar`` runs the model on the ids and calls each stream's embedding module once. With ``signed``, return the
+    gradient times the embedding instead of the norm.
     """
     inputs, hooks = [], []
     for module, ids in streams:

@@ -1,4 +1,4 @@
-"""Each attribution method written out from its paper: one row at a time, in loops, nothing of the package."""
+"""Each attribution method written from its paper: one row at a time, in loops, without code of the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Scalar = Callable[[Tensor], Tensor]  # from the embeddings (tokens, width) of on
 
 
 def scalar(model: nn.Module, ids: Sequence[int], position: int, class_id: int) -> Scalar:
-    """The logit of a class at a position, as a function of what the embedding module returns."""
+    """The logit of a class at a position, as a function of the embedding module's output."""
 
     def score(embeds: Tensor) -> Tensor:
         def put(module: nn.Module, arguments: object, output: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def gradient(score: Scalar, embeds: Tensor) -> Tensor:
 
 
 def integrated_gradients(score: Scalar, embeds: Tensor, baseline: Tensor, n_steps: int) -> Tensor:
-    """(tokens, width), by Gauss-Legendre quadrature."""
+    """(tokens, width): the attributions, by Gauss-Legendre quadrature."""
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
     total = torch.zeros_like(embeds)
     for node, weight in zip(nodes, weights, strict=True):
@@ -56,7 +56,7 @@ def sequential_integrated_gradients(score: Scalar, embeds: Tensor, baseline: Ten
 
 
 def monotonic(start: Tensor, end: Tensor, point: Tensor) -> list[bool]:
-    """In which dimensions a point lies between start and end."""
+    """Whether a point lies between start and end, for each dimension."""
     return [
         min(a, b) <= c <= max(a, b)
         for a, b, c in zip(start.tolist(), end.tolist(), point.tolist(), strict=True)
@@ -66,7 +66,7 @@ def monotonic(start: Tensor, end: Tensor, point: Tensor) -> list[bool]:
 def word_path(
     table: Tensor, token: Tensor, baseline: Tensor, n_steps: int, strategy: str, n_neighbors: int
 ) -> list[Tensor]:
-    """From the token to the baseline: Sanyal and Ren (2021), as their paper and their published code have it."""
+    """The path from the token to the baseline, as in the paper and the published code of Sanyal and Ren (2021)."""
 
     def toward(end: Tensor, point: Tensor) -> Tensor:
         inside = monotonic(baseline, end, point)
@@ -138,7 +138,7 @@ def removed(embeds: Tensor, baseline: Tensor, tokens: Sequence[int]) -> Tensor:
 def value(
     score: Scalar, embeds: Tensor, baseline: Tensor, features: Sequence[Sequence[int]], present
 ) -> float:
-    """The score of the text in which the features that are not present are replaced."""
+    """The score of the text with all absent features replaced by the baseline."""
     absent = [i for feature, there in zip(features, present, strict=True) if not there for i in feature]
     with torch.no_grad():
         return float(score(removed(embeds, baseline, absent)))
@@ -152,12 +152,12 @@ def occlusion(
     window: int,
     stride: int,
 ) -> np.ndarray:
-    """(features,): the mean of the differences of all windows over a feature; the last window ends at the end."""
+    """(features,): the mean difference over all windows that cover a feature; the last window may be cut short."""
     count = len(features)
     window = min(window, count)
     starts = list(range(0, count - window + 1, stride))
     if starts[-1] + window < count:
-        starts.append(starts[-1] + stride)  # which reaches over the end
+        starts.append(starts[-1] + stride)  # may reach past the end
     differences: list[list[float]] = [[] for _ in features]
     whole = value(score, embeds, baseline, features, [True] * count)
     for start in starts:
@@ -176,7 +176,7 @@ def shapley(
     features: Sequence[Sequence[int]],
     orders: Sequence[Sequence[int]],
 ) -> np.ndarray:
-    """(features,): what each adds to those before it, on average over some orders."""
+    """(features,): the mean change of the score when the feature joins those before it, over the given orders."""
     totals = np.zeros(len(features))
     for order in orders:
         present = [False] * len(features)

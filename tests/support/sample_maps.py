@@ -1,4 +1,4 @@
-"""Maps to test with: one whose parts are known, and arbitrary ones."""
+"""Maps for tests: one with known parts, and arbitrary ones from Hypothesis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACES = {"an": (0, 2), "un": (3, 5), "-": (5, 6), "believ": (7, 13), "##able": 
 
 
 def sweep(**changes: Any) -> SaliencyMap:
-    """A complete masked sweep over six tokens between [CLS] and [SEP]; row i is i + 1 times 0, ..., 7."""
+    """A complete masked sweep over six tokens between [CLS] and [SEP]; row i is (i + 1) times 0, ..., 7."""
     tokens = [Token(piece, start, end) for piece, (start, end) in PLACES.items()]
     end = tokens[-1].end
     fields: dict[str, Any] = {
@@ -38,14 +38,14 @@ def target(label: str, position: int | None, **changes: Any) -> TargetRow:
 
 
 def of(text: str, places: Sequence[tuple[int, int]], scores: Any = None) -> SaliencyMap:
-    """A map of one target at no token."""
+    """A map of targets without a position, one for each row of scores."""
     tokens = tuple(Token(f"piece {i}", *place) for i, place in enumerate(places))
     scores = np.arange(1.0, len(tokens) + 1)[None] if scores is None else scores
     targets = tuple(target("all", None) for _ in scores)
     return SaliencyMap(texts=(text,), tokens=tokens, targets=targets, scores=scores, method="own")
 
 
-# Letters with and without marks and spaces, and everything that holds characters together or parts them.
+# Letters with and without diacritics, spaces, and every kind of character that joins or separates others.
 ALPHABET = "aé1_ \n'’-.中カกำा\u0301\u200b\u200c\u200d\ufe0f👍🏽👩🇫"
 
 texts = st.text(ALPHABET, max_size=12) | st.text(max_size=8)
@@ -71,7 +71,7 @@ def spans(draw: st.DrawFn, text: str) -> tuple[int, int]:
 
 @st.composite
 def maps(draw: st.DrawFn, scores: st.SearchStrategy[float] = floats) -> SaliencyMap:
-    """Any map: of several texts, with tokens in disorder, without tokens, without targets."""
+    """Draw any map: with several texts, with tokens in any order, without tokens, without targets."""
     given = draw(st.lists(texts, min_size=1, max_size=2))
     tokens = []
     for _ in range(draw(st.integers(0, 6))):

@@ -1,4 +1,4 @@
-"""Tiny models built from their configuration classes, with random weights in float64, and a tokenizer for them."""
+"""Tiny models built from their configuration classes, with random float64 weights, and a tokenizer for them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIZES: dict[str, Any] = {
 
 @functools.cache
 def tokenizer(pad_id: int = 0) -> PreTrainedTokenizerFast:
-    """An uncased word-piece tokenizer of 48 pieces; the pad token has the id that a family expects."""
+    """An uncased WordPiece tokenizer of 48 pieces; ``pad_id`` is the pad token's id, which families choose."""
     specials = ["[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     specials.insert(pad_id, "[PAD]")
     pieces = [*specials, *dict.fromkeys(WORDS)]
@@ -62,15 +62,15 @@ def masked_lm(family: str, *, seed: int = 0, **changes: Any) -> tuple[nn.Module,
 def model(
     head: str, family: str, *, seed: int = 0, **changes: Any
 ) -> tuple[nn.Module, PreTrainedTokenizerFast]:
-    """A tiny model, such as ("sequence_classification", "gpt2"), and a tokenizer whose pad token has its id.
+    """A tiny model, such as ("sequence_classification", "gpt2"), and a tokenizer with the model's pad token id.
 
-    Heads and families are those of :mod:`tiny_models`; changes are arguments of the configuration.
+    Heads and families are those of :mod:`tiny_models`; ``changes`` are arguments of the configuration.
     """
     built = tiny_models.build(head, family, seed=seed, **changes)
     return built, tokenizer(getattr(built.config, "pad_token_id", None) or 0)
 
 
-# The names of sizes in model classes whose configuration has names of its own for them.
+# Sizes for model classes whose configuration uses other names for them.
 _OWN_SIZES: dict[str, dict[str, Any]] = {
     "GPT2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40},
     "Llama": {"num_key_value_heads": 2, "pad_token_id": None},
@@ -97,7 +97,7 @@ _ENCODER_DECODER: dict[str, Any] = {
 
 
 def of_class(name: str, *, seed: int = 0, **changes: Any) -> nn.Module:
-    """A tiny model of a class of transformers, in float64, that has no pad token unless one is given."""
+    """A tiny float64 model of a class of transformers; decoder-only models have no pad token unless one is given."""
     cls = getattr(transformers, name)
     family = next((family for family in _OWN_SIZES if name.startswith(family)), "")
     given = {**SIZES, "bos_token_id": 2, "eos_token_id": 3, **_OWN_SIZES.get(family, {})}

@@ -1,4 +1,4 @@
-"""A user's script, which strict type checkers accept: every call that README shows first, with its types."""
+"""A user's script that strict type checkers accept: every call that README shows first, with its types."""
 
 # pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One tiny model for each text model of transformers and each head that it has.
+"""Tiny models: one for each text model of transformers and each of its heads.
 
-The table is a configuration for each model type; which heads it has is what transformers' auto mappings say. So a
-head that a release of transformers adds to a known model type is tested, and a new model type has to be added here
-or named in ``NOT_COVERED``.
+The table has a configuration for each model type; transformers' auto mappings define its heads. So a head that a
+release of transformers adds to a known model type is tested, and a new model type must be added here or named in
+``NOT_COVERED``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tiny_models.encoders import ENCODERS
 from tiny_models.experts import EXPERTS
 from tiny_models.not_covered import NOT_COVERED
 
-# The heads, and what transformers calls their mapping from model types to classes.
+# The heads, and transformers' names for their mappings from model types to classes.
 HEADS = {
     "masked": "MASKED_LM",
     "causal": "CAUSAL_LM",
@@ -35,10 +35,10 @@ HEADS = {
 
 CONFIGS: dict[str, dict[str, Any]] = {**ENCODERS, **DECODERS, **RECURRENT, **EXPERTS, **ENCODER_DECODERS}
 
-# What computes in float32 whatever its weights are, or has infinities in float64, so that it fails in float64.
+# Models that fail in float64: they always compute in float32, or have infinities in float64.
 FLOAT32_ONLY = frozenset({"fsmt", "inkling2_text", "mra", "xglm"})
 
-# Given to each configuration that knows the name. An Ellipsis in the tables leaves a size to the configuration.
+# Passed to each configuration that has the name. An Ellipsis in the tables keeps the configuration's own size.
 SIZES: dict[str, Any] = {
     "vocab_size": 48,
     "hidden_size": 16,
@@ -79,14 +79,14 @@ _TOKENS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A model type with a head: one row of the test matrix."""
+    """One row of the test matrix: a model type with a head."""
 
     head: str
     family: str
 
     @property
     def name(self) -> str:
-        """The class."""
+        """The name of the model class."""
         return mapping(self.head)[self.family]
 
     def __str__(self) -> str:
@@ -94,22 +94,22 @@ class Entry:
 
 
 def mapping(head: str) -> dict[str, str]:
-    """From model types to class names, as AutoModelFor... has them; no model is built."""
+    """Map model types to class names, as AutoModelFor... does, without building a model."""
     names = getattr(modeling_auto, f"MODEL_FOR_{HEADS[head]}_MAPPING_NAMES")
     return {family: name if isinstance(name, str) else name[0] for family, name in names.items()}
 
 
 def entries(*heads: str) -> list[Entry]:
-    """The rows of the matrix, of some heads or of all."""
+    """The rows of the matrix, for the given heads or for all."""
     found = [Entry(head, family) for head in heads or HEADS for family in mapping(head) if family in CONFIGS]
     return [entry for entry in found if NOT_COVERED.keys().isdisjoint({entry.family, str(entry)})]
 
 
 def build(head: str, family: str, *, seed: int = 0, **changes: Any) -> nn.Module:
-    """A tiny model with random weights in float64 (in float32 if it must be), in eval mode."""
+    """A tiny model in eval mode, with random weights in float64, or in float32 where float64 fails."""
     cls = getattr(transformers, mapping(head)[family])
     by_head: dict[str, Any] = {"num_labels": 2 if head == "question_answering" else 3}
-    if head == "causal" and family in ENCODERS:  # which read a text from left to right if told to
+    if head == "causal" and family in ENCODERS:  # encoders read from left to right only on request
         by_head |= {"causal" if family == "xlm" else "is_decoder": True}
     config = cls.config_class(**_arguments(cls.config_class, family, {**by_head, **changes}))
     if "decoder_start_token_id" not in config.to_dict() and config.is_encoder_decoder:
@@ -117,7 +117,7 @@ def build(head: str, family: str, *, seed: int = 0, **changes: Any) -> nn.Module
     torch.manual_seed(seed)
     dtype = torch.float32 if family in FLOAT32_ONLY else torch.float64
     model = cls(config).to(dtype).eval()
-    for parameter in model.parameters():  # of a size at which every part of the model matters
+    for parameter in model.parameters():  # weights large enough that every part of the model matters
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.3)
         else:
@@ -128,7 +128,7 @@ def build(head: str, family: str, *, seed: int = 0, **changes: Any) -> nn.Module
 def _arguments(config_class: type, family: str, changes: dict[str, Any]) -> dict[str, Any]:
     default = _default(config_class)
     sizes = {name: size for name, size in SIZES.items() if name in default}
-    # A model without a pad token stays one, and a pad token within the tiny vocabulary stays where it is.
+    # A model without a pad token gets none, and a pad token within the tiny vocabulary keeps its id.
     ids = [name for name, known in default.items() if name in _TOKENS and isinstance(known, int)]
     kept = [
         name for name in ids if name.startswith(("pad", "decoder")) and default[name] < SIZES["vocab_size"]

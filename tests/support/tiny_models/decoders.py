@@ -1,4 +1,4 @@
-"""Configurations of decoders: what differs from the common sizes, for each model type of transformers."""
+"""Configurations of decoders: the differences from the common sizes, for each model type of transformers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LATENT = {
     "head_dim": 4,
 }
 
-# Decoders whose layers are attention and a feed-forward network.
+# Decoders with layers of attention and a feed-forward network.
 DECODERS: dict[str, dict[str, Any]] = {
     "apertus": {},
     "arcee": {},
@@ -92,7 +92,7 @@ DECODERS: dict[str, dict[str, Any]] = {
     "youtu": _LATENT,
 }
 
-# Decoders with recurrent layers, some beside attention.
+# Decoders with recurrent layers, some of them in addition to attention.
 RECURRENT: dict[str, dict[str, Any]] = {
     "bamba": {**_MAMBA, "attn_layer_indices": [1]},
     "beam": {},

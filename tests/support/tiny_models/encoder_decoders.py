@@ -1,4 +1,4 @@
-"""Configurations of models with an encoder and a decoder: what differs from the common sizes."""
+"""Configurations of models with an encoder and a decoder: the differences from the common sizes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENCODER_DECODERS: dict[str, dict[str, Any]] = {
     "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2, "expert_capacity": 64},
     "pegasus": {},
     "pegasus_x": {},
-    "plbart": {"decoder_start_token_id": 3},  # starts with the last token of what is given
+    "plbart": {"decoder_start_token_id": 3},  # the decoder starts with the last given token
     "switch_transformers": {"num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1},
     "t5": {},
     "trocr": {},

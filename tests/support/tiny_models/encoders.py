@@ -1,4 +1,4 @@
-"""Configurations of encoders: what differs from the common sizes, for each model type of transformers."""
+"""Configurations of encoders: the differences from the common sizes, for each model type of transformers."""
 
 from __future__ import annotations
 

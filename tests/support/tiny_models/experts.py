@@ -1,4 +1,4 @@
-"""Configurations of decoders with a mixture of experts, which want transformers' eager experts in float64."""
+"""Configurations of decoders with a mixture of experts, which need transformers' eager experts in float64."""
 
 from __future__ import annotations
 

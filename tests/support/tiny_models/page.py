@@ -1,4 +1,4 @@
-"""The table of ``docs/models.md``, from the tables that the tests run on.
+"""The table in ``docs/models.md``, made from the tables that the tests run on.
 
 PYTHONPATH=tests/support python -m tiny_models.page      # writes it into the page
 """
@@ -41,7 +41,7 @@ GROUPS = {
 
 
 def padless(family: str) -> bool:
-    """Whether padding changes the results of a model type, so that only rows of equal length are batched."""
+    """Whether padding changes the results of a model type, so that only rows of equal length share a batch."""
     names = [entry.name for entry in tiny_models.entries() if entry.family == family]
     bases = {base.__name__ for name in names for base in getattr(transformers, name).__mro__}
     return any(
@@ -50,7 +50,7 @@ def padless(family: str) -> bool:
 
 
 def table(families: dict[str, object], heads: dict[str, set[str]]) -> list[str]:
-    """One row a model type."""
+    """The lines of a table with one row for each model type."""
     lines = [
         f"| model type | {' | '.join(COLUMNS.values())} | notes |",
         f"|---|{':-:|' * len(COLUMNS)}---|",
@@ -68,7 +68,7 @@ def table(families: dict[str, object], heads: dict[str, set[str]]) -> list[str]:
 
 
 def text() -> str:
-    """What stands between the marks."""
+    """The text between the marks."""
     rows = tiny_models.entries()
     heads: dict[str, set[str]] = {}
     for row in rows:
@@ -95,7 +95,7 @@ def text() -> str:
 
 
 def page(old: str) -> str:
-    """The page with its table as it is now."""
+    """The page with its table brought up to date."""
     return re.sub(
         f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n{text()}\n{END}", old, flags=re.DOTALL
     )

@@ -1,9 +1,9 @@
-"""What the results of a model type are exact to, and what padding does to it."""
+"""Traits of model types: the precision of their results, and the effect of padding."""
 
 from __future__ import annotations
 
-# Whose hidden states pass through float32 whatever their weights are: a softmax, an RMSNorm, rotary angles, a router.
-# Results then agree with each other to float32's rounding, 1e-5, elsewhere to float64's, 1e-10.
+# Models whose hidden states pass through float32 whatever the type of their weights: in a softmax, an RMSNorm, rotary
+# angles or a router. Their results agree to float32's rounding, 1e-5, those of the others to float64's, 1e-10.
 FLOAT32 = frozenset(
     """
     afmoe apertus arcee aria_text axk1 axk2 bailing_hybrid bamba beam bitnet bloom codegen cohere
@@ -22,8 +22,8 @@ FLOAT32 = frozenset(
     """.split()
 )
 
-# Causal language models that read a text differently where padding stands before it: learned positions that count
-# from the first token, padded or not, states that padding enters, or (in float64) rows without any token to see.
+# Causal language models that read a text differently with padding before it. The reasons: learned positions that
+# count padding, states that padding enters, or (in float64) rows that see no token at all.
 NO_LEFT_PADDING = frozenset(
     """
     bart bigbird_pegasus blenderbot blenderbot-small bloom gemma2 granite_swa granitemoe_swa marian mbart mpt mvp
@@ -31,9 +31,9 @@ NO_LEFT_PADDING = frozenset(
     """.split()
 )
 
-# Whose score does not depend on every token that it could depend on: ESM zeroes a masked token's embedding, the
-# windows of others are narrower here than the text, MRA computes nothing without its kernel for GPUs.
+# Models whose score does not depend on some tokens that it could depend on: ESM zeroes a masked token's embedding,
+# Longformer's windows are narrower here than the text, MRA computes nothing without its kernel for GPUs.
 LOCAL = frozenset({"esm", "longformer", "mra"})
 
-# YOSO's backward pass is an estimate of its authors' own, not the derivative of its forward pass.
+# YOSO's backward pass is an estimate by its authors, not the derivative of its forward pass.
 ESTIMATED = frozenset({"yoso"})
