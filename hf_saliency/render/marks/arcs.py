@@ -186,6 +186,6 @@ class Arcs(ChecksCall):
         return self._rise(max(spans, default=1), axis) + points.scaled(_THICK)
 
     def _rise(self, span: int, axis: TokenAxis) -> float:
-        """Height of an arc over ``span`` tokens: by the root, so that short arcs are visible next to long ones."""
+        """Height of an arc over ``span`` tokens; the square root keeps short arcs visible next to long ones."""
         whole = max(len(axis.labels) - 1, 1)
         return max(_HIGH * axis.width * float(np.sqrt(span / whole)), 2 * points.scaled(_HEAD))

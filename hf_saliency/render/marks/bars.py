@@ -158,7 +158,7 @@ class Bars(ChecksCall):
         return self.lying(saliency_map, colors, width).strips()
 
     def lying(self, saliency_map: SaliencyMap, colors: Colors, width: float) -> HorizontalBars:
-        """Return horizontal bars at a width in points, whose sizes can be read from them."""
+        """Return the horizontal bars at a width in points, with their sizes."""
         return self._drawn(HorizontalBars, saliency_map, colors, width)
 
     def _drawn(self, kind: type[_Drawn], saliency_map: SaliencyMap, colors: Colors, width: float) -> _Drawn:
@@ -176,7 +176,7 @@ class Bars(ChecksCall):
 
 
 def _telling(part: SaliencyMap) -> SaliencyMap:
-    """Return a map without the texts that hold no target and have only zero scores, unless all texts are such."""
+    """Return a map without the texts that hold no target and have only zero scores, unless that is every text."""
     places = {place for target in part.targets for place in target.positions}
     nonzero = set(np.flatnonzero((part.scores != 0).any(axis=0)).tolist())
     every = {token.text_index for token in part.tokens}

@@ -169,7 +169,7 @@ class Matrix(ChecksCall):
         return ", ".join(filter(None, [*notes, colors.power_note if self.values else ""]))
 
     def _bands(self, part: SaliencyMap, colors: Colors, width: float) -> list[Grid]:
-        """Return the matrix as one grid, or as bands if its labels only fit or are only readable in these."""
+        """Return the matrix as one grid, or as bands if one grid has no room for readable labels."""
         whole = self._grid(part, colors, width)
         readable = min(_READABLE, Typeface(self.fontsize).points)
         chosen = [whole] if whole.complete else []

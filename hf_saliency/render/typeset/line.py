@@ -273,7 +273,7 @@ def _cluster(cluster: str, faces: Fonts, before: Face) -> list[tuple[Face, tuple
 
 
 def _apart(parts: Sequence[str], faces: Fonts) -> Iterator[tuple[Face, str]]:
-    """Yield each character of a cluster that no face covers with its face: if possible that of the first character."""
+    """Yield a face and a text for each character of a cluster that no face covers; prefer the first one's face."""
     blank = faces.face(MISSING) or faces.base[0]
     main = (None if _invalid(parts[0]) else faces.face(parts[0])) or blank
     for part in parts:
