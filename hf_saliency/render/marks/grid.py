@@ -35,7 +35,7 @@ class Grid:
     width: float  # of the whole
     breaks: tuple[int, ...] = ()  # columns with a gap before them, since another text begins there
     names: Mapping[int, str] = field(default_factory=dict)  # of texts, by the column at which each begins
-    words: tuple[tuple[range, str], ...] = ()  # and their labels, used if those of tokens have no room
+    words: tuple[tuple[range, str], ...] = ()  # with labels, used if those of tokens have no room
     first: int = 0  # the map's column at which the grid begins
     above: float = 0.0  # where the grid begins, below other bands of the matrix
     longest: int = 0  # columns of the longest band, which set the cell width; 0 for this band's own

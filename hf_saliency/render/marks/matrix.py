@@ -41,8 +41,8 @@ class Matrix(ChecksCall):
 
     Labels shrink as needed, down to 4.75 points. If they would be smaller than 6 points, the matrix is divided into
     bands, one below another, as long as it is no higher than wide. If tokens have no room for labels even at 4.75
-    points, labels name words, or the matrix is divided into bands and may be twice as high as wide. If that is not
-    enough either, only every second, third, ... token has a label, and a line below the matrix states this.
+    points, labels name words, or the matrix is divided into bands and may be up to twice as high as wide. If that is
+    not enough either, only every second, third, ... token has a label, and a line below the matrix states this.
 
     Parameters
     ----------

@@ -34,7 +34,8 @@ _UNSEEN = re.compile(
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\ufdd0-\ufdef\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-_OPENING = frozenset("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u200e\u200f\u061c")  # direct later text
+# Controls that set the direction of the text after them.
+_OPENING = frozenset("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u200e\u200f\u061c")
 _CLOSING = frozenset("\u202c\u2069")
 BIDI_CONTROLS = _OPENING | _CLOSING
 # Controls that reorder the rest of a terminal's line.

@@ -244,7 +244,8 @@ class Fonts:
         seen = [c for c in cluster if not ignorable(c)]
         moved = any(_scripts(c) & self.moved for c in seen)
         order = self.fallback + self.base if moved else self.base + self.fallback
-        composed = unicodedata.normalize("NFC", "".join(seen))  # as shaped if a font lacks the mark
+        # If a font lacks the mark, shaping uses the composed letter.
+        composed = unicodedata.normalize("NFC", "".join(seen))
         return next((face for face in order if face.covers(seen) or face.covers(composed)), None)
 
 
