@@ -1,4 +1,4 @@
-"""Causality: which models are read on the beginning of a text alone, and which are not."""
+"""Causality: models that may be run on the beginning of a text alone, and models that may not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def trims(on: hs.Explainer, text: str) -> bool:
 
 
 def assert_plain(heat: hs.SaliencyMap, model: nn.Module) -> None:
-    """The scores are those of one forward pass over the whole text."""
+    """Check that the scores are those of one forward pass over the whole text."""
     plain, ids = logits(model, heat.texts[0]), tiny.tokenizer()(heat.texts[0])["input_ids"]
     for row in heat.targets:
         assert row.score == pytest.approx(plain[row.position - 1, ids[row.position]].item(), rel=1e-9)

@@ -1,4 +1,4 @@
-"""Conversations: messages are checked once, and what the template cannot write is said."""
+"""Conversations: messages are checked once, and errors name what the template cannot write."""
 
 from __future__ import annotations
 

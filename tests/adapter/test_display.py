@@ -1,4 +1,4 @@
-"""Display: no vocabulary's own spelling ever reaches a reader, and white space has its true place and a sign."""
+"""Display: names hide the vocabulary's internal spelling, and white space keeps its place and has a sign."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def wrapped(core: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def byte_level(add_prefix_space: bool = False, size: int = 420) -> PreTrainedTokenizerFast:
-    """Like GPT-2's and RoBERTa's."""
+    """A byte-level tokenizer like GPT-2's and RoBERTa's."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     core.decoder = decoders.ByteLevel()
@@ -58,7 +58,7 @@ def byte_level(add_prefix_space: bool = False, size: int = 420) -> PreTrainedTok
 
 
 def byte_fallback() -> PreTrainedTokenizerFast:
-    """Like Llama's: SentencePiece's spaces, and bytes for what the vocabulary lacks."""
+    """A tokenizer like Llama's: SentencePiece's spaces, and bytes for characters outside the vocabulary."""
     core = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     core.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     core.decoder = decoders.Sequence(
@@ -73,7 +73,7 @@ def byte_fallback() -> PreTrainedTokenizerFast:
 
 
 def unigram() -> PreTrainedTokenizerFast:
-    """Like T5's."""
+    """A unigram tokenizer like T5's."""
     core = Tokenizer(models.Unigram())
     core.pre_tokenizer = pre_tokenizers.Metaspace()
     core.decoder = decoders.Metaspace()
@@ -128,13 +128,13 @@ def test_exact_names_differ(tokenizer: Any) -> None:
     spelling = Spelling.of(tokenizer)
     names = [spelling.name(index, exact=True) for index in range(len(tokenizer))]
     doubles = {name for name in names if names.count(name) > 1}
-    # Kinds of white space have one sign, and a byte of byte fallback may be spelled by a piece as well.
+    # All kinds of white space share a sign, and a piece may be spelled like a byte of byte fallback.
     fallback = tokenizer.convert_tokens_to_ids("<0x41>") not in (None, tokenizer.unk_token_id)
     assert all(name in "↵␣" or (fallback and len(name) == 1) for name in doubles)
 
 
 def test_white_space_keeps_its_place_and_has_signs() -> None:
-    encoding = encode(byte_level(size=261), "a\n\tb")  # a token for each byte
+    encoding = encode(byte_level(size=261), "a\n\tb")  # one token per byte
     assert [(token.piece, token.start, token.end) for token in encoding.tokens if not token.special] == [
         ("a", 0, 1),
         ("↵", 1, 2),
@@ -203,7 +203,7 @@ PLACES = [
 @pytest.mark.parametrize("flags", FLAGS, ids=str)
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 def test_spans_around_added_tokens(maker: Any, flags: dict[str, bool]) -> None:
-    """A token that the vocabulary spells has its own characters, and every visible character has a token."""
+    """The span of each token covers the characters of its piece, and every visible character is in a token."""
     tokenizer = tiny.tokenizer.__wrapped__() if maker is tiny.tokenizer else maker()
     tokenizer.add_tokens([AddedToken("<entity>", normalized=False, **flags)])
     spelling = Spelling.of(tokenizer)
@@ -235,5 +235,5 @@ def test_an_added_token_is_alone_beside_characters_that_a_normalizer_puts_spaces
 
 def test_added_tokens_are_spelled_as_they_were_added() -> None:
     tokenizer = byte_level()
-    tokenizer.add_tokens(["<entité>"])  # each of its characters stands for a byte in the other tokens
+    tokenizer.add_tokens(["<entité>"])  # in other tokens, each of its characters represents a byte
     assert Spelling.of(tokenizer).name(tokenizer.convert_tokens_to_ids("<entité>")) == "<entité>"

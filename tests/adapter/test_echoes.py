@@ -1,4 +1,4 @@
-"""A text that encoder and decoder both read: BART's classifier and its masked language model."""
+"""Echoes: a text that encoder and decoder both read, as in BART's classifier and masked language model."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_source_and_a_target_are_no_echo() -> None:
 
 @pytest.mark.parametrize("name", ["MBartForSequenceClassification", "PLBartForSequenceClassification"])
 def test_the_token_that_moves_to_the_front_is_the_one_that_transformers_moves(name: str) -> None:
-    """It is found by counting padding, which the text may hold: the moved token is then not the last one."""
+    """transformers finds the token by counting padding; with [PAD] in the text it is not the last one."""
     model, tokenizer = tiny.model("sequence_classification", name.partition("For")[0].lower())
     text = "the cat [PAD] sat the mat"
     heat = hs.Explainer(model, tokenizer)(text, target=hs.Label(1))

@@ -1,4 +1,4 @@
-"""Continuation on models with an encoder and a decoder: both are attributed, against dense one-hot autograd."""
+"""Continuation on models with an encoder and a decoder: attributions to both, against dense one-hot autograd."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_source_and_target_against_dense_autograd(name: str) -> None:
     "method", ["gradient_norm", hs.integrated_gradients(n_steps=10), "leave_one_out", "input_x_gradient"]
 )
 @pytest.mark.parametrize("name", ["BartForConditionalGeneration", "T5ForConditionalGeneration"])
-@pytest.mark.filterwarnings("ignore:integrated_gradients")  # so few steps do not add up, the same either way
+@pytest.mark.filterwarnings("ignore:integrated_gradients")  # with few steps, neither of the two adds up
 def test_a_batch_equals_single_pairs(name: str, method: Any) -> None:
     on = explainer(name)
     pairs = [(SOURCE, TARGET), ("a dog", "music"), ("it was not young", "the cat and the dog")]
@@ -125,7 +125,7 @@ def test_the_target_of_a_causal_model() -> None:
 
 
 def test_a_given_target_that_starts_as_the_model_never_does_is_named() -> None:
-    """As a translation is that NLLB's tokenizer reads without its target language."""
+    """For example, a translation that NLLB's tokenizer encodes without its target language."""
     model, tokenizer = tiny.model("seq2seq", "m2m_100")
     model.generation_config.forced_bos_token_id = tokenizer.convert_tokens_to_ids("the")
     explainer = hs.Explainer(model, tokenizer)
@@ -157,7 +157,7 @@ def test_given_ids_that_start_as_the_model_never_does_are_named() -> None:
 
 @pytest.mark.parametrize("family", ["mbart", "plbart"])
 def test_a_decoder_that_starts_as_the_model_never_does_is_named(family: str) -> None:
-    """These start with the last token of the given target, which is its language for their tokenizers."""
+    """These decoders start with the last token of the given target; with their own tokenizers that is its language."""
     model, tokenizer = tiny.model("seq2seq", family)
     model.generation_config.decoder_start_token_id = tokenizer.convert_tokens_to_ids("the")
     explainer = hs.Explainer(model, tokenizer)

@@ -1,4 +1,4 @@
-"""Encoding: every token at its exact place in the text, for fast and slow tokenizers, or an error."""
+"""Encoding: the exact place of every token in the text, for fast and slow tokenizers, or an error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="module")
 def metaspace() -> PreTrainedTokenizerFast:
-    """A unigram tokenizer with sentence-piece's marks."""
+    """A unigram tokenizer that marks spaces as SentencePiece does."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
@@ -52,7 +52,7 @@ def metaspace() -> PreTrainedTokenizerFast:
 
 @pytest.fixture
 def slow(tmp_path: Path) -> BertTokenizerLegacy:
-    """A tokenizer in Python, which reports no offsets."""
+    """A slow tokenizer, in Python, that reports no offsets."""
     path = tmp_path / "vocab.txt"
     path.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(tiny.WORDS)]))
     return BertTokenizerLegacy(str(path))

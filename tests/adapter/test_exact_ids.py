@@ -1,4 +1,4 @@
-"""Exact ids: the model reads the ids that are given, whatever the tokenizer would make of the text."""
+"""Exact ids: the model reads the given ids, whichever ids the tokenizer would return for the text."""
 
 from __future__ import annotations
 

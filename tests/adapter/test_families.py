@@ -18,9 +18,9 @@ from hf_saliency.targets.masked import MaskedToken
 TEXT = "The formal study of grammar is an important part."
 OTHERS = ["the cat sat on a mat", "she ran to the dog and the cat, not to education and music!"]
 
-# Where all arithmetic is float64, a result differs from the reference by float64's rounding alone (2e-16, times
-# some hundred operations in a row). Where a family computes its softmax or its mask in float32, two batches
-# differ by float32's rounding instead.
+# If all arithmetic is in float64, a result differs from the reference only by float64's rounding (2e-16, times
+# a few hundred operations in a row). If a family computes its softmax or its mask in float32, two batches differ
+# by float32's rounding instead.
 EXACT = 1e-10
 FLOAT32_PARTS = 1e-5
 IN_FLOAT32 = {
@@ -34,12 +34,12 @@ IN_FLOAT32 = {
     "ultrabert",
     "xlm",
 }
-# YOSO's backward pass is an estimate of its authors' own, not the derivative of its forward pass.
+# YOSO's backward pass is an estimate by its authors, not the derivative of its forward pass.
 ESTIMATED = {"yoso"}
-# transformers' Longformer has NaN gradients wherever it pads to whole windows itself, so with most texts.
+# transformers' Longformer has NaN gradients whenever it pads a text to whole windows, which it does to most texts.
 WHOLE_WINDOWS = {"longformer"}
-# Models whose score does not depend on some tokens at all: their gradients are zero, exactly.
-LOCAL = {"esm", "longformer"}  # ESM zeroes a masked token's embedding, Longformer's windows are narrow here
+# Models whose score does not depend on some tokens at all: the gradients of these are exactly zero.
+LOCAL = {"esm", "longformer"}  # ESM zeroes a masked token's embedding; Longformer's windows are narrow here
 
 
 def tolerance(family: str) -> float:
@@ -47,7 +47,7 @@ def tolerance(family: str) -> float:
 
 
 def assert_same(actual: np.ndarray, expected: np.ndarray, relative: float) -> None:
-    """Equal element by element, not only against the largest element of the matrix."""
+    """Check equality element by element, not only relative to the largest element of the matrix."""
     assert actual.shape == expected.shape
     np.testing.assert_allclose(actual, expected, rtol=relative, atol=0)
 
@@ -93,13 +93,13 @@ def test_a_batch_of_unequal_texts_equals_single_texts(family: str) -> None:
     explainer = hs.Explainer(model, tokenizer, batch_tokens=100)
     texts = [TEXT, *(OTHERS[:1] if family in WHOLE_WINDOWS else OTHERS)]
     for together, text in zip(explainer(texts), texts, strict=True):
-        alone = hs.Explainer(model, tokenizer, batch_tokens=1)(text)  # one row a pass, no padding
+        alone = hs.Explainer(model, tokenizer, batch_tokens=1)(text)  # one row per pass, no padding
         assert_same(together.scores, alone.scores, tolerance(family))
         assert [t.label for t in together.targets] == [t.label for t in alone.targets]
 
 
 def test_the_score_is_differentiated_not_only_called(family: str) -> None:
-    """A finite difference along a random direction of the embeddings."""
+    """Compare the gradient to a finite difference along a random direction of the embeddings."""
     if family in ESTIMATED:
         return
     model, tokenizer = tiny.masked_lm(family)
@@ -116,7 +116,7 @@ def test_the_score_is_differentiated_not_only_called(family: str) -> None:
     embeds = text_model.streams[0].embed(ids).requires_grad_()
     (gradient,) = torch.autograd.grad(score(embeds, *rows).sum(), embeds)
     direction = torch.randn(embeds.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    # Float32 parts round the score to 1e-7, which a step of 1e-3 turns into an error of 1e-4.
+    # Parts in float32 round the score to 1e-7; a step of 1e-3 turns this into an error of 1e-4.
     step, relative = (1e-3, 1e-2) if family in IN_FLOAT32 else (1e-5, 1e-5)
     with torch.no_grad():
         difference = score(embeds + step * direction, *rows) - score(embeds - step * direction, *rows)
@@ -144,7 +144,7 @@ def test_a_model_that_computes_in_float32_itself() -> None:
 
 
 def test_families_that_padding_changes_are_registered(family: str) -> None:
-    """The other direction: whoever is not registered is unchanged by right padding, with the mask given."""
+    """Check the converse: padding on the right, with a mask, does not change a family that is not registered."""
     model, tokenizer = tiny.masked_lm(family)
     if not hs.Explainer(model, tokenizer).text_model.pads:
         return

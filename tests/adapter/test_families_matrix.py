@@ -1,4 +1,4 @@
-"""Every text model of transformers, tiny, with every head: the score, its gradients, padding, and no traces."""
+"""Every text model of transformers, tiny, with every head: scores, gradients, padding, and an unchanged model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHORT = "the cat sat on a mat"
 QUESTION = "she sat on a mat to learn"
 CHOICES = ("and ran to the dog", "and was not young !")
 
-# What is explained of a text, or of texts that belong together.
+# The target to explain for each head.
 TARGETS: dict[str, Any] = {
     "masked": hs.MaskedToken([2, 5]),
     "causal": hs.NextToken(),
@@ -39,8 +39,8 @@ TARGETS: dict[str, Any] = {
     "seq2seq": hs.Continuation(),
 }
 
-# Where all arithmetic is float64, results differ by float64's rounding alone (2e-16, times some hundred operations
-# in a row); where parts are float32, by float32's; where everything is, by that of sums with cancellation.
+# If all arithmetic is in float64, results differ only by float64's rounding (2e-16, times a few hundred operations
+# in a row). If parts are in float32, they differ by its rounding; if everything is, cancellation in sums adds to it.
 EXACT, FLOAT32_PARTS, FLOAT32_ALL = 1e-10, 1e-5, 1e-3
 
 
@@ -51,7 +51,7 @@ def tolerance(entry: Entry) -> float:
 
 
 def given(entry: Entry, text: str) -> Any:
-    """What the explainer is called with."""
+    """The argument for the explainer: the text, or the texts that belong together."""
     together = {
         "seq2seq": (text, SHORT),
         "question_answering": (QUESTION, text),
@@ -61,14 +61,14 @@ def given(entry: Entry, text: str) -> Any:
 
 
 def assert_same(actual: np.ndarray, expected: np.ndarray, relative: float, what: str) -> None:
-    """Equal element by element; what is below a millionth of the largest may differ by its share of rounding."""
+    """Check equality element by element, with an absolute tolerance relative to the largest element for tiny ones."""
     assert actual.shape == expected.shape, what
     least = relative * 1e-3 * np.abs(expected).max()
     np.testing.assert_allclose(actual, expected, rtol=relative, atol=least, err_msg=what)
 
 
 def inputs_of(entry: Entry, model: nn.Module, tokenizer: Any, target: hs.TargetRow) -> dense.Inputs:
-    """What plain transformers is called with for a target."""
+    """The inputs for a call of the plain model for a target."""
     if entry.head == "question_answering":
         return dense.known(model, tokenizer(QUESTION, TEXT))
     if entry.head == "multiple_choice":
@@ -87,8 +87,8 @@ def inputs_of(entry: Entry, model: nn.Module, tokenizer: Any, target: hs.TargetR
 
 
 def reading(entry: Entry, target: hs.TargetRow, inputs: dense.Inputs) -> Callable[[Any], Tensor]:
-    """From a model's output to the number that a target explains."""
-    if entry.head == "question_answering":  # an answer of one token, which is where it starts and ends
+    """Return a function from a model's output to the number that a target explains."""
+    if entry.head == "question_answering":  # the answer starts and ends at the same token
         where = target.position
         return lambda output: output["start_logits"][0, where] + output["end_logits"][0, where]
     assert target.class_id is not None
@@ -104,7 +104,7 @@ def reading(entry: Entry, target: hs.TargetRow, inputs: dense.Inputs) -> Callabl
 
 
 def state(model: nn.Module) -> dict[str, Any]:
-    """All that an explanation could leave behind in a model."""
+    """Everything that an explanation could change in a model."""
     modules = dict(model.named_modules())
     return {
         "weights": {
@@ -135,7 +135,7 @@ def assert_unchanged(before: dict[str, Any], after: dict[str, Any]) -> None:
 def assert_left_padding_is_the_same(
     entry: Entry, model: nn.Module, pad_id: int, heat: hs.SaliencyMap
 ) -> None:
-    """The scores are those of a text with padding before it, as a batch for generation has it."""
+    """Check that the scores equal those of the text with padding before it, as in a batch for generation."""
     tokenizer = tiny.tokenizer(pad_id)
     inputs = dense.padded(dense.known(model, tokenizer(TEXT)), 4, pad_id, "left")
     if "position_ids" in inspect.signature(model.forward).parameters and not rolls(entry):
@@ -148,9 +148,9 @@ def assert_left_padding_is_the_same(
 
 
 def assert_hooked_is_plain(entry: Entry, explainer: hs.Explainer, inputs: dense.Inputs) -> None:
-    """With its own embeddings put in place the model gives what it gives without them.
+    """Check that the model returns the same output with its own embeddings put in by hooks as without hooks.
 
-    To a few roundings, not to the bit: which kernel a CPU chooses depends on how tensors lie in memory.
+    Rounding may differ slightly, because a CPU chooses kernels by the memory layout of the tensors.
     """
     known = explainer.text_model
     streams = (
@@ -167,7 +167,7 @@ def assert_hooked_is_plain(entry: Entry, explainer: hs.Explainer, inputs: dense.
 
 
 def rolls(entry: Entry) -> bool:
-    """Whether positions are counted from the ids themselves, padding left out (RoBERTa)."""
+    """Whether the model computes positions from the ids, without padding, as RoBERTa does."""
     return "roberta" in entry.name.lower() or entry.family in ("camembert", "data2vec-text", "xmod")
 
 
@@ -175,7 +175,7 @@ def rolls(entry: Entry) -> bool:
 def test_family(entry: Entry) -> None:
     model, tokenizer = tiny.model(entry.head, entry.family)
     target, close = TARGETS[entry.head], tolerance(entry)
-    with torch.no_grad():  # what the first pass leaves behind in some models is theirs
+    with torch.no_grad():  # some models change their own state in their first pass
         model(**inputs_of(entry, model, tokenizer, hs.TargetRow("", 1, 0.0)))
     model.train()
     next(model.parameters()).requires_grad_(False)
@@ -203,11 +203,11 @@ def test_family(entry: Entry) -> None:
             plain = score(model(**inputs)).item()
         assert heat.targets[i].score == pytest.approx(plain, rel=close, abs=close), "the plain forward pass"
         expected = dense.one_hot_norms(model, inputs, score).double().numpy()
-        expected = np.append(expected, [0.0] * (heat.scores.shape[1] - len(expected)))  # written, not read
+        expected = np.append(expected, [0.0] * (heat.scores.shape[1] - len(expected)))  # written, never read
         assert_same(heat.scores[i], expected, close, "dense one-hot inputs")
         if entry.family in ENCODERS and entry.family not in LOCAL and entry.head != "causal":
             own = slice(heat.scores.shape[1] // 2, None) if entry.head == "multiple_choice" else slice(None)
-            assert (heat.scores[i][own] > 0).all()  # of the choice that is explained
+            assert (heat.scores[i][own] > 0).all()  # the tokens of the explained choice
     if entry.head == "causal":
         assert np.array_equal(np.triu(heat.scores[:, 1:]), np.zeros_like(heat.scores[:, 1:])), (
             "the upper triangle"
@@ -217,7 +217,7 @@ def test_family(entry: Entry) -> None:
 
 
 class Float32(TorchFunctionMode):
-    """Notes what is computed in float32 on the way to a gradient."""
+    """Record whether anything is computed in float32 on the way to a gradient."""
 
     def __init__(self) -> None:
         super().__init__()

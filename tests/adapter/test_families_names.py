@@ -1,4 +1,4 @@
-"""What the matrix of families leaves out: names only, no model is built."""
+"""Names of families: every model type is tested, refused or listed as not covered; no model is built."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PINNED = f"transformers=={metadata.version('transformers')}" in CONSTRAINTS.read
 
 
 def refused(name: str) -> bool:
-    """Whether the package refuses a class by name, always or by its configuration."""
+    """Whether the package refuses a class by name, always or for some configurations."""
     cls = getattr(transformers, name)
     entries = (FAMILIES.get(base.__name__) for base in cls.__mro__)
     entry = next((entry for entry in entries if entry is not None), None)
@@ -52,7 +52,7 @@ def test_nothing_is_named_that_is_not_there() -> None:
     }
     assert NOT_COVERED.keys() <= there
     assert tiny_models.CONFIGS.keys() <= there
-    # An exception for one head belongs to a model type of the table, one for a model type does not.
+    # A model type in the table may have exceptions for single heads, but not for the whole type.
     assert {key for key in NOT_COVERED if key in tiny_models.CONFIGS} == set()
 
 

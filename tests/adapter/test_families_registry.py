@@ -1,4 +1,4 @@
-"""Registering what differs in a class of models: by a call, by an installed package, for a wrapped model."""
+"""Registering the family of a class of models: by a call, by an installed package, for a wrapped model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _no_traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, value: Any, name: str = "own_models") -> None:
-    """An installed package whose entry point loads a value, or raises it."""
+    """Simulate an installed package whose entry point loads ``value``, or raises it if it is an exception."""
 
     class Point(metadata.EntryPoint):
         def load(self) -> Any:
@@ -98,7 +98,7 @@ def test_a_broken_package_is_named_and_left_out(
     plug_in(monkeypatch, value)
     with pytest.warns(RuntimeWarning, match=f"own_models = own_models.saliency:FAMILIES.*left out.*{said}"):
         assert family(Own(nn.Linear(1, 1))) == Family()
-    assert family(Own(nn.Linear(1, 1))) == Family()  # said once
+    assert family(Own(nn.Linear(1, 1))) == Family()  # the warning appears once
 
 
 def test_the_families_of_the_models_within_count() -> None:
@@ -126,7 +126,7 @@ def test_an_embedding_that_only_the_class_knows() -> None:
 
 
 def without_weights(name: str, **changes: Any) -> nn.Module:
-    """A model of a class, with its configuration and nothing else."""
+    """A model of a class with its configuration, but without layers and weights."""
     cls = getattr(transformers, name)
     model = nn.Module.__new__(cls)
     nn.Module.__init__(model)
@@ -200,7 +200,7 @@ class Counting(transformers.PretrainedConfig):
 
 
 class Counter(transformers.PreTrainedModel):
-    """A model of an author's own: a sum of word vectors, and a head."""
+    """A custom model: a sum of word vectors, and a head."""
 
     config_class = Counting
 
@@ -217,7 +217,7 @@ class Counter(transformers.PreTrainedModel):
 
 
 class LateCounter(Counter):
-    """Looks up other words before those of the text."""
+    """A model that looks up other words before those of the text."""
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
         before = self.words(input_ids.roll(1, dims=1)).sum()

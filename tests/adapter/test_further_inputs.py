@@ -1,4 +1,4 @@
-"""Further inputs: what a model needs beside the text is taken by name, and its absence is told by name."""
+"""Further inputs: a model's inputs other than the text are passed by name, and errors name a missing one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXT = "the cat sat on a mat"
 
 
 class Scaled(nn.Module):
-    """A classifier that needs a number beside the text and takes whatever else it is given."""
+    """A classifier that needs a number in addition to the text, and accepts any other input."""
 
     def __init__(self) -> None:
         super().__init__()

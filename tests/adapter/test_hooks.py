@@ -1,4 +1,4 @@
-"""Embeddings put in the place of what a module looks up, however it lays a batch out; and models that are refused."""
+"""Hooks: embeddings replace a module's own, however it lays out a batch; and models that are refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_module_that_reads_tokens_first_gives_the_same(method: str, texts: lis
 
 
 class TwoTables(nn.Module):
-    """A classifier that looks its ids up twice, in tables of its own."""
+    """A classifier that looks up its ids in two separate tables."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class TwoTables(nn.Module):
 
 
 class Cloned(TwoTables):
-    """The second table is asked by name, and for a copy."""
+    """The second table receives a copy of the ids, as a keyword argument."""
 
     def forward(self, input_ids: Tensor) -> Tensor:
         return self.head((self.one(input_ids) + self.other(input=input_ids.clone())).mean(dim=1))

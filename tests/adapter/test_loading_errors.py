@@ -1,4 +1,4 @@
-"""Errors that name the call which works: what is no model, and models that cannot be explained as they are."""
+"""Errors that name a call that works: for arguments that are no model, and for models not ready to be explained."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_models_for_images_and_text_with_text_alone(name: str) -> None:
 
 def test_an_older_transformers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = tiny.masked_lm("bert")
-    imported = sys.modules["transformers"]  # its lazy module is replaced after its first import
+    imported = sys.modules["transformers"]  # transformers replaces its lazy module after the first import
     monkeypatch.setattr(imported, "__version__", "4.57.0")
     with pytest.raises(
         hs.SaliencyError, match="transformers 4.57.0 is installed, and hf_saliency needs transformers>="

@@ -1,4 +1,4 @@
-"""Padding: what modules that are not transformers' own do with it is tried out, not read off their arguments."""
+"""Padding: a trial, not the signature, determines how modules that are not from transformers handle it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXTS = ["the cat sat on a mat", "the formal study of grammar is an important pa
 
 
 class Pooled(nn.Module):
-    """A classifier over an encoder's states, which takes the mask whether it honours it or not."""
+    """A classifier over an encoder's states; it accepts the mask, but only some poolings respect it."""
 
     def __init__(self, pooling: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Pooled(nn.Module):
 
 
 class PooledBert(type(tiny.of_class("BertForSequenceClassification"))):
-    """A subclass of a class of transformers, with a pooling of its own."""
+    """A subclass of a class of transformers, with a custom pooling."""
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
         states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -60,7 +60,7 @@ class PooledBert(type(tiny.of_class("BertForSequenceClassification"))):
 
 
 def batches(explainer: hs.Explainer, target: hs.Target, texts: list[Any]) -> list[int]:
-    """How many rows each call of the model has, and that each text gets what it gets alone."""
+    """Return the number of rows of each call of the model; check that each text has the same scores as alone."""
     rows: list[int] = []
     model = explainer.text_model.model
     alone = [explainer(text, target=target) for text in texts]
@@ -101,7 +101,7 @@ def test_rows_that_are_read_together_are_named() -> None:
     alone = hs.Explainer(model, tiny.tokenizer(), batch_tokens=1)
     method = hs.leave_one_out()
     heat = alone([TEXTS[2], "a dog"], target=hs.Label(0), method=method)[0]
-    np.testing.assert_array_equal(heat.scores, 0)  # of one row, less itself
+    np.testing.assert_array_equal(heat.scores, 0)  # the mean of one row is the row itself
 
 
 def test_rows_of_one_length_that_are_read_together_are_named_once() -> None:
@@ -109,7 +109,7 @@ def test_rows_of_one_length_that_are_read_together_are_named_once() -> None:
     with pytest.warns(UserWarning, match="reads the rows of a batch together") as warned:
         explainer(["a dog ran", "a cat sat"], target=hs.Label(0), method="saliency")
     assert len(warned) == 1
-    # A second warning would fail the test.
+    # A second warning would make the test fail.
     explainer(["a dog ran", "a cat sat"], target=hs.Label(0), method="saliency")
     # The method's copies of one text share a batch, too.
     with pytest.warns(UserWarning, match="reads the rows of a batch together"):
@@ -130,7 +130,7 @@ def test_pairs_and_compared_texts() -> None:
 
 
 class Unmasked(type(tiny.of_class("BartForConditionalGeneration"))):
-    """An encoder-decoder that forgets the mask of its source."""
+    """An encoder-decoder that ignores the mask of its source."""
 
     def forward(self, attention_mask: Tensor | None = None, **inputs: Any) -> Any:
         return super().forward(**inputs)
@@ -145,7 +145,7 @@ def test_each_sequence_of_a_row_is_padded_in_turn() -> None:
 
 
 class TokenHead(nn.Module):
-    """Labels of tokens by a recurrent layer that reads from the right as well."""
+    """A token classifier with a recurrent layer that reads in both directions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ def test_token_labels() -> None:
 def test_a_maximum_that_padding_loses_in_one_row_is_still_one() -> None:
     texts = ["the the", "the the the the the the the the"]
     explainer = hs.Explainer(Pooled("max"), tiny.tokenizer())
-    explainer(texts, target=hs.Label(0))  # the trial itself has batches of two
+    explainer(texts, target=hs.Label(0))  # do the trial first, because it has batches of two
     assert max(batches(explainer, hs.Label(0), texts)) == 1
 
 
@@ -183,7 +183,7 @@ def test_a_trial_is_remembered_until_a_weight_changes_or_a_text_is_longer() -> N
 
     first, again = passes(TEXTS[:1] + TEXTS[2:]), passes(TEXTS[:1] + TEXTS[2:])
     assert again == first - 9
-    assert passes(TEXTS) == first - 2  # whether rows are read together is asked once
+    assert passes(TEXTS) == first - 2  # the check that rows are read separately ran already
     assert passes(TEXTS) == again
     model.pooling = "mean"
     with torch.no_grad():
@@ -203,7 +203,7 @@ def test_what_is_registered_is_not_tried() -> None:
 
 
 def test_a_kind_of_attention_that_changes_with_the_length_is_put_back() -> None:
-    """BigBird leaves its sparse attention for good when it meets a short text."""
+    """BigBird permanently switches off its sparse attention when it reads a short text."""
     _, tokenizer = tiny.masked_lm("bert")
     config = BigBirdConfig(
         vocab_size=len(tokenizer),

@@ -1,4 +1,4 @@
-"""Pretrained: a model by name or folder, for a task, on a device; pipelines; and errors that name the call."""
+"""Pretrained: a model by name or folder, for a task, on a device; pipelines; and errors that name a call that works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentence models: a SentenceTransformer of tiny layers is explained as its ``encode`` embeds texts."""
+"""Sentence models: explanations of a tiny SentenceTransformer match the embeddings of its ``encode``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METHODS = ["gradient_norm", "input_x_gradient", "integrated_gradients", "leave_o
 
 
 def layers() -> Any:
-    """The package's layers; its import takes seconds, so that only tests that need it pay."""
+    """The layers of sentence_transformers, imported late, because the import takes seconds."""
     from sentence_transformers.sentence_transformer import modules
 
     return modules
@@ -29,7 +29,7 @@ def layers() -> Any:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """A tiny model of a class, with its tokenizer, where a Transformer layer loads it from."""
+    """Return a function that saves a tiny model of a class, with its tokenizer, for a Transformer layer to load."""
 
     @functools.cache
     def save(name: str) -> str:
@@ -43,7 +43,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 @pytest.fixture
 def build(saved: Callable[[str], str]) -> Callable[..., Any]:
-    """A SentenceTransformer in float64: a pooling and further layers over a tiny model."""
+    """Return a function that builds a float64 SentenceTransformer: a tiny model, a pooling and further layers."""
 
     def built(pooling: Any = "mean", *more: nn.Module, name: str = "BertModel", **options: Any) -> Any:
         from sentence_transformers import SentenceTransformer
@@ -77,7 +77,7 @@ STACKS: dict[str, Callable[[Any], Any]] = {
 
 
 def embedded(model: Any, text: str) -> Tensor:
-    """What ``encode`` gives, with a graph."""
+    """The output of ``encode``, with a graph for gradients."""
     return model(model.preprocess([text]))["sentence_embedding"][0, : model.truncate_dim]
 
 
@@ -110,7 +110,7 @@ def test_the_similarity_is_that_of_what_encode_gives(name: str, metric: Any, bui
     assert heat.provenance["class"] == "SentenceTransformer"
 
 
-@pytest.mark.filterwarnings("ignore:integrated_gradients")  # the maximum is rough
+@pytest.mark.filterwarnings("ignore:integrated_gradients")  # a maximum is not smooth
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["mean", "max", "dense, normalized", "T5"])
 def test_pairs_in_a_batch_equal_single_ones(name: str, method: str, build: Any) -> None:
@@ -129,7 +129,7 @@ def test_integrated_gradients_complete(build: Any) -> None:
 
 
 class Unmasked(nn.Module):
-    """A layer that takes padding for text."""
+    """A layer that treats padding as text."""
 
     def forward(self, features: dict[str, Any]) -> dict[str, Any]:
         return {**features, "sentence_embedding": features["token_embeddings"].mean(dim=1)}
@@ -276,7 +276,7 @@ def test_the_classifier_in_a_cross_encoder(saved: Any) -> None:
         hs.Explainer(model)
     heat = hs.Explainer(model.model, model.tokenizer)(PAIR, target=hs.Label(1))
     logits = model.predict([PAIR], activation_fn=nn.Identity())[0]
-    assert heat.targets[0].score == pytest.approx(float(logits[1]), rel=1e-6)  # predict gives float32
+    assert heat.targets[0].score == pytest.approx(float(logits[1]), rel=1e-6)  # predict returns float32
     assert heat.texts == PAIR
 
 

@@ -1,4 +1,4 @@
-"""Weights: their fingerprint changes with them, and a tokenizer that cannot be theirs is named."""
+"""Weights: their fingerprint changes with them, and a warning names a tokenizer that cannot belong to them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_of_a_large_tensor_a_sample_is_read() -> None:
     module.register_parameter("weight", weight)
     before = fingerprint(module)
     with torch.no_grad():
-        weight[0, 1] += 1  # lies between the values that are read
+        weight[0, 1] += 1  # not among the sampled values
     assert fingerprint(module) == before
     with torch.no_grad():
         weight[3] += 1

@@ -1,4 +1,4 @@
-"""Models with something around them, or in them: PEFT, a compiler, checkpoints of activations, tied weights."""
+"""Wrapped models: PEFT, torch.compile, activation checkpointing, tied weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import nn
 
 import hf_saliency as hs
 
-# PEFT asks transformers by an old name.
+# PEFT uses a deprecated name of transformers.
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*is deprecated:FutureWarning")
 
 TEXT = "The formal study of grammar is an important part."
@@ -25,7 +25,7 @@ CLASSIFIER = ("sequence_classification", "gpt2")
 
 
 def lora(model: Any, **options: Any) -> Any:
-    """The model with adapters that are trained, so that they matter."""
+    """The model with adapters of random weights, so that they change the output."""
     config = peft.LoraConfig(r=2, target_modules=options.pop("target_modules", ["query", "value"]), **options)
     wrapped = peft.get_peft_model(model, config)
     for name, parameter in wrapped.named_parameters():
@@ -35,7 +35,7 @@ def lora(model: Any, **options: Any) -> Any:
 
 
 def row(model: Any, tokenizer: Any, heat: hs.SaliencyMap) -> tuple[float, np.ndarray]:
-    """Score and connectivity of the first target of a masked language model, as called by its user."""
+    """Score and connectivity of the first target of a masked language model, from plain calls of the model."""
     target = heat.targets[0]
     inputs = {name: torch.tensor([value]) for name, value in tokenizer(TEXT).items()}
     inputs["input_ids"][0, target.position] = tokenizer.mask_token_id
@@ -52,7 +52,7 @@ WRAPPED: dict[str, Callable[[Any], Any]] = {
     "LoRA": lora,
     "compiled": lambda model: torch.compile(model, backend="eager"),
     "compiled LoRA": lambda model: torch.compile(lora(model), backend="eager"),
-    "parallel": lambda model: nn.DataParallel(model).cpu(),  # where there is a GPU, it moves the model there
+    "parallel": lambda model: nn.DataParallel(model).cpu(),  # moves the model to a GPU if there is one
 }
 
 
@@ -138,7 +138,7 @@ METHODS: dict[str, Any] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*")  # of methods that say how far they are from converging
+@pytest.mark.filterwarnings("ignore:.*")  # warnings of methods about their convergence
 @pytest.mark.parametrize("name", sorted(METHODS))
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_a_classifier_without_a_pad_token_in_batches_by_every_method(family: str, name: str) -> None:
@@ -160,7 +160,7 @@ def test_a_classifier_without_a_pad_token_in_batches_by_every_method(family: str
     assert model.config.pad_token_id is None
 
 
-# Whose draws go by the number of the row.
+# Methods whose random draws depend on the row's number.
 RANDOM = {
     "gradient_shap", "smooth_grad", "smooth_grad_squared", "var_grad", "shapley_sampling", "kernel_shap", "lime",
     "random_baseline",
@@ -196,7 +196,7 @@ def test_reentrant_checkpoints_are_refused_with_the_other_kind_named() -> None:
 
 
 def adapted_embedding(kind: str, tied: bool = False) -> tuple[Any, Any]:
-    """A model whose word table PEFT stands around, and its tokenizer."""
+    """A model whose word embedding is wrapped by PEFT, and its tokenizer."""
     model, tokenizer = tiny.masked_lm("bert", tie_word_embeddings=tied)
     if kind == "saved":
         wrapped = lora(model, modules_to_save=["word_embeddings"])
@@ -227,7 +227,7 @@ def test_an_embedding_within_a_layer_of_peft(kind: str) -> None:
     np.testing.assert_allclose(heat.scores[0], row(alone, tokenizer, heat)[1], rtol=1e-10)
 
 
-@pytest.mark.filterwarnings("ignore:.*tie:UserWarning")  # of PEFT, which merges into the head as well
+@pytest.mark.filterwarnings("ignore:.*tie:UserWarning")  # from PEFT, which merges into the tied head as well
 @pytest.mark.parametrize("kind", ["saved", "merged", "added"])
 def test_a_tied_embedding_within_a_layer_of_peft(kind: str) -> None:
     wrapped, tokenizer = adapted_embedding(kind, tied=True)
@@ -261,7 +261,7 @@ def test_trained_rows_of_an_embedding_are_refused_until_they_are_merged() -> Non
     with torch.no_grad():
         for name, parameter in wrapped.named_parameters():
             if "lora_" in name:
-                parameter.zero_()  # these rows alone
+                parameter.zero_()  # keep only the trained rows
         rows.mul_(1.5)
         plain.get_input_embeddings().weight[tokenizer("cat sat")["input_ids"][1:3]] *= 1.5
     with pytest.raises(hs.SaliencyError, match=r"is adapted itself.*model.merge_adapter\(\)"):
