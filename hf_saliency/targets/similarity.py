@@ -156,7 +156,7 @@ def _sentence_embedding(output: Any, rows: Mapping[str, Tensor]) -> Float[Tensor
 
 @dataclass(frozen=True)
 class _Similar:
-    """The similarity of the first two outputs, minus that of the first and each further one, one class each."""
+    """The similarity of the first two outputs, minus that of the first and any further one: one class each."""
 
     pooling: Pooling | Pool
     metric: Metric

@@ -14,7 +14,7 @@ from hf_saliency.adapter.text_model import Overflow, TextModel
 from hf_saliency.errors import SCALES, ChecksCall, SaliencyError, integer, no_text, one_of, plain
 from hf_saliency.targets.readout import Readout
 
-PREDICTED = -1  # in place of a class id: the most probable class
+PREDICTED = -1  # as a class id: the most probable class
 
 
 @dataclass(frozen=True)
