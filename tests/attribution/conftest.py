@@ -1,4 +1,4 @@
-"""One thread, one seed, and the memory law "no tensor as large as tokens x vocabulary" as a number."""
+"""Fixtures: one thread, one seed, and the size of the largest tensor, for the limit below tokens x vocabulary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _one_thread_one_seed() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fixture below is a mark, too, by which a run without checked annotations finds its tests."""
+    """Mark the tests that use ``unchecked_types``, so that a run without annotation checks can select them."""
     for item in items:
         if "unchecked_types" in getattr(item, "fixturenames", ()):
             item.add_marker("unchecked_types")
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def unchecked_types() -> None:
-    """For tests that pass what no annotation allows: skipped where jaxtyping checks annotations."""
+    """Skip a test that passes arguments against their annotations if jaxtyping checks these."""
     try:
         Vocabulary("no table")
     except TypeCheckError:
@@ -41,7 +41,7 @@ def unchecked_types() -> None:
 
 
 class LargestTensor(TorchDispatchMode):
-    """Records the number of elements of the largest tensor that an operation makes, views excepted."""
+    """Record the number of elements of the largest tensor that an operation creates, not counting views."""
 
     def __init__(self) -> None:
         super().__init__()

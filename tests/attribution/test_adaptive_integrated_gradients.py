@@ -1,4 +1,4 @@
-"""AdaptiveIntegratedGradients against closed forms, a slow reference, and what it may evaluate."""
+"""AdaptiveIntegratedGradients against closed forms and a slow reference, and the points that it evaluates."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from torch import Tensor
 from hf_saliency.attribution.adaptive import AdaptiveIntegratedGradients
 from hf_saliency.errors import SaliencyError
 
-# The largest relative difference where all arithmetic is in float64 and only its order differs.
+# The largest relative difference if all arithmetic is in float64 and only the order of operations differs.
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 
 class Recorder:
-    """A forward function that notes the rows of each call."""
+    """A forward function that records the rows of each call."""
 
     def __init__(self, forward: Callable[..., Tensor]) -> None:
         self.forward = forward
@@ -42,12 +42,12 @@ def embeds_of(batch: int = 3, tokens: int = 4, width: int = 2) -> Tensor:
 
 
 def steep(embeds: Tensor) -> Tensor:
-    """Smooth, and the harder to integrate the longer the path."""
+    """A smooth score that is harder to integrate over longer paths."""
     return torch.tanh(2 * embeds.sum((1, 2)) - 1) + embeds.sin().prod(2).sum(1)
 
 
 def reference(forward: Callable[[Tensor], Tensor], x: Tensor, start: Tensor, steps: int = 512) -> Tensor:
-    """Gauss-Legendre in float64, one row at a time."""
+    """Integrated gradients by Gauss-Legendre quadrature in float64, one row at a time."""
     nodes, weights = (torch.from_numpy(one) for one in np.polynomial.legendre.leggauss(steps))
     rows = []
     for end, begin in zip(x, start, strict=True):
@@ -91,7 +91,7 @@ def test_the_default_baseline_is_zero() -> None:
 
 
 def sum_of(forward: Callable[[Tensor], Tensor], x: Tensor, start: Tensor, points: int) -> Tensor:
-    """The estimate with so many points, whatever it misses."""
+    """The estimate with this number of points, however large its error."""
     recorder = Recorder(forward)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -159,11 +159,11 @@ def test_a_language_model_against_many_steps() -> None:
                 start[row : row + 1],
             )[0]
             error = (found[row] - expected).sum(1).abs().sum() / expected.sum(1).abs().sum()
-            assert error < 4 * tolerance  # of the same order
+            assert error < 4 * tolerance  # of the same order of magnitude
             assert delta[row].abs() <= tolerance * expected.sum(1).abs().sum()
 
 
-# What is evaluated
+# The points that are evaluated
 
 
 def test_no_point_is_evaluated_twice_and_the_ends_are_the_very_ends() -> None:
@@ -278,7 +278,7 @@ def test_rows_that_do_not_converge_keep_the_last_sum_and_are_named_once() -> Non
     torch.testing.assert_close(found[1:], expected, **EXACT)
 
 
-@pytest.mark.usefixtures("unchecked_types")  # with its wrappers between
+@pytest.mark.usefixtures("unchecked_types")  # wrappers that check types would be the caller
 def test_the_warning_points_at_the_caller() -> None:
     with pytest.warns(RuntimeWarning, match="1 of 1 rows") as caught:
         AdaptiveIntegratedGradients(steep).attribute(embeds_of(1), max_steps=3, tolerance=1e-9)
@@ -287,12 +287,12 @@ def test_the_warning_points_at_the_caller() -> None:
 
 def test_a_row_that_is_not_finite_costs_no_more_than_three_gradients() -> None:
     x = torch.tensor([1.0, 4.0], dtype=torch.float64)[:, None, None]
-    forward = Recorder(lambda e: e.sqrt().sum((1, 2)))  # whose slope at 0 is infinite
+    forward = Recorder(lambda e: e.sqrt().sum((1, 2)))  # an infinite slope at 0
     with pytest.warns(RuntimeWarning, match="1 of 2 rows"):
         found = AdaptiveIntegratedGradients(forward).attribute(x, torch.tensor([[[0.0]], [[1.0]]]).double())
     assert not found[0].isfinite().any()
     torch.testing.assert_close(found[1, 0, 0], torch.tensor(1.0).double(), rtol=1e-3, atol=0.0)
-    assert (forward.rows < 1).sum() == 2  # the end and the middle
+    assert (forward.rows < 1).sum() == 2  # the start and the middle
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
@@ -314,7 +314,7 @@ def test_tokens_too_small_to_be_seen_in_the_score_cost_no_more_than_three_gradie
     assert found.abs().max() < 1e-5
 
 
-# Streams, and Captum around it
+# Streams, and Captum's classes around the method
 
 
 def test_streams_share_the_path() -> None:

@@ -1,4 +1,4 @@
-"""Backward rules: closed forms of each rule, families of models, fused against plain attention, conservation."""
+"""Backward rules: a closed form of each rule, families of models, fused and plain attention, conservation."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def embeds() -> Tensor:
     ],
 )
 def test_the_divisor_of_a_layer_norm_is_a_constant(norm: Any, rules: str, embeds: Tensor) -> None:
-    """What is left is linear in the input, so that relevance of each element is its own part of the output."""
+    """With a constant divisor the norm is linear in the input, so that the relevance adds up to the output."""
     weight = torch.arange(12, dtype=torch.float64).reshape(3, 4)
     probe = relevance(lambda e: norm(e) * weight, embeds, rules)
     torch.testing.assert_close(probe.flatten(1).sum(1), (norm(embeds) * weight).flatten(1).sum(1), **EXACT)
@@ -62,7 +62,7 @@ def test_the_divisor_of_a_layer_norm_is_a_constant(norm: Any, rules: str, embeds
     ],
 )
 def test_the_divisor_of_an_rms_norm_is_a_constant(norm: Any, embeds: Tensor) -> None:
-    rtol = 1e-6 if isinstance(norm, LlamaRMSNorm) else 1e-10  # which computes in float32
+    rtol = 1e-6 if isinstance(norm, LlamaRMSNorm) else 1e-10  # it computes in float32
     torch.testing.assert_close(relevance(norm, embeds), norm(embeds).detach(), rtol=rtol, atol=1e-6)
 
 
@@ -70,7 +70,7 @@ def test_the_divisor_of_an_rms_norm_is_a_constant(norm: Any, embeds: Tensor) -> 
     "name", ["gelu", "gelu_new", "gelu_pytorch_tanh", "quick_gelu", "silu", "relu", "relu2", "tanh"]
 )
 def test_relevance_passes_activations(name: str, embeds: Tensor) -> None:
-    """Composed ones are known as modules; a function inside a module has its rule once."""
+    """Composed activations are recognised as modules; the rule applies only once to a function inside a module."""
     module = ACT2FN[name]
     found = activation_modules(nn.Sequential(nn.Linear(4, 4), module, nn.Softmax(-1), nn.Sigmoid()))
     assert found == (module,)
@@ -97,7 +97,7 @@ def test_relevance_passes_activations(name: str, embeds: Tensor) -> None:
     ],
 )
 def test_products_share_relevance(product: Any, embeds: Tensor) -> None:
-    """Each factor has half of the product's relevance, which adds up to the product."""
+    """Each factor receives half of the product's relevance, and both halves add up to the product."""
     both = relevance(lambda e: product(3 * e, torch.cat([e[..., 2:], e[..., :2]], -1)), embeds)
     expected = product(3 * embeds, torch.cat([embeds[..., 2:], embeds[..., :2]], -1))
     torch.testing.assert_close(both.flatten(1).sum(1), expected.flatten(1).sum(1), **EXACT)
@@ -177,7 +177,7 @@ def test_a_gated_unit_with_its_norm_conserves_relevance(embeds: Tensor) -> None:
 
 
 def test_cp_lrp_conserves_the_logit() -> None:
-    """Without biases and positions, and with a piecewise linear activation, relevance adds up to the logit."""
+    """Without biases and positions, and with a piecewise linear activation, the relevance adds up to the logit."""
     model, tokenizer = tiny.model("causal", "gpt2", activation_function="relu")
     model = model.double().eval()
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_cp_lrp_conserves_the_logit() -> None:
         np.testing.assert_allclose(heat.scores.sum(1), [row.score for row in heat.targets], rtol=1e-10)
 
 
-# LXT 2.1, attnLRP of GPT-2 and Llama with plain attention, of the last next token of TEXT.
+# AttnLRP of the last next token of TEXT by LXT 2.1, for GPT-2 and Llama with plain attention.
 STORED: dict[str, list[float]] = {
     "gpt2": [
         0.0036229288204260857,
@@ -239,7 +239,7 @@ FAMILIES = [
 
 @pytest.mark.parametrize(("head", "family"), FAMILIES)
 def test_families(head: str, family: str) -> None:
-    """Each rule, fused and plain attention, alone and beside a longer text, with a gradient pass shared or not."""
+    """Each rule, fused and plain attention, alone and in a batch with a longer text, sharing a gradient pass or not."""
     model, tokenizer = tiny.model(head, family)
     model = model.double().eval()
     texts: list[Any] = [TEXT, "the cat sat on the mat and learned it"]

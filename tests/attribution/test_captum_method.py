@@ -1,4 +1,4 @@
-"""Classes, instances and functions as methods: what runs, what is filled in, and what is refused."""
+"""Captum methods from classes, instances and functions: runs, arguments that are filled in, and refusals."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ CLASSES = {
     for name, one in vars(captum.attr).items()
     if inspect.isclass(one) and issubclass(one, captum.attr.Attribution)
 }
-# What a class needs beside what is filled in.
+# Arguments that a class needs in addition to those that are filled in.
 NEEDED: dict[str, dict[str, Any]] = {
     "Occlusion": {"sliding_window_shapes": (2,)},
-    "InternalInfluence": {"reduction": "norm"},  # a mean gradient, whose total is zero before a layer norm
+    "InternalInfluence": {"reduction": "norm"},  # a mean gradient; before a layer norm its sum is zero
     "Lime": {"n_samples": 30},
     "KernelShap": {"n_samples": 30},
     "ShapleyValueSampling": {"n_samples": 3},
@@ -56,7 +56,7 @@ def test_every_class_of_captum_explains(name: str) -> None:
     assert heat.method == name
     if "baseline" in heat.arguments and name != "InternalInfluence":
         assert heat.arguments["baseline"] == "mask_embedding"
-        np.testing.assert_allclose(heat.scores[:, [0, 7]], 0, atol=1e-12)  # special tokens are kept
+        np.testing.assert_allclose(heat.scores[:, [0, 7]], 0, atol=1e-12)  # special tokens stay
     single = explainer()(TEXT, target=hs.MaskedToken("it"), method=method)
     np.testing.assert_allclose(single.scores[0], heat.scores[1], rtol=1e-6, atol=1e-9)
 
@@ -161,7 +161,7 @@ def test_what_a_class_does_not_take(given: Any, arguments: dict[str, Any], messa
 
 
 class Wrong(captum.attr.Attribution):
-    """Returns what it is told to."""
+    """A method that returns a given result."""
 
     def __init__(self, score: Any, result: Any) -> None:
         super().__init__(score)

@@ -1,4 +1,4 @@
-"""What Captum's users do with an attribution: a matrix of calls over both classes, nothing left behind."""
+"""Conformance with Captum: the calls that its users make, for both classes, and no traces in the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH, TOKENS, WIDTH, CLASSES = 3, 5, 4, 3
 
 
 class Pair(nn.Module):
-    """Two embeddings, of the tokens of two texts; one of them gives logits alone."""
+    """A model with embeddings for the tokens of two texts; the second text is optional."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,20 +45,20 @@ class Pair(nn.Module):
 
 @dataclass(frozen=True)
 class Call:
-    """One way to call ``attribute``: what the forward function makes of the logits, and the arguments.
+    """One way to call ``attribute``: the arguments, and how the forward function computes its output from the logits.
 
     Parameters
     ----------
     target
-        In one of Captum's forms.
+        The target, in one of Captum's forms.
     rows
-        Which logit that is, row by row: the truth to compare with.
+        The logit that the target selects in each row, for the true values.
     streams
-        One or two texts.
+        The number of texts, 1 or 2.
     extra
-        ``additional_forward_args``.
+        The ``additional_forward_args``.
     finish
-        From logits and additional arguments to the output of the forward function.
+        A function from the logits and the additional arguments to the output of the forward function.
     """
 
     target: Any = 1
@@ -69,7 +69,7 @@ class Call:
 
 
 def grid(logits: Tensor) -> Tensor:
-    """Logits with a dimension of tokens: (batch, 2, classes)."""
+    """Logits with a dimension for tokens: (batch, 2, classes)."""
     return torch.stack([logits, 2 * logits], dim=1)
 
 
@@ -102,13 +102,13 @@ CALLS = {
 
 
 def factor(call: Call) -> Tensor:
-    """What the arguments multiply each row's score by."""
+    """The factor by which the additional arguments multiply each row's score."""
     given = call.extra if isinstance(call.extra, tuple) else (call.extra,)
     return next((one for one in given if isinstance(one, Tensor)), torch.ones_like(MASK))
 
 
 def truth(model: Pair, ids: tuple[Tensor, ...], call: Call, space: str) -> list[Tensor]:
-    """One row at a time, by autograd; the norm over the dense one-hot gradient."""
+    """The true norms by autograd, one row at a time; in one-hot space over the dense one-hot gradient."""
     tables = [model.source.weight.detach(), model.other.weight.detach()][: len(ids)]
     rows = []
     for row, column in enumerate(call.rows):
@@ -183,7 +183,7 @@ def test_positional_arguments_come_in_captums_order() -> None:
 
 
 class Parallel(nn.Module):
-    """As DataParallel looks from outside: a model that carries the ids of its devices."""
+    """A stand-in for DataParallel: a wrapped model with the ids of its devices."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -292,11 +292,11 @@ def test_embedding_space_takes_any_module() -> None:
     )
 
 
-# What is left behind
+# No traces
 
 
 class Interrupt:
-    """A forward hook that fails inside of a layer, after as many calls as it is told."""
+    """A forward hook that raises an error inside a layer."""
 
     def __init__(self, error: type[BaseException]) -> None:
         self.error = error
@@ -306,7 +306,7 @@ class Interrupt:
 
 
 def hooks(model: nn.Module) -> list[list[Any]]:
-    """Every hook of every module, of whatever kind."""
+    """Every hook of every kind, for each module."""
     return [
         [hook for name, value in vars(module).items() if name.endswith("_hooks") for hook in value.values()]
         for module in model.modules()
@@ -322,7 +322,7 @@ def state(model: nn.Module) -> list[Any]:
 
 @contextmanager
 def unchanged(model: nn.Module, given: Tensor) -> Iterator[None]:
-    """Hooks, flags, versions, gradients and mode of the model and of the input are the same afterwards."""
+    """Check that hooks, flags, versions, gradients and mode of the model and the input stay the same."""
 
     def everything() -> list[Any]:
         own = [given.requires_grad, given._version, given._backward_hooks, given.grad, given.tolist()]
@@ -334,7 +334,7 @@ def unchanged(model: nn.Module, given: Tensor) -> Iterator[None]:
 
 
 def fails(kind: str, model: Pair) -> tuple[Any, type[BaseException] | None]:
-    """The target, and the error to expect; a hook that raises it where the error comes from inside."""
+    """Return the target and the expected error; add a hook that raises it if it must come from inside the model."""
     if kind == "success":
         return 1, None
     if kind == "wrong target":
@@ -401,7 +401,7 @@ def test_no_gradient_of_a_weight_is_computed() -> None:
 
 
 class Speaker(nn.Module):
-    """What LLMGradientAttribution wants of a causal language model: ids to an output with logits."""
+    """A causal language model as LLMGradientAttribution needs it: from ids to an output with logits."""
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Context mixing: value zeroing and attention rollout against replicas in loops, and where they are refused."""
+"""Context mixing: value zeroing and attention rollout against replicas in loops, and refused models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_attention_rollout_by_its_definition() -> None:
 
 
 def test_value_zeroing_by_its_definition() -> None:
-    """One layer and one token at a time, with zeros written into what the value projection returns."""
+    """One layer and one token at a time, with zeros written into the output of the value projection."""
     model, explainer = demo("bert")
     heat = explainer(TEXT, method="value_zeroing")
     layers = model.bert.encoder.layer

@@ -1,4 +1,4 @@
-"""DiscretizedIntegratedGradients and its word paths: closed forms by hand, monotonicity, tables, streams."""
+"""DiscretizedIntegratedGradients and its word paths: closed forms, monotonicity, embedding tables, streams."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_where_no_word_is_left_it_ends_at_the_baseline() -> None:
 
 
 def test_a_word_that_is_not_on_the_way_is_put_a_fraction_of_the_way() -> None:
-    """From 2 to 1; the next word is 3, behind: 1 - (1 - 0) / 3, and from there 4: 2/3 - (2/3 - 0) / 3."""
+    """The path goes from 2 to 1. The next word, 3, is behind: 1 - (1 - 0) / 3; then 4: 2/3 - (2/3 - 0) / 3."""
     assert path(2, 0, 3) == pytest.approx([0, 4 / 9, 2 / 3, 1, 2])
 
 
 def test_maxcount_counts_dimensions_and_greedy_measures_them() -> None:
-    """Of two words in reach, one is far off in one dimension, the other a little in two."""
+    """One of two nearby words is off the path by far in one dimension, the other slightly in two."""
     table = torch.tensor([[0.0, 0.0, 0.0], [9.0, 9.0, 9.0], [8.0, 8.0, 14.0], [8.0, 9.1, 9.1]]).double()
     ends = table[1:2], table[0:1]
     options = {"n_steps": 1, "n_neighbors": 3}

@@ -1,4 +1,4 @@
-"""GradientNorm and LayerGradientNorm against closed forms, dense one-hot gradients, differences and laws."""
+"""GradientNorm and LayerGradientNorm against closed forms, dense one-hot gradients, finite differences and laws."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hf_saliency.errors import SaliencyError
 
 SPACES = ("one_hot", "embedding")
 ORDERS = (1, 2, math.inf)
-# The largest relative difference where all arithmetic is in float64: the project's "exact".
+# The largest relative difference if all arithmetic is in float64: the project's meaning of "exact".
 EXACT = {"rtol": 1e-10, "atol": 0.0}
 
 VOCABULARY, WIDTH, CLASSES = 11, 4, 3
 
 
 class Reader(nn.Module):
-    """A model that is neither linear nor blind to order: ids (batch, tokens) to logits (batch, classes)."""
+    """A nonlinear model that depends on token order: ids (batch, tokens) to logits (batch, classes)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Reader(nn.Module):
 
 
 class Bag(Reader):
-    """A model that is blind to order."""
+    """A model that does not depend on token order."""
 
     def read(self, embeds: Tensor) -> Tensor:
         return self.head(torch.tanh(embeds @ self.cell.weight_ih_l0.T[:, :6]).sum(1))
@@ -93,7 +93,7 @@ def test_a_quadratic_score_gives_the_norm_of_its_matrix_times_the_embedding(orde
 
 
 def replica(model: Reader, ids: Tensor, target: int, space: str, order: float) -> Tensor:
-    """One row at a time, through one-hot vectors as long as the vocabulary."""
+    """The norms one row at a time, from one-hot vectors of the vocabulary's size."""
     rows = []
     for row in ids:
         if space == "one_hot":
@@ -125,7 +125,7 @@ def test_finite_differences(way: Callable[..., Tensor], order: float) -> None:
     with torch.no_grad():
         up, down = (model.read((one_hot + sign * steps) @ model.embedding.weight)[:, 1] for sign in (1, -1))
     expected = torch.linalg.vector_norm(((up - down) / (2 * eps)).reshape(1, 5, VOCABULARY), order, dim=-1)
-    # Central differences: eps**2 of truncation, eps64 / eps of cancellation, against gradients near 0.01.
+    # Errors of central differences: truncation of eps**2, cancellation of eps64 / eps; the gradients are near 0.01.
     torch.testing.assert_close(way(model, ids, 1, order=order), expected, rtol=1e-6, atol=1e-9)
 
 
@@ -263,7 +263,7 @@ def test_other_leading_dimensions_stay(order: float) -> None:
     [
         (torch.float64, torch.float64, 1e-10),
         (torch.float32, torch.float32, 1e-4),
-        # A forward and a backward pass of a dozen roundings each: 24 of them in the format's last digit.
+        # The forward and the backward pass have a dozen roundings each: 24 of them in the format's last digit.
         (torch.bfloat16, torch.float32, 24 * 2**-8),
         (torch.float16, torch.float32, 24 * 2**-11),
     ],
@@ -279,7 +279,7 @@ def test_dtypes(
     assert ((norms.double() - expected).abs() / expected).max() < digits
 
 
-# Modes, and what autograd leaves behind
+# Gradient modes, and traces of autograd
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
@@ -319,7 +319,7 @@ def test_create_graph_lets_the_norm_be_trained_on() -> None:
     assert model.head.weight.grad[0].abs().min() > 0
 
 
-# Captum around it
+# Captum's classes around the method
 
 
 def test_what_captum_reads_off_the_classes() -> None:

@@ -1,4 +1,4 @@
-"""RowScale: float16 gradients far outside of float16's range, against the float64 truth."""
+"""RowScale: float16 gradients far outside float16's range, against the true values in float64."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ VOCABULARY, TOKENS, WIDTH = 9, 5, 4
 
 
 class Amplifier(nn.Module):
-    """Each row's score is read in the module's own format, then multiplied by that row's factor.
+    """A model that computes each row's score in its own dtype, and then multiplies it by that row's factor.
 
     Parameters
     ----------
     factors
-        One a row, in the format in which the score leaves.
+        A factor for each row, in the dtype of the returned score.
     """
 
     def __init__(self, factors: Tensor) -> None:
@@ -41,7 +41,7 @@ class Amplifier(nn.Module):
         return self.read(self.embedding(ids))
 
     def truth(self, space: str) -> Tensor:
-        """The norms in float64: those of the weight, times the factor."""
+        """The true norms in float64: those of the weight, times the factor."""
         gradient = self.weight.detach().double()
         if space == "one_hot":
             gradient = gradient @ self.embedding.weight.detach().double().T
@@ -57,7 +57,7 @@ def from_ids(model: Amplifier, ids: Tensor, space: str) -> Tensor:
 
 
 WAYS = pytest.mark.parametrize("way", [from_embeds, from_ids])
-# The gradient passes through two float16 roundings, of the factor's product and of the weight's: 2 * 2**-11.
+# The gradient is rounded twice in float16, after the products with the factor and with the weight: 2 * 2**-11.
 FLOAT16 = 2 * 2.0**-11
 
 
@@ -70,7 +70,7 @@ FLOAT16 = 2 * 2.0**-11
         torch.tensor([1e5, 1e7, 1e9, 3e10, 1.0]),
         torch.tensor([1e-9, 1e-3, 1.0, 1e4, 1e7]),
         torch.tensor([1e-9, 1e-3, 1.0, 1e4, 1e7], dtype=torch.float64),
-        # Scores that are float16 themselves: their scale cannot exceed 2**15, nor can factors be far from 1.
+        # The scores themselves are in float16: their scale cannot exceed 2**15, and factors cannot be far from 1.
         torch.tensor([3e-4, 1e-2, 1.0, 1e2, 1e4], dtype=torch.float16),
     ],
     ids=["tiny", "huge", "mixed", "mixed, float64 scores", "float16 scores"],
@@ -105,7 +105,7 @@ def test_other_formats_are_never_scaled(dtype: torch.dtype) -> None:
     model.to(dtype)
     norms = from_ids(model, torch.randint(VOCABULARY, (5, TOKENS)), "embedding")
     assert model.calls == 1
-    # Two roundings in bfloat16, which has the fewest digits of the three.
+    # Two roundings in bfloat16, the format with the fewest digits of the three.
     torch.testing.assert_close(norms.double(), model.truth("embedding"), rtol=2 * 2.0**-8, atol=0)
 
 
@@ -121,8 +121,8 @@ def test_rows_of_zero_gradient_and_of_none_leave_the_others_alone(way: Callable)
 
 
 def test_an_overflow_on_the_way_is_found_between_two_scales() -> None:
-    # Backward from the score: 2**12 overflows from scale 2**4 on; then 2**-26, which at scale 2**-2, first
-    # to be finite, leaves a subnormal number of eight digits. Scale 2**3 has all eleven.
+    # In the backward pass, the factor 2**12 comes first and overflows from scale 2**4 on. Then comes 2**-26: at scale
+    # 2**-2, the first finite one tried, it leaves a subnormal number of eight digits. Scale 2**3 keeps all eleven.
     calls: list[Tensor] = []
     weight = torch.randn(3, 4).half()
 

@@ -21,7 +21,7 @@ WORDS = ["<unk>", "<s>", "the", "cat", "sat", "on", "a", "mat", *(f"word{i}" for
 PROMPT, TARGET = "the cat sat on the", "a mat word3 a"
 SIZES = {"vocab_size": 48, "bos_token_id": 1, "eos_token_id": 47, "pad_token_id": 0}
 MODELS: dict[str, tuple[str, dict[str, Any], float]] = {
-    # The largest relative difference: Llama computes its norms and its rotary angles in float32.
+    # The last number is the largest relative difference: Llama computes norms and rotary angles in float32.
     "gpt2": ("GPT2LMHeadModel", {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 40}, 1e-10),
     "llama": (
         "LlamaForCausalLM",
@@ -39,7 +39,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], float]] = {
 
 @functools.cache
 def tokenizer() -> PreTrainedTokenizerFast:
-    """Words between spaces, which Captum can decode and encode again."""
+    """A tokenizer of words between spaces, so that Captum can decode and encode again."""
     fast = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
@@ -51,7 +51,7 @@ def model(family: str) -> nn.Module:
     cls = getattr(transformers, MODELS[family][0])
     torch.manual_seed(0)
     made = cls(cls.config_class(**SIZES, **MODELS[family][1])).double().eval()
-    for parameter in made.parameters():  # of a size at which every part of the model matters
+    for parameter in made.parameters():  # weights large enough that every part of the model matters
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.3)
     return made
@@ -68,7 +68,7 @@ def prompt(**options: Any) -> TextTokenInput:
 
 
 def dense(family: str, prompt_ids: Tensor, target_ids: Tensor) -> Tensor:
-    """(targets, tokens, vocabulary): each log-probability's gradient in the one-hot vectors of the prompt."""
+    """(targets, tokens, vocabulary): each log-probability's gradient with respect to the prompt's one-hot vectors."""
     lm = model(family)
     table = lm.get_input_embeddings().weight.detach()
     gradients = []
@@ -95,14 +95,14 @@ def test_replica(family: str, order: float) -> None:
     torch.testing.assert_close(result.token_attr, expected, **exact)
     sequence = torch.linalg.vector_norm(gradients.sum(dim=0), order, dim=-1)
     torch.testing.assert_close(result.seq_attr, sequence, **exact)
-    assert (result.seq_attr < 0.999 * result.token_attr.sum(dim=0)).any()  # not Captum's sum, which bounds it
+    assert (result.seq_attr < 0.999 * result.token_attr.sum(dim=0)).any()  # not Captum's sum, an upper bound
     assert (result.seq_attr <= (1 + exact["rtol"]) * result.token_attr.sum(dim=0)).all()
 
 
 def test_embedding_space() -> None:
     gradients = dense("gpt2", prompt().inp_tensor[0], target_ids())
     table = model("gpt2").get_input_embeddings().weight.detach()
-    # E g is the one-hot gradient; E has full rank, so that g is what its pseudoinverse gives back.
+    # E g is the one-hot gradient. E has full rank, so that its pseudoinverse recovers g.
     expected = torch.linalg.vector_norm(gradients @ torch.linalg.pinv(table).T, dim=-1)
     result = bridge(space="embedding").attribute(prompt(), TARGET)
     torch.testing.assert_close(result.token_attr, expected, rtol=1e-8, atol=0)

@@ -1,4 +1,4 @@
-"""What the path attributions of this package have in common: rows, arguments, gradient modes, Captum, refusals."""
+"""Common properties of the path attributions: rows, arguments, gradient modes, agreement with Captum, refusals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def steep(embeds: Tensor, *rest: object) -> Tensor:
 
 
 class Reader(nn.Module):
-    """Embeddings (batch, tokens, 2) and a mask to logits (batch, 2, 3)."""
+    """A model from embeddings (batch, tokens, 2) and a mask to logits (batch, 2, 3)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Reader(nn.Module):
 def test_targets_and_arguments_belong_to_their_rows(
     build: Build, flat: bool, target: object, picked: list, size: int | None
 ) -> None:
-    """The rows of a batch are what each of them is alone, with a score of its own."""
+    """Each row of a batch has the same attributions as alone, with a separate score."""
     reader, x, start = Reader(), embeds_of(), embeds_of()
     mask = torch.rand(3, 4, dtype=torch.float64)
 
@@ -145,7 +145,7 @@ def test_half_precision_is_summed_in_float32(build: Build, dtype: torch.dtype) -
     found = method.attribute(x, start)
     assert found.dtype == torch.float32
     expected = method.attribute(x.double(), start.double())
-    # of some 30 to 50 terms, each rounded
+    # a sum of about 30 to 50 terms, each rounded
     largest = 32 * torch.finfo(dtype).eps * float(expected.abs().max())
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=largest)
 

@@ -1,4 +1,4 @@
-"""Seeds: numbers that belong to a row, and generators left as they were."""
+"""Seeds: each row has its own random numbers, and the generators keep their state."""
 
 from __future__ import annotations
 

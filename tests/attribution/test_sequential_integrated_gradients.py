@@ -1,4 +1,4 @@
-"""SequentialIntegratedGradients: closed forms, streams, what is evaluated."""
+"""SequentialIntegratedGradients: closed forms, streams, and the points that it evaluates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def product(embeds: Tensor) -> Tensor:
 
 
 def test_each_token_gets_what_the_score_loses_without_it() -> None:
-    """A product is linear in each token, so one step is exact; integrated gradients mix the tokens."""
+    """A product is linear in each token, so that one step is exact; integrated gradients mix the tokens."""
     x, start = torch.randn(2, 5, 4, 3, dtype=torch.float64).unbind()
     found = SequentialIntegratedGradients(product).attribute(x, start, n_steps=1)
     for i in range(4):

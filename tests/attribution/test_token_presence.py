@@ -18,7 +18,7 @@ from hf_saliency.attribution.token_presence import TokenPresence
 
 
 def product(embeds: Tensor, scale: Tensor | None = None) -> Tensor:
-    """Not additive over tokens."""
+    """A score that is not additive over tokens."""
     scores = (embeds.sum(dim=2) + 0.1).prod(dim=1)
     return scores if scale is None else scores * scale
 
@@ -102,7 +102,7 @@ def test_shapley_values_add_up_and_are_exact() -> None:
     "method", [captum.attr.KernelShap, captum.attr.Lime, captum.attr.ShapleyValueSampling]
 )
 def test_a_single_feature_needs_no_samples(method: Any) -> None:
-    """Captum's KernelShap divides by zero there."""
+    """Captum's KernelShap divides by zero if there is only one feature."""
     embeds, baselines = inputs(1)
     mask = torch.tensor([[-1, -1, 0, 0, -1]])
     values = TokenPresence(product, method).attribute(embeds, baselines, mask, n_samples=3)

@@ -1,4 +1,4 @@
-"""Vocabulary: norms of E g against E g itself, tables of every kind, and never a stale factor."""
+"""Vocabulary: norms of E g against E g itself, embedding tables of every kind, and factors that are never stale."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from hf_saliency.attribution.vocabulary import Vocabulary
 from hf_saliency.errors import SaliencyError
 
 ORDERS = (1, 2, math.inf)
-# Float64 rounding of a Gram matrix of condition number < 1e4 stays far below.
+# Rounding of a float64 Gram matrix with a condition number below 1e4 is far smaller.
 EXACT = {"rtol": 1e-10, "atol": 0.0}
 
 
 class ScaledEmbedding(nn.Embedding):
-    """As Gemma's and BART's: what the module returns is not its weight."""
+    """An embedding like Gemma's and BART's, whose output differs from its weight."""
 
     def __init__(self, vocabulary: int, width: int, **kwargs: object) -> None:
         super().__init__(vocabulary, width, **kwargs)
@@ -34,7 +34,7 @@ class ScaledEmbedding(nn.Embedding):
 
 
 class PositionEmbedding(nn.Embedding):
-    """As OPT's and BART's: its rows belong to positions, not to ids."""
+    """An embedding like OPT's and BART's position tables, whose rows belong to positions, not to ids."""
 
     def forward(self, ids: Tensor) -> Tensor:
         return super().forward(torch.arange(ids.shape[1]))[None]
@@ -92,7 +92,7 @@ def test_any_shape_of_table(tokens: int, width: int, seed: int, order: float) ->
     generator = torch.Generator().manual_seed(seed)
     table = torch.randn(tokens, width, dtype=torch.float64, generator=generator)
     gradient = torch.randn(4, width, dtype=torch.float64, generator=generator)
-    # A gradient near the null space of a table loses what the Gram matrix loses: sqrt(eps64) of its norm.
+    # For a gradient near the table's null space, the rounding of the Gram matrix is sqrt(eps64) of its norm.
     atol = 1e-7 * float(torch.linalg.matrix_norm(table, 2) * gradient.norm())
     torch.testing.assert_close(
         Vocabulary(table).norm(gradient, order), dense(table, gradient, order), rtol=1e-9, atol=atol
@@ -102,7 +102,7 @@ def test_any_shape_of_table(tokens: int, width: int, seed: int, order: float) ->
 def test_gradient_that_no_token_sees_has_norm_zero() -> None:
     table = torch.randn(50, 4, dtype=torch.float64) @ torch.randn(4, 9, dtype=torch.float64)
     unseen = torch.linalg.svd(table).Vh[4:]
-    # Orthogonality of eigenvectors in float64: without dropping the rounding this is 1e-7.
+    # Eigenvectors are orthogonal to float64's precision; with rounding errors not dropped, this would be 1e-7.
     assert Vocabulary(table).norm(unseen).max() < 1e-13 * torch.linalg.matrix_norm(table, 2)
 
 
@@ -128,7 +128,7 @@ def test_narrow_tables_are_widened_before_they_are_multiplied(dtype: torch.dtype
 
 
 def test_float32_keeps_digits_that_a_float32_gram_matrix_loses() -> None:
-    # One direction 1e4 times the other: its square swallows the other's in float32, not in float64.
+    # One direction is 1e4 times the other. In float32 the square of the other is lost in rounding, in float64 not.
     table = torch.randn(40, 2) @ torch.tensor([[1e4, 0.0], [0.0, 1.0]])
     gradient = torch.tensor([[0.0, 1.0]])
     norm = Vocabulary(table).norm(gradient).double()
@@ -262,7 +262,7 @@ def test_order_2_makes_nothing_of_tokens_times_vocabulary(largest_tensor: type) 
     assert dense_largest.numel >= tokens * entries
     with largest_tensor() as largest:
         Vocabulary(table).norm(gradient)
-    assert largest.numel <= entries * width  # the table, widened
+    assert largest.numel <= entries * width  # the table in a wider dtype
 
 
 @pytest.mark.parametrize("order", [1, math.inf])
