@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it writes, and how it fails."""
+"""The command line: its output, its files, and its errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def explain(*arguments: str, given: str | bytes | None = None) -> Result:
 
 
 def failure(*arguments: str, given: str | bytes | None = None, code: int = 1) -> str:
-    """The one line that a failing command prints."""
+    """Return the error of a failing command, which must be the only line that it prints."""
     result = invoke(*arguments, given=given)
     assert result.exit_code == code
     assert result.stdout == ""
@@ -62,7 +62,7 @@ def maps(*paths: str) -> list[hs.SaliencyMap]:
     return [hs.SaliencyMap.load(path) for path in paths]
 
 
-# What it prints
+# Output
 
 
 @pytest.mark.parametrize(

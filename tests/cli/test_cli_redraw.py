@@ -1,4 +1,4 @@
-"""``hf-saliency info`` and ``redraw``: from a figure's file alone, without a model."""
+"""``hf-saliency info`` and ``redraw``: both read only a figure's file and need no model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line on every task: one tiny saved model for each head, and the options that belong to it."""
+"""The command line on every task: a tiny saved model for each head, with the options of that head."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Saved = Callable[..., str]
 
 @pytest.fixture
 def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Saved:
-    """Saves a tiny model of a class; gives its folder."""
+    """Return a function that saves a tiny model of a class and returns its folder."""
     monkeypatch.chdir(tmp_path)
 
     def save(name: str, **changes: Any) -> str:
@@ -42,7 +42,7 @@ def invoke(*arguments: str, given: str | None = None) -> Result:
 
 
 def explained(*arguments: str, given: str | None = None, count: int = 1) -> list[hs.SaliencyMap]:
-    """What a command finds."""
+    """Return the maps that a command writes."""
     result = invoke(*arguments, "--output", "own.json", given=given)
     assert result.exit_code == 0, result.output
     paths = ["own.json"] if count == 1 else [f"own-{i}.json" for i in range(1, count + 1)]
@@ -57,7 +57,7 @@ def refused(*arguments: str, code: int = 2) -> str:
 
 
 def library(given: Any, target: hs.Label | Any = None) -> hs.SaliencyMap:
-    """What the library finds with the model in the folder."""
+    """Return the map that the library computes with the model in the folder."""
     import transformers
 
     (architecture,) = transformers.AutoConfig.from_pretrained("model").architectures

@@ -1,4 +1,4 @@
-"""``hf-saliency corpus``: files of each kind into a folder, and errors in one line."""
+"""``hf-saliency corpus``: it writes files of each kind into a folder, and prints errors in one line."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_tables_of_each_kind_give_the_same_corpus(tmp_path: Path) -> None:
         "wrote",
         2,
     )
-    np.testing.assert_allclose(heat.scores, alone.scores, rtol=1e-4)  # it shared a batch with the others
+    np.testing.assert_allclose(heat.scores, alone.scores, rtol=1e-4)  # a batch rounds differently
     assert corpora[0].column("pos") == ["noun", "verb"]
     assert all(corpus.table().equals(corpora[0].table()) for corpus in corpora)
 

@@ -33,7 +33,7 @@ def test_scores_are_exact() -> None:
     assert [float(row["score"]) for row in rows[: heat.scores.size]] == heat.scores.ravel().tolist()
     assert [row["label"] for row in rows[: len(heat.tokens)]] == list(heat.labels)
     assert {row["map_index"] for row in rows} == {"0", "1"}
-    assert list(rows[0]) == list(score_columns([heat]))  # the names of to_dataframe()
+    assert list(rows[0]) == list(score_columns([heat]))  # the same columns as in to_dataframe()
 
 
 def test_a_failed_completeness_check_is_in_each_table_of_scores() -> None:

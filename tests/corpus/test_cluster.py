@@ -1,4 +1,4 @@
-"""The Ray engine: two workers, one of which dies, give the corpus of a single process."""
+"""The Ray engine: two workers write the same corpus as a single process, even if one of them dies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXTS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore")  # Ray's own
+@pytest.mark.filterwarnings("ignore")  # Ray's own warnings
 def test_a_worker_that_dies_is_replaced_and_its_texts_are_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,7 +36,7 @@ def test_a_worker_that_dies_is_replaced_and_its_texts_are_not_lost(
     driver, mark = os.getpid(), str(tmp_path / "killed")
 
     def first_logit(output: Any, rows: Any) -> Any:
-        """A score whose first worker kills itself."""
+        """Return a logit; the first worker that calls this kills itself."""
         import os
         import signal
 
@@ -56,8 +56,8 @@ def test_a_worker_that_dies_is_replaced_and_its_texts_are_not_lost(
     explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
     options: dict[str, Any] = {
         "target": hs.Output(first_logit),
-        "window": 1,
-    }  # alone, each text is equal to the bit
+        "window": 1,  # texts explained alone are equal to the last bit
+    }
     alone = hs.write_corpus(explainer, TEXTS, tmp_path / "alone", **options)
     cluster = functools.partial(hs.write_corpus, explainer, folder=tmp_path / "cluster", **options)
     with pytest.raises(OSError, match="the disk is gone"):

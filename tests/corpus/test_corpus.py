@@ -1,4 +1,4 @@
-"""Corpora on disk: equal to single calls, continued after an end of any kind, and refused where something is wrong."""
+"""Corpora on disk: they equal single calls, continue after any interruption, and are refused if they are wrong."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def test_two_processes_do_not_write_one_folder(explainer: hs.Explainer, folder: 
         hs.write_corpus(explainer, nested(), folder, window=1)
 
 
-# What goes wrong
+# Errors
 
 
 def test_a_damaged_file_is_named_and_the_rest_is_readable(explainer: hs.Explainer, folder: Path) -> None:

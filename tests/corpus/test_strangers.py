@@ -1,4 +1,4 @@
-"""A corpus of a stranger: forged files end in errors that name them, and small files are read with little memory."""
+"""A corpus from a stranger: errors name forged files, and small files are read with little memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def forged(written: Path, path: Path, change: Callable[[Any], Any]) -> Path:
-    """A copy of the corpus with another table in its file, whose name has the right checksum."""
+    """Copy the corpus with another table in its file; the file's name has the correct checksum."""
     path.mkdir()
     shutil.copy(written / "corpus.json", path)
     (shard,) = written.glob("maps-*.parquet")

@@ -20,7 +20,7 @@ from hf_saliency import SaliencyError, load_demo
 
 CARD = (Path(demo.__file__).parent / "README.md").read_text(encoding="utf-8")
 
-# Run on its own, so that an open socket of the test runner is not what makes the model load.
+# This runs in a separate process, so that the model cannot load through an open socket of the test runner.
 LOAD = """
 import random, socket, torch
 def refuse(*args, **kwargs): raise AssertionError("the network was asked for")
@@ -55,9 +55,8 @@ def test_is_what_the_card_says(loaded):
     config = model.config
     assert (config.num_hidden_layers, config.hidden_size, config.num_attention_heads) == (6, 384, 12)
     assert (config.vocab_size, len(tokenizer), tokenizer.model_max_length) == (12_000, 12_000, 512)
-    assert sum(p.numel() for p in model.parameters()) == pytest.approx(
-        15.6e6, abs=0.05e6
-    )  # the card's rounding
+    # The card rounds the number of parameters.
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(15.6e6, abs=0.05e6)
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
@@ -181,7 +180,7 @@ def copy(tmp_path, monkeypatch) -> Path:
     for name in demo._SHA256:
         shutil.copy(demo._FOLDER / name, tmp_path / name)
     monkeypatch.setattr(demo, "_FOLDER", tmp_path)
-    load_demo()  # the copy itself is sound
+    load_demo()  # the copy must load before a test damages it
     return tmp_path
 
 

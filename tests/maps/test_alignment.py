@@ -18,7 +18,7 @@ TEXT = "An unbelievable low-cost end."
 
 
 def split(pattern: str, text: str = TEXT, **changes: object) -> SaliencyMap:
-    """A sweep over the matches of a pattern, between two special tokens; row i is i + 1 times 1, 2, ..."""
+    """Return a sweep over the matches of a pattern, between two special tokens; row i is i + 1 times 1, 2, ..."""
     tokens = [hs.Token(m.group(), m.start(), m.end()) for m in re.finditer(pattern, text)]
     rows = [hs.TargetRow(t.piece, i + 1, 1.0, masked=True) for i, t in enumerate(tokens)]
     added = hs.Token("[CLS]", 0, 0, special=True), hs.Token("[SEP]", len(text), len(text), special=True)

@@ -27,7 +27,7 @@ def wrapped(core: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def bytes_in_pairs() -> PreTrainedTokenizerFast:
-    """Byte-level byte-pair encoding, as RoBERTa has it: a space belongs to the token after it."""
+    """A tokenizer with byte-level byte-pair encoding, like RoBERTa's: a space belongs to the next token."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
@@ -41,7 +41,7 @@ def bytes_in_pairs() -> PreTrainedTokenizerFast:
 
 
 def characters() -> PreTrainedTokenizerFast:
-    """A token for each character, spaces too."""
+    """A tokenizer with a token for each character, including spaces."""
     letters = [*SPECIAL, *string.ascii_letters, *"(),. é"]
     core = Tokenizer(models.WordLevel({c: i for i, c in enumerate(letters)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")

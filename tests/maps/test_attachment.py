@@ -1,4 +1,4 @@
-"""The line that files carry: exact, private where asked, and harmless from a stranger."""
+"""The line of data in figure files: it is exact, private on request, and harmless if a stranger wrote it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hf_saliency.maps.attachment import Attachment
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.storage import digest
 
-SECRET = "un-\nbelievable"  # of maps.TEXT
+SECRET = "un-\nbelievable"  # a part of maps.TEXT
 
 
 def recipe(heat: SaliencyMap) -> Any:
@@ -104,7 +104,7 @@ def forged(**changes: Any) -> dict[str, Any]:
 
 
 def content(**changes: Any) -> dict[str, Any]:
-    """A record of one map, forged with a digest that fits."""
+    """Return a record of one map, forged with a valid digest."""
     document = storage.document(maps.sweep())
     document["map"] = {**document["map"], **changes}
     document["sha256"] = digest(document["map"])
@@ -122,7 +122,7 @@ ROW = {"label": "a", "position": 0, "score": 1.0, "predictions": []}
         packed(forged())[:200],  # cut off
         packed(forged())[:200] + "=",
         packed(b"\xff\xfe"),
-        packed(b"[" * 100_000),  # deep
+        packed(b"[" * 100_000),  # nested deeply
         packed(b'{"format": "hf_saliency.Record", "version": 1, "version": 2}'),
         packed([]),
         packed({}),

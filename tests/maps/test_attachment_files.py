@@ -1,4 +1,4 @@
-"""Files read back: each format, and files that are damaged, forged or something else."""
+"""Reading files back: each format, and files that are damaged, forged or of another kind."""
 
 from __future__ import annotations
 
@@ -142,14 +142,14 @@ def test_files_cut_off_anywhere_are_refused(kind: str, tmp_path: Path) -> None:
     drawn().savefig(tmp_path / f"a.{kind}")
     whole = (tmp_path / f"a.{kind}").read_bytes()
     middle = whole.find(KEY.encode()) + 500 if kind in ("png", "svg") else len(whole) // 2
-    # A PNG whose text is whole is read even if its image is not.
+    # A PNG can be read if its text is complete, even if its image is not.
     for end in (3, 20, 100, middle, *([] if kind == "png" else [len(whole) // 3])):
         assert "'" in refusal(path, whole[:end])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_byte_may_be_wrong(kind: str, tmp_path: Path) -> None:
-    """Either the file is refused, or what it carries is what was written."""
+    """A damaged file is refused, or its maps are equal to those that were written."""
     path = tmp_path / "a"
     drawn().savefig(tmp_path / f"a.{kind}")
     whole = bytearray((tmp_path / f"a.{kind}").read_bytes())

@@ -69,7 +69,7 @@ def test_targets_in_another_order_meet_by_their_labels() -> None:
     assert agreement(one, one.select(1, 0)).spearman.tolist() == pytest.approx([1, 1])
     assert partners(one, one.select(1, 0)) == [1, 0]
     assert partners(one.select(1), one) == [1]
-    assert partners(one.select(1), one.select(0)) == [0]  # one each
+    assert partners(one.select(1), one.select(0)) == [0]  # one row each
     assert partners(one, one.select(0)) == []
 
 

@@ -1,4 +1,4 @@
-"""SaliencyMap.from_attributions: shapes, reductions, precisions and encodings of any origin."""
+"""SaliencyMap.from_attributions: shapes, reductions, precisions, and encodings of any origin."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_arrays_are_copied() -> None:
 
 
 def test_no_torch_is_needed() -> None:
-    """A fresh interpreter in which torch, captum and transformers cannot be imported."""
+    """Run in a fresh interpreter that cannot import torch, captum or transformers."""
     code = (
         "import sys, types\n"
         "sys.modules.update(dict.fromkeys(['torch', 'captum', 'transformers']))\n"
@@ -168,7 +168,7 @@ def test_no_torch_is_needed() -> None:
     assert done.stdout.strip() == "[[3.0, 7.0]]"
 
 
-# Everything beside the scores
+# Everything besides the scores
 
 
 def test_signed_is_what_the_scores_say_unless_said() -> None:
@@ -328,7 +328,7 @@ def test_encodings_that_cannot_be_placed(encoded: Any, text: Any, message: str) 
         hs.SaliencyMap.from_attributions(values(TOKENS), encoded(), text=text)
 
 
-# Against the explainer
+# Comparison with the explainer
 
 
 def test_captum_by_hand_is_the_explainers_map() -> None:

@@ -1,4 +1,4 @@
-"""Normalisation: each row by itself, whatever its size, with and without NaN."""
+"""Normalisation: rows are scaled separately, whatever their size, with and without NaN."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_normalized_rows_reach_one(heat: SaliencyMap) -> None:
     row_max = np.where(finite, np.abs(heat.normalized("row_max")), 0)
     row_sum = np.where(finite, np.abs(heat.normalized("row_sum")), 0)
     np.testing.assert_array_equal(row_max.max(axis=1, initial=0), some)
-    # Each of at most 6 quotients is rounded twice, their sum and its use in the divisor once for each.
+    # Each of at most 6 quotients is rounded twice. Their sum and the divisor each add one rounding per quotient.
     np.testing.assert_allclose(row_sum.sum(axis=1), some, rtol=16 * np.finfo(heat.scores.dtype).eps)
     for how in ("row_max", "row_sum"):
         np.testing.assert_array_equal(heat.normalized(how)[~finite], heat.scores[~finite])

@@ -1,4 +1,4 @@
-"""What is explained is shown with its own probability where the model's answers leave it out."""
+"""Probabilities: an explained token or class is shown with its own if the listed predictions leave it out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def explainer() -> hs.Explainer:
 
 @pytest.fixture(scope="module")
 def unlikely(explainer: hs.Explainer) -> hs.SaliencyMap:
-    """A target that is not the one answer that is shown."""
+    """A map whose target is not the only prediction that is shown."""
     first, second = (
         explainer(TEXT, target=hs.MaskedToken("tea", predicted=True), top_k=2).targets[0].predictions
     )

@@ -21,7 +21,7 @@ from hf_saliency.maps.spans import Token
         ((np.int64(2), -6), [2, 0]),
         ((slice(1, 3),), [1, 2]),
         ((slice(None, None, -2), 0), [5, 3, 1, 0]),
-        (("believable",), [3, 4]),  # both pieces
+        (("believable",), [3, 4]),  # both pieces of the word
         (("end", slice(0, 1), "an", -1), [5, 0, 0, 5]),
         (("un-\nbelievable",), [1, 2, 3, 4]),
     ],

@@ -1,4 +1,4 @@
-"""A map as a sequence of targets, its rows merged, its scores as a tidy table, its failed checks in words."""
+"""A map as a sequence of targets: merged rows, scores as a tidy table, and failed checks in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans: words of every script, phrases in a text, and how tokens gather into words."""
+"""Spans: words of every script, phrases in a text, and how tokens are merged into words."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ UNITS = [(0, 3), (4, 8), (9, 12)]
     [
         ([(0, 1), (1, 3), (4, 8), (9, 12)], [[0, 1], [2], [3]]),
         ([(0, 3), (3, 4), (4, 8)], [[0], [1], [2]]),  # a space alone
-        ([(2, 5), (5, 8)], [[0, 1]]),  # a token over two words joins them,
-        ([(0, 1), (2, 5), (6, 8), (9, 10)], [[0, 1, 2], [3]]),  # with all their other tokens
+        ([(2, 5), (5, 8)], [[0, 1]]),  # a token across two words joins them
+        ([(0, 1), (2, 5), (6, 8), (9, 10)], [[0, 1, 2], [3]]),  # with all other tokens of these words
         ([(0, 12), (4, 5), (10, 11)], [[0, 1, 2]]),
         ([(4, 8), (4, 8), (4, 8), (9, 12)], [[0, 1, 2], [3]]),  # byte pieces of one character
         ([(4, 5), (5, 5), (5, 8)], [[0, 2], [1]]),  # an empty token within a word
@@ -159,7 +159,7 @@ def test_merge(places: list[Span], expected: list[list[int]]) -> None:
 
 
 def naive_merge(places: list[Span], units: list[Span]) -> list[list[int]]:
-    """The rule word for word: joined while two groups touch a common unit."""
+    """Apply the rule of ``spans.merge`` literally: join groups while any two touch a common unit."""
     touched = [{u for u, unit in enumerate(units) if spans.overlapping([unit], *place)} for place in places]
     groups = [({i}, set(touched[i])) for i in range(len(places))]
     while True:

@@ -1,4 +1,4 @@
-"""A map in a notebook: small, static HTML, in which nothing from the text has power."""
+"""A map in a notebook: small, static HTML in which nothing in the text acts as markup or script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VOID = {"br"}
 
 
 class Read(HTMLParser):
-    """The tags, the styles and the text of some HTML, which must be well-formed."""
+    """The tags, styles and text of a piece of HTML that must be well-formed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -67,14 +67,14 @@ def test_what_it_shows() -> None:
     assert "SaliencyMap 6 x 8, gradient norm, a/<b>" in found.text
     assert "un, masked, logit 1.50; predicted: UN 0.50, other 0.25" in found.text
     assert "and 3 more targets" in found.text
-    assert found.text.count("unbelievable") == 0  # a line break of the text stays
-    assert found.text.count(maps.TEXT) == 6  # three of them in an element that opens
+    assert found.text.count("unbelievable") == 0  # the line break in the text is kept
+    assert found.text.count(maps.TEXT) == 6  # three of them in an element that readers can open
 
 
 def test_colors_are_the_palettes_and_the_target_is_framed() -> None:
     heat = maps.sweep()
     spans = Read(heat.select("end")._repr_html_()).spans
-    strengths = np.arange(8) / 6  # the special token at the end, of 7, does not count
+    strengths = np.arange(8) / 6  # the special token at the end, with score 7, does not count
     for label, column in (("an", 1), ("un", 2), ("believ", 4), ("able", 5)):
         step = np.floor(strengths[column] * 10 + 0.5) / 10
         assert (label, f"background-color:{LIGHT.color(step)}") in spans

@@ -1,4 +1,4 @@
-"""Storage: what is saved comes back equal, and what is no map, or none any more, is named."""
+"""Storage: saved maps come back equal, and errors name documents that are damaged or no maps."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def nested(depth: int) -> list[Any]:
 
 
 def resealed(document: str, change: Change) -> str:
-    """The document with its content changed and a digest that fits, as only a forger would write it."""
+    """Return the document with changed content and a valid digest, as only a forger would write it."""
     data = json.loads(document)
     change(data["map"])
     data["sha256"] = digest(data["map"])
     return json.dumps(data)
 
 
-# Not function_scoped_fixture: each example overwrites the one file, which is part of what is tested.
+# function_scoped_fixture is suppressed because every example must overwrite the same file.
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(heat=maps())
 def test_any_map_comes_back_equal(heat: SaliencyMap, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_many_scores_are_bytes_in_base64(dtype: Any, monkeypatch: pytest.MonkeyP
 def test_float32_is_written_with_few_digits_unless_they_miss_it() -> None:
     scores = np.full((6, 8), 0.1, np.float32)
     assert '"scores": [[0.1, 0.1,' in storage.dumps(sweep(scores=scores))
-    # The shortest decimal of this float32, 7.038531e-26, is another float32 if it is read as float64 first.
+    # The shortest decimal of this float32, 7.038531e-26, becomes another float32 if it is read as float64 first.
     scores[0, 0], scores[1, 1] = 7.038530691851209e-26, -7.038530691851209e-26
     assert np.float32(float(str(scores[0, 0]))) != scores[0, 0]
     assert (
@@ -94,7 +94,7 @@ def test_float32_is_written_with_few_digits_unless_they_miss_it() -> None:
 
 
 def test_the_format() -> None:
-    """What another program can rely on; a change needs a new version."""
+    """Other programs can rely on this format; a change needs a new version."""
     delta = np.array([0, np.nan, np.inf, -np.inf, 1, 2])
     heat = sweep(convergence_delta=delta, arguments={"order": (2, np.inf)})
     data = json.loads(storage.dumps(heat))
@@ -173,7 +173,7 @@ def test_what_is_no_map_is_named(document: str, message: str) -> None:
 
 
 def test_content_nested_too_deep_is_damage() -> None:
-    # Deeper than the encoder of the digest goes, if not than the parser does.
+    # The larger depths exceed the limit of the encoder of the digest, though not always that of the parser.
     for depth in (100, 500, 900, 990, 2000):
         document = MARK + f', "version": 1, "map": {"[" * depth + "]" * depth}}}'
         with pytest.raises(SaliencyError, match="damaged"):
@@ -259,7 +259,7 @@ def test_names_of_texts_are_saved_where_there_are_any() -> None:
 
 
 def test_a_file_of_the_first_release_still_loads() -> None:
-    """Byte for byte as it was written when tokens had ``text`` and targets ``index``."""
+    """The file was written when tokens had ``text`` and targets had ``index``; its bytes are unchanged."""
     heat = SaliencyMap.load(Path(__file__).parent / "data" / "first_format.json")
     assert [token.text_index for token in heat.tokens] == [0, 0, 1]
     assert (heat.targets[0].class_id, heat.targets[0].predictions[0].class_id) == (3, 3)

@@ -1,4 +1,4 @@
-"""Files of maps: written whole or not at all, and every path that cannot be one is named."""
+"""Files of maps: they are written completely or not at all, and errors name every unusable path."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def permissions(path: Path) -> int:
 
 
 def test_save_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / ("m" * 251 + ".jsn")  # the longest name that there is
+    path = tmp_path / ("m" * 251 + ".jsn")  # the longest file name that systems allow
     path.write_text("old")
     sweep().save(path)
     assert SaliencyMap.load(str(path)) == sweep()
@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "map.json").write_text("old")
     tmp_path.chmod(0o500)
     try:
-        if os.geteuid() == 0:  # whom no permission stops
+        if os.geteuid() == 0:  # no permission stops root
             monkeypatch.setattr("builtins.open", _refused)
         with pytest.raises(SaliencyError, match=r"cannot write .*map.json': Permission denied"):
             sweep().save(tmp_path / "map.json")
@@ -225,7 +225,7 @@ def test_a_map_is_not_saved_as_a_picture(name: str, call: str, tmp_path: Path) -
 
 
 def test_a_limit_on_file_sizes_leaves_the_old_file(tmp_path: Path) -> None:
-    """As a full disk does: the write itself fails half way."""
+    """The write itself fails half way, as it does on a full disk."""
     resource = pytest.importorskip("resource")
     path = tmp_path / "map.json"
     sweep().save(path)
@@ -268,7 +268,8 @@ def test_values_are_counted_before_they_are_made(tmp_path: Path, monkeypatch: py
         with pytest.raises(SaliencyError, match="more than 5,000,000 values"):
             load(path)
     path.unlink()
-    monkeypatch.setattr(storage, "_BOUNDS", ((",", 20, "values"),))  # what cannot be read is not written
+    # save() must not write a document that load() would refuse.
+    monkeypatch.setattr(storage, "_BOUNDS", ((",", 20, "values"),))
     with pytest.raises(SaliencyError, match=r"more than 20 values.*save fewer targets"):
         sweep().save(path)
     with pytest.raises(SaliencyError, match=r"more than 20 values.*of a table fewer rows"):

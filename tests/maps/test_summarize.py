@@ -1,4 +1,4 @@
-"""Averages of many maps against sums written out by hand, and their tests against closed forms."""
+"""Averages of many maps agree with sums written out by hand, and their tests with closed forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf_saliency.maps.summarize import compared
 
 
 def heat(text: str, scores: Any, position: int = 0, **changes: Any) -> hs.SaliencyMap:
-    """One target and one token a word."""
+    """Return a map with one target, and one token for each word."""
     tokens, start = [], 0
     for word in text.split():
         start = text.index(word, start)
@@ -90,9 +90,8 @@ def test_two_groups_are_compared() -> None:
     table = hs.summarize(maps, normalize="none", groups=["x"] * 3 + ["y"] * 3, resamples=4000)
     assert table["difference"].tolist() == [-10, -10]
     assert table["effect_size"][0] == pytest.approx(-10)
-    assert table["p_value"][0] == pytest.approx(
-        2 / 20, abs=0.03
-    )  # 2 of the 20 ways to choose three are as extreme
+    # Of the 20 ways to choose three values, 2 are at least as extreme.
+    assert table["p_value"][0] == pytest.approx(2 / 20, abs=0.03)
     assert sorted(table["group"]) == ["x", "y"]
 
 
@@ -138,9 +137,8 @@ def test_maps_are_read_one_at_a_time() -> None:
             alive.append(weakref.ref(each))
             yield each
             del each
-            assert (
-                sum(ref() is not None for ref in alive) <= 2
-            )  # the first, which others are compared with, and this
+            # The first map, with which the others are compared, and this one.
+            assert sum(ref() is not None for ref in alive) <= 2
 
     assert hs.summarize(read(), normalize="none", groups=list("xyxyx")).facts["n"] == 5
     with pytest.raises(SaliencyError, match="groups has 4 values for 5 maps"):

@@ -1,4 +1,4 @@
-"""Table: columns, checks, files, and how it prints."""
+"""Table: columns, checks, files and printing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TextualHeatmap's data: what the package itself takes, spelling the user's text."""
+"""Data for TextualHeatmap: the package itself accepts them, and they spell the user's text."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ CLS = Token("[CLS]", 0, 0, special=True)
 
 
 def spelled(data: list[dict[str, Any]]) -> str:
-    """What a reader sees, gaps in brackets."""
+    """Return the text that a reader sees, with its gaps in angle brackets."""
     return "".join(f"<{entry['token']}>" if entry.get("format") else entry["token"] for entry in data)
 
 
 def full_sweep(text: str, tokens: list[Token]) -> SaliencyMap:
-    """Every token that is not special is a target."""
+    """Return a map whose targets are all tokens that are not special."""
     targets = tuple(target(token.piece, i) for i, token in enumerate(tokens) if not token.special)
     scores = np.ones((len(targets), len(tokens)))
     return SaliencyMap((text,), tuple(tokens), targets, scores, "gradient_norm")
 
 
 def test_the_facet_of_the_sweep() -> None:
-    """As the notebook builds it: key by key."""
+    """The entries have the keys and values that the notebook builds."""
     heat = sweep(scores=np.arange(48.0).reshape(6, 8).astype(np.float32))
     special = [[1.0, *[0.0] * 7], [*[0.0] * 7, 1.0]]
     rows = [[value / (8 * i + 7) for value in range(8 * i, 8 * i + 8)] for i in range(6)]
@@ -56,7 +56,7 @@ def test_the_facet_of_the_sweep() -> None:
     assert [entry.keys() for entry in found] == [entry.keys() for entry in expected]
     for entry, wanted in zip(found, expected, strict=True):
         assert (entry["token"], entry.get("meta")) == (wanted["token"], wanted.get("meta"))
-        # One division in float32.
+        # Scores are divided once, in float32.
         np.testing.assert_allclose(
             entry.get("heat", []), wanted.get("heat", []), rtol=2 * np.finfo(np.float32).eps
         )
@@ -105,7 +105,7 @@ def test_the_order_of_the_targets_does_not_matter() -> None:
         ("", [CLS, Token("[SEP]", 0, 0, special=True)], "[CLS]< >[SEP]"),
         ("a b", [Token("▁a", 0, 1), Token("▁", 2, 2), Token("b", 2, 3)], "a< >▁b"),  # a lone mark has no text
         ("a[SEP]b", [Token("a", 0, 1), Token("[SEP]", 1, 6, special=True), Token("b", 6, 7)], "a[SEP]b"),
-        ("a\x00b", [Token("a", 0, 1), Token("b", 2, 3)], "a<\x00>b"),  # dropped by the tokenizer
+        ("a\x00b", [Token("a", 0, 1), Token("b", 2, 3)], "a<\x00>b"),  # the tokenizer drops NUL
         ("👍 x", [Token("ð", 0, 1), Token("Ł", 0, 1), Token("Ġx", 2, 3)], "👍👍< >x"),
         ("abc", [Token("ab", 0, 2), Token("bc", 1, 3)], "abbc"),
     ],
@@ -148,7 +148,7 @@ def test_tokens_and_gaps_spell_the_text(text: str, data: st.DataObject) -> None:
     assert [entry["token"] for entry in entries if "heat" in entry][1:-1] == [text[a:b] for a, b in words]
     bare = full_sweep(text, plain).to_textual_heatmap() if plain else [{"token": text}]
     assert "".join(entry["token"] for entry in bare) == text
-    # Beside the added tokens stands the text's own gap, or one space where it has none.
+    # The gap next to an added token is the text's white space there, or one space if the text has none.
     with_added = "".join(entry["token"] for entry in entries)
     assert re.fullmatch(rf"\[CLS\] ?{re.escape(text)} ?\[SEP\]", with_added) or not plain
 
@@ -183,7 +183,7 @@ def test_a_negative_number_of_predictions_is_refused() -> None:
 
 
 class Screen:
-    """What IPython would show: HTML, and its later updates."""
+    """A replacement for IPython's display that records HTML and its later updates."""
 
     def __init__(self) -> None:
         self.shown: list[str] = []
@@ -212,7 +212,7 @@ def test_the_package_itself_takes_the_data() -> None:
     settings_, facets = json.loads(f"[{sent[1]}]")
     assert settings_["facetTitles"] == ["one", "two"]
     assert facets == [data, data]
-    # What its script relies on: heat and highlight count the tokens without a format mark.
+    # The script of TextualHeatmap relies on this: heat and highlight count only tokens without a format mark.
     tokens = [entry for entry in facets[0] if not entry.get("format")]
     assert [entry["token"] for entry in tokens] == list(heat.labels)
     assert {len(entry["heat"]) for entry in tokens} == {len(heat.tokens)}

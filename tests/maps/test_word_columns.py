@@ -1,4 +1,4 @@
-"""Columns dropped and merged to words, and the targets that are read at them."""
+"""Columns that are dropped or merged to words, and the targets that are read at them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_part_of_a_character_is_named_as_one_wherever_it_stands() -> None:
     tokens = [Token("x", 0, 1), *(Token(f"é {i}/2", 2, 3) for i in (1, 2)), Token("…y", 4, 5)]
     heat = SaliencyMap(("x é y",), tuple(tokens), (target("x", 0),), np.ones((1, 4)), "own")
     assert heat.labels == ("x", "é 1/2", "é 2/2", "y")
-    assert heat.part([0], [0, 2]).labels == ("x", "é 2/2")  # as the strongest tokens stand in bars
+    assert heat.part([0], [0, 2]).labels == ("x", "é 2/2")  # Bars show the strongest tokens in this way
     assert heat.words().labels == ("x", "é", "y")
 
 
@@ -120,7 +120,7 @@ def test_maps_without_rows_or_columns(reduction: str) -> None:
 def test_words_preserve_the_sum_of_every_row(heat: SaliencyMap) -> None:
     total = np.abs(heat.scores).sum(axis=1, dtype=np.float64)
     difference = heat.words().scores.sum(axis=1, dtype=np.float64) - heat.scores.sum(axis=1, dtype=np.float64)
-    # Two sums of at most 6 terms, the words' stored in the map's own precision.
+    # Both sums have at most 6 terms; those of words are stored in the map's precision.
     assert (np.abs(difference) <= 6 * np.finfo(heat.scores.dtype).eps * total).all()
 
 

@@ -1,4 +1,4 @@
-"""The table of methods and metrics against loops over the plain model, in float64."""
+"""The table of methods and metrics agrees with loops over the plain model, in float64."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def explainer() -> hs.Explainer:
 
 
 def replica(explainer: hs.Explainer, text: str, heat: hs.SaliencyMap, words: bool) -> dict[str, list[float]]:
-    """Comprehensiveness and sufficiency of each target, by one text of ids after the other."""
+    """Compute comprehensiveness and sufficiency of each target, running one masked text at a time."""
     model, mask = explainer.text_model.model, explainer.text_model.tokenizer.mask_token_id
     ids = list(explainer.encode(text).ids)
     values: dict[str, list[float]] = {"comprehensiveness": [], "sufficiency": []}
@@ -69,7 +69,7 @@ def test_the_table_is_what_loops_over_the_model_give(explainer: hs.Explainer, un
             replica(explainer, text, heat, unit == "word") for text, heat in zip(TEXTS, maps, strict=True)
         ]
         for metric in metrics:
-            expected = np.mean([np.mean(values[metric.name]) for values in each])  # by text, then over texts
+            expected = np.mean([np.mean(values[metric.name]) for values in each])  # per text, then over texts
             assert (table["label"][row], table["group"][row], table["n"][row]) == (method, metric.name, 3)
             assert table["value"][row] == pytest.approx(expected, rel=1e-9)
             assert table["low"][row] <= table["value"][row] <= table["high"][row]
@@ -139,7 +139,7 @@ def test_only_what_can_be_removed_counts() -> None:
         methods=["saliency"],
         metrics=[hs.sufficiency()],
     )
-    assert table["n"].tolist() == [1, 1]  # nothing stands before the only word of the second text
+    assert table["n"].tolist() == [1, 1]  # the second text has only one word, and nothing before it
 
 
 def test_the_predicted_class_and_its_flip() -> None:
@@ -197,7 +197,7 @@ def test_a_map_of_another_text_or_target(explainer: hs.Explainer) -> None:
         hs.SaliencyError, match="stands at token 2, masked, and that of target= at token 2: give"
     ):
         metric(explainer, TEXTS[0], heat[1], target=hs.UnmaskedToken("cat"))
-    logits = explainer(TEXTS[0], target=hs.MaskedToken("cat"))  # a map of another unit may be ranked
+    logits = explainer(TEXTS[0], target=hs.MaskedToken("cat"))  # a map with another unit may be ranked
     assert np.isfinite(
         metric(explainer, TEXTS[0], logits, target=hs.MaskedToken("cat", unit="log_prob"))
     ).all()

@@ -1,4 +1,4 @@
-"""Measures against a ground truth: by hand, by all orders, and at their best for an oracle."""
+"""Measures with a ground truth: values by hand, the mean of all orders, and the oracle as the best."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def value(name: str, values: Any, share: float = 0.4) -> float:
 
 
 def test_numbers_of_one_ranking() -> None:
-    values = [3.0, 5.0, 2.0, 2.5, -1.0]  # the true ones have ranks 2 and 4
+    values = [3.0, 5.0, 2.0, 2.5, -1.0]  # the true tokens have ranks 2 and 4
     found = {name: value(name, values) for name in MEASURES}
     assert found == pytest.approx(
         {
@@ -45,9 +45,9 @@ def test_numbers_of_one_ranking() -> None:
         ("pointing_game", 0.4),
         ("relevance_mass", 0.4),
         ("token_f1", 0.4),
-        ("reciprocal_rank", (4 + 3 / 2 + 2 / 3 + 1 / 4) / 10),  # the first true one is at 1, 2, 3 or 4
+        ("reciprocal_rank", (4 + 3 / 2 + 2 / 3 + 1 / 4) / 10),  # the first true token has rank 1, 2, 3 or 4
         ("auprc", ((4 + 3 / 2 + 2 / 3 + 1 / 4) + 2 * (1 / 2 + 2 / 3 + 3 / 4 + 4 / 5)) / 20),
-        ("iou", (6 / 3 + 1) / 10),  # of ten pairs of tokens six share one with the true pair
+        ("iou", (6 / 3 + 1) / 10),  # six of ten pairs share one token with the true pair
     ],
 )
 def test_the_mean_of_all_orders(name: str, expected: float) -> None:
@@ -65,7 +65,7 @@ def test_the_oracle_is_best(name: str) -> None:
 def test_special_and_masked_tokens_do_not_count() -> None:
     heat = saliency_map("one two six ten", targets=[1], special=True)
     truth = [token.piece in ("one", "two", "[CLS]") for token in heat.tokens]
-    scores = np.array([[9.0, 3.0, 8.0, 1.0, 2.0, 9.0]])  # [CLS] and the target are the largest
+    scores = np.array([[9.0, 3.0, 8.0, 1.0, 2.0, 9.0]])  # [CLS], [SEP] and the target have the largest scores
     table = hs.ground_truth({"a": with_scores(heat, scores), "b": [with_scores(heat, -scores)]}, [truth])
     at = (table["label"] == "a") & (table["group"] == "pointing_game")
     assert table["value"][at] == 1

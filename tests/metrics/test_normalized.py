@@ -1,4 +1,4 @@
-"""Bounds of the area over the perturbation curve against all orders, one by one."""
+"""Bounds of the area over the perturbation curve, compared with the areas of all orders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hf_saliency.metrics.normalized import beam_bounds, exact_bounds
 
 
 def crooked(units: int, seed: int) -> Score:
-    """A score without any structure: a random number for each set of units."""
+    """Return a score without any structure: a random number for each set of units."""
     table = np.random.default_rng(seed).normal(size=2**units)
     return lambda keep: table[keep @ (1 << np.arange(units))]
 
 
 def area(score: Score, order: tuple[int, ...], removes: bool) -> float:
-    """The mean drop along an order, one mask after the other."""
+    """Return the mean drop along an order, computed one mask at a time."""
     units = len(order)
     whole, drops = score(np.ones((1, units), bool))[0], []
     for k in range(1, units + 1):

@@ -1,4 +1,4 @@
-"""Metrics by rank: a linear score has known values, all orders a known mean, and the true order is the best."""
+"""Metrics by rank: their values for a linear score and their mean over all orders; the true order is the best."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def value(metric: hs.Metric, score: Any, values: Any, **changes: Any) -> float:
 
 
 def of_orders(metric: hs.Metric) -> list[float]:
-    """The value of a metric for each order of the five units."""
+    """Return the value of a metric for each order of the five units."""
     return [value(metric, linear(WEIGHTS, 1.5), [-order.index(i) for i in range(5)]) for order in ORDERS]
 
 
 def test_values_of_a_linear_score() -> None:
-    score = linear(WEIGHTS, 1.5)  # 6.25 for the whole text; by rank 3, 2, 0.5, 0.25, -1
+    score = linear(WEIGHTS, 1.5)  # 6.25 for the whole text; the ranked weights are 3, 2, 0.5, 0.25, -1
     assert value(hs.comprehensiveness(SHARES), score, WEIGHTS) == pytest.approx((3 + 5 + 5.5) / 3)
     assert value(hs.sufficiency(SHARES), score, WEIGHTS) == pytest.approx((1.75 - 0.25 - 0.75) / 3)
     points = [6.25, 3.25, 1.25, 0.75, 0.5, 1.5]
@@ -60,7 +60,7 @@ def test_the_mean_of_all_orders_is_that_of_a_straight_line() -> None:
 
 
 def test_the_first_unit_that_decides() -> None:
-    """One unit of five holds the answer: any order finds it after three on average, the oracle at once."""
+    """One unit of five decides: orders find it after three units on average, and the oracle finds it first."""
     shares = [value(hs.decision_flip(), linear([0, 0, 1, 0, 0], -0.5), order) for order in ORDERS]
     assert np.mean(shares) == pytest.approx(3 / 5)
     assert value(hs.decision_flip(), linear([0, 0, 1, 0, 0], -0.5), [0, 0, 1, 0, 0]) == min(shares) == 1 / 5
@@ -116,9 +116,9 @@ def test_equal_values_are_ranked_by_position() -> None:
 
 def test_an_answer_that_changes() -> None:
     score = linear([1.0, 2.0, 4.0, 8.0], -3.5)
-    assert value(hs.decision_flip(), score, [1, 2, 4, 8]) == 0.5  # 11.5, 3.5, -0.5
+    assert value(hs.decision_flip(), score, [1, 2, 4, 8]) == 0.5  # the scores are 11.5, 3.5, -0.5
     assert value(hs.decision_flip(), score, [8, 4, 2, 1]) == 1.0
-    assert value(hs.decision_flip(), linear([1.0] * 4, 1), [1, 2, 4, 8]) == 1.0  # it never does
+    assert value(hs.decision_flip(), linear([1.0] * 4, 1), [1, 2, 4, 8]) == 1.0  # the answer never changes
 
 
 def test_log_odds() -> None:

@@ -1,4 +1,4 @@
-"""Weights that become random: the stages, the untouched model, and who notices."""
+"""Random weights: the stages, the untouched model, and the methods that notice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soft masking: the expected loss of a linear score is known, and retention is what was asked for."""
+"""Soft masking: the expected loss of a linear score is known, and retention is as requested."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_retention_has_its_mean_and_keeps_the_order(retain: float, values: np.nd
 
 
 def test_methods_are_compared_at_equal_retention() -> None:
-    """Without it, the very same order is worth more if its values are mostly large."""
+    """With unequal retention, the same order has a higher value if most of its scores are large."""
     many, few = WEIGHTS**0.1, WEIGHTS**4
 
     def losses(retain: float | None) -> list[float]:

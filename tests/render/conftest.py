@@ -10,7 +10,7 @@ from hf_saliency.render.colors import ordinal
 
 @pytest.fixture
 def unchecked_types() -> None:
-    """For tests that pass what no annotation allows: skipped where jaxtyping checks annotations."""
+    """Skip tests that pass values of a wrong type if jaxtyping checks annotations."""
     try:
         ordinal(1.0)  # type: ignore[arg-type]
     except TypeCheckError:
@@ -19,7 +19,7 @@ def unchecked_types() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def short_shrinking() -> Iterator[None]:
-    """Figures are slow to draw: a failing example is made smaller for 20 seconds, not for five minutes."""
-    with pytest.MonkeyPatch.context() as patch:  # Hypothesis has no setting for it
+    """Shrink failing examples for 20 seconds instead of five minutes, because figures are slow to draw."""
+    with pytest.MonkeyPatch.context() as patch:  # Hypothesis has no setting for this
         patch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 20, raising=False)
         yield

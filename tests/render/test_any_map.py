@@ -1,4 +1,4 @@
-"""Any map at all is drawn, or refused by name."""
+"""Every map is drawn, or an error names the reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PAGE = 6.0  # inches
 @pytest.mark.filterwarnings("ignore:Glyph", "ignore:no installed font")
 @settings(
     max_examples=60,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining draws far more figures
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # Phase.explain draws many more
     deadline=None,
 )
 @given(

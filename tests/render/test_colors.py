@@ -45,7 +45,7 @@ def luminance(rgb: np.ndarray) -> np.ndarray:
 
 
 def lightness(rgb: np.ndarray) -> np.ndarray:
-    return 116 * np.cbrt(luminance(rgb)) - 16  # CIELAB, of nothing darker than its linear foot
+    return 116 * np.cbrt(luminance(rgb)) - 16  # CIELAB; no colour here is dark enough for its linear part
 
 
 def contrast(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_zero_is_paper_on_both_scales() -> None:
 def test_grey_gets_darker_in_even_steps(sign: int) -> None:
     steps = np.diff(lightness(SIGNED.fill(sign * np.linspace(0, 1, 6))))
     assert np.all(np.diff(lightness(SIGNED.fill(sign * np.linspace(0, 1, 256)))) < 0)
-    assert steps.min() > 1.05 * steps.max()  # both negative; eight-bit anchors are exact to 1 in 10
+    assert steps.min() > 1.05 * steps.max()  # both are negative; eight-bit anchors are exact to 1 in 10
 
 
 def test_both_arms_are_equally_strong() -> None:
@@ -161,7 +161,7 @@ def test_label_says_method_unit_and_normalisation() -> None:
     )
 
 
-# --- laws that hold on the whole scale
+# --- properties of the whole scale
 
 
 limits = st.floats(1e-6, 1e6)
@@ -194,7 +194,7 @@ def test_scale_is_monotone_without_a_kind_of_cone(limit: float, share: float, ki
 
 
 def test_signs_are_told_apart_by_everyone_wherever_they_are_seen() -> None:
-    """In CIELAB, for each kind of cone: a quarter of the limit is as far from its opposite as two greys are."""
+    """For each missing kind of cone, opposite scores differ clearly in CIELAB from a quarter of the limit on."""
     for kind in BLINDNESS:
         for share in (0.25, 0.5, 1.0):
             rgb = SIGNED.fill(np.array([share, -share]))[:, :3]
@@ -203,7 +203,7 @@ def test_signs_are_told_apart_by_everyone_wherever_they_are_seen() -> None:
 
 
 def cielab(rgb: np.ndarray) -> np.ndarray:
-    """Of linear RGB under D65."""
+    """Convert linear RGB under D65 to CIELAB."""
     xyz = rgb @ np.array(
         [
             [0.4124564, 0.2126729, 0.0193339],

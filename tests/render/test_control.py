@@ -1,4 +1,4 @@
-"""What a user decides about a figure: colours, limits, legends, the axes that it is drawn into."""
+"""Choices that users have for a figure: colours, limits, legends, and the axes to draw into."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def test_a_drawing_shrinks_and_stands_where_it_is_asked_to() -> None:
 
 
 def places(height: float = 3.0, widths: tuple[float, float] = (0.45, 0.55)) -> tuple[Figure, np.ndarray]:
-    """Two Axes side by side, in an array as ``plt.subplots`` returns it."""
+    """Return two Axes side by side, in an array like that of ``plt.subplots``."""
     mine = Figure(figsize=(6.3, height))
     left, right = widths
     return mine, np.array([mine.add_axes((0, 0, left, 1)), mine.add_axes((left, 0, right, 1))])
@@ -318,9 +318,8 @@ def test_several_axes_share_one_legend_that_explains_all_of_them(legend: Any, pl
     if place is not None:
         (key,) = [child for child in axes[place].child_axes if child.get_label() == "legend"]
         assert {"masked", "target"} <= set(strings(key))
-    if (
-        legend != "right"
-    ):  # whose words may reach over by a part of a point, for which a new figure has a margin
+    # The words of a legend on the right may extend by a fraction of a point; new figures have a margin for this.
+    if legend != "right":
         assert outside(mine) == []
 
 
@@ -338,7 +337,7 @@ def test_several_axes_share_scale_unit_length_and_size_of_type() -> None:
     _, axes = places(0.75, (0.5, 0.5))
     figure([ONE, ONE], Highlight(), ax=axes, shrink=True, title=["first", "second"])
     sizes = [{text.get_fontsize() for text in ax.findobj(Letters)} for ax in axes]
-    assert len(sizes[0] | sizes[1]) <= 3  # of the text, of small and of smaller type: the same in both
+    assert len(sizes[0] | sizes[1]) <= 3  # the text, small and smaller type, the same in both
 
 
 def test_axes_that_do_not_fit_the_maps_are_refused() -> None:
@@ -366,7 +365,7 @@ def test_letters_stay_on_their_colours_at_every_resolution(dpi: int) -> None:
 
 
 def mosaics() -> dict[str, tuple[tuple[float, float], list[tuple[Any, Any, dict[str, Any]]]]]:
-    """Ten mosaics as people lay them out: size, and what stands in each of the equal places of a row."""
+    """Ten typical mosaics: the size of the figure, and the content of each of its equal columns."""
     long, short = saliency_map(SENTENCE, targets=[5]), saliency_map("a b c d e")
     heads = {"legend": False}
     return {
@@ -453,7 +452,7 @@ def test_a_figure_taller_than_its_page_says_so_and_sheets_takes_it() -> None:
     assert len(sheets(many, width="acl")) >= 1
 
 
-# --- what counts in a row, and what does not add up
+# --- columns that count in a row, and sums that do not add up
 
 
 def test_the_target_itself_may_be_left_out_of_its_row() -> None:

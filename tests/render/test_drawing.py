@@ -1,4 +1,4 @@
-"""How a figure was drawn, kept and read back; and what a forged record cannot make of it."""
+"""The record of how a figure was drawn: it is kept and read back, and forged records do no harm."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_height_follows_the_content() -> None:
 def test_few_targets_are_texts_and_many_are_a_matrix() -> None:
     assert len(filled(panels(figure(saliency_map(targets=range(6))))[0])) == 6 * len(SENTENCE.split())
     drawn = strings(figure(saliency_map(targets=range(7), predictions=0)))
-    assert drawn.count("linguists") == 1  # a column's label; a block for each target would repeat it
+    assert drawn.count("linguists") == 1  # the label of a column; blocks of targets would repeat it
 
 
 def test_default_width_is_that_of_rcparams() -> None:
@@ -155,7 +155,7 @@ def test_axes_that_are_too_small_are_refused_with_a_size_that_works() -> None:
     figure(one, ax=Figure(figsize=(width, height)).add_axes((0, 0, 1, 1)))
 
 
-# --- what is refused
+# --- errors
 
 
 def test_least_width_is_said_and_works() -> None:

@@ -37,7 +37,7 @@ def literal_text(pdf: bytes) -> str:
 def test_two_runs_write_the_same_bytes() -> None:
     def files() -> dict[str, bytes]:
         fig = figure(saliency_map("of grammar", targets=[1]), width=3.25)
-        fig.axes[0].plot([0, 1], "o")  # what a caller adds is named by chance in a plain SVG file
+        fig.axes[0].plot([0, 1], "o")  # plain SVG files contain random names for such artists
         return {kind: saved(fig, kind) for kind in ("pdf", "svg", "svgz", "png")}
 
     first = files()
@@ -171,7 +171,7 @@ def test_every_format_is_the_same_a_second_later() -> None:
         return [saved(fig, kind) for kind in ALL]
 
     first = files()
-    time.sleep(1.1)  # dates in files are of seconds
+    time.sleep(1.1)  # dates in files have a resolution of seconds
     for kind, before, after in zip(ALL, first, files(), strict=True):
         assert before == after, kind
 

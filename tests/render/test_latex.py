@@ -1,4 +1,4 @@
-"""LaTeX: what is written is parsed by a small grammar of TeX, since CI has no TeX; it was compiled by hand."""
+"""LaTeX: a small grammar of TeX parses the output, since CI has no TeX; it was compiled by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hf_saliency.render.tex import escape, unknown_to_pdflatex
 
 LITERAL = r"""$5_{x}$ \alpha 100% #1 & ^2 {} <b> ~ | " ' `` '' -- --- ,, \textbf{x} don't"""
 
-# Commands that the snippet may use: of the kernel, of xcolor, and its own.
+# Commands that a snippet may use: those of the kernel, those of xcolor, and those that it defines.
 COMMANDS = set(
     "begingroup endgroup setlength fboxsep fboxrule parindent parskip def colorbox fcolorbox color strut par "
     "medskip footnotesize quad rule allowbreak ensuremath textsuperscript phantom textbackslash textasciicircum "
@@ -41,7 +41,7 @@ TOKEN = re.compile(
 
 
 def tokens(tex: str) -> Iterator[tuple[str, str]]:
-    """(kind, text) of everything; a character with a meaning for TeX that stands bare is an error."""
+    """Yield (kind, text) of all parts; an unescaped character with a meaning in TeX is an error."""
     place = 0
     while place < len(tex):
         match = TOKEN.match(tex, place)
@@ -76,7 +76,7 @@ PRINTED = {
 
 
 def printed(tex: str) -> str:
-    """What TeX would print of escaped ASCII text."""
+    """Return the text that TeX would print for escaped ASCII text."""
     found = []
     following = iter(list(tokens(tex)))
     for kind, text in following:
@@ -93,12 +93,12 @@ def printed(tex: str) -> str:
 
 
 def body(tex: str) -> str:
-    """Without the definitions at its beginning."""
+    """Return a snippet without the definitions at its beginning."""
     return tex[tex.index("\n", tex.index("\\lineskiplimit")) + 1 :]
 
 
 def boxes(tex: str) -> list[tuple[str, str, str]]:
-    """(command, colour, printed text) of every box around a token."""
+    """Return (command, colour, printed text) of every box around a token."""
     found = []
     for match in re.finditer(r"\\hs(Box|Frame|Dash|Missing)\{([^{}]*)\}\{", body(tex)):
         depth, end = 1, match.end()
@@ -164,7 +164,7 @@ def test_pieces_of_a_word_touch_and_may_be_cut() -> None:
     line = next(line for line in first if "incom" in line)
     assert "} " not in line
     pieces = len([t for t in one.tokens if t.end <= 16])
-    assert line.count("\\hsCut") == pieces - 1  # where TeX may break a word that is longer than a line
+    assert line.count("\\hsCut") == pieces - 1  # TeX may break a word there if it is longer than a line
     assert line.count("\\hs") == 2 * pieces - 1
 
 
@@ -221,7 +221,7 @@ def test_what_pdflatex_lacks_is_said() -> None:
     assert unknown_to_pdflatex("naïve “x” – 日本 日") == "日本"
     tex = to_latex(saliency_map("a 日本 e\u0301", targets=[0]))
     assert "pdfLaTeX has no 日 本: use XeLaTeX" in tex.split("\n")[1]
-    assert "é" in tex  # composed
+    assert "é" in tex  # in composed form
     assert "pdfLaTeX" not in to_latex(saliency_map("plain text", targets=[0]))
 
 
@@ -292,5 +292,5 @@ def test_what_all_targets_share_is_written_once(monkeypatch: pytest.MonkeyPatch)
     for rows in (2, 40):
         calls.clear()
         assert to_latex(one, targets=range(rows)).count("\\hsBox") >= 39 * rows
-        # Each token and each gap once with the names of texts and once without, and a few for each target.
+        # Each token and gap is escaped once with names of texts and once without; each target adds a few calls.
         assert len(calls) < 4 * 40 + 3 * rows

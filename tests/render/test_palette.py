@@ -1,4 +1,4 @@
-"""Colours: ink is read on all of them, lightness runs in equal steps, and the figures use the same."""
+"""Colours: ink is readable on all of them, lightness changes in equal steps, and figures use the same colours."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ OTHER = saliency_map(targets=[5], signed=True, method="input_x_gradient", seed=1
 
 
 def boxes(figure: Figure) -> list[tuple[float, float, float, float]]:
-    """Left, top, right and bottom edge of each panel, in points from the upper left corner."""
+    """Return the left, top, right and bottom edges of the panels, in points from the upper left corner."""
     width, height = figure.get_size_inches() * 72
     places = [ax.get_position() for ax in panels(figure)]
     return [(p.x0 * width, (1 - p.y1) * height, p.x1 * width, (1 - p.y0) * height) for p in places]
@@ -122,7 +122,7 @@ def test_venues_have_columns_that_fit_their_pages() -> None:
         assert venue.source
         if f"{name}-2col" in VENUES:
             assert 0.4 < venue.width / VENUES[f"{name}-2col"].width < 0.5
-    assert VENUES["acl"].width == pytest.approx(3.03, abs=0.01)  # 7.7 cm, as ACL's instructions say
+    assert VENUES["acl"].width == pytest.approx(3.03, abs=0.01)  # 7.7 cm, from ACL's instructions
     assert VENUES["icml"].width == 3.25
 
 

@@ -1,4 +1,4 @@
-"""PGF: read back as drawing commands, since CI has no TeX; it was compiled by hand."""
+"""PGF: the tests read drawing commands back, since CI has no TeX; it was compiled by hand."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def test_every_text_is_set_by_tex_at_its_place_and_in_its_width() -> None:
 
 
 def test_letters_of_another_font_are_set_too() -> None:
-    with mpl.rc_context({"font.family": "STIXGeneral"}):  # no Georgian: another face, its weight a number
+    # STIXGeneral has no Georgian letters, so they are set in another face, whose weight is a number.
+    with mpl.rc_context({"font.family": "STIXGeneral"}):
         assert "ბუ" in saved(figure(saliency_map("ბუ a", targets=[0]), Highlight(), width=3.25))
 
 

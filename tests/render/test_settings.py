@@ -1,4 +1,4 @@
-"""Drawing in threads, and files that are fit for print whatever font is asked for."""
+"""Drawing in threads, and files that are fit for print with any requested font."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAMILY = "Tiny Boxes"
 
 @pytest.fixture
 def postscript_font(tmp_path: Path) -> Iterator[str]:
-    """A font with OpenType-CFF outlines: every letter is a box."""
+    """A font with OpenType-CFF outlines in which every letter is a box."""
     codes = [*range(0x20, 0x7F), 0xA0]
     names = [".notdef", *(f"u{code:04X}" for code in codes)]
     pen = T2CharStringPen(500, None)

@@ -98,7 +98,7 @@ def test_one_file_with_truetype_fonts_and_the_same_bytes_later() -> None:
         for font in page["/Resources"]["/Font"].values():
             assert font.get_object()["/Subtype"] == "/Type0"
     assert "/CreationDate" not in (reader.metadata or {})
-    time.sleep(1.1)  # a date in the file would have another second
+    time.sleep(1.1)  # a date in the file would differ by a second
     assert saved(sheets(LONG, width="acl", height=3.0)) == pdf
 
 

@@ -1,4 +1,4 @@
-"""show(): a notebook where there is one, else the terminal."""
+"""show(): it uses a notebook if there is one, and otherwise the terminal."""
 
 from __future__ import annotations
 

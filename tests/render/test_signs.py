@@ -17,8 +17,8 @@ from hf_saliency.render.typeset.typeface import Typeface
         ("\ufeffa\u00adb", "⟨ZWNBSP⟩a⟨SHY⟩b"),
         ("a\x00\x1b\x85", "a⟨NUL⟩⟨ESC⟩⟨NEL⟩"),
         ("a\u200db", "a⟨ZWJ⟩b"),
-        ("👩\u200d💻 ❤\ufe0f", "👩\u200d💻 ❤\ufe0f"),  # what joins and colours an emoji is seen in it
-        ("می\u200cخواهم", "می\u200cخواهم"),  # so is what keeps two Arabic letters apart
+        ("👩\u200d💻 ❤\ufe0f", "👩\u200d💻 ❤\ufe0f"),  # the emoji itself shows these
+        ("می\u200cخواهم", "می\u200cخواهم"),  # the forms of the letters show it
         ("क्\u200dष", "क्\u200dष"),
         ("a\ufe0f", "a⟨VS16⟩"),
         ("a\u202eb\u202c", "a\u2066⟨RLO⟩\u2069\u202eb\u202c\u2066⟨PDF⟩\u2069"),
@@ -54,12 +54,12 @@ def test_tab_of_a_token_is_as_wide_as_an_indent() -> None:
     layout = TextLayout(of_spans(text, *spans), Typeface(), 300.0)
     indents = [box[0] for box, column in layout.boxes if text[slice(*spans[column])] in ("if", "return")]
     indent = layout.typeface.advance("    ")
-    # Of letters that begin a line: its own left end, then one indent and two.
+    # Left ends of the first words of three lines, without an indent, with one, and with two.
     assert indents[1] - indents[0] == pytest.approx(indent, rel=0.25)
     assert indents[2] - indents[0] == pytest.approx(2 * indent, rel=0.25)
 
 
 def test_arabic_labels_keep_the_forms_of_their_word() -> None:
-    text = "كلمات"  # the fourth letter joins none that follows
+    text = "كلمات"  # the fourth letter does not join the next
     assert token_labels(of_spans(text, (0, 2), (2, 4), (4, 5))) == ["كل\u200d", "\u200dما", "ت"]
     assert token_labels(of_spans("שלום", (0, 2), (2, 4))) == ["של", "ום"]

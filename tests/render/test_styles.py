@@ -1,4 +1,4 @@
-"""Figures in the style sheets that people use: nothing overlaps, and everything is read."""
+"""Figures in common style sheets: nothing overlaps, and everything is readable."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def contrast(one: Any, other: Any) -> float:
 
 
 def behind(ax: Axes, text: Text, ground: Any) -> Any:
-    """The colour that a text stands on."""
+    """Return the colour behind a text."""
     x, y = text.get_position()
     for (left, top, width, height), color in filled(ax):
         if left - 0.1 <= x + 0.5 <= left + width and top <= y - 0.5 <= top + height:
@@ -163,12 +163,12 @@ def test_boxes_of_every_mark_are_where_its_tokens_are_at_every_resolution(own: s
         matplotlib.style.use(own)
         assert tokens_seen(figure(MAP, Matrix(), width=4.0), MAP, dpi) == 14
         for mark in (Bars(), Bars(vertical=True), Bars(sort="size")):
-            # A bar of a weak token has too few pixels.
+            # The bars of weak tokens have too few pixels.
             assert tokens_seen(figure(MAP, mark, width=4.0), mark.shown(MAP), dpi) >= 8
 
 
 def tokens_seen(fig: Any, part: Any, dpi: int) -> int:
-    """How many boxes of a figure have pixels of their token's colour; fails for one of another colour."""
+    """Count the boxes that have their token's colour in the pixels; fail if a box has another colour."""
     fig.set_dpi(dpi)
     canvas = FigureCanvasAgg(fig)
     canvas.draw()
@@ -184,6 +184,6 @@ def tokens_seen(fig: Any, part: Any, dpi: int) -> int:
         inside = pixels[rows, columns]
         if min(inside.shape[:2]) > 1:
             alike = np.abs(inside - fills[target, token]).max(axis=-1) <= 1
-            assert alike.mean() > 0.2, (target, token)  # the rest are its letters, or the edges of a bar
+            assert alike.mean() > 0.2, (target, token)  # the other pixels are letters, or the edges of a bar
             seen += 1
     return seen

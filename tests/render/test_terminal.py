@@ -1,4 +1,4 @@
-"""The coloured text and the table, as Rich prints them."""
+"""The terminal: coloured text and the table, as Rich prints them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCORES = [9.0, 0.1, 2.0, 1.0, 0.5, -0.0, 7.0]  # the special tokens at both ends
 
 @pytest.fixture(autouse=True)
 def no_ground(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The terminal that runs the tests does not name its ground."""
+    """Hide the background colour of the terminal that runs the tests."""
     monkeypatch.delenv("COLORFGBG", raising=False)
 
 
@@ -88,7 +88,8 @@ def test_all_tokens_of_a_target_are_marked_and_none_of_them_is_listed() -> None:
 def test_color_follows_the_score() -> None:
     line, legend = (printed(a_map(), color=True).splitlines()[i] for i in (1, 3))
     ink = "38;2;255;255;255"
-    assert line.startswith(f"the \x1b[1;4;{ink};48;2;192;79;0mtea\x1b[0m")  # the largest, and the target
+    # The target has the largest score.
+    assert line.startswith(f"the \x1b[1;4;{ink};48;2;192;79;0mtea\x1b[0m")
     assert f"\x1b[{ink};48;2;91;45;26mthe\x1b[0m \x1b[{ink};48;2;58;34;27mcat\x1b[0m" in line
     assert "[tea]" not in line
     assert legend.count("48;2") == 5
@@ -121,8 +122,8 @@ def test_a_line_break_that_a_token_stands_for_has_a_sign() -> None:
     breaks = of_spans(code, *spans, position=3)
     assert "if x:[↵\n↵\n]y" in printed(breaks)
     assert len(re.findall(r"48;2;[\d;]+m↵\x1b\[0m\n", printed(breaks, color=True))) == 2
-    assert "48;2;192;79;0my\x1b" in printed(breaks, color=True)  # the token behind them has its own colour
-    between = of_spans(code, *spans[:3], spans[4], position=3)  # no token stands for them
+    assert "48;2;192;79;0my\x1b" in printed(breaks, color=True)  # the token after them has its own colour
+    between = of_spans(code, *spans[:3], spans[4], position=3)  # no token covers them
     assert "if x:\n\n[y]" in printed(between)
 
 
@@ -173,7 +174,7 @@ STYLE = re.compile(r"\x1b\[([0-9;]*)m([^\x1b]*)\x1b\[0m")
 
 
 def painted(one: SaliencyMap, system: str) -> list[tuple[str, str, str]]:
-    """(word, ink, ground) of each word on a colour, as codes of six digits."""
+    """Return (word, ink, background) of each coloured word, with colours as codes of six digits."""
     found = []
     for codes, word in STYLE.findall(printed(one, None, system=system).splitlines()[1]):
         parts = re.fullmatch(r"(?:[0-9];)*38;(2;[0-9;]+|5;\d+);48;(2;[0-9;]+|5;\d+)", codes)
@@ -205,7 +206,7 @@ def test_ink_is_read_on_every_color_and_stronger_is_farther_from_the_ground(
     arm = palette.positive if sign > 0 else palette.negative
     if system == "truecolor":
         assert [ground for _, _, ground in words] == list(arm[1:])
-    else:  # the neighbours among 256 colours are of the same hue: red over blue, or blue over red
+    else:  # colours are rounded to one of 256 with the same hue: more red than blue, or more blue than red
         reds, blues = ([int(ground[i : i + 2], 16) for _, _, ground in words] for i in (1, 5))
         assert all(sign * (red - blue) > 0 for red, blue in zip(reds, blues, strict=True))
 

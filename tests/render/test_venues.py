@@ -1,4 +1,4 @@
-"""The table of venues in the documentation is that of the code."""
+"""The table of venues in the documentation agrees with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Chromium: skipped where none is installed, unless HF_SALIENCY_REQUIRE_BROWSER=1 asks for it."""
+"""A real Chromium: tests are skipped if none is installed, unless HF_SALIENCY_REQUIRE_BROWSER=1 requires it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        # Playwright makes a new profile folder for each launch, and deletes it.
+        # Playwright creates a new profile folder for each launch and deletes it.
         running = driver.chromium.launch(executable_path=found, headless=False, args=FLAGS)
         yield running
         running.close()
 
 
 class Visit:
-    """One page in the browser, with everything that it logs and asks for."""
+    """A page in the browser, with everything that it logs and requests."""
 
     def __init__(self, browser: Any, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": 800, "height": 900}, **options)
@@ -57,7 +57,7 @@ class Visit:
         return self
 
     def colors(self, facet: int = 0) -> list[str]:
-        """The colours that the words of a facet have, as the browser paints them."""
+        """Return the colours in which the browser paints the words of a facet."""
         found = self.page.evaluate(
             """facet => [...document.querySelectorAll('.facet .token-content')[facet].children]
             .filter(span => span.className).map(span => getComputedStyle(span).backgroundColor)""",
@@ -70,7 +70,7 @@ class Visit:
         return contents.locator('span[class*="p"], span[class*="n"], span.missing').nth(unit)
 
     def quiet(self) -> None:
-        """Nothing was logged, and nothing was asked for but the file."""
+        """Check that nothing was logged and that only the file was requested."""
         assert self.logged == []
         assert len(self.requested) == 1
         assert self.requested[0].startswith("file:")

@@ -1,4 +1,4 @@
-"""axe-core finds no violation on the page, on a notebook's view and on the site; `make axe` brings it and runs this."""
+"""axe-core finds no violation on the page, on notebook views and on the site; `make axe` fetches it and runs this."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_axe_finds_no_violation_on_the_site(name: str, scheme: str, visit: Calla
 
 
 def violations(page: Any) -> list[tuple[str, list[str]]]:
-    """The rules that a page breaks, with the first elements that break them."""
+    """Return the rules that a page breaks, with the first elements that break them."""
     page.evaluate(Path(AXE).read_text("utf-8"))
-    # A notebook's view is a document of its own; its test is above.
+    # A frame with a notebook's view is a separate document, which the test above checks.
     broken = page.evaluate("async () => (await axe.run(document, {iframes: false})).violations")
     return [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in broken]

@@ -1,4 +1,4 @@
-"""The page in a real browser: what a reader does, and what the page answers."""
+"""The page in a real browser: how it reacts to its reader."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIGNED = saliency_map(TEXT, signed=True, method="input_x_gradient", seed=1)
 
 
 def expected(row: np.ndarray, palette: Palette = LIGHT) -> list[str]:
-    """The colours of a row, from its scores alone; a page keeps three digits of them."""
+    """Compute the colours of a row from its scores, which a page rounds to three digits."""
     strengths = np.round(row / np.abs(row).max(), 3)
     steps = [math.floor(abs(v) * LEVELS + 0.5) / LEVELS for v in strengths]
     return [palette.color(math.copysign(step, v)) for step, v in zip(steps, strengths, strict=True)]
@@ -143,7 +143,7 @@ def test_keys_move_from_word_to_word(shown: Callable[..., Any]) -> None:
     assert at() == 0
     press("Enter")
     v.word(5).hover()
-    assert at() == 0  # kept
+    assert at() == 0  # the selection is kept
     press("Escape")
     v.word(7).hover()
     assert v.colors() == expected(heat.scores[7])
@@ -332,9 +332,8 @@ def test_the_policy_lets_nothing_in_and_nothing_out(shown: Callable[..., Any]) -
     )
     v.page.wait_for_timeout(50)
     assert v.page.evaluate("window.ran") is None
-    assert refused == [
-        (url, "csp") for url in v.requested[1:]
-    ]  # asked for by the page, refused by the browser
+    # The browser refused every request of the page.
+    assert refused == [(url, "csp") for url in v.requested[1:]]
     assert sum("Content Security Policy" in line for line in v.logged) >= 3
 
 

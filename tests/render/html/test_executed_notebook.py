@@ -1,4 +1,4 @@
-"""A notebook that Jupyter's client runs: what each last value of a cell shows, in a real browser."""
+"""A notebook that Jupyter's client runs: a real browser shows the last value of each cell."""
 
 from __future__ import annotations
 

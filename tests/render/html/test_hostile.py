@@ -1,4 +1,4 @@
-"""Two hundred strings from a stranger, everywhere in a map: none of them runs, in a real browser."""
+"""Two hundred hostile strings, everywhere in a map: none of them runs in a real browser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALLOWED = set(
 
 
 def a_map(own: str, other: str, third: str) -> SaliencyMap:
-    """A complete sweep in which everything that can be a string is one of these."""
+    """Return a complete sweep in which every string is made of the arguments."""
     text = f"{own} {other}"
     places = [m.span() for m in re.finditer(r"[^\s<>]+|[<>]", text)]
     tokens = tuple(Token(own, a, b) for a, b in places)
@@ -71,7 +71,7 @@ def test_they_do_run_where_nothing_is_escaped(visit: Callable[..., Any]) -> None
         v.page.route("**/*", lambda route: route.abort())
         v.page.set_content("".join(f"<div>{text.encode(errors='replace').decode()}</div>" for text in part))
         ran += v.page.evaluate("window.hacked ?? 0")
-    assert ran > 5  # some strings stop the parser for those after them
+    assert ran > 5  # some strings stop the parser before it reaches the next ones
 
 
 EXPLORE = """() => [...document.querySelectorAll(".facet")].map(facet => {
@@ -83,7 +83,7 @@ EXPLORE = """() => [...document.querySelectorAll(".facet")].map(facet => {
 
 def test_no_string_runs_on_a_page(visit: Callable[..., Any], tmp_path: Path) -> None:
     for part in chunks(20):
-        owns = part[::2]  # the other half stands in the neighbours' answers and labels
+        owns = part[::2]  # the other half is in the neighbours' answers and labels
         maps = [a_map(own, part[2 * i + 1], part[(2 * i + 2) % len(part)]) for i, own in enumerate(owns)]
         v = visit().open(
             hs.page(maps, tmp_path / "page.html", title=owns, heading=part[0], provenance="none")
@@ -132,7 +132,7 @@ def test_no_string_runs_in_a_notebook(visit: Callable[..., Any], monkeypatch: py
 
 
 def test_textualheatmap_alone_does_run_them(visit: Callable[..., Any]) -> None:
-    """What the guard of show() is for: should this fail, TextualHeatmap escapes by itself."""
+    """The guard of show() is needed until TextualHeatmap itself escapes, and then this test fails."""
     textualheatmap = pytest.importorskip("textualheatmap")
     pieces: list[str] = []
 

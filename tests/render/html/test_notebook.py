@@ -1,4 +1,4 @@
-"""Maps in a notebook: what show() hands to it, through TextualHeatmap."""
+"""Maps in a notebook: the output of show() through TextualHeatmap."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hf_saliency.render.html import notebook as module
 
 
 class Notebook:
-    """Displays as Jupyter does: an update replaces what its handle showed."""
+    """A display that works like Jupyter's: an update replaces the output of its handle."""
 
     def __init__(self) -> None:
         self.shown: list[Any] = []
@@ -38,7 +38,7 @@ class Notebook:
 def displayed(
     monkeypatch: pytest.MonkeyPatch, given: SaliencyMap | Sequence[SaliencyMap], **options: Any
 ) -> str:
-    """The HTML that a notebook holds after show()."""
+    """Return the HTML in a notebook after show()."""
     import IPython
 
     notebook = Notebook()
@@ -50,7 +50,7 @@ def displayed(
 
 
 def call(html: str, name: str) -> list[Any]:
-    """The arguments of a call in the HTML, as JavaScript reads them."""
+    """Return the arguments of a JavaScript call in the HTML."""
     (found,) = re.findall(rf"window\.{name}\(((?:(?!</script>).)*)\);</script>", html)
     arguments: list[Any] = json.loads(f"[{found}]")
     return arguments

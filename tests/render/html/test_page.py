@@ -1,4 +1,4 @@
-"""The page as a file: its size, its bytes, its policy, its data, and what it refuses."""
+"""The page as a file: its size, bytes, security policy, data and errors."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_only_the_scripts_that_the_policy_names_are_there(tmp_path: Path) -> Non
     assert (len(scripts), len(styles)) == (2, 1)
     for text in scripts + styles:
         assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in policy
-    assert " style=" not in html  # which the policy would not let act
+    assert " style=" not in html  # the policy would block inline styles
     own = importlib.metadata.distribution("textualheatmap").locate_file(
         "textualheatmap/web_assets/textual_heatmap.js"
     )
@@ -137,7 +137,7 @@ def test_words_targets_and_normalisation(tmp_path: Path) -> None:
     (group,) = content(written(tmp_path, maps.sweep(), words=True, targets="end", normalize="none"))["groups"]
     assert [t["token"] for t in group["facets"][0] if "heat" in t] == ["an", "un", "-", "believable", "end"]
     assert [row["label"] for row in group["rows"][0]] == ["end"]
-    assert group["limit"] == 6 * 9  # the row of "end", the two pieces 4 and 5
+    assert group["limit"] == 6 * 9  # the row of "end" at the merged pieces 4 and 5
 
 
 def test_texts_are_groups_of_their_own(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_fragment_is_one_sandboxed_frame() -> None:
     )
     (inside,) = re.findall('srcdoc="([^"]*)"', fragment)
     assert markup.unescape(inside) == page.embedded
-    assert KEY not in re.findall('id="([^"]*)"', page.embedded)  # the maps themselves are not carried
+    assert KEY not in re.findall('id="([^"]*)"', page.embedded)  # it does not carry the maps
     assert "<h1" not in page.embedded
 
 

@@ -1,4 +1,4 @@
-"""What notebooks leave of our views where they take out what they do not trust: the text stays readable."""
+"""Our views in notebooks that remove untrusted elements: the text stays readable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from handmade import SENTENCE, pair, saliency_map
 from hf_saliency.maps.saliency_maps import SaliencyMaps
 from hf_saliency.render.html.page import page
 
-# Of the lists of JupyterLab and of bleach as nbconvert calls it: no iframe, no script, no style sheet.
+# Taken from the lists of JupyterLab, and of bleach as nbconvert calls it: no iframe, no script, no style sheet.
 TAGS = set(
     "a abbr b bdi blockquote br caption code dd details div dl dt em h1 h2 h3 h4 hr i img li ol p pre s small span "
     "strong sub summary sup table tbody td th thead tr u ul".split()
@@ -21,11 +21,11 @@ STYLES = set(
     "background-color border border-radius color font-style font-weight line-height margin padding text-align "
     "text-decoration".split()
 )
-DROPPED = {"script", "style", "textarea", "option"}  # with what they hold
+DROPPED = {"script", "style", "textarea", "option"}  # removed together with their content
 
 
 class Sanitized(HTMLParser):
-    """HTML without what is not on the lists; the text of an element that is taken out stays."""
+    """HTML reduced to the lists above; the text of a removed element stays unless it is in ``DROPPED``."""
 
     def __init__(self, html: str, *, styles: bool) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def test_the_text_stays_readable(name: str, styles: bool) -> None:
     assert words in " ".join(left.text.split())
     assert "iframe" not in left.html
     assert "function" not in left.text
-    if name == "map":  # ink and paper come together, or not at all
+    if name == "map":  # either both ink and background are kept, or neither
         inked = [style for style in left.painted if "background-color" in style]
         assert bool(inked) == styles
         assert all("color" in style for style in left.painted[:1])

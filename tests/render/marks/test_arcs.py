@@ -50,7 +50,7 @@ def test_arcs_go_from_the_strongest_tokens_to_their_target() -> None:
     assert order == ["aa", "bb", "cc", "dd"]
     places = sorted({x for pair in ends(ax) for x in pair})
     a, b, c, d = places
-    assert ends(ax) == {(d, a), (b, a), (a, c)}  # not to itself, not NaN, not zero
+    assert ends(ax) == {(d, a), (b, a), (a, c)}  # no arc to the target itself, or for NaN or zero
 
 
 def test_colour_and_width_follow_the_score() -> None:

@@ -61,7 +61,8 @@ def test_lying_bars_stand_in_reading_order_and_begin_at_zero() -> None:
 
 @pytest.mark.parametrize("vertical", [False, True])
 def test_bars_by_size_stand_from_the_strongest_of_any_target_to_the_weakest(vertical: bool) -> None:
-    scores = [[0.1, -0.4, 0.2, 1.0], [0.3, 0.2, -1.0, 0.5]]  # largest in a target: 0.3, 0.4, 1, 1
+    # The largest magnitudes in any target are 0.3, 0.4, 1 and 1.
+    scores = [[0.1, -0.4, 0.2, 1.0], [0.3, 0.2, -1.0, 0.5]]
     one = with_scores(replace(saliency_map(SHORT, targets=[0, 3]), signed=True), scores)
     fig = figure(one, Bars(vertical=vertical, sort="size"), width=3.25)
     axis = [text for text in strings(fig) if text in SHORT.split()][-4:]
@@ -169,7 +170,7 @@ def test_standing_bars_of_two_texts_have_a_gap_between_them_and_a_frame_at_each_
 
 
 def words_of(one: SaliencyMap, mark: Bars) -> tuple[list[str], str]:
-    """The labels of the bars, and what is said of other texts."""
+    """Return the labels of the bars, and the notes on texts or tokens that are left out."""
     drawn = strings(figure(one, mark, width=3.25))
     notes = [text for text in drawn if "left out" in text or "strongest" in text]
     return [text for text in drawn if text in ("one", "two", "six", "ten")], " ".join(notes)

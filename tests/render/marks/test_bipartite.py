@@ -33,7 +33,7 @@ def test_stronger_links_are_thicker_and_zero_has_none() -> None:
     drawn = links(ONE, Bipartite(links=3))
     assert len(drawn) == 5  # the last token of the second target has a score of 0
     widths = [float(link.get_linewidth()) for link in drawn]
-    assert widths == sorted(widths)  # weak ones first
+    assert widths == sorted(widths)  # weak links are drawn first
 
 
 @pytest.mark.parametrize("one", [ONE, pair(), saliency_map(targets=range(0, 30, 3))])

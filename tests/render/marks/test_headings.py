@@ -1,4 +1,4 @@
-"""The names of a map's texts, where each text begins."""
+"""The names of a map's texts: each is drawn where its text begins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARKS = [Highlight(), Matrix(), Bars(), Bars(vertical=True), Arcs()]
 
 
 def found(one: SaliencyMap, mark: Mark, width: float = 3.25) -> dict[str, Text]:
-    """The names that are drawn."""
+    """Return the names of texts that are drawn."""
     names = ("question", "context")
     return {t.get_text(): t for t in texts(figure(one, mark, width=width)) if t.get_text() in names}
 

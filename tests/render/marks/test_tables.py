@@ -1,4 +1,4 @@
-"""Marks that draw tables: where their dots, bars and bands stand, and what they say."""
+"""Marks that draw tables: the places of their dots, bars and bands, and their texts."""
 
 from __future__ import annotations
 
@@ -136,9 +136,8 @@ def test_a_profile_has_its_target_in_the_middle_and_a_gap_where_nothing_is_known
     places = dots(ax)
     (target,) = rules(ax, "target")
     assert target[0][0] == pytest.approx(places[2][0])
-    assert places[2][1] < min(
-        y for i, (_, y) in enumerate(places[:4]) if i != 2
-    )  # the largest stands highest
+    # The largest value is the highest.
+    assert places[2][1] < min(y for i, (_, y) in enumerate(places[:4]) if i != 2)
     bands = [patch for patch in ax.patches if patch.get_gid() == "band"]
     assert len(bands) == 2
     assert bands[0].get_path().get_extents().x1 == pytest.approx(places[2][0])
@@ -167,7 +166,7 @@ def test_names_of_pairs_break_between_words() -> None:
         "second": ["norm", "lime", "lime"],
         "value": [0.5, 0.1, 0.2],
     }
-    for width in (2.5, 3.5):  # upright, and on a level
+    for width in (2.5, 3.5):  # with vertical labels, and with horizontal ones
         fig = figure(Table(pairs, "ρ"), Agreements(), width=width)
         shown = strings(fig)
         assert not any("…" in text for text in shown)
@@ -214,7 +213,7 @@ def test_tables_are_described(table: Table, mark: Any) -> None:
 
 def test_methods_and_metrics_are_written_as_papers_write_them() -> None:
     names = ["attn_lrp", "lime", "checkpoint_2"]
-    written = {"AttnLRP", "LIME", "checkpoint_2"}  # a name that is no method's stays as it is
+    written = {"AttnLRP", "LIME", "checkpoint_2"}  # names that are no method stay unchanged
     values = [0.1, 0.2, 0.3]
     metrics = {"label": names, "value": values, "group": ["log_odds"] * 3, "better": ["lower"] * 3}
     for table, mark in (

@@ -14,7 +14,7 @@ from hf_saliency.render.figure import figure
 from hf_saliency.render.marks import Highlight, Matrix
 from hf_saliency.render.typeset.fonts import MissingGlyphs
 
-# Long enough words of any script to be broken, and the characters that change what others look like.
+# Words of any script that are long enough to be broken, and characters that change the look of others.
 _ACTING = (
     "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     "\ufe0f\ufeff\u00ad\u0301\u0640"
@@ -27,7 +27,7 @@ _CHARACTERS = st.one_of(st.sampled_from(_COMMON + _ACTING), st.characters())
 
 @st.composite
 def maps(draw: st.DrawFn) -> SaliencyMap:
-    """Any text cut anywhere, some of it covered by no token."""
+    """A strategy for maps of any text that is cut anywhere; some parts have no token."""
     text = "".join(draw(st.lists(_CHARACTERS, min_size=1, max_size=40)))
     cuts = sorted({0, len(text), *draw(st.lists(st.integers(0, len(text)), max_size=12))})
     spans = [(a, b) for a, b in itertools.pairwise(cuts) if draw(st.integers(0, 9))]
@@ -37,7 +37,7 @@ def maps(draw: st.DrawFn) -> SaliencyMap:
     return SaliencyMap((text,), tokens, (target,), np.linspace(0.1, 1, len(tokens))[None], "saliency")
 
 
-# Some Korean fonts keep parts of syllables among the private characters, without a width.
+# Some Korean fonts have parts of syllables as private characters without a width.
 PRIVATE = SaliencyMap(
     ("👍한\ue28da한a",),
     (Token("\ue28d", 2, 3),),
@@ -49,7 +49,7 @@ PRIVATE = SaliencyMap(
 
 @settings(
     max_examples=40,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining draws far more figures
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # Phase.explain draws many more
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -57,7 +57,7 @@ PRIVATE = SaliencyMap(
 @given(one=maps())
 def test_any_text_is_drawn_with_every_token_in_its_own_box(one: SaliencyMap) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Matplotlib warns of each glyph that it does not find
+        warnings.simplefilter("error")  # Matplotlib warns of each missing glyph
         warnings.simplefilter("ignore", MissingGlyphs)
         fig = figure(one, Highlight(), width=3.25)
         fig.draw_without_rendering()

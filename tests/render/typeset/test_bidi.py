@@ -11,7 +11,7 @@ CONFORMANCE = Path("/usr/share/unicode/BidiCharacterTest.txt")
 
 
 def visual(text: str, base: int | None = None) -> str:
-    """A line from left to right; brackets are not mirrored here."""
+    """Return a line in its order from left to right; brackets are not mirrored here."""
     base = bidi.base_level(text) if base is None else base
     levels = bidi.line_levels(text, bidi.levels(text, base), (0, len(text)), base)
     return "".join(text[i] for i in bidi.visual_order(levels))
@@ -21,11 +21,11 @@ def visual(text: str, base: int | None = None) -> str:
     ("text", "expected"),
     [
         ("a word", "a word"),
-        ("אב גד", "דג בא"),  # the first letter stands on the right
-        ("אב BERT גד", "דג BERT בא"),  # words of the other direction keep theirs
+        ("אב גד", "דג בא"),  # the first letter is on the right
+        ("אב BERT גד", "דג BERT בא"),  # words of the other direction keep their order
         ("אב 12.5 גד", "דג 12.5 בא"),
         ("word אב גד more", "word דג בא more"),
-        ("אב (גד) ה", "ה )דג( בא"),  # with its brackets mirrored: (גד)
+        ("אב (גד) ה", "ה )דג( בא"),  # a font draws mirrored brackets: (גד)
         ("a (אב) b", "a (בא) b"),
         ("a \u2067b אב\u2069 c", "a \u2067בא b\u2069 c"),
         ("\u202eabc\u202c", "\u202ecba\u202c"),
@@ -55,6 +55,6 @@ def test_conformance_to_unicode() -> None:
         assert paragraph == int(base)
         found = bidi.line_levels(text, bidi.levels(text, paragraph), (0, len(text)), paragraph)
         kept = [i for i, level in enumerate(levels.split()) if level != "x"]
-        if bidi.runs_both_ways(text):  # else all levels are even, and need not be told apart
+        if bidi.runs_both_ways(text):  # otherwise all levels are even and need not be distinguished
             assert [found[i] for i in kept] == [int(levels.split()[i]) for i in kept]
         assert [i for i in bidi.visual_order(found) if i in kept] == [int(i) for i in order.split()]
