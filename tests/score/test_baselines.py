@@ -1,4 +1,4 @@
-"""Baselines: what stands in the place of each token, and what never changes."""
+"""Baselines: the embedding that replaces each token, and the tokens that stay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def model_and_batch(family: str = "bert", texts: tuple[str, ...] = (TEXT,)) -> t
 def replaced(
     given: Any, family: str = "bert", texts: tuple[str, ...] = (TEXT,)
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The baselines, the embeddings and which tokens are kept."""
+    """The baselines, the embeddings, and a mask of the tokens that stay."""
     model, batch = model_and_batch(family, texts)
     keep = kept(model, batch)
     (baselines,) = Baseline.of(given, model).embeds(model, batch, keep, encode_like(model))
@@ -88,7 +88,7 @@ def test_a_number_and_a_tensor() -> None:
 
 
 def test_a_text() -> None:
-    """Each token is replaced by the token at its place."""
+    """The token at the same place of the other text replaces each token."""
     model, tokenizer = tiny.masked_lm("bert")
     other = "a dog ran to the study"
     baselines, _, keep = replaced(other)
@@ -97,7 +97,7 @@ def test_a_text() -> None:
 
 
 def test_a_tensor_and_a_text_in_windows() -> None:
-    """A row of a long text sees its own part of them."""
+    """A row of a long text receives the part of the baseline that belongs to its window."""
     text = " ".join(["the cat sat on a mat"] * 10)
     model = hs.Explainer(*tiny.masked_lm("bert")).text_model
     encoding = model.encode(text, "windows")

@@ -1,4 +1,4 @@
-"""Features: tokens or words that can be taken away, numbered from 0 in each row."""
+"""Features: tokens or words that can be removed, numbered from 0 in each row."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_rule_for_sentences(text: str, parts: list[str]) -> None:
 
 
 def test_spans_of_the_users_own() -> None:
-    """[CLS] the cat learn ##ed it ! [SEP]: tokens in no span stay, and 'learned' is torn where the span ends."""
+    """[CLS] the cat learn ##ed it ! [SEP]: tokens outside the spans stay; a span's end splits 'learned'."""
     assert masks([(0, 7), (8, 13)], TEXT)[5] == [-1, 0, 0, 1, -1, -1, -1, -1]
     assert masks([(0, 8, 13), (0, 0, 7)], TEXT)[5] == [-1, 0, 0, 1, -1, -1, -1, -1]
     assert masks(lambda encoding: [(0, len(encoding.texts[0]))], TEXT)[5] == [-1, 0, 0, 0, 0, 0, -1, -1]

@@ -1,4 +1,4 @@
-"""The last layer at the tokens that are read alone: the same scores, and the model as it was."""
+"""Last layer: if it runs only at the tokens that are read, scores are the same and the model is unchanged."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def _always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The modules of this file count as those of a known package."""
+    """Treat the modules of this file as modules of a known package."""
     monkeypatch.setattr(last_layer, "_PLAIN", {*last_layer._PLAIN, __name__.partition(".")[0]})
 
 
 @pytest.fixture
 def outcomes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For each score that a call makes, whether the last layer runs at some tokens alone."""
+    """Record for each score of a call whether the last layer runs only at some tokens."""
     found: list[bool] = []
     tried = last_layer.tried
 
@@ -63,7 +63,8 @@ def largest_difference(maps: Any, others: Any) -> float:
     return max(float(np.abs(a.scores - b.scores).max() / np.abs(b.scores).max()) for a, b in pairs)
 
 
-# Post-norm, the residual within the attention module or beside it; pre-norm; and what has another shape.
+# CASES have post-norm layers, with the residual inside or outside the attention module, or pre-norm layers. The last
+# layer of the models in WHOLE has another shape and runs at all tokens.
 CASES = [
     *(("masked", family) for family in ("bert", "distilbert", "mpnet", "deberta-v2", "modernbert", "esm")),
     *(("causal", family) for family in ("llama", "opt", "bloom", "gpt_neox", "gemma2", "mixtral")),
@@ -137,7 +138,7 @@ def test_variants_with_masked_tokens(head: str, family: str, outcomes: list[bool
 
 
 class MeanAdded(nn.Module):
-    """A head that reads all tokens, too."""
+    """A model whose head reads all tokens, in addition to each one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +164,7 @@ def test_a_head_that_mixes_tokens_has_all_of_them(outcomes: list[bool]) -> None:
 def test_a_hook_on_the_model_sees_all_tokens() -> None:
     model: Any = tiny.masked_lm("bert")[0]
     explainer = hs.Explainer(model, tiny.tokenizer(), progress=False)
-    explainer(TEXTS[0])  # the trial
+    explainer(TEXTS[0])  # runs the trial
     shapes: list[int] = []
     handle = model.bert.encoder.layer[-1].register_forward_hook(
         lambda module, arguments, output: shapes.append(output.shape[1])
@@ -174,7 +175,7 @@ def test_a_hook_on_the_model_sees_all_tokens() -> None:
 
 
 class DecayAttention(nn.Module):
-    """Weighs tokens by their distance."""
+    """A stand-in for attention that weights tokens by their distance."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +187,7 @@ class DecayAttention(nn.Module):
 
 
 class ScaledInPlace(nn.Module):
-    """A layer that changes the states that it was handed."""
+    """A layer that changes its input states in place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,7 +199,7 @@ class ScaledInPlace(nn.Module):
 
 
 class OwnModel(nn.Module):
-    """A model of one such layer, and what follows it."""
+    """A model of one :class:`ScaledInPlace` layer, followed by ``tail`` and a head."""
 
     def __init__(self, tail: Callable[[OwnModel, Tensor], Tensor] = lambda model, hidden: hidden) -> None:
         super().__init__()
@@ -253,7 +254,7 @@ def test_the_last_tokens_are_tried_as_well(outcomes: list[bool]) -> None:
 
 
 class FirstAdded(nn.Module):
-    """A part of a model, of a user's, that reads another token in some texts only."""
+    """A user's module that adds the first token's state to every token."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -344,7 +345,7 @@ def test_an_error_leaves_no_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(interrupts.state(model)["hooks"])
 
 
-# Python drops an exception that falls into the closing of a generator, and says so.
+# Python drops an exception that is raised while a generator closes, and warns.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_interrupt_leaves_anything_changed() -> None:
     model, tokenizer = tiny.masked_lm("bert")

@@ -1,4 +1,4 @@
-"""Functions in pieces: the same values and gradients, one piece alive at a time."""
+"""Functions in pieces: the same values and gradients, with one piece in memory at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hf_saliency.score.passes import in_pieces
 
 
 class Recorder:
-    """A function of two inputs and a row tensor that notes how many rows it was given."""
+    """A function of two inputs and a row tensor that records the number of rows in each call."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -44,7 +44,7 @@ def test_values_and_gradients_are_those_of_the_whole(size: int) -> None:
     for given, wanted in zip(gradients, expected, strict=True):
         torch.testing.assert_close(given, wanted, rtol=1e-14, atol=0)
     assert max(function.sizes) == min(size, 7)
-    assert sum(function.sizes) == 7  # one pass for both
+    assert sum(function.sizes) == 7  # one pass for values and gradients
 
 
 def test_without_gradients_nothing_is_differentiated() -> None:

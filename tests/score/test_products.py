@@ -1,4 +1,4 @@
-"""Products: oneDNN's are the same numbers, and only plain float32 matrices of a CPU go there."""
+"""Products: oneDNN returns the same numbers, and receives only plain float32 matrices on a CPU."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not products._available(), reason="this PyTorch 
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The sizes of the products that oneDNN has done."""
+    """The sizes of the products that oneDNN has computed."""
     sizes: list[tuple[int, ...]] = []
     linear = products._linear
 
@@ -70,7 +70,7 @@ def test_float64_is_left_alone(taken: list[tuple[int, ...]]) -> None:
 
 
 class Counted(Tensor):
-    """A tensor of a user's, whose products are to stay as they are."""
+    """A user's tensor class, whose products must not change."""
 
 
 ROW = torch.randn(3, 4)
@@ -184,7 +184,7 @@ def test_another_thread_is_left_alone(taken: list[tuple[int, ...]]) -> None:
         thread.start()
         thread.join()
         assert not taken
-        with EVERY.entered():  # the inner one leaves the outer one on
+        with EVERY.entered():  # leaving the inner one keeps the outer one on
             pass
         torch.mm(ROW, ROW.t())
     assert len(taken) == 1
@@ -225,7 +225,7 @@ def test_what_a_calibration_finds_faster() -> None:
 
 
 def test_the_time_of_the_mode_counts_for_small_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = {torch.mm: 2e-4, products._linear: 1e-4}  # twice as fast, without the mode
+    times = {torch.mm: 2e-4, products._linear: 1e-4}  # twice as fast, not counting the mode
     monkeypatch.setattr(products, "_seconds", lambda product, *operands: times[product])
     assert products._ratio(2, 3, 4, False) == pytest.approx(2e-4 / (1e-4 + products.MODE))
     times.update({product: 1000 * seconds for product, seconds in times.items()})

@@ -96,7 +96,7 @@ def test_only_the_hidden_states_that_are_read_are_projected(family: str) -> None
 
     head.forward = noted
     score(*batch.embeds, *batch.tensors)
-    # MobileBERT multiplies with its head's weight and never calls it; it is read from the full logits.
+    # MobileBERT multiplies by its head's weight without calling the head, so that its full logits are read.
     assert [shape[:2] for shape in shapes] == ([] if family == "mobilebert" else [(6, 1)])
 
 
@@ -110,14 +110,14 @@ def test_no_gradient_reaches_a_weight() -> None:
 
 @dataclass(frozen=True)
 class Thrice(OneSequence):
-    """One text that enters a model in three places."""
+    """A layout with one text that enters a model in three places."""
 
     def streams(self, own: Sequence[Stream]) -> tuple[Stream, ...]:
         return tuple(own)
 
 
 class TwoStreams(nn.Module):
-    """A model that embeds its text in two places, once with a module that it calls twice."""
+    """A model with two embedding modules, one of which it calls twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ def test_a_stream_that_is_not_consumed_exactly_once_is_refused() -> None:
 
 
 class Gated(nn.Module):
-    """A language model that makes its logits of the head's output and of all hidden states."""
+    """A language model that computes its logits from the head's output and all hidden states."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class Gated(nn.Module):
 @pytest.mark.parametrize("hooked", [False, True])
 def test_a_head_whose_output_is_needed_whole_is_not_cut(hooked: bool) -> None:
     model: Any = tiny.of_class("GPT2LMHeadModel") if hooked else Gated()
-    if hooked:  # a user's hook that edits by place
+    if hooked:  # a user's hook that edits some positions
 
         def louder(module: nn.Module, given: Any, output: Tensor) -> Tensor:
             return torch.cat([output[:, :3] * 2, output[:, 3:]], dim=1)

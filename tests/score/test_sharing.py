@@ -1,4 +1,4 @@
-"""SharedPass: gradients of many rows of a text, one by one, from a single forward pass."""
+"""SharedPass: separate gradients for many rows of a text from a single forward pass."""
 
 from __future__ import annotations
 

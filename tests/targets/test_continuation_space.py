@@ -1,4 +1,4 @@
-"""A continuation without the space that the model would write before it."""
+"""Continuations that lack the space that the model would write before them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import hf_saliency as hs
 
 @pytest.fixture(scope="module")
 def explainer() -> hs.Explainer:
-    """A byte-level causal model that gives a word with its space the larger logit, and without it the smaller."""
+    """A byte-level causal model with a small head, so that :func:`prefer` can set its logits."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -30,7 +30,7 @@ def explainer() -> hs.Explainer:
 
 
 def prefer(explainer: hs.Explainer, wanted: str, other: str) -> None:
-    """Make the model find one token much more probable than another after the prompt."""
+    """Make one token much more probable than another after the prompt."""
     model, tokenizer = explainer.text_model.model, explainer.text_model.tokenizer
     ids = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     with torch.no_grad():

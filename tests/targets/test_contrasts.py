@@ -1,4 +1,4 @@
-"""Contrasts: a list of them gives one target each, in order, equal to what each gives alone."""
+"""Contrasts: a list of them returns one target each, in order, equal to the target of each alone."""
 
 from __future__ import annotations
 

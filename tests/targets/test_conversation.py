@@ -1,4 +1,4 @@
-"""Conversations: each message is a text of the map, and what a template writes around them is not."""
+"""Conversations: each message is a text of the map; the template's text around the messages is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chats import ANSWER, QUESTION, SYSTEM
 import hf_saliency as hs
 
 TOLD = {"role": "system", "content": SYSTEM}
-# Templates of other kinds: one merges the system's message into the user's, one has no end of a turn.
+# Other kinds of templates: one merges the system's message into the user's, one has no token that ends a turn.
 MERGED = (
     "{% set told = messages[0]['content'] if messages[0]['role'] == 'system' else '' %}"
     "{% for m in messages if m['role'] != 'system' %}{% if m['role'] == 'user' %}[INST] {{ told }}\n\n"
@@ -89,7 +89,7 @@ def test_what_the_template_writes_is_special_and_beside_its_message(explainer: h
     )
     whole = explainer((rendered, ANSWER["content"]), target=hs.Continuation())
     np.testing.assert_array_equal(heat.scores, whole.scores)
-    default = explainer([QUESTION, ANSWER])  # a prompt of the template's own is the template's
+    default = explainer([QUESTION, ANSWER])  # the template's default prompt is no text of the map
     assert default.scores.shape == heat.scores.shape
     assert default.texts == heat.texts[1:]
 
@@ -97,7 +97,7 @@ def test_what_the_template_writes_is_special_and_beside_its_message(explainer: h
 def test_contents_are_found_whatever_the_template_does_with_them() -> None:
     padded = {"role": "user", "content": "  user\n"}
     heat = hs.Explainer(chats.model(), chats.tokenizer())([padded, ANSWER])
-    assert heat.texts[0] == "user"  # the content and not the role, trimmed
+    assert heat.texts[0] == "user"  # the trimmed content, not the role
     merged = with_template(MERGED)([TOLD, QUESTION, ANSWER])
     assert merged.texts == (SYSTEM, QUESTION["content"], ANSWER["content"])
     assert merged.text_names == ("system", "user", "assistant")

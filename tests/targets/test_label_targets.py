@@ -24,7 +24,7 @@ CLASSIFIERS = {
     "GPT2ForSequenceClassification": {},
     "LlamaForSequenceClassification": {},
 }
-# Softmax, norms and rotary positions in float32.
+# These models compute softmax, norms or rotary positions in float32.
 EXACT = {"DebertaV2ForSequenceClassification": 1e-5, "LlamaForSequenceClassification": 1e-5}
 
 
@@ -204,7 +204,7 @@ class Bare(nn.Module):
         return self.model(input_ids, attention_mask=attention_mask).logits
 
 
-@pytest.mark.filterwarnings("ignore:Bare does not only read from left to right")  # that is not the point here
+@pytest.mark.filterwarnings("ignore:Bare does not only read from left to right")  # not tested here
 @pytest.mark.parametrize(
     ("name", "target", "message"),
     [
@@ -406,7 +406,7 @@ def test_entities_begin_and_end_as_their_labels_say(names: str, groups: list[lis
 
 
 class LatePooling(nn.Module):
-    """A classifier that scores each token and takes their mean."""
+    """A classifier that scores each token and averages the scores."""
 
     def __init__(self) -> None:
         super().__init__()

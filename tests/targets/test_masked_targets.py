@@ -54,7 +54,7 @@ def test_a_pseudo_log_likelihood_is_the_sum_over_masks(family: str, batch_tokens
     module, total = model.get_input_embeddings(), 0.0
     gradient = np.zeros((len(ids), module.num_embeddings))
     table = module.weight.detach()
-    for i in range(1, len(ids) - 1):  # each token alone is masked, and the mask does not depend on it
+    for i in range(1, len(ids) - 1):  # mask each token in turn; the mask does not depend on it
         seen = [*ids[:i], tokenizer.mask_token_id, *ids[i + 1 :]]
         one_hot = torch.nn.functional.one_hot(torch.tensor([seen]), len(table)).double().requires_grad_()
         hook = module.register_forward_hook(lambda module, arguments, output, x=one_hot: x @ table)
@@ -82,7 +82,7 @@ def test_the_pieces_of_a_pseudo_log_likelihood_bound_a_pass() -> None:
         one(TEXT, target=hs.PseudoLogLikelihood())
     finally:
         hook.remove()
-    assert max(rows) <= 3  # of 8 tokens
+    assert max(rows) <= 3  # 8 tokens each
     assert sum(rows) >= 6
 
 

@@ -1,4 +1,4 @@
-"""MaskedToken and UnmaskedToken: which rows a text has, and which number is read from a row."""
+"""MaskedToken and UnmaskedToken: the rows of a text, and the number that is read from each row."""
 
 from __future__ import annotations
 

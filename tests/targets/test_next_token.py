@@ -1,4 +1,4 @@
-"""NextToken and Continuation against plain logits and dense one-hot autograd, and forward passes that are shared."""
+"""NextToken and Continuation against plain logits and dense one-hot autograd, and shared forward passes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_shared_and_trimmed_passes_change_nothing(
 
 def test_rows_of_a_text_share_one_forward_pass() -> None:
     on = explainer()
-    on("the cat sat")  # whether the model reads from left to right is known from now on
+    on("the cat sat")  # runs the trial of the reading direction
     shapes = []
     hook = on.text_model.model.register_forward_pre_hook(
         lambda module, arguments, given: shapes.append(tuple(given["input_ids"].shape)), with_kwargs=True

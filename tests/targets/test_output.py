@@ -1,4 +1,4 @@
-"""Output: heads of one's own, whatever they return and whatever else they ask for."""
+"""Output: custom heads, with any kind of output and with further inputs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHAPES: dict[str, tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]] = {
 
 
 class Probe(nn.Module):
-    """A head over an encoder that needs an input which has nothing to do with the text."""
+    """A head over an encoder that needs an input unrelated to the text."""
 
     def __init__(self, wrap: Callable[[Tensor], Any]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def test_any_head_against_dense_autograd(kind: str, dummies: Any) -> None:
 
 
 class Recurrent(nn.Module):
-    """Nothing of transformers."""
+    """A model without any module from transformers."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""AnswerSpan, Choice and Similarity: targets of several texts, against plain calls and dense autograd."""
+"""AnswerSpan, Choice and Similarity: targets of several texts against plain calls and dense autograd."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ CHOICES = ("the cat sat on", "a mat", "the formal study of music", "it")
 
 
 def chosen(on: hs.Explainer) -> Tensor:
-    """Each choice on its own: a model of multiple choice scores them apart."""
+    """Score each choice alone, because a multiple-choice model scores them independently."""
     scores = []
     for choice in CHOICES[1:]:
         given = on.text_model.tokenizer(CHOICES[0], choice, return_tensors="pt")

@@ -1,4 +1,4 @@
-"""Values of NumPy are taken wherever Python's are, and leave no trace."""
+"""NumPy values are accepted wherever Python's are, and are converted to Python's."""
 
 from __future__ import annotations
 
