@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handmade import outside, overlapping
+from handmade import need_fonts, outside, overlapping
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,7 @@ CASES: Sequence[Any] = gallery.CASES
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_nothing_overlaps_and_nothing_leaves_the_canvas(case: Any) -> None:
+    need_fonts(case.code)
     drawn = case.draw()
     for figure in [drawn] if isinstance(drawn, Figure) else drawn:
         assert overlapping(figure) == []

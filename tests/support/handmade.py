@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.collections import LineCollection, PathCollection
@@ -21,6 +23,7 @@ from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.saliency_map import SaliencyMap
 from hf_saliency.maps.spans import Token
 from hf_saliency.render.points import Box
+from hf_saliency.render.typeset.fonts import fonts, ignorable
 
 SENTENCE = (
     "context the formal study of grammar is an important part of education from a young age through advanced "
@@ -175,3 +178,10 @@ def _fine(figure: Figure) -> Iterator[RendererAgg]:
         yield RendererAgg(1, 1, _FINE)
     finally:
         figure.set_dpi(coarse)
+
+
+def need_fonts(text: str) -> None:
+    """Skip without a font for a text; where tests must run, as in CI, let them fail."""
+    seen = [c for c in text if not ignorable(c) and not c.isspace()]
+    if not os.environ.get("CI") and any(fonts(text, "normal").face(c) is None for c in seen):
+        pytest.skip(f"no installed font has all of {text!r}")

@@ -8,6 +8,7 @@ from handmade import (
     SENTENCE,
     filled,
     frames,
+    need_fonts,
     outside,
     overlapping,
     panels,
@@ -103,6 +104,7 @@ def test_a_matrix_of_few_rows_is_divided_before_labels_are_left_out() -> None:
 
 def test_a_matrix_of_few_rows_is_divided_before_its_labels_are_small() -> None:
     text = "👩🏽 said " + " ".join(f"w{i}" for i in range(40))
+    need_fonts(text)
     few = saliency_map(text, targets=[3])
     fig = figure(few, Matrix(), width=3.03)
     labels = [t for t in panels(fig)[0].texts if t.get_text() in few.labels]

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import pypdf
 import pytest
-from handmade import filled, of_spans, outside, overlapping, panels, saliency_map, strings
+from handmade import filled, need_fonts, of_spans, outside, overlapping, panels, saliency_map, strings
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -29,13 +28,6 @@ SAMPLES = {
     "thai": "ผลการทำนายของแบบจำลอง",
     "emoji": "great 🎉 talk 👍🏽 👩\u200d💻 🇫🇷",
 }
-
-
-def need_fonts(text: str) -> None:
-    """Skip without a font for a text; where tests must run, as in CI, let them fail."""
-    seen = [c for c in text if not fallback.ignorable(c) and not c.isspace()]
-    if not os.environ.get("CI") and any(fonts(text, "normal").face(c) is None for c in seen):
-        pytest.skip(f"no installed font has all of {text!r}")
 
 
 def lefts(text: str, *spans: tuple[int, int]) -> list[float]:
