@@ -1,4 +1,4 @@
-"""The bundled model loads offline and quietly, and does what its card states."""
+"""The bundled model: it loads offline and without messages, and agrees with its card."""
 
 from __future__ import annotations
 

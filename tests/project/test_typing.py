@@ -1,4 +1,4 @@
-"""Type checkers see the annotations, and what they accept runs.
+"""Type checkers see the annotations, and a script that they accept runs.
 
 mypy checks the script in `make lint`, and pyright in `make check-release`.
 """

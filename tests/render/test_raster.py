@@ -68,7 +68,7 @@ def test_what_is_not_finite_is_hatched_and_frames_are_at_their_tokens(
         ("pdf", b"/Subtype /Image", 1),
         ("svg", b"data:image/png", 1),
         ("eps", b"colorimage", 1),
-        ("pgf", rb"\pgfpathclose", 2 * 36),  # boxes and their backgrounds
+        ("pgf", rb"\pgfpathclose", 2 * 36),  # boxes and the layer below them
     ],
 )
 def test_formats_have_the_cells_as_an_image_but_for_pgf(

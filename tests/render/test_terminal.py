@@ -113,7 +113,7 @@ def test_more_than_five_targets_print_one_text_and_every_row() -> None:
 
 def test_a_line_break_divides_no_answer() -> None:
     output = printed(a_map(), width=64)
-    assert "*tea 50.0  mil k" not in output  # there is no room for two
+    assert "*tea 50.0  mil k" not in output  # one line has no room for two answers
     assert "mil k 25.0" in output
 
 
