@@ -85,7 +85,8 @@ def test_labels_are_thinned_out_only_if_they_must_be() -> None:
 def test_a_matrix_of_few_rows_is_divided_before_labels_are_left_out() -> None:
     one = saliency_map(" ".join(f"w{i}" for i in range(90)), targets=[3, 80])
     fig = figure(one, Matrix(), width=3.25)
-    assert [s for s in strings(fig) if s.startswith("w")].count("w3") == 4  # a column, and a row of each band
+    # A label for the column, and one for the row in each band.
+    assert [s for s in strings(fig) if s.startswith("w")].count("w3") == 4
     assert {f"w{i}" for i in range(90)} <= set(strings(fig))
     assert not any("labelled" in text for text in strings(fig))
     assert overlapping(fig) == outside(fig) == []
@@ -108,13 +109,13 @@ def test_a_matrix_of_few_rows_is_divided_before_its_labels_are_small() -> None:
     few = saliency_map(text, targets=[3])
     fig = figure(few, Matrix(), width=3.03)
     labels = [t for t in panels(fig)[0].texts if t.get_text() in few.labels]
-    assert len(labels) == 42 + 2  # a row of each band
+    assert len(labels) == 42 + 2  # the row has a label in each band
     assert min(t.get_fontsize() for t in labels) >= 6.0
     assert overlapping(fig) == outside(fig) == []
-    # With 42 rows two bands would be higher than wide; labels of 4.75 points have room for all.
+    # With 42 rows, two bands would be higher than wide; at 4.75 points, all labels fit.
     square = figure(saliency_map(text), Matrix(), width=3.03)
     assert len({round(frame[1]) for frame in frames(panels(square)[0])}) == 42
-    asked = figure(few, Matrix(fontsize=5), width=3.25)  # no larger than asked, in one band
+    asked = figure(few, Matrix(fontsize=5), width=3.25)  # labels are not enlarged, so one band is enough
     assert [t.get_text() for t in panels(asked)[0].texts].count("w1") == 2
 
 

@@ -31,12 +31,13 @@ SAMPLES = {
 
 
 def lefts(text: str, *spans: tuple[int, int]) -> list[float]:
-    """Left ends of the boxes of some tokens, in the order of the tokens."""
+    """Return the left ends of the boxes of some tokens, in the order of the tokens."""
     one = of_spans(text, *spans)
     boxes = filled(panels(figure(one, Highlight(), width=3.25))[0])
     colors = {tuple(color): box[0] for box, color in boxes}
     assert len(colors) == len(spans)
-    return [colors[c] for c in sorted(colors, key=lambda c: -sum(c))]  # scores rise, colours darken
+    # Later tokens have higher scores and therefore darker colours.
+    return [colors[c] for c in sorted(colors, key=lambda c: -sum(c))]
 
 
 def words(text: str) -> list[tuple[int, int]]:
@@ -52,7 +53,7 @@ def test_every_script_is_drawn_without_a_warning(name: str) -> None:
         for mark in (Highlight(), Matrix(predictions=1)):
             fig = figure(saliency_map(SAMPLES[name], targets=[0]), mark, width=5.0)
             fig.draw_without_rendering()
-            if name != "thai":  # Matplotlib's extent of a Thai text is that of its font, far beyond its ink
+            if name != "thai":  # Matplotlib measures Thai text by its font, far beyond its ink
                 assert overlapping(fig) == outside(fig) == []
             assert not any(MISSING in text for text in strings(fig))
 
@@ -64,7 +65,7 @@ def test_first_token_stands_on_the_right_of_a_line_from_right_to_left() -> None:
     text = "החיזוי של המודל"
     assert lefts(text, *words(text)) == sorted(lefts(text, *words(text)), reverse=True)
     box, _ = filled(panels(figure(of_spans(text, *words(text)), width=3.25))[0])[-1]
-    assert box[0] + box[2] == pytest.approx(3.25 * 72 - 2.0, abs=0.01)  # at the edge, less the margin
+    assert box[0] + box[2] == pytest.approx(3.25 * 72 - 2.0, abs=0.01)  # at the edge, except for the margin
 
 
 def test_caption_of_a_block_from_the_right_begins_on_the_right() -> None:
@@ -97,7 +98,7 @@ def test_hebrew_inside_a_latin_line() -> None:
 def test_brackets_are_mirrored() -> None:
     text = "המודל (שלי) גדול"
     fig = figure(of_spans(text, *words(text)), width=3.25)
-    assert "(שלי)" in strings(fig)  # Matplotlib mirrors what it lays out from right to left
+    assert "(שלי)" in strings(fig)  # Matplotlib mirrors text that runs from right to left
     alone = figure(of_spans("א (", (0, 1), (2, 3)), width=3.25)
     assert "\u200f(" in strings(alone)
 
@@ -188,7 +189,8 @@ def test_higher_letters_make_higher_lines() -> None:
 def test_parts_of_a_letter_that_no_font_has_as_a_whole_are_drawn_in_several() -> None:
     need_fonts("ำ")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # of Matplotlib: Thai fonts lack the sign for a missing character, too
+        # Warnings of Matplotlib are errors: Thai fonts also lack the sign for a missing character.
+        warnings.simplefilter("error")
         warnings.simplefilter("ignore", MissingGlyphs)
         fig = figure(of_spans("ำ\U0001f3fd", (0, 2)), Highlight(), width=3.25)
         fig.draw_without_rendering()
@@ -216,7 +218,7 @@ def test_one_warning_names_what_is_missing_and_the_font_to_install() -> None:
     assert "fonts-noto-cjk" in message or "font-noto-sans-cjk" in message
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Matplotlib has nothing to add
+        warnings.simplefilter("error")  # Matplotlib gives no further warning
         fig.savefig(io.BytesIO(), format="pdf")
 
 
