@@ -31,7 +31,7 @@ def test_where_no_word_is_left_it_ends_at_the_baseline() -> None:
 
 
 def test_a_word_that_is_not_on_the_way_is_put_a_fraction_of_the_way() -> None:
-    """The path goes from 2 to 1. The next word, 3, is behind: 1 - (1 - 0) / 3; then 4: 2/3 - (2/3 - 0) / 3."""
+    """The first step is from 2 to 1. The next word, 3, is behind: 1 - (1 - 0) / 3; then 4: 2/3 - (2/3 - 0) / 3."""
     assert path(2, 0, 3) == pytest.approx([0, 4 / 9, 2 / 3, 1, 2])
 
 

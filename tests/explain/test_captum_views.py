@@ -1,4 +1,4 @@
-"""A map in Captum's own views: what its table of text and its plots make of it."""
+"""A map in Captum's views: its page of highlighted text and its plots."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ HOSTILE = '<script>alert("1")</script>&amp;<s>'
 
 @pytest.fixture(autouse=True)
 def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visualization, "display", lambda html: None)  # which prints it
+    monkeypatch.setattr(visualization, "display", lambda html: None)  # it prints the page
     matplotlib.use("Agg")
 
 
 class Page(HTMLParser):
-    """The tags of a page, and the text of its cells."""
+    """A parser that collects the tags of a page and the text of its cells."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -48,7 +48,7 @@ def page(*records: visualization.VisualizationDataRecord) -> str:
 
 
 def hostile() -> SaliencyMap:
-    """A map whose words, target, rival and prediction are all markup."""
+    """A map whose words, target, contrast and prediction are all markup."""
     places = [(0, 9), (9, 25), (25, len(HOSTILE) - 3), (len(HOSTILE) - 3, len(HOSTILE))]
     row = TargetRow(HOSTILE, 0, 1.5, masked=True, against="<i>", predictions=(Prediction("<b>", 1, 0.25),))
     return SaliencyMap(
@@ -91,7 +91,7 @@ def test_what_is_not_known() -> None:
     (record,) = captum_records(maps.sweep(targets=(row,), scores=np.ones((1, 8))))
     assert (record.true_class, record.pred_class) == ("", "not known")
     assert "not known (nan)" in Page(page(record)).text
-    read = TargetRow("next", 2, 1.5)  # read at a token that was not masked, and need not be the answer
+    read = TargetRow("next", 2, 1.5)  # not masked, so that the token may differ from the answer
     (record,) = captum_records(maps.sweep(targets=(read,), scores=np.ones((1, 8))))
     assert record.true_class == ""
 
@@ -100,14 +100,14 @@ def test_captums_page_shows_markup_and_does_not_read_it() -> None:
     (record,) = captum_records(hostile())
     shown = Page(page(record))
     assert {"script", "i", "s"}.isdisjoint(shown.tags)
-    assert shown.tags.count("b") == 4  # Captum's own
+    assert shown.tags.count("b") == 4  # from Captum itself
     cells = re.sub(r"\s+", " ", shown.text)
     for part in ("<script>a", 'lert("1")</scrip', "&amp;", "<s>", HOSTILE + " against <i>", "<b> (0.25)"):
         assert part in cells
 
 
 def test_a_page_without_escapes_would_be_read() -> None:
-    """So that the test above can fail."""
+    """Show that the test above can fail."""
     (record,) = captum_records(hostile())
     record.raw_input_ids = list(hostile().labels)
     assert "script" in Page(page(record)).tags

@@ -1,4 +1,4 @@
-"""The example of Captum in both directions, and the snippets and claims of docs/captum.md."""
+"""The example for Captum in both directions, and the snippets and statements of docs/captum.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/captum.md").read_text("utf-8")
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*did not already require gradients:UserWarning"),  # sensitivity_max's
+    pytest.mark.filterwarnings("ignore:.*did not already require gradients:UserWarning"),  # sensitivity_max
     pytest.mark.filterwarnings("ignore:Setting (forward, )?backward hooks:UserWarning"),
 ]
 
@@ -58,7 +58,7 @@ def test_the_example(
     printed = capsys.readouterr().out
     numbers = {line[:24].strip(): re.findall(r"\d+\.\d+(?:e[-+]\d+)?", line) for line in printed.splitlines()}
     assert float(numbers["integrated gradients"][0]) < 0.02
-    # Two ways to one number in float32: sums of 384 products below 10, each of them with an eps of 1.2e-7.
+    # Two ways to compute one number in float32: sums of 384 products below 10, each with an eps of 1.2e-7.
     for same in ("at the layer", "method=class", "method=instance"):
         assert float(numbers[same][0]) < 1e-5
     for measured in ("noisy gradient norm", "infidelity", "sensitivity"):
@@ -194,7 +194,7 @@ def test_what_captum_refuses() -> None:
 
 
 class Reader(nn.Module):
-    """From ids to three scores."""
+    """A model from ids to three scores."""
 
     def __init__(self) -> None:
         super().__init__()

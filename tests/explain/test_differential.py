@@ -1,6 +1,6 @@
-"""Random models and texts against the obvious way: each text alone, each token where the text spells it.
+"""Random models and texts against the obvious reference: each text alone, each token at its place in the text.
 
-A few draws in each run; ``make test-random`` draws others.
+Each run makes a few draws; ``make test-random`` draws others.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def encoder() -> nn.Module:
 def check_each_alone(
     explainer: hs.Explainer, given_texts: list[str], target: hs.Target | None, rounding: float = 1e-9
 ) -> None:
-    """Texts of one call have the scores that they have alone, and no score is lost."""
+    """Check that texts in one call have the same scores as alone, and that no score is NaN."""
     method = hs.saliency()
     for each, heat in zip(given_texts, explainer(given_texts, target=target, method=method), strict=True):
         alone = explainer(each, target=target, method=method)
@@ -87,7 +87,7 @@ def windowed(name: str, window: int, attention: str) -> hs.Explainer:
     fields = {"modernbert": "local_attention", "mistral": "sliding_window", "gemma2": "sliding_window"}
     head = "masked" if name == "modernbert" else "causal"
     model, tokenizer = tiny.model(head, name, **{fields[name]: window})
-    model.set_attn_implementation("eager" if name == "gemma2" else attention)  # it has no other
+    model.set_attn_implementation("eager" if name == "gemma2" else attention)  # Gemma 2 has no other
     return hs.Explainer(model, tokenizer, progress=False)
 
 
@@ -100,13 +100,13 @@ def windowed(name: str, window: int, attention: str) -> hs.Explainer:
 )
 def test_windows_of_attention(given_texts: list[str], name: str, window: int, attention: str) -> None:
     given_texts = [each if len(each.split()) > 1 else f"{each} {each}" for each in given_texts]
-    # These models compute a softmax in float32 whatever their weights are.
+    # These models compute a softmax in float32 whatever the type of their weights.
     check_each_alone(windowed(name, window, attention), given_texts, None, rounding=1e-5)
 
 
 @pytest.mark.parametrize("target", [hs.NextToken(), hs.NextToken(predicted=True)], ids=["given", "predicted"])
 def test_masked_scores_of_windows(target: hs.Target) -> None:
-    """Rows of one text end at their own token, so that the shorter ones are padded beside the others."""
+    """Each row of a text ends at its own token, so that shorter rows are padded in a batch."""
     explainer = windowed("mistral", 2, "eager")
     each = "the formal study of grammar is an important part of education"
     whole = explainer(each, target=target)
@@ -117,7 +117,7 @@ def test_masked_scores_of_windows(target: hs.Target) -> None:
 
 @functools.cache
 def tokenizer_with(kind: str, lstrip: bool, rstrip: bool, single_word: bool) -> PreTrainedTokenizerFast:
-    """A small tokenizer of a kind, with a token that a user added."""
+    """A small tokenizer of the given kind, with a token added by a user."""
     if kind == "word-piece":
         fast = tiny.tokenizer.__wrapped__()
     else:

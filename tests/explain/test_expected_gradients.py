@@ -1,4 +1,4 @@
-"""Several baselines: the mean of what each of them gives."""
+"""Several baselines: the result is the mean over all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_saliency.attribution.expected_gradients import StratifiedGradientShap
 
 TEXT = "the cat learned it !"
 
-# Tiny random models have differences of scores near zero, of which any delta is a large part.
+# With tiny random models, differences of scores are near zero, so that any delta is relatively large.
 pytestmark = pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning")
 
 
@@ -47,7 +47,7 @@ def test_one_baseline_in_a_list_is_that_baseline(explainer: hs.Explainer) -> Non
 
 
 def test_gradient_shap_draws_from_all_baselines(explainer: hs.Explainer) -> None:
-    """Its expectation is that of expected gradients."""
+    """GradientSHAP has the same expectation as expected gradients."""
     target, parts = hs.MaskedToken("cat"), [hs.mask_embedding, hs.mean_embedding]
     expected = explainer(TEXT, target=target, method=hs.integrated_gradients(baseline=parts)).scores
     drawn = explainer(TEXT, target=target, method=hs.gradient_shap(800, baseline=parts)).scores
@@ -74,7 +74,7 @@ def test_each_stretch_has_one_point(size: int | None) -> None:
     )
     points = torch.cat(seen)
     assert (points * 10).floor().tolist() == list(range(10))
-    torch.testing.assert_close(values[0, 0], (3 * points**2).mean().expand(2))  # by hand: 1 in expectation
+    torch.testing.assert_close(values[0, 0], (3 * points**2).mean().expand(2))  # 1 in expectation, by hand
     torch.testing.assert_close(delta, values.sum()[None] - 2)
     assert abs(float(values[0, 0, 0]) - 1) < 0.1
 

@@ -1,4 +1,4 @@
-"""The explainer end to end on tiny models: packing, state left alone, bad input."""
+"""The explainer end to end on tiny models: batches, an unchanged model, bad input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def explainer(bert: tuple[nn.Module, PreTrainedTokenizerFast]) -> hs.Explainer:
 
 
 def state(model: nn.Module) -> dict[str, Any]:
-    """Everything of a model that an explanation could leave changed."""
+    """Everything in a model that an explanation could change."""
     return {
         "training": [module.training for module in model.modules()],
         "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
@@ -127,7 +127,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     assert sorted(done) == list(range(20))
     assert sizes[:4] == [16, 8, 4, 2]
     assert [record.name for record in caplog.records] == ["hf_saliency.explain.batches"] * 3
-    assert max(sizes[3:]) == 2  # what did not fit is not tried again
+    assert max(sizes[3:]) == 2  # a size that did not fit is not tried again
 
 
 def test_a_row_that_never_fits_says_so() -> None:
@@ -164,7 +164,7 @@ def test_the_model_is_left_as_it_was(family: str) -> None:
     model, tokenizer = tiny.masked_lm(family)
     expected = hs.Explainer(model, tokenizer)(TEXT)
     model.train()
-    model.get_output_embeddings().eval()  # a mixture must come back as a mixture
+    model.get_output_embeddings().eval()  # a mix of modes must be restored
     parameters = list(model.parameters())
     parameters[0].requires_grad_(False)
     parameters[1].grad = torch.ones_like(parameters[1])
@@ -300,7 +300,7 @@ def test_nan_gradients_are_named(bert: tuple[nn.Module, PreTrainedTokenizerFast]
         hs.Explainer(model, tokenizer)(TEXT)
 
 
-LONG = "the cat sat on a mat and " * 8  # 56 tokens and 2 special ones, of a model that reads 36
+LONG = "the cat sat on a mat and " * 8  # 56 tokens and 2 special ones; the model reads 36
 
 
 def test_a_long_text_is_refused_and_nothing_is_cut_silently(explainer: hs.Explainer) -> None:
@@ -328,7 +328,7 @@ def test_each_target_of_a_long_text_has_a_window_around_it(explainer: hs.Explain
     assert seen[:, [0, -1]].all()  # the special tokens are in every window
     middle = heat.targets[30].position
     assert seen[30, middle - 17 : middle + 17].all()
-    # The beginning of the text is explained as if it were the text.
+    # The beginning of the text has the same scores as if it were the whole text.
     beginning = explainer(heat.texts[0][: heat.tokens[34].end])
     np.testing.assert_allclose(heat.scores[0, :35], beginning.scores[0, :35], rtol=1e-12)
 
@@ -399,7 +399,7 @@ def test_bad_arguments(explainer: hs.Explainer, arguments: dict[str, Any], messa
 
 
 def added_mask() -> tuple[nn.Module, PreTrainedTokenizerFast]:
-    """A model without a row for the mask token, which was added to its tokenizer later."""
+    """A model without an embedding row for the mask token, because the token was added to the tokenizer later."""
     tokenizer = tiny.tokenizer.__wrapped__()
     model = tiny.of_class("BertForMaskedLM", vocab_size=len(tokenizer))
     tokenizer.add_special_tokens({"mask_token": "<blank>"})
@@ -448,7 +448,7 @@ def test_model_and_tokenizer_the_wrong_way_round(bert: tuple[nn.Module, PreTrain
 
 
 def test_a_model_whose_graph_is_cut_says_so(bert: tuple[nn.Module, PreTrainedTokenizerFast]) -> None:
-    """As kernels without a backward pass do, those of quantised models for one."""
+    """Kernels without a backward pass cut the graph, for example those of quantised models."""
     model, tokenizer = bert
     model.bert.encoder.layer[0].register_forward_hook(
         lambda module, arguments, output: (
@@ -539,7 +539,7 @@ def test_a_batch_ends_where_its_padding_costs_more_than_another_batch() -> None:
 
 
 def test_rows_of_one_text_end_with_a_full_backward_pass() -> None:
-    # A causal model of 300,000 weights and 45 tokens, whose passes cost as much as 167 tokens before they compute.
+    # A causal model of 300,000 weights and 45 tokens; the fixed cost of a pass equals that of 167 tokens.
     lengths, budget = list(range(45, 1, -1)), 1024
     shapes, texts = [(length,) for length in lengths], [0] * len(lengths)
     batches = [batch for batch, _ in sweep(shapes, budget, True, lambda *_: None, texts=texts, overhead=167)]
@@ -574,7 +574,7 @@ def test_an_unknown_keyword_names_the_nearest(
 
 
 class Named(hs.Explainer):
-    """A subclass of a user's."""
+    """A user's subclass."""
 
 
 def test_an_explainer_prints_its_model_and_what_it_explains() -> None:

@@ -1,4 +1,4 @@
-"""Explainer.captum: plain Captum takes the score and the arguments as they are, and finds what the explainer finds."""
+"""Explainer.captum: with its score and arguments unchanged, Captum returns the explainer's results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import hf_saliency as hs
 from hf_saliency.adapter.guards import seeded
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:Setting forward, backward hooks:UserWarning"),  # DeepLift's, always
-    pytest.mark.filterwarnings("ignore:.*did not already require gradients:UserWarning"),  # sensitivity_max's
+    pytest.mark.filterwarnings("ignore:Setting forward, backward hooks:UserWarning"),  # DeepLift
+    pytest.mark.filterwarnings("ignore:.*did not already require gradients:UserWarning"),  # sensitivity_max
     pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning"),
 ]
 
@@ -37,12 +37,12 @@ def explainer(batch_tokens: int | None = None) -> hs.Explainer:
 
 
 def token_mask() -> Tensor:
-    """One feature a token, in every dimension of its embedding."""
+    """A mask with one feature per token, in every dimension of its embedding."""
     return torch.arange(TOKENS)[None, :, None].expand(1, TOKENS, WIDTH)
 
 
 def attributed(name: str, on: hs.Explainer, target: hs.MaskedToken = TARGET, **more: Any) -> Tensor:
-    """What a class of Captum finds with the arguments as they are."""
+    """The attributions of a Captum class with unchanged arguments."""
     cls = getattr(captum.attr, name)
     wants = "baselines" in inspect.signature(cls.attribute).parameters
     score, arguments = on.captum(TEXT, target=target, baseline=hs.mask_embedding if wants else None)
@@ -68,7 +68,7 @@ def test_a_class_of_captum_finds_what_the_explainer_finds_with_it(name: str) -> 
     found = attributed(name, explainer(), **CLASSES[name])
     assert found.shape == (2, TOKENS, WIDTH)
     assert found.abs().amax(dim=(1, 2)).min() > 1e-3
-    if name == "FeatureAblation":  # gives a token's number to each of its dimensions
+    if name == "FeatureAblation":  # it repeats a token's number in each dimension
         found = found / WIDTH
     heat = explainer()(TEXT, target=TARGET, method=getattr(captum.attr, name))
     np.testing.assert_allclose(found.sum(dim=-1), heat.scores, **EXACT)
@@ -82,7 +82,7 @@ def test_a_small_budget_changes_no_number(name: str) -> None:
 
 
 def test_a_small_budget_is_kept() -> None:
-    for budget, rows_at_once in ((3 * TOKENS, 3), (None, 100)):  # 2 rows with 50 steps each
+    for budget, rows_at_once in ((3 * TOKENS, 3), (None, 100)):  # 2 rows of 50 steps each
         on, rows = explainer(batch_tokens=budget), []
         hook = on.text_model.model.register_forward_pre_hook(
             lambda module, arguments, named, rows=rows: rows.append(len(named["input_ids"])), with_kwargs=True
@@ -119,11 +119,11 @@ def test_a_gradient_norm_under_noise() -> None:
     np.testing.assert_allclose(still, explainer()(TEXT, target=TARGET).scores, **EXACT)
 
 
-# Against loops that know neither the package nor Captum
+# Against loops that use neither the package nor Captum
 
 
 def scalars() -> list[tuple[replicas.Scalar, Tensor]]:
-    """The score of each target as a function of embeddings, and the embeddings, by hand."""
+    """For each target, its score as a function of embeddings, and the embeddings, computed by hand."""
     model, tokenizer = tiny.masked_lm("bert")
     found = []
     for position in (2, 5):
@@ -144,7 +144,7 @@ def test_the_score_and_its_arguments() -> None:
         torch.testing.assert_close(arguments["inputs"][i].detach(), embeds, **EXACT)
         torch.testing.assert_close(values[i], scalar(embeds), **EXACT)
         replaced = embeds.clone()
-        replaced[1:-1] = mask.detach()  # [CLS] and [SEP] are kept
+        replaced[1:-1] = mask.detach()  # [CLS] and [SEP] stay
         torch.testing.assert_close(arguments["baselines"][i], replaced, **EXACT)
         torch.testing.assert_close(at_baseline[i], scalar(replaced), **EXACT)
 
@@ -154,12 +154,12 @@ def test_integrated_gradients_of_loops() -> None:
     found = attributed("IntegratedGradients", explainer(), n_steps=7)
     for i, (scalar, embeds) in enumerate(scalars()):
         expected = replicas.integrated_gradients(scalar, embeds, arguments["baselines"][i], 7)
-        # Captum keeps the nodes and weights of its quadrature in float32, whose eps is 1.2e-7.
+        # Captum stores the nodes and weights of its quadrature in float32, with an eps of 1.2e-7.
         torch.testing.assert_close(found[i], expected, rtol=0, atol=1e-6 * expected.abs().max().item())
 
 
 def test_deep_lift_is_the_gradient_times_the_difference() -> None:
-    """Its rules are for modules, and the score shows Captum none of the model's: docs/captum.md says so."""
+    """DeepLift's rules need modules, and the score hides the model's from Captum, as docs/captum.md explains."""
     score, arguments = explainer().captum(TEXT, target=TARGET, baseline=hs.mask_embedding)
     found, delta = captum.attr.DeepLift(score).attribute(**arguments, return_convergence_delta=True)
     for i, (scalar, embeds) in enumerate(scalars()):
@@ -272,7 +272,7 @@ def test_sensitivity_of_a_gradient_norm() -> None:
 
 
 def test_sensitivity_of_a_layer_method_needs_a_tuple() -> None:
-    """Captum takes the rows of a layer method's result for a tuple: docs/captum.md says so."""
+    """Captum mistakes a layer method's tensor for a tuple of rows, as docs/captum.md explains."""
     score, arguments = explainer().captum(TEXT, target=TARGET)
     layer = captum.attr.LayerGradientXActivation(score, score.sites[0])
     with pytest.raises(RuntimeError, match="must match the size"):

@@ -1,4 +1,4 @@
-"""Failures: a user's error keeps its cause, and a lack of memory its class."""
+"""Failures: errors in a user's code stay as the cause, and out-of-memory errors keep their class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user gives: whole numbers and texts, each read in one way."""
+"""User input: integers and texts are read in the same way everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, forks and odd weights leave the model, the random state and the locks as they were."""
+"""Interrupts: after Ctrl-C, forks and unusual weights, the model, random state and locks are unchanged."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from hf_saliency.score import products
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """A suite started in the background by a shell ignores interrupts; these tests need Python's own handler."""
+    """Install Python's handler of interrupts, because a test run in the background of a shell ignores them."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-# Python drops an exception that falls into the closing of a generator, and says so.
+# Python drops an exception that is raised while a generator closes, and warns.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_interrupt_leaves_anything_changed() -> None:
     model, tokenizer = tiny.masked_lm("bert")
@@ -126,7 +126,7 @@ def test_a_weight_made_under_inference_mode_is_named() -> None:
 
 
 def test_no_property_of_a_forked_child_waits_for_a_thread_that_is_gone() -> None:
-    """Python 3.11 locks cached properties by class."""
+    """Python 3.11 has one lock per class for a cached property."""
     lock = getattr(vars(TextModel)["size"], "lock", None)
     try:
         renew_property_locks()
@@ -179,5 +179,5 @@ def test_a_child_forked_while_another_thread_explains_can_explain() -> None:
         process.kill()
         handle.remove()
     assert training
-    assert hooks == 1  # the test's own
+    assert hooks == 1  # this test's hook
     np.testing.assert_allclose(scores, expected)

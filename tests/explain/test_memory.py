@@ -1,4 +1,4 @@
-"""A batch that would not fit into memory is never begun."""
+"""Memory: a batch that would not fit is never started."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = "The formal study of grammar is an important part of the study of grammar
 
 
 def with_graph() -> int:
-    """How many tensors hold a graph."""
+    """The number of tensors that hold a graph."""
     gc.collect()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -29,7 +29,7 @@ def with_graph() -> int:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
-    """The arguments of each measurement with what it found, of passes of any size."""
+    """The arguments and the result of each measurement; passes of any size are measured."""
     found: list[tuple[Any, Any]] = []
     measure = memory.activations
 
@@ -53,7 +53,7 @@ def test_a_long_row_keeps_what_was_measured_on_a_short_one(
     ((score, text_model, batch), need), *_ = measured
     graphs = with_graph()
     saved = memory._saved(score, text_model, batch, batch.tokens)
-    assert with_graph() == graphs  # none outlives its measurement
+    assert with_graph() == graphs  # no graph outlives its measurement
     assert need.bytes(1, batch.tokens) == pytest.approx(saved, rel=0.05)
     assert batch.tokens > 12
 
@@ -114,7 +114,7 @@ def test_free_memory_is_the_least_that_machine_and_groups_leave(
     write("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "1000")
     write("sys/fs/cgroup/memory/a/memory.stat", "")
     assert memory.free_memory() == 0
-    (tmp_path / "proc/self/cgroup").write_bytes(b"0::/\xff\n0::/b\n")  # a name that is no UTF-8
+    (tmp_path / "proc/self/cgroup").write_bytes(b"0::/\xff\n0::/b\n")  # a name that is not UTF-8
     assert memory.free_memory() == 1500
 
 
@@ -122,7 +122,7 @@ def test_free_memory_is_the_least_that_machine_and_groups_leave(
     "method", ["gradient_norm", "input_x_gradient", "integrated_gradients", "leave_one_out"]
 )
 def test_what_a_call_held_is_freed_when_it_returns(method: str) -> None:
-    """A cycle of references would keep rows, encodings and scores until Python looks for cycles."""
+    """A reference cycle would keep rows, encodings and scores alive until Python collects cycles."""
     explainer = hs.Explainer(*tiny.masked_lm("bert"), progress=False)
     explainer(["a dog ran", "a cat"], method=method)
     gc.collect()

@@ -1,4 +1,4 @@
-"""What the functions that make methods accept: numbers and strings of NumPy, near misses of names, pickles."""
+"""Arguments of the functions that make methods: NumPy numbers and strings, misspelt names, pickling."""
 
 from __future__ import annotations
 

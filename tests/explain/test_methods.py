@@ -1,4 +1,4 @@
-"""Methods through the explainer: batches, budgets, seeds, deltas, passes, and what is left behind."""
+"""Methods through the explainer: batches, budgets, seeds, deltas, passes, and an unchanged model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning")
 TEXT = "the cat learned it !"
 TEXTS = [TEXT, "the dog ran to a mat", "it was grammar , not music , she learned"]
 
-# Few steps and samples, but more than one batch holds.
+# Few steps and samples, but more than fit into one batch.
 METHOD: dict[str, hs.Method] = {
     "gradient_norm": hs.gradient_norm(),
     "saliency": hs.saliency(),
@@ -60,7 +60,7 @@ def same(a: hs.SaliencyMap, b: hs.SaliencyMap, rtol: float = 1e-9) -> None:
 
 
 def tolerance(name: str) -> float:
-    """What Captum fits or adds up in float32 comes out as that."""
+    """The tolerance for a method; some of Captum's fits and sums are in float32."""
     return 1e-5 if name in ("kernel_shap", "lime", "shapley_sampling") else 1e-9
 
 
@@ -206,7 +206,7 @@ def test_words_share_their_score() -> None:
     tokens = explainer()(TEXT, target=hs.MaskedToken("cat"), method=hs.leave_one_out(feature="word")).scores[
         0
     ]
-    assert tokens[3] == tokens[4] != 0  # learn ##ed
+    assert tokens[3] == tokens[4] != 0  # "learn" and "##ed"
     target = hs.MaskedToken("cat")
     values = explainer()(TEXT, target=target, method=hs.shapley_sampling(3, feature="word"))
     score, arguments = explainer().captum(TEXT, target=target, baseline=hs.mask_embedding)

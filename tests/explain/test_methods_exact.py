@@ -1,4 +1,4 @@
-"""Every method against its replica, on five geometries of masked language models, in float64."""
+"""Every method against its replica, on five architectures of masked language models, in float64."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hf_saliency.adapter.guards import seeded
 pytestmark = pytest.mark.filterwarnings("ignore:.*do not add up:RuntimeWarning")
 
 FAMILIES = ["bert", "roberta", "albert", "deberta-v2", "modernbert"]
-TWO = ["bert", "modernbert"]  # for methods of hundreds of passes: the others add time and no new path
+TWO = ["bert", "modernbert"]  # for methods of hundreds of passes: more models take time and test no new code
 TEXT = "the cat learned it !"  # "learned" is two tokens, "!" one
 WORDS = [[1], [2], [3, 4], [5], [6]]
 
@@ -33,7 +33,7 @@ Row = tuple[replicas.Scalar, Tensor, Tensor, list[list[int]], int]
 
 
 def rows(family: str, feature: str = "token") -> Iterator[Row]:
-    """For each target: score, embeddings, baseline, features, and the position."""
+    """Yield the score, embeddings, baseline, features and position of each target."""
     model, tokenizer = tiny.masked_lm(family)
     ids = tokenizer(TEXT)["input_ids"]
     embedding = model.get_input_embeddings()
@@ -66,7 +66,7 @@ def check(family: str, method: hs.Method, expected: list[np.ndarray], rtol: floa
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     ("reduction", "absolute"),
-    # The signed gradient's sum is zero wherever a layer norm follows the embedding.
+    # The sum of the signed gradient is zero if a layer norm follows the embedding.
     [*[(r, True) for r in ("norm", "norm_1", "mean", "max", "absmax", "sum")], ("max", False)],
 )
 def test_saliency(family: str, reduction: str, absolute: bool) -> None:
@@ -110,7 +110,7 @@ def test_integrated_gradients_to_a_tolerance(family: str) -> None:
 
 
 def test_summed_sequential_integrated_gradients_are_differences_of_scores() -> None:
-    """Against the Captum class, whose 200 steps have converged."""
+    """Compare with the class for Captum, which has converged at 200 steps."""
     explained = explainer("bert")
     target = hs.MaskedToken(2)
     heat = explained(TEXT, target=target, method=hs.sequential_integrated_gradients(3))
@@ -156,7 +156,7 @@ def test_discretized_integrated_gradients(
 
 
 def test_gradient_shap_is_integrated_gradients_in_expectation() -> None:
-    """The mean of 3,000 samples lies within 5 standard errors, at each of 30 tokens (failing one in 50,000)."""
+    """The mean of 3,000 samples is within 5 standard errors at each of 30 tokens; 1 of 50,000 draws would fail."""
     heat = explainer("bert")(TEXT, method=hs.gradient_shap(3000))
     for i, (score, embeds, baseline, _, _) in enumerate(rows("bert")):
         expected = replicas.integrated_gradients(score, embeds, baseline, 50).sum(-1)
@@ -223,7 +223,7 @@ def test_shapley_sampling(family: str, feature: str) -> None:
 
 @pytest.mark.parametrize("family", TWO)
 def test_kernel_shap(family: str) -> None:
-    """The regression of Lundberg and Lee: subset sizes by the Shapley kernel, both ends of nearly infinite weight."""
+    """The regression of Lundberg and Lee: the Shapley kernel draws sizes; both ends have nearly infinite weight."""
     expected = []
     for score, embeds, baseline, features, position in rows(family):
         count = len(features)
@@ -253,7 +253,7 @@ def test_lime(family: str) -> None:
         values = np.array([replicas.value(score, embeds, baseline, features, mask) for mask in masks])
         cosine = masks.sum(1) / np.maximum(np.sqrt(masks.sum(1)) * np.sqrt(count), 1e-8)
         weights = np.exp(-((1 - cosine) ** 2) / (2 * 0.7**2))
-        share = weights / weights.sum()  # the penalty is on standardised scores
+        share = weights / weights.sum()  # the penalty applies to standardised scores
         deviation = np.sqrt(share @ (values - share @ values) ** 2)
         expected.append(
             shared(features, replicas.lasso(masks, values, weights, 1e-4 * deviation), len(embeds))
@@ -271,7 +271,7 @@ def test_random_scores_repeat_and_are_uniform() -> None:
 
 @pytest.mark.parametrize("family", TWO)
 def test_quadrature_error_falls_at_its_rate(family: str) -> None:
-    """The midpoint rule by a factor of 4 as the steps double; Gauss-Legendre much faster, to Captum's floor."""
+    """The midpoint rule's error falls by 4 as steps double; Gauss-Legendre's falls faster, to Captum's rounding."""
     one = hs.MaskedToken("cat")
     exact = explainer(family)(TEXT, target=one, method=hs.integrated_gradients(200)).scores
 

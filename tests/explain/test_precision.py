@@ -1,4 +1,4 @@
-"""Precision: bfloat16 on request, and what a map says of its error."""
+"""Precision: bfloat16 on request, and the error that a map reports."""
 
 from __future__ import annotations
 

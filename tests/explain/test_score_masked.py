@@ -1,4 +1,4 @@
-"""Scores of texts with masked tokens against a loop over the plain model, one variant at a time, in float64."""
+"""Scores of texts with masked tokens, against a loop over the plain model, one variant at a time, in float64."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_predicted_class_is_that_of_the_whole_text() -> None:
         best = chances[0].argmax()
         np.testing.assert_allclose(scores[row], chances[:, best], rtol=1e-10)
         changed += int((chances.argmax(dim=-1) != best).sum())
-    assert changed  # a class chosen for each variant would differ
+    assert changed  # choosing the class for each variant would change it
 
 
 CASES: list[tuple[str, Any, hs.Target]] = [
@@ -141,7 +141,7 @@ def test_a_window_of_a_long_text() -> None:
     explainer = hs.Explainer(*tiny.masked_lm("bert"))
     text, target = "the cat sat on a mat and " * 8, hs.MaskedToken([3, 40])
     keep = np.ones((2, 58), bool)
-    keep[1, 38] = False  # outside of the window of the first target
+    keep[1, 38] = False  # outside the first target's window
     scores = explainer.score_masked(text, target, keep, overflow="windows")
     assert scores[0, 0] == scores[0, 1]
     assert scores[1, 0] != scores[1, 1]

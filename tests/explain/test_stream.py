@@ -1,4 +1,4 @@
-"""Streams: equal to single calls, in order, in bounded memory; a text that fails costs itself only."""
+"""Streams: equal to single calls, in order, in bounded memory; a text that fails does not affect the others."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_long_texts_end_a_window_early() -> None:
     maps, passes = explainer.stream("she ran" for _ in range(100)), []
     with model.register_forward_hook(lambda *_: passes.append(1)):
         next(maps)
-    assert len(passes) == 8  # 8 tokens each in 2 rows, of a budget of 32
+    assert len(passes) == 8  # 4 texts of 2 rows and 8 tokens fill the budget of 32
     assert sum(1 for _ in maps) == 99
 
 

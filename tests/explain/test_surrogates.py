@@ -1,4 +1,4 @@
-"""Linear models of the score: LIME for scores of any size, and warnings where the samples are too few."""
+"""Linear models of the score: LIME for scores of any scale, and warnings if there are too few samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def explainer() -> hs.Explainer:
 
 
 def test_small_scores_have_weights(explainer: hs.Explainer) -> None:
-    """The probability of a token is far below the penalty of a Lasso that is in units of the score."""
+    """If a Lasso's penalty were in units of the score, it would far exceed the probability of a token."""
     target = hs.MaskedToken("grammar", unit="prob")
     heat = explainer("the formal study of grammar is hard", target=target, method=hs.lime(n_samples=60))
     assert np.count_nonzero(heat.scores) >= 4

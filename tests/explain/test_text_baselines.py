@@ -1,4 +1,4 @@
-"""Texts as baselines of several texts: each token is replaced by the one at its place in the baseline's own text."""
+"""Texts as baselines of several texts: the token at the same place of the matching text replaces each token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Ids = list[list[int]]
 
 @dataclass(frozen=True)
 class Case:
-    """A target of several texts, and its score by a plain call of the model with the ids of each sequence."""
+    """A target of several texts, and its score from a plain call of the model with the ids of each sequence."""
 
     model: str
     target: Any
@@ -40,7 +40,7 @@ def label(model: Any, ids: Ids, own: Ids) -> Tensor:
 
 
 def start(model: Any, ids: Ids, own: Ids) -> Tensor:
-    """At the first token after the first [SEP], which is the last token's id."""
+    """The start logit at the first token after the first [SEP]; the last token is [SEP], too."""
     first = ids[0].index(ids[0][-1]) + 1
     return model(torch.tensor(ids)).start_logits[0, first]
 
@@ -56,13 +56,13 @@ def cosine(model: Any, ids: Ids, own: Ids) -> Tensor:
 
 
 def following(model: Any, ids: Ids, own: Ids) -> Tensor:
-    """Log-probability of the text's own last three tokens after whatever stands before them."""
+    """Log-probability of the original text's last three tokens after the ids before them."""
     logits = model(torch.tensor(ids)).logits[0].log_softmax(dim=-1)
     return sum(logits[i - 1, own[0][i]] for i in range(len(own[0]) - 3, len(own[0])))
 
 
 def translation(model: Any, ids: Ids, own: Ids) -> Tensor:
-    """Log-probability of the target's own tokens but the special ones at its ends."""
+    """Log-probability of the original target's tokens, without special tokens."""
     output = model(torch.tensor(ids[:1]), decoder_input_ids=torch.tensor(ids[1:]))
     logits = output.logits[0].log_softmax(dim=-1)
     special = set(tiny.tokenizer().all_special_ids)
