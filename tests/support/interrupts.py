@@ -2,7 +2,7 @@
 
     python tests/support/interrupts.py [--count 5000]
 
-interrupts several methods, 5000 times in all, and exits with 1 if a run left something changed.
+interrupts several methods, ``count`` times in all, and exits with 1 if a run left something changed.
 """
 
 from __future__ import annotations
