@@ -1,11 +1,12 @@
-"""What do streams, folders and Ray's workers cost beside the explanations themselves?
+"""How much do streams, folders and Ray's workers cost in addition to the explanations themselves?
 
     python benchmarks/corpus.py cost [--texts 1500]      a stream over a list, a folder over a stream; CPU seconds
     python benchmarks/corpus.py once [--texts 1000000]   one corpus of short texts: rate, memory, size of the folder
     python benchmarks/corpus.py workers [--texts 960]    two workers of Ray over two separate processes
 
-Each process takes one thread. The tiny model is a classifier of 2 layers and width 16, whose time is mostly Python's;
-the other one is the bundled model, of which every word is masked in turn. It needs the extras `corpus` and `cluster`.
+Each process takes one thread. The tiny model is a classifier of 2 layers and width 16, which spends most of its time in
+Python. With the other model, the bundled one, every word is masked in turn. The script needs the extras `corpus` and
+`cluster`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ WORDS = (
 ).split()
 
 
-WINDOW = 16  # texts that share batches where workers are compared, so that each has several windows
+WINDOW = 16  # texts that share batches in the comparison of workers; small, so that each worker has several windows
 
 
 def texts(count: int, shortest: int = 3, longest: int = 10) -> Iterator[str]:
@@ -48,7 +49,7 @@ def texts(count: int, shortest: int = 3, longest: int = 10) -> Iterator[str]:
 
 
 def tiny() -> hs.Explainer:
-    """A classifier that takes no time."""
+    """A classifier that takes almost no time."""
     torch.manual_seed(0)
     _, tokenizer = hs.load_demo()
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -62,14 +63,14 @@ def bundled() -> hs.Explainer:
 
 
 def milliseconds(call: Callable[[], object], count: int) -> float:
-    """CPU milliseconds a text."""
+    """CPU milliseconds per text."""
     start = time.process_time()
     call()
     return 1000 * (time.process_time() - start) / count
 
 
 def cost(count: int) -> None:
-    """A list, a stream and a folder in turn; medians."""
+    """Time a list, a stream and a folder in turn; print medians."""
     for name, explainer, number in (("tiny", tiny(), count), ("bundled", bundled(), max(count // 12, 1))):
         rounds = [round_of(explainer, list(texts(number))) for _ in range(6)][1:]  # the first one warms up
         listed, stream, folder = (statistics.median(taken) for taken in zip(*rounds, strict=True))
@@ -83,7 +84,7 @@ def cost(count: int) -> None:
 
 
 def round_of(explainer: hs.Explainer, listed: list[str]) -> tuple[float, float, float]:
-    """CPU milliseconds a text: of a call with a list, of a stream, and into a folder."""
+    """CPU milliseconds per text of a call with a list, of a stream, and of writing a folder."""
     count = len(listed)
     with tempfile.TemporaryDirectory() as folder:
         return (
@@ -94,7 +95,7 @@ def round_of(explainer: hs.Explainer, listed: list[str]) -> tuple[float, float, 
 
 
 def once(count: int) -> None:
-    """One corpus, with the largest memory after each twentieth."""
+    """Write one corpus; print the peak memory after each twentieth of the texts."""
     explainer, sizes = tiny(), []
     start, cpu = time.perf_counter(), time.process_time()
 
@@ -120,7 +121,7 @@ def once(count: int) -> None:
 
 
 def processes(number: int, count: int, folder: Path) -> None:
-    """So many processes, each of which writes its part of the texts into a folder of its own."""
+    """Run ``number`` processes that each write their part of the texts into a separate folder."""
     command = [sys.executable, __file__, "part", "--texts", str(count // number), "--output"]
     started = [subprocess.Popen([*command, str(folder / str(i))]) for i in range(number)]
     if any(process.wait() for process in started):
@@ -128,12 +129,12 @@ def processes(number: int, count: int, folder: Path) -> None:
 
 
 def part(count: int, folder: Path) -> None:
-    """What each of these processes does."""
+    """Write one process's part of the texts."""
     hs.write_corpus(bundled(), texts(count), folder, window=WINDOW, shard_texts=WINDOW)
 
 
 class Meter(threading.Thread):
-    """Processor seconds of all processes that this one starts, also of those that end."""
+    """Processor seconds of all processes that this one starts, including those that have ended."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -141,7 +142,7 @@ class Meter(threading.Thread):
         self.ended = threading.Event()
 
     def run(self) -> None:
-        """Look at them twice a second."""
+        """Read the processes' times twice a second."""
         while not self.ended.wait(0.5):
             for child in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):
@@ -149,7 +150,7 @@ class Meter(threading.Thread):
                     self.seconds[child.pid] = times.user + times.system
 
     def total(self, run: Callable[[], object]) -> float:
-        """Those of a call, with this process's own."""
+        """Processor seconds of a call, those of this process included."""
         self.start()
         start = time.process_time()
         run()
@@ -160,7 +161,7 @@ class Meter(threading.Thread):
 
 
 def workers(count: int, rounds: int) -> None:
-    """Two workers and two processes in turn, with few texts and with many: the difference is without their start."""
+    """Time two workers and two processes in turn, with few texts and with many; the difference excludes start-up."""
     explainer = bundled()
 
     def on_ray(count: int, folder: Path) -> None:
@@ -175,7 +176,7 @@ def workers(count: int, rounds: int) -> None:
     few = count // 4
     clock: dict[tuple[str, int], float] = {}
     cpu: dict[tuple[str, int], float] = {}
-    for _ in range(rounds):  # what else the machine does only makes a run longer, so the shortest one counts
+    for _ in range(rounds):  # other work on the machine only makes a run longer, so the shortest one counts
         for number in (few, count):
             for way, run in ways.items():
                 start = time.perf_counter()

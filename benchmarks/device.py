@@ -1,16 +1,16 @@
-"""How fast is a GPU, against the article's loop and Captum in batches, and are the numbers the same there?
+"""How fast is a GPU, compared with the article's loop and Captum in batches, and are its numbers the same?
 
-Prints a Markdown table, and writes it to ``--output`` as well. Takes less than four minutes on one GPU: what does not
-fit into ``--seconds`` is left out, and the table says so. Random weights and a tokenizer made here; nothing is
-downloaded. From the root of the repository, on a machine that has PyTorch with CUDA and transformers:
+Prints a Markdown table, and writes it to ``--output`` as well. Takes less than four minutes on one GPU: cases that do
+not fit into ``--seconds`` are left out, and the table notes this. The script makes random weights and a tokenizer, and
+downloads nothing. From the root of the repository, on a machine that has PyTorch with CUDA and transformers:
 
     python -m pip install --no-deps . captum pypdf lazy-loader jaxtyping wadler-lindig
     python benchmarks/device.py --output device.md
 
-A machine without a network takes wheels that were made elsewhere, in a checkout of the same commit:
+For a machine without a network, make wheels elsewhere, in a checkout of the same commit:
 
     python -m pip wheel --no-deps --wheel-dir wheels . captum pypdf lazy-loader jaxtyping wadler-lindig
-    python -m pip install --no-deps --no-index wheels/*.whl      # over there
+    python -m pip install --no-deps --no-index wheels/*.whl      # on that machine
 
     python benchmarks/device.py --quick         # a small model, on any processor: does the script run?
 """
@@ -49,7 +49,7 @@ from transformers import (
 import hf_saliency as hs
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-CAPTUM_TOKENS = 8192  # of a batch of Captum's, whose logits have every position of every row
+CAPTUM_TOKENS = 8192  # in a batch for Captum, whose logits have every position of every row
 LOOPED = 4  # targets that the article's loop explains
 STEPS = 50
 GIBIBYTE = 2**30
@@ -57,7 +57,7 @@ GIBIBYTE = 2**30
 
 @dataclass(frozen=True)
 class Place:
-    """Where it runs and in which precision; ``small`` for a check of the script."""
+    """A device and a precision; ``small`` for a check of the script."""
 
     device: torch.device
     precision: str
@@ -70,17 +70,17 @@ class Place:
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens the models know."""
+        """Size of the models' vocabulary."""
         return 1000 if self.small else 30522
 
     def wait(self) -> None:
-        """Until the device has done what it was given."""
+        """Wait until the device has finished its work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """TF32 for float32 products where it is asked for, and nowhere else."""
+        """Use TF32 for float32 products if requested, and only then."""
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("high" if self.precision == "TF32" else "highest")
         try:
@@ -91,11 +91,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Case:
-    """Work that several ways can do; ``count`` targets in all."""
+    """Work that several ways can do, with ``count`` targets in total."""
 
     name: str
     count: int
-    operations: float  # floating-point operations of the encoder's products for a target, there and back
+    operations: float  # floating-point operations of the encoder's products per target, both ways
     ours: Callable[[], list[np.ndarray]]
     captum: Callable[[], list[np.ndarray]]
     loop: Callable[[], list[np.ndarray]] | None
@@ -104,7 +104,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a target, memory above what was there before, and the scores."""
+    """Seconds per target, peak memory above the memory in use before, and the scores."""
 
     seconds: float
     memory: int
@@ -131,7 +131,7 @@ def tokenizer(vocabulary: int, special: Sequence[str]) -> PreTrainedTokenizerFas
 
 
 def text(words: int, seed: int = 0) -> str:
-    """So many words."""
+    """A text of ``words`` words."""
     numbers = np.random.default_rng(seed).integers(0, 900, words)
     return " ".join(f"w{i}" for i in numbers)
 
@@ -173,14 +173,14 @@ def weights(model: nn.Module) -> list[Tensor]:
 
 
 def operations(model: Any, tokens: int) -> float:
-    """Of the encoder's products for one row of tokens, forward and back to the input."""
+    """Floating-point operations of the encoder's products for one row of tokens, forward and back to the input."""
     layers, width = model.config.num_hidden_layers, model.config.hidden_size
     attention = 2 * layers * tokens * tokens * width
     return float(2 * 2 * (tokens * sum(matrix.numel() for matrix in weights(model)) + attention))
 
 
 def norms(gradient: Tensor, table: Tensor) -> np.ndarray:
-    """Of gradients (..., tokens, width) in embeddings, the norms in the one-hot vectors."""
+    """Norms in the one-hot vectors, from gradients (..., tokens, width) in embeddings."""
     with torch.no_grad():
         return np.asarray((gradient.float() @ table.float().T).norm(dim=-1).cpu())
 
@@ -212,7 +212,7 @@ def captum_rows(model: Any, rows: Tensor, targets: Sequence[tuple[int, int]]) ->
 
 
 def masked_sweep(place: Place, tokens: int) -> Case:
-    """Every position of a text masked in turn."""
+    """A sweep that masks every position of a text in turn."""
     model, words = bert(place, BertForMaskedLM), tokenizer(place.vocabulary, SPECIAL)
     sentence = text(tokens - 2)
     ids = torch.tensor(words(sentence)["input_ids"], device=place.device)
@@ -234,7 +234,7 @@ def masked_sweep(place: Place, tokens: int) -> Case:
 
 
 def causal_sweep(place: Place, tokens: int) -> Case:
-    """Every next token of a text."""
+    """A sweep over every next token of a text."""
     model, words = gpt2(place), tokenizer(place.vocabulary, SPECIAL[1:2])
     sentence = text(tokens)
     ids = torch.tensor(words(sentence)["input_ids"], device=place.device)
@@ -256,7 +256,7 @@ def causal_sweep(place: Place, tokens: int) -> Case:
 
 
 def integrated_gradients(place: Place, tokens: int = 128, texts: int = 16) -> Case:
-    """A classifier's label, 50 steps; Captum does the same by hand."""
+    """Integrated gradients of a classifier's label in 50 steps; Captum does the same by hand."""
     model, words = bert(place, BertForSequenceClassification), tokenizer(place.vocabulary, SPECIAL)
     sentences = [text(tokens - 2, seed) for seed in range(texts)]
     ids = torch.tensor(words(sentences)["input_ids"], device=place.device)
@@ -290,7 +290,7 @@ def integrated_gradients(place: Place, tokens: int = 128, texts: int = 16) -> Ca
 
 
 def texts(place: Place, count: int = 256) -> Case:
-    """A list of short texts of different lengths, the label of each; Captum pads by hand."""
+    """The labels of a list of short texts of different lengths; for Captum, they are padded by hand."""
     model, words = bert(place, BertForSequenceClassification), tokenizer(place.vocabulary, SPECIAL)
     lengths = np.random.default_rng(1).integers(6, 40, count).tolist()
     sentences = [text(length, seed) for seed, length in enumerate(lengths)]
@@ -336,7 +336,7 @@ def texts(place: Place, count: int = 256) -> Case:
 
 
 def measure(way: Callable[[], list[np.ndarray]], place: Place, seconds: float) -> Timing:
-    """The best of some calls after a first one, until so many seconds are over."""
+    """Time up to five calls after a first one, for at most about ``seconds``; return the best."""
     cuda = place.device.type == "cuda"
     way()
     place.wait()
@@ -378,7 +378,7 @@ def batch_of(case: Case) -> str:
 
 @torch.no_grad()
 def matrix_rate(place: Place) -> float:
-    """The best rate of products of this precision, in operations a second, of several sizes."""
+    """The best rate over several sizes of products in this precision, in operations per second."""
     best = 0.0
     sizes = [(256, 64, 64)] if place.small else [(8192, 768, 3072), (8192, 3072, 768), (8192, 4096, 4096)]
     for rows, inner, columns in sizes:
@@ -399,7 +399,7 @@ def matrix_rate(place: Place) -> float:
 def difference(
     some: Sequence[np.ndarray], others: Sequence[np.ndarray], scale: Sequence[float] | None = None
 ) -> float:
-    """The largest difference of two ways, of the largest score of its row, or of its scale where that is larger."""
+    """The largest difference of two ways, relative to the row's largest score, or to its scale if that is larger."""
     pairs = list(zip(some, others, strict=False))
     for left, right in pairs:
         assert left.shape == right.shape, (left.shape, right.shape)
@@ -420,7 +420,7 @@ class Table:
         self.failures = 0
 
     def write(self, *lines: str) -> None:
-        """Print lines, and keep what there is so far in the file."""
+        """Print lines, and write all lines so far to the file."""
         for line in lines:
             print(line, flush=True)
         self.lines += lines
@@ -428,11 +428,11 @@ class Table:
             self.output.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
 
     def row(self, *cells: str) -> None:
-        """One row."""
+        """Write one row."""
         self.write("| " + " | ".join(cells) + " |")
 
     def failure(self, name: str, columns: int) -> None:
-        """A row for what raised an error; the rest goes on."""
+        """Write a row for a case that raised an error; the other cases still run."""
         self.failures += 1
         error = " ".join(traceback.format_exc().strip().splitlines()[-1].split())
         traceback.print_exc()
@@ -447,7 +447,7 @@ HEADER = (
 
 
 def report(table: Table, make: Callable[[], Case], place: Place, rate: float, name: str) -> None:
-    """One row of the table: a case in one precision."""
+    """Measure a case in one precision, and write its row of the table."""
     try:
         with place.entered():
             case = make()
@@ -476,7 +476,7 @@ def report(table: Table, make: Callable[[], Case], place: Place, rate: float, na
 
 
 def exactness(table: Table, device: torch.device) -> None:
-    """Tiny models on the device, against the processor and against a row at a time."""
+    """Compare tiny models on the device with the processor and with one row at a time."""
     table.write("", "| exactness | largest difference | bound | |", "|---|---|---|---|")
     here = Place(torch.device("cpu"), "float32", small=True)
     words = tokenizer(here.vocabulary, SPECIAL)
@@ -498,7 +498,7 @@ def exactness(table: Table, device: torch.device) -> None:
             model = model.to(device)
             batched = hs.Explainer(model, words, progress=False)(sentence, method=method)
             single = hs.Explainer(model, words, progress=False, batch_tokens=1)(sentence, method=method)
-            # A removal's scores are differences of the target's, and have its rounding.
+            # Scores of a removal are differences of the target's scores, and have their rounding errors.
             scale = [abs(target.score) if name == "leave_one_out" else 0.0 for target in expected.targets]
             apart = max(difference([*one.scores], [*expected.scores], scale) for one in (batched, single))
             table.failures += apart > bound
@@ -510,7 +510,7 @@ def exactness(table: Table, device: torch.device) -> None:
 
 
 def halved(table: Table, device: torch.device) -> None:
-    """A batch that does not fit into memory is halved, and the numbers are the same."""
+    """Check that a batch that does not fit into memory is halved, and that the numbers stay the same."""
     name = "batches halved for memory, float32"
     try:
         place = Place(device, "float32")
@@ -534,7 +534,7 @@ def halved(table: Table, device: torch.device) -> None:
 
 
 def host(table: Table, small: bool) -> None:
-    """The machine's processor, one thread: default products and oneDNN's, on the same masked sweep."""
+    """Time default products and oneDNN's on the machine's processor, in one thread, on the same masked sweep."""
     from hf_saliency.score.products import calibration
 
     torch.set_num_threads(1)
@@ -607,7 +607,7 @@ def main() -> None:
     if arguments.output is not None:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    warnings.filterwarnings("ignore", "integrated_gradients")  # random models, as many steps for all
+    warnings.filterwarnings("ignore", "integrated_gradients")  # random models, the same steps for all
     end = time.perf_counter() + arguments.seconds
     device, small = torch.device(arguments.device), arguments.quick
     cuda = device.type == "cuda"

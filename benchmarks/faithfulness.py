@@ -1,9 +1,9 @@
 """Which method ranks tokens as the model does? A table for each task, and two figures.
 
-Every method in its default arguments, on parts of sentences of Newton's Opticks by the bundled masked language model
-(one masked word a text), on stories by a small GPT-2 (the last name), and on reviews by a classifier (the predicted
-label), in nats. The two small models are trained within a minute. Maps are kept in a folder, so that a run that was
-interrupted goes on where it was.
+Every method runs with its default arguments in three tasks, in nats: the bundled masked language model on parts of
+sentences of Newton's Opticks (one masked word per text), a small GPT-2 on stories (the last name), and a classifier on
+reviews (the predicted label). The two small models are trained within a minute. Maps are kept in a folder, so that an
+interrupted run can continue.
 
     python benchmarks/faithfulness.py [TASK ...] [--texts 50] [--slow] [--folder maps] [--write docs/which_method.md]
 """
@@ -29,9 +29,9 @@ from hf_saliency.attribution.registry import METHODS
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "examples"))
 SLOW = ("sequential_integrated_gradients", "discretized_integrated_gradients")
-LEFT_OUT = ("random_baseline",)  # five seeds of random orders are in every table
-COLUMN = 6  # of the masked token
-LAST_NAME = 17  # of the tokens of a story
+LEFT_OUT = ("random_baseline",)  # every table has five seeds of random orders instead
+COLUMN = 6  # column of the masked token
+LAST_NAME = 17  # index of the last name among a story's tokens
 BEGIN, END = "<!-- table {}: begin -->", "<!-- table {}: end -->"
 FIGURES = ROOT / "docs" / "figures" / "which_method"
 DRAWN = ("gradient_norm", "input_x_gradient", "attn_lrp", "integrated_gradients", "leave_one_out")
@@ -39,7 +39,7 @@ DRAWN = ("gradient_norm", "input_x_gradient", "attn_lrp", "integrated_gradients"
 
 @dataclass(frozen=True)
 class Task:
-    """A model, texts, and what of them is explained."""
+    """A model, texts, and the targets that are explained."""
 
     explainer: hs.Explainer
     texts: list[str]
@@ -67,7 +67,7 @@ def masked(count: int) -> Task:
 
 
 def causal(count: int) -> Task:
-    """Stories whose last name is that of who gave the thing at first."""
+    """Stories that end with the name of the person who first gave the thing away."""
     import task_models
     import task_texts
 
@@ -78,7 +78,7 @@ def causal(count: int) -> Task:
 
 
 def classification(count: int, baseline: Any = None) -> Task:
-    """Reviews, which say whether a dish was liked."""
+    """Reviews that say whether a dish was liked."""
     import task_models
     import task_texts
 
@@ -97,7 +97,7 @@ TASKS: dict[str, Callable[[int], Task]] = {
 
 
 def explained(task: Task, names: list[str], folder: Path) -> dict[str, hs.Corpus]:
-    """The maps of each method that the model allows, from the folder where they are there."""
+    """The maps of each method that the model allows, read from the folder if they exist."""
     maps = {}
     for name in names:
         try:
@@ -112,7 +112,7 @@ def explained(task: Task, names: list[str], folder: Path) -> dict[str, hs.Corpus
 
 
 def cost(task: Task, name: str) -> str:
-    """Forward and backward passes of a method for the first text, counted where the scores come from."""
+    """Forward and backward passes of a method for the first text, counted at the model."""
     rows = {"forward": 0, "backward": 0}
 
     def backward(gradient: torch.Tensor) -> None:
@@ -133,7 +133,7 @@ def cost(task: Task, name: str) -> str:
 
 
 def markdown(table: hs.Table, costs: dict[str, str]) -> str:
-    """A row a method, a column a metric: the mean with its interval."""
+    """A Markdown table with a row per method and a column per metric: the mean with its interval."""
     groups = list(dict.fromkeys(table["group"].tolist()))
     better = dict(zip(table["group"].tolist(), table["better"].tolist(), strict=True))
     heads = [f"{name.replace('_', ' ')} ({better[name]})" for name in groups]
@@ -150,14 +150,14 @@ def markdown(table: hs.Table, costs: dict[str, str]) -> str:
 
 
 def write(page: Path, name: str, text: str) -> None:
-    """Put a table between its two lines of a page."""
+    """Put a table between its two marker lines in a page."""
     head, rest = page.read_text(encoding="utf-8").split(BEGIN.format(name))
     tail = rest.split(END.format(name))[1]
     page.write_text(f"{head}{BEGIN.format(name)}\n\n{text}\n\n{END.format(name)}{tail}", encoding="utf-8")
 
 
 def draw(task: Task, table: hs.Table, maps: dict[str, Any]) -> None:
-    """The table as dots, and the curves behind some of its rows."""
+    """Draw the table as dots, and the curves behind some of its rows."""
     FIGURES.mkdir(parents=True, exist_ok=True)
     hs.figure(table, hs.Dots(), width=7.2).savefig(FIGURES / "dots.png", dpi=150)
     some = {name: maps[name] for name in DRAWN}

@@ -1,10 +1,10 @@
-"""How long does a figure take, from a map to the bytes of its file? And a page, and a map's own file?
+"""How long do a figure, a page and a map's file take, from a map to the bytes of the file?
 
     python benchmarks/figures.py
-    python benchmarks/figures.py large      # of 512 targets and more, once each
+    python benchmarks/figures.py large      # 512 targets and more, once each
 
-Prints a Markdown table of CPU seconds. For figures of a paper's size the first column is a process's first one of
-that kind, fonts read and nothing cached; the second the median of five more.
+Prints a Markdown table of CPU seconds. For figures of a paper's size, the first column is the first figure of that kind
+in a process, which reads fonts and finds nothing cached; the second column is the median of five more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REPEATS = 5
 
 
 def sweep(tokens: int, targets: int, seed: int = 0) -> hs.SaliencyMap:
-    """Random scores over a text of so many words of two to nine letters."""
+    """Random scores over a text of ``tokens`` words of two to nine letters."""
     generator = np.random.default_rng(seed)
     lengths = generator.integers(2, 10, tokens)
     words = ["".join(generator.choice(list("abcdefghijklmnopqrstuvwxyz"), length)) for length in lengths]
@@ -38,7 +38,7 @@ def sweep(tokens: int, targets: int, seed: int = 0) -> hs.SaliencyMap:
 
 
 def seconds(draw: Callable[[], object]) -> float:
-    """For one call, of the CPU."""
+    """CPU seconds of one call."""
     start = time.process_time()
     draw()
     return time.process_time() - start
@@ -47,7 +47,7 @@ def seconds(draw: Callable[[], object]) -> float:
 def saved(
     heat: hs.SaliencyMap, mark: hs.Highlight | hs.Matrix | hs.Bars | hs.Arcs, kind: str, width: float = 6.75
 ) -> Callable[[], int]:
-    """What draws a map, writes it as a file of some kind and says how many bytes that are."""
+    """A function that draws a map, writes it as a file of some kind and returns its number of bytes."""
 
     def draw() -> int:
         buffer = io.BytesIO()
@@ -58,7 +58,7 @@ def saved(
 
 
 def large() -> None:
-    """Time what is drawn and stored of long texts, in a process that has drawn before."""
+    """Time figures and files of long texts, in a process that has drawn before."""
     square, half, text, file = sweep(512, 512), sweep(300, 300), sweep(1200, 1), sweep(1000, 1000)
     saved(sweep(5, 5), hs.Matrix(), "pdf")()
     with tempfile.TemporaryDirectory() as folder:

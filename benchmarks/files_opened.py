@@ -1,8 +1,8 @@
-"""How many files of the package does a reader open to follow one call?
+"""How many files of the package must a reader open to follow one call?
 
 Counts the files in which a function runs, after a call that fills the caches: a masked sweep, a classifier with
-integrated gradients, and a figure with its PDF. Fails where a count is above its limit. Where products by oneDNN are
-faster, ``score/products.py`` is one more; they are off here, so that the counts do not depend on the processor.
+integrated gradients, and a figure with its PDF. Fails if a count is above its limit. Where oneDNN is faster,
+``score/products.py`` would be one more; it is off here, so that the counts do not depend on the processor.
 
     python benchmarks/files_opened.py [--list]
 """

@@ -1,8 +1,9 @@
-"""How fast are integrated gradients, against Captum by hand and with steps as needed?
+"""How fast are integrated gradients, compared with Captum by hand and with steps as needed?
 
-Two tables. First 50 steps for one masked target of a text of 64 tokens, BERT-base geometry with random weights:
-Captum's LayerIntegratedGradients over ids with several sizes of ``internal_batch_size``, and this package, with
-the same numbers. Then a sweep of the article's sentence with the bundled model: 50 fixed steps, and a tolerance.
+Prints two tables. The first takes 50 steps for one masked target of a text of 64 tokens, with BERT-base geometry and
+random weights. It compares Captum's LayerIntegratedGradients over ids, with several sizes of ``internal_batch_size``,
+and this package, which return the same numbers. The second is a sweep of the article's sentence by the bundled model,
+with 50 fixed steps and with a tolerance.
 
     python benchmarks/integrated_gradients.py
 """
@@ -29,7 +30,7 @@ SENTENCE = (
 
 
 def captum(case: Case, positions: list[int], internal_batch_size: int) -> np.ndarray:
-    """Captum on the model's own embedding, from the mask token everywhere but at the two special tokens."""
+    """Captum on the model's own embedding; the baseline has the mask token everywhere but at the two special tokens."""
     ids = case.masked(positions)
     baselines = torch.full_like(ids, case.tokenizer.mask_token_id)
     baselines[:, [0, -1]] = ids[:, [0, -1]]
@@ -53,7 +54,7 @@ def ours(case: Case, positions: list[int]) -> np.ndarray:
 
 
 def one_target(threads: int, tokens: int) -> None:
-    """The first table."""
+    """Print the first table."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     _, tokenizer = hs.load_demo()
@@ -81,7 +82,7 @@ def one_target(threads: int, tokens: int) -> None:
 
 
 def as_needed(threads: int) -> None:
-    """The second table."""
+    """Print the second table."""
     torch.set_num_threads(threads)
     explainer = hs.Explainer(*hs.load_demo(), progress=False)
     exact = explainer(SENTENCE, method=hs.integrated_gradients(300)).scores

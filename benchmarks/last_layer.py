@@ -1,6 +1,7 @@
-"""What the last layer saves where it runs at the tokens that are read alone: sweeps with it and without, in turn.
+"""Time saved by running the last layer only at the tokens that are read: sweeps with and without this, in turn.
 
-Geometry of BERT-base and of a Llama of 6 layers and width 768, random weights, CPU seconds of one thread.
+The models have the geometry of BERT-base and of a Llama of 6 layers and width 768, and random weights. Prints CPU
+seconds of one thread.
 
     python benchmarks/last_layer.py [--runs 5]
 """
@@ -21,7 +22,7 @@ from hf_saliency.score import last_layer
 
 
 def sweep(explainer: hs.Explainer, text: str, target: hs.Target, least: float) -> tuple[float, np.ndarray]:
-    """CPU seconds and scores of a sweep; no last layer is looked for in work of less than ``least``."""
+    """CPU seconds and scores of a sweep; work below ``least`` runs the whole last layer."""
     with mock.patch.object(last_layer, "WORK", least):
         start = time.process_time()
         scores = explainer(text, target=target).scores
@@ -52,7 +53,7 @@ def main() -> None:
     for name, model, length, target in works:
         explainer = hs.Explainer(model, tokenizer, progress=False, fast_products=False)
         text = " ".join(words[i % len(words)] for i in range(length))
-        sweep(explainer, text, target, 0)  # which tries the layer
+        sweep(explainer, text, target, 0)  # the first sweep tests the layer
         pairs = [
             (sweep(explainer, text, target, 0), sweep(explainer, text, target, np.inf)) for _ in range(runs)
         ]

@@ -1,7 +1,7 @@
-"""How fast is a masked-LM sweep, against the article's notebook, Captum by hand and the processor's own limit?
+"""How fast is a masked-LM sweep, compared with the article's notebook, Captum by hand and the processor's own limit?
 
-One model (BERT-base geometry, random weights), one process, one run: each way explains positions of the same
-text, and all of them must give the same numbers. Prints a Markdown table for each length and thread count.
+One model (BERT-base geometry, random weights), one process, one run: all ways explain positions of the same
+text, and must return the same numbers. Prints a Markdown table for each length and thread count.
 
     python benchmarks/masked_sweep.py                 # 38 and 128 tokens, one thread and two
     python benchmarks/masked_sweep.py --tokens 512    # 36 positions of the longest text (some minutes)
@@ -28,12 +28,12 @@ import hf_saliency as hs
 from hf_saliency.score.products import Products
 
 MEBIBYTE = 2**20
-MOST = 36  # positions explained by the batched ways; a longer text has more, of the same cost
+MOST = 36  # positions that the batched ways explain; further positions of a longer text cost the same
 
 
 @dataclass(frozen=True)
 class Case:
-    """A text of some length, its token ids, the positions that the slow ways explain, and these with more."""
+    """A text, its token ids, the positions that the slow ways explain, and those that the fast ways explain."""
 
     model: BertForMaskedLM
     tokenizer: PreTrainedTokenizerBase
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one way took for a position, and the most memory it had beyond what was there before."""
+    """Seconds of one way per position, and its peak memory above the memory in use before."""
 
     seconds: float
     memory: int
@@ -117,12 +117,12 @@ def measure(way: Callable[[Case, list[int]], np.ndarray], case: Case, positions:
 
 
 def matrix_limit(case: Case) -> float:
-    """Seconds a position if the encoder's matrix products, forward and back to the input, were all the work."""
+    """Seconds per position if the encoder's matrix products, forward and back to the input, were all the work."""
     return matrix_work(case.model, len(case.ids)) / max(product_rates(case.model).values())
 
 
 def matrix_work(model: BertForMaskedLM, tokens: int) -> int:
-    """Floating-point operations of the encoder's matrix products for a position, forward and back to the input."""
+    """Floating-point operations of the encoder's matrix products per position, forward and back to the input."""
     config = model.config
     weights = sum(layer.weight.numel() for layer in _products(model)) // config.num_hidden_layers
     return 4 * config.num_hidden_layers * (tokens * weights + 2 * tokens * tokens * config.hidden_size)
@@ -139,7 +139,7 @@ def product_rates(
     most: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Floating-point operations a second by either path, multiplying the encoder's weights (at most so many)."""
+    """Floating-point operations per second of each path when multiplying the encoder's weights (at most ``most``)."""
     layers = _products(model)[:most]
     inputs = {size: torch.randn(rows, size) for layer in layers for size in layer.weight.shape}
     work = 4 * rows * sum(layer.weight.numel() for layer in layers)
@@ -159,7 +159,7 @@ def product_rates(
 
 
 def case_of(tokens: int, model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase) -> Case:
-    """A text of so many tokens, special ones included, and eight positions spread over it."""
+    """A text of ``tokens`` tokens, special ones included, and eight positions spread over it."""
     sentence = (
         "context the formal study of grammar is an important part of education from a young age through advanced "
         "learning though the rules taught in schools are not a grammar in the sense most people use "

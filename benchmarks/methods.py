@@ -1,8 +1,8 @@
-"""What does each method cost, for one target of one sentence?
+"""How much does each method cost, for one target of one sentence?
 
-Explains the word "grammar" of a sentence of 39 tokens by every method in its default arguments, with the bundled model,
-and prints a table of the most passes that it takes, and of CPU seconds, the best of some runs. A pass is one row of the
-model's batch.
+Explains the word "grammar" of a sentence of 39 tokens by every method with its default arguments and the bundled model.
+Prints a table of the largest number of passes that each method takes, and of CPU seconds, the best of some runs. A pass
+is one row of the model's batch.
 
     python benchmarks/methods.py [--write docs/methods.md]
 """
@@ -26,14 +26,14 @@ SENTENCE = (
     "context the formal study of grammar is an important part of education from a young age through advanced "
     "learning though the rules taught in schools are not a grammar in the sense most linguists use"
 )
-FREE = 36  # of its tokens may change
-# Between these two lines of a page stands the table.
+FREE = 36  # tokens of the sentence that may change
+# The table is between these two lines of a page.
 BEGIN, END = "<!-- table of methods: begin -->", "<!-- table of methods: end -->"
 
 
 @contextmanager
 def counted(module: torch.nn.Module) -> Iterator[dict[str, int]]:
-    """Counts the rows that go forward and backward through a module."""
+    """Count the rows that go forward and backward through a module."""
     rows = {"forward": 0, "backward": 0}
 
     def backward(gradient: torch.Tensor) -> None:
@@ -52,7 +52,7 @@ def counted(module: torch.nn.Module) -> Iterator[dict[str, int]]:
 
 
 def table(runs: int) -> str:
-    """A row a method, in Markdown."""
+    """A Markdown table with a row per method."""
     model, tokenizer = hs.load_demo()
     explainer = hs.Explainer(model, tokenizer, progress=False)
     target = hs.MaskedToken(slice(SENTENCE.index("grammar"), SENTENCE.index("grammar") + len("grammar")))
@@ -67,7 +67,7 @@ def table(runs: int) -> str:
             with counted(model.cls) as rows:
                 explainer(SENTENCE, target=target, method=method)
             seconds.append(time.process_time() - start)
-        # At most: sampling methods evaluate each subset of a short text once.
+        # An upper limit: sampling methods evaluate each subset of a short text only once.
         forward, backward = method.passes(FREE) if method.passes else (rows["forward"], rows["backward"])
         sign = "signed" if method.signed else "unsigned"
         lines.append(

@@ -1,7 +1,7 @@
-"""What does a call cost beside the model? Gradients of a tiny classifier, over Captum alone with a tokenizer.
+"""How much does a call cost besides the model? Gradients of a tiny classifier, compared with Captum and a tokenizer.
 
-A model of 2 layers and width 64 takes so little time that the ratio shows Python's work. Both explain the label that
-the model predicts, of the same text, one after the other in turn; the median of the CPU seconds is printed.
+A model of 2 layers and width 64 takes so little time that the ratio shows Python's work. Both ways explain the label
+that the model predicts for the same text, in turn. Prints the median of the CPU seconds.
 
     python benchmarks/overhead.py [--runs 200]
 """

@@ -1,9 +1,9 @@
-"""How far do coarse and sampled methods miss what they add up to, and what does noise do to a smoothed map?
+"""How far are coarse and sampled methods from the sum they should reach, and how does noise change a smoothed map?
 
-Prints two tables, for sentences with one masked word by the bundled model and for reviews by a classifier that is
-trained at first: the convergence deltas of discretized integrated gradients and gradient SHAP; and for each level of
-noise how faithful SmoothGrad, SmoothGrad-squared and VarGrad are, and how alike to plain saliency and to themselves
-with another seed.
+Prints two tables, for sentences with one masked word by the bundled model and for reviews by a classifier that the
+script trains first. The first has the convergence deltas of discretized integrated gradients and gradient SHAP. The
+second shows, for each level of noise, how faithful SmoothGrad, SmoothGrad-squared and VarGrad are, and how similar to
+plain saliency and to themselves with another seed.
 
     python benchmarks/sampling.py [deltas noise] [--texts 12] [--threads 1]
 """
@@ -28,12 +28,12 @@ LEVELS = (0.2, 0.5, 1.0)
 
 
 def maps(task: faithfulness.Task, method: hs.Method) -> list[hs.SaliencyMap]:
-    """A map of each text."""
+    """A map for each text."""
     return list(task.explainer(task.texts, target=task.target, method=method, top_k=0))
 
 
 def deltas(name: str, task: faithfulness.Task) -> None:
-    """Rows of the first table: the convergence delta as a part of the difference of logits."""
+    """Print rows of the first table: the convergence delta as a fraction of the difference of logits."""
     task = dataclasses.replace(task, target=dataclasses.replace(task.target, unit="logit"))
     methods = {
         'discretized_integrated_gradients(factor=0, quadrature="riemann_left")': (
@@ -61,13 +61,13 @@ def deltas(name: str, task: faithfulness.Task) -> None:
 
 
 def alike(first: Sequence[hs.SaliencyMap], second: Sequence[hs.SaliencyMap]) -> float:
-    """The median rank correlation."""
+    """Median rank correlation of two lists of maps."""
     pairs = zip(first, second, strict=True)
     return float(np.median([spearmanr(a.scores[0], b.scores[0]).statistic for a, b in pairs]))
 
 
 def noise(name: str, task: faithfulness.Task) -> None:
-    """Rows of the second table."""
+    """Print rows of the second table."""
     plain = maps(task, hs.saliency())
     metrics = [hs.comprehensiveness(), hs.sufficiency()]
     rows = {("saliency", 0.0): plain}

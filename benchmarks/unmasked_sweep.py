@@ -1,7 +1,7 @@
-"""How fast are all targets of a text that is not masked, against one backward pass each and Captum by hand?
+"""How fast are all targets of an unmasked text, compared with one backward pass each and with Captum by hand?
 
 A causal language model (6 layers, width 768, vocabulary 50,257, random weights) with all next tokens of a text, and a
-token classifier (BERT-base geometry) with the predicted label of each token. All ways must give the same numbers.
+token classifier (BERT-base geometry) with the predicted label of each token. All ways must return the same numbers.
 Prints a Markdown table.
 
     python benchmarks/unmasked_sweep.py               # 64 tokens
@@ -30,12 +30,12 @@ from transformers import (
 
 import hf_saliency as hs
 
-ROWS = 16  # of a batch of Captum's
+ROWS = 16  # rows of a batch for Captum
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model and a text, and which logit each target is: at which token, of which class."""
+    """A model, a text, and the token and class of each target's logit."""
 
     name: str
     model: nn.Module
@@ -46,13 +46,13 @@ class Case:
 
     @property
     def embedding(self) -> nn.Embedding:
-        """The table of the tokens."""
+        """The model's token embedding."""
         table = self.model.get_input_embeddings()  # type: ignore[operator]
         assert isinstance(table, nn.Embedding)
         return table
 
     def norms(self, gradient: Tensor) -> Tensor:
-        """Of gradients in embeddings (..., width), the norms in the one-hot vectors."""
+        """Norms in the one-hot vectors, from gradients (..., width) in embeddings."""
         with torch.no_grad():
             return (gradient @ self.embedding.weight.T).norm(dim=-1)
 
@@ -89,14 +89,14 @@ def ours(case: Case) -> np.ndarray:
 
 
 def tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
-    """Words t0, t1, ... with the ids 0, 1, ..."""
+    """A tokenizer with the words t0, t1, ... and the ids 0, 1, ..."""
     fast = Tokenizer(models.WordLevel({f"t{i}": i for i in range(vocabulary)}, unk_token="t0"))
     fast.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="t0")
 
 
 def cases(tokens: int) -> list[Case]:
-    """Both models, with the same text."""
+    """Cases of both models with the same text."""
     torch.manual_seed(0)
     ids = torch.randint(1, 30000, (tokens,))
     text = " ".join(f"t{i}" for i in ids.tolist())

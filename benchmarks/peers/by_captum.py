@@ -11,11 +11,11 @@ import torch
 import unmasked_sweep
 from works import FIRST, LABEL, MEAN, NORM, ONE_HOT, PATH_PROB, STEPS, Case, Way
 
-ROWS = 16  # of a batch
+ROWS = 16  # rows of a batch
 
 
 def masked(case: Case) -> masked_sweep.Case:
-    """The case as the benchmark of masked sweeps has it."""
+    """The case in the form of the benchmark of masked sweeps."""
     ids = case.tokenizer(case.text)["input_ids"]
     return masked_sweep.Case(case.model, case.tokenizer, case.text, ids, case.some, case.all)
 
@@ -26,7 +26,7 @@ def masked_loop(case: Case, warm: bool) -> Any:
 
 
 def masked_rows(rows: int) -> Any:
-    """Captum's layer method, so many masked rows at once."""
+    """Captum's layer method with ``rows`` masked rows at once."""
 
     def run(case: Case, warm: bool) -> Any:
         positions = case.some if rows == 1 else case.all
@@ -36,19 +36,19 @@ def masked_rows(rows: int) -> Any:
 
 
 def unmasked(case: Case, targets: list[tuple[int, int]]) -> unmasked_sweep.Case:
-    """The case as the benchmark of unmasked sweeps has it."""
+    """The case in the form of the benchmark of unmasked sweeps."""
     ids = torch.tensor(case.tokenizer(case.text)["input_ids"])
     return unmasked_sweep.Case("", case.model, case.tokenizer, case.text, ids, targets)
 
 
 def causal(case: Case, count: int | None) -> unmasked_sweep.Case:
-    """Each next token of the first few positions."""
+    """The next token at each of the first ``count`` positions."""
     ids = case.tokenizer(case.text)["input_ids"]
     return unmasked(case, [(at - 1, ids[at]) for at in case.some[:count]])
 
 
 def labels(case: Case, count: int | None) -> unmasked_sweep.Case:
-    """The predicted labels of the first few positions; the prediction is made once."""
+    """The predicted labels at the first ``count`` positions; the prediction is made once."""
     best = case.once("best", lambda: predicted(case))
     return unmasked(case, [(at, best[at]) for at in case.some[:count]])
 
@@ -62,12 +62,12 @@ def predicted(case: Case) -> list[int]:
 
 
 def sweep(of: Any, rows: int) -> Any:
-    """Captum's layer method, so many copies of the text at once."""
+    """Captum's layer method with ``rows`` copies of the text at once."""
     return lambda case, warm: unmasked_sweep.captum(of(case, 1 if warm else None), rows)
 
 
 def llm(case: Case, warm: bool) -> Any:
-    """Captum's class for language models: rows of scores for the first token only, which all targets have in common."""
+    """Captum's class for language models; only scores of the first token are returned, which all targets share."""
     ids = case.tokenizer(case.text, return_tensors="pt")["input_ids"][0]
     first, last = min(case.all), max(case.all) + 1
     method = captum.attr.LLMGradientAttribution(
@@ -100,7 +100,7 @@ def integrated_gradients(size: int) -> Any:
 
 
 def saliency(case: Case, texts: list[str]) -> torch.Tensor:
-    """Mean magnitudes of the gradient, of a padded batch of texts."""
+    """Mean magnitudes of the gradient for a padded batch of texts."""
     batch = case.tokenizer(texts, return_tensors="pt", padding=True)
     embeds = case.model.get_input_embeddings()(batch["input_ids"]).detach()
 
@@ -112,7 +112,7 @@ def saliency(case: Case, texts: list[str]) -> torch.Tensor:
 
 
 def texts(case: Case, warm: bool) -> Any:
-    """Batches of texts of similar length, padded; the rows come back in the texts' own order."""
+    """Padded batches of texts of similar length; the rows are returned in the order of the texts."""
     lengths = [len(ids) for ids in case.tokenizer(list(case.work.texts))["input_ids"]]
     order = np.argsort(lengths, kind="stable")[: ROWS if warm else None]
     found: list[Any] = [None] * len(lengths)

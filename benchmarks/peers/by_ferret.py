@@ -9,7 +9,7 @@ from works import LABEL, MEAN, PATH_LOGIT, STEPS, Case, Way
 
 
 def integrated_gradients(case: Case, warm: bool) -> Any:
-    """Steps in batches of 5, which ferret hands to Captum; the sum over the width."""
+    """Steps in batches of 5, which ferret passes to Captum; summed over the width."""
     arguments = {"n_steps": 2 if warm else STEPS, "internal_batch_size": 5}
     explainer = IntegratedGradientExplainer(case.model, case.tokenizer)
     return explainer(case.text, LABEL, call_args=arguments).scores[None]

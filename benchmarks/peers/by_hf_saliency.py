@@ -1,4 +1,4 @@
-"""This package, and the numbers that the other ways have to give."""
+"""This package, and the numbers that the other ways must return."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PADDING = hs.pad_embedding
 
 
 def explainer(case: Case) -> Any:
-    """One explainer a model, as a script has it."""
+    """One explainer per model, as in a script."""
     return case.once("explainer", lambda: hs.Explainer(case.model, case.tokenizer, progress=False))
 
 
 def sweep(target: Any, **options: Any) -> Any:
-    """All targets of the text, in the order of the work."""
+    """Explain all targets of the text, in the order of the work."""
 
     def run(case: Case, warm: bool) -> Any:
         places = case.all[:1] if warm else case.all
@@ -42,30 +42,30 @@ def sweep(target: Any, **options: Any) -> Any:
 
 
 def next_tokens(unit: str = "logit", **options: Any) -> Any:
-    """Next tokens; the columns of one text."""
+    """Explain next tokens; the columns are those of one text."""
     return sweep(lambda places: hs.NextToken(places, unit=unit), **options)
 
 
 def label(unit: str = "logit", **options: Any) -> Any:
-    """The label that is given, of one text."""
+    """Explain the given label of one text."""
     return lambda case, warm: explainer(case)(case.text, target=hs.Label(LABEL, unit=unit), **options).scores
 
 
 def texts(case: Case, warm: bool) -> Any:
-    """A list of texts."""
+    """Explain a list of texts."""
     chosen = list(case.work.texts)[: 16 if warm else None]
     heats = explainer(case)(chosen, target=hs.Label(LABEL), method=hs.saliency("mean"))
     return [heat.scores[0] for heat in heats]
 
 
 def tiny_list(case: Case, warm: bool) -> Any:
-    """The same short text 64 times in one call."""
+    """Explain the same short text 64 times in one call."""
     heats = explainer(case)([case.text] * 64, target=hs.Label(LABEL), method="saliency")
     return np.concatenate([heat.scores for heat in heats])
 
 
 def translation(method: Any = None) -> Any:
-    """All tokens of the target, from the source and the target's tokens before them."""
+    """Explain all tokens of the target from the source and the target's preceding tokens."""
 
     def run(case: Case, warm: bool) -> Any:
         return explainer(case)(case.work.texts, target=hs.Continuation(), method=method).scores
@@ -74,7 +74,7 @@ def translation(method: Any = None) -> Any:
 
 
 def share(run: Any) -> Any:
-    """The scores that a way gives, each row divided by its norm."""
+    """The scores that a way returns, with each row divided by its norm."""
 
     def divided(case: Case, warm: bool) -> Any:
         rows = run(case, warm)
@@ -84,7 +84,7 @@ def share(run: Any) -> Any:
 
 
 def first(run: Any) -> Any:
-    """Of the scores that a way gives, the column of the first token."""
+    """The first token's column of the scores that a way returns."""
     return lambda case, warm: run(case, warm)[:, :1]
 
 

@@ -1,4 +1,4 @@
-"""inseq: language models that write, one target at a time, with the prefix that the target depends on."""
+"""inseq: generative language models, one target at a time, with the prefix that the target depends on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def saliency(case: Case, source: str, target: str, **options: Any) -> Any:
 
 
 def causal(case: Case, warm: bool) -> Any:
-    """Next tokens; what a target does not depend on stays 0."""
+    """Next tokens; the score of a token that a target does not depend on stays 0."""
     pieces = case.text.split()
     first, last = min(case.all), max(case.all) + 1
     found = saliency(case, " ".join(pieces[:first]), " ".join(pieces[: first + 1 if warm else last]))
@@ -40,12 +40,12 @@ def causal(case: Case, warm: bool) -> Any:
 
 
 def translation(case: Case, warm: bool) -> Any:
-    """Tokens of the target but its end: the columns of the source, then of what the decoder reads."""
+    """Tokens of the target except its end token; columns are the source, then the decoder's input."""
     source, target = case.work.texts
     end = 2 if warm else len(target.split())
     found = saliency(case, source, target, attribute_target=True, attr_pos_end=end)
     rows = torch.cat([found.source_attributions, found.target_attributions]).norm(dim=-1).nan_to_num().T
-    columns = len(source.split()) + 1 + len(target.split()) + 2  # each with its end, and the decoder's start
+    columns = len(source.split()) + 1 + len(target.split()) + 2  # each with an end token; a start token
     return torch.nn.functional.pad(rows, (0, columns - rows.shape[1]))
 
 

@@ -1,4 +1,4 @@
-"""interpreto: classifiers, and language models with one forward pass and a backward pass for each target."""
+"""interpreto: classifiers, and language models with one forward pass, and one backward pass per target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def explainer(case: Case, kind: Any, **options: Any) -> Any:
 
 
 def causal(case: Case, warm: bool) -> Any:
-    """Next tokens; what a target does not depend on is not a number, and becomes 0."""
+    """Next tokens; the score of a token that a target does not depend on is NaN, and becomes 0."""
     pieces = case.text.split()
     first, last = min(case.all), max(case.all) + 1
     saliency = explainer(case, Saliency, input_x_gradient=False)
@@ -39,7 +39,7 @@ def texts(size: int) -> Any:
 
 
 def integrated_gradients(size: int) -> Any:
-    """From zero, with magnitudes averaged over the width at every step: not what the other ways compute."""
+    """Integrated gradients from zero with magnitudes averaged over the width at every step, unlike the other ways."""
 
     def run(case: Case, warm: bool) -> Any:
         steps = 2 if warm else STEPS

@@ -10,7 +10,7 @@ from works import LABEL, PATH_SHARE, STEPS, Case, Way
 
 
 def integrated_gradients(size: int) -> Any:
-    """Its one method, over so many steps at once."""
+    """The package's only method, with ``size`` steps at once."""
 
     def run(case: Case, warm: bool) -> Any:
         explainer = SequenceClassificationExplainer(case.model, case.tokenizer)

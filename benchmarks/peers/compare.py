@@ -1,7 +1,7 @@
-"""How fast are other packages, Captum by hand and this one on the same work, and do their numbers agree?
+"""How fast are other packages, Captum by hand and this package on the same work, and do their numbers agree?
 
-Makes an environment for each peer (under build/peers) and one process in each. These do the same work in turn, on one
-thread; the median of the CPU seconds counts. All load the same weights, and hand their scores over as .npz files.
+Makes an environment for each peer (under build/peers) and starts one process in each. The processes do the same work in
+turn, on one thread; the median of the CPU seconds counts. All load the same weights and save scores as .npz files.
 
     python benchmarks/peers/compare.py                          # all of it
     python benchmarks/peers/compare.py --quick                  # each way once
@@ -32,8 +32,8 @@ sys.path.append(str(HERE.parent))  # for the other benchmarks
 SETTINGS = {
     f"{OURS}, oneDNN": "1",
     f"{OURS}, no oneDNN": "0",
-}  # of HF_SALIENCY_FAST_PRODUCTS; ours alone chooses
-PEERS = {  # the module of this folder that explains
+}  # values of HF_SALIENCY_FAST_PRODUCTS; the plain name lets the calibration choose
+PEERS = {  # the module of this folder that runs each peer
     "captum": "by_captum",
     OURS: "by_hf_saliency",
     **dict.fromkeys(SETTINGS, "by_hf_saliency"),
@@ -42,13 +42,13 @@ PEERS = {  # the module of this folder that explains
     "transformers-interpret": "by_transformers_interpret",
     "ferret": "by_ferret",
 }
-HOME = {"captum", OURS, *SETTINGS}  # peers of this package's own environment
-LONG = 5.0  # CPU seconds: a way that takes more is run twice at most
-SWEEPS = ("masked", "causal")  # works that are run with each setting, too
+HOME = {"captum", OURS, *SETTINGS}  # peers that run in this package's own environment
+LONG = 5.0  # CPU seconds; a way that takes longer runs at most twice
+SWEEPS = ("masked", "causal")  # works that also run with each setting
 
 
 class Peer:
-    """A peer's process, and the ways that it offers: by work and name, the definition and the error allowed."""
+    """A peer's process and its ways: by work and name, the definition and the allowed error."""
 
     def __init__(self, name: str, python: Path, models: Path) -> None:
         self.name, self.failure = name, ""
@@ -99,7 +99,7 @@ class Peer:
 
 
 def start(names: list[str], models: Path) -> tuple[list[Peer], dict[str, str]]:
-    """Start a process for each peer; returns these, and for each other peer why it has none."""
+    """Start a process for each peer; return the processes, and the reason for each peer without one."""
     peers, missing = [], {}
     for name in names:
         try:
@@ -117,7 +117,7 @@ def start(names: list[str], models: Path) -> tuple[list[Peer], dict[str, str]]:
 
 
 def measure(work: str, peers: list[Peer], repeats: int, folder: Path) -> tuple[list[Result], list[str]]:
-    """Run all ways of a work in turn, so many times; returns the results, and a line for each that does not agree."""
+    """Run all ways of a work in turn, ``repeats`` times; return the results, and a line for each that disagrees."""
     results: list[tuple[Peer, str, Result]] = []
     references: dict[str, np.ndarray] = {}
     path = folder / "scores.npz"
@@ -149,14 +149,14 @@ def measure(work: str, peers: list[Peer], repeats: int, folder: Path) -> tuple[l
 
 
 def rates(models: Path) -> dict[str, float]:
-    """Floating-point operations a CPU second of either path of float32 products, with BERT-base's weights."""
+    """Floating-point operations per CPU second of each path of float32 products, with BERT-base's weights."""
     from masked_sweep import product_rates
 
     return product_rates(load("masked-38", models).model, rows=512, most=12, clock=time.process_time)
 
 
 def limits(models: Path, measured: dict[str, list[Result]], fast: dict[str, float]) -> str:
-    """The masked sweeps as parts of what the products alone take, by either path."""
+    """A table of masked sweeps: the time of the products alone, by either path, as a fraction of each way's time."""
     from masked_sweep import matrix_work
 
     model = load("masked-38", models).model

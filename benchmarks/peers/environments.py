@@ -1,4 +1,4 @@
-"""One virtual environment a peer: its own packages in front of those of this package's environment."""
+"""One virtual environment per peer: its own packages take precedence over those of this package's environment."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ BUILD = ROOT / "build" / "peers"
 
 
 def python_of(peer: str) -> Path:
-    """The interpreter of a peer's environment, which is made if it is missing or its list has changed.
+    """Return the interpreter of a peer's environment; make the environment if it is missing or its list has changed.
 
-    ``constraints-peers/<peer>.txt`` lists all that the peer needs beside or instead of the packages that are here
-    already; torch is never among them. Raises RuntimeError with the last line of what went wrong.
+    ``constraints-peers/<peer>.txt`` lists all packages that the peer needs in addition to or instead of those
+    already here; torch is never among them. Raises RuntimeError with the last line of the failure's output.
     """
     packages = ROOT / "constraints-peers" / f"{peer}.txt"
     home = BUILD / peer

@@ -28,7 +28,7 @@ CONFIGS = {
 
 
 def make_models(folder: Path) -> None:
-    """Write the models that are not there yet; the last file of each says that it is whole."""
+    """Write the models that do not exist yet; the last file of each marks it as complete."""
     for name, config in CONFIGS.items():
         home = folder / name
         if (home / "special.json").exists():
@@ -36,7 +36,8 @@ def make_models(folder: Path) -> None:
         head = next(work.head for work in WORKS.values() if work.model == name)
         torch.manual_seed(0)
         model = getattr(transformers, head)(config).eval()
-        if name == "classifier":  # since transformers-interpret alone gives the last token another segment
+        # Only transformers-interpret gives the last token another segment; with zeros this changes nothing.
+        if name == "classifier":
             torch.nn.init.zeros_(model.bert.embeddings.token_type_embeddings.weight)
         model.save_pretrained(home)
         options = _tokenizer(config, home / "tokenizer.json")
@@ -44,7 +45,7 @@ def make_models(folder: Path) -> None:
 
 
 def _tokenizer(config: transformers.PretrainedConfig, path: Path) -> dict[str, object]:
-    """Write the tokenizer, and return what its class is made with."""
+    """Write the tokenizer, and return the arguments that its class is made with."""
     if config.model_type == "bert":
         bundled = hs.load_demo()[1]
         bundled.backend_tokenizer.save(str(path))

@@ -1,4 +1,4 @@
-"""What was measured, and the Markdown that says so."""
+"""Results of the measurements, and their Markdown tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Result:
     failure: str = ""
 
     def add(self, scores: np.ndarray, seconds: float, memory: float) -> None:
-        """Take the numbers of one run; its seconds are for all rows of scores."""
+        """Add the numbers of one run; ``seconds`` are for all rows of scores."""
         self.seconds.append(seconds / len(scores))
         self.memory.append(memory)
         self.scores = scores
@@ -37,12 +37,12 @@ class Result:
 
     @property
     def cost(self) -> float:
-        """CPU seconds a row: the median of the runs."""
+        """CPU seconds per row: the median of the runs."""
         return statistics.median(self.seconds)
 
 
 def compare(results: Sequence[Result], references: dict[str, np.ndarray]) -> list[str]:
-    """Note how far each way is from the numbers of its definition; returns a line for each that is too far."""
+    """Record how far each way is from the numbers of its definition; return a line for each that is too far."""
     failures = []
     for result in results:
         if result.scores is None or result.definition not in references:
@@ -54,8 +54,8 @@ def compare(results: Sequence[Result], references: dict[str, np.ndarray]) -> lis
 
 
 def difference(scores: np.ndarray, reference: np.ndarray) -> float:
-    """The largest difference, as a part of the largest score of its row, in the rows that ``scores`` has."""
-    if len(scores) > len(reference):  # the same row again and again
+    """The largest difference relative to the largest score of its row, in the rows that ``scores`` has."""
+    if len(scores) > len(reference):  # ``scores`` repeats each row
         reference = np.repeat(reference, len(scores) // len(reference), axis=0)
     reference = reference[: len(scores)]
     if scores.shape != reference.shape or (np.isnan(scores) != np.isnan(reference)).any():
@@ -65,7 +65,7 @@ def difference(scores: np.ndarray, reference: np.ndarray) -> float:
 
 
 def table(title: str, unit: str, results: Sequence[Result], ours: str) -> str:
-    """The Markdown of one work; ratios are over the way that is named ``ours``."""
+    """The Markdown of one work; ratios are relative to the way named ``ours``."""
     base = next((result.cost for result in results if result.way == ours and result.seconds), float("nan"))
     lines = [
         f"### {title}",

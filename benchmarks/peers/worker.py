@@ -23,12 +23,12 @@ from works import case
 
 def main() -> None:
     """Print the ways of this peer as JSON, then answer each line with "ok" or one line of the error."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what a peer prints is not an answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # a peer's own output must not mix with the answers
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     try:
         ways = importlib.import_module(sys.argv[1]).WAYS
-    except Exception as error:  # a peer may fail in any way, and is then a line of the table
+    except Exception as error:  # a peer may fail in any way; the table then lists it as failed
         return print(_line(error), file=answers, flush=True)
     offer = {
         work: {label: [way.definition, way.error] for label, way in named.items()}
@@ -40,7 +40,7 @@ def main() -> None:
         work, way, path = line.rstrip("\n").split("\t")
         try:
             run(ways[work][way].run, work, Path(sys.argv[2]), Path(path), warm=(work, way) in warm)
-        except Exception as error:  # as above; the other ways go on
+        except Exception as error:  # as above; the other ways still run
             traceback.print_exc()
             print(_line(error), file=answers, flush=True)
         else:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def run(way, work: str, models: Path, path: Path, warm: bool) -> None:  # type: ignore[no-untyped-def]
-    """Run a way and write its scores, CPU seconds and memory; the first time once more before, on little."""
+    """Run a way and write its scores, CPU seconds and memory; the first time, after a smaller warm-up run."""
     loaded = case(work, models)
     if not warm:
         way(loaded, True)
@@ -69,7 +69,7 @@ def run(way, work: str, models: Path, path: Path, warm: bool) -> None:  # type: 
 
 
 def _peak_since_now() -> float:
-    """Make the system forget the process's peak of memory; what it has now, in bytes."""
+    """Reset the system's record of the process's peak memory; return the memory it has now, in bytes."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _memory("VmRSS")

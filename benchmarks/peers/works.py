@@ -1,4 +1,4 @@
-"""What every peer explains: the work, its model and its texts. It is imported in each peer's environment."""
+"""The work that every peer does: models, texts and targets. Imported in each peer's environment."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SENTENCE = (
     "learning though the rules taught in schools are not a grammar in the sense most people use "
 )
 OURS = "hf-saliency"
-REFERENCE = "reference: "  # starts the names of ways that give a definition's numbers, and are not timed
-LABEL = 1  # of classifiers; it is given, so that nobody has to predict it
-STEPS = 50  # of integrated gradients
+REFERENCE = "reference: "  # prefix of untimed ways that compute a definition's numbers
+LABEL = 1  # the classifiers' label; it is given, so that no peer has to predict it
+STEPS = 50  # steps of integrated gradients
 
 
-# What is computed. Ways with the same definition have to give the same numbers.
+# Definitions of the scores. Ways with the same definition must return the same numbers.
 ONE_HOT = "norm of a logit's gradient in one-hot vectors"
 NORM = "norm of a logit's gradient in embeddings"
 MEAN = "mean magnitude of a logit's gradient in embeddings"
@@ -35,7 +35,7 @@ PATH_LOGIT = "integrated gradients of a logit from padding"
 
 @dataclass(frozen=True)
 class Way:
-    """How a peer does a work: a function of the case, and of whether this is a warm-up that may do less."""
+    """A peer's way to do a work: a function of the case and of a bool for a warm-up, which may do less."""
 
     run: Callable[[Case, bool], Any]
     definition: str = ""
@@ -45,7 +45,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Work:
-    """One row of the comparison: a model, its texts, and the targets, of which slow ways explain the first few."""
+    """One row of the comparison: a model, its texts and the targets; slow ways explain only the first few."""
 
     title: str
     model: str
@@ -59,7 +59,7 @@ class Work:
 
 @dataclass
 class Case:
-    """A work with its model and tokenizer loaded, and what a way keeps between its runs."""
+    """A work with its model and tokenizer loaded, and the objects that a way keeps between its runs."""
 
     work: Work
     model: Any
@@ -83,34 +83,34 @@ class Case:
 
     @property
     def width(self) -> int:
-        """Of the embeddings."""
+        """Width of the embeddings."""
         return int(self.model.get_input_embeddings().weight.shape[1])
 
     def once(self, key: str, make: Callable[[], Any]) -> Any:
-        """What ``make`` returned the first time that a way asked for it."""
+        """Return the value of ``make()``, computed at the first call for ``key``."""
         if key not in self.kept:
             self.kept[key] = make()
         return self.kept[key]
 
     def in_order(self, rows: Any) -> Any:
-        """The rows, which are in the order of the text, in the order of the work's targets."""
+        """Reorder rows from the order of the text to the order of the work's targets."""
         ordered = sorted(self.work.targets)
         return rows[[ordered.index(target) for target in self.work.targets]]
 
 
 def words(count: int) -> str:
-    """A text of so many words, each a token of the bundled tokenizer."""
+    """A text of ``count`` words, each a token of the bundled tokenizer."""
     return " ".join((SENTENCE * (count // len(SENTENCE.split()) + 1)).split()[:count])
 
 
 def numbers(count: int, most: int, seed: int = 0) -> str:
-    """A text of so many words t0, t1, ..., which the word tokenizers know."""
+    """A text of ``count`` random words of the form t0, t1, ..., which the word tokenizers know."""
     draw = random.Random(seed)
     return " ".join(f"t{draw.randrange(10, most)}" for _ in range(count))
 
 
 def spread(first: int, last: int, count: int) -> tuple[int, ...]:
-    """Positions from first to last, the first ``count`` of them spread over all."""
+    """All positions from ``first`` to ``last``, beginning with ``count`` of them that are spread evenly."""
     some = [first + round(step * (last - first) / max(count - 1, 1)) for step in range(count)]
     return (*some, *(place for place in range(first, last + 1) if place not in some))
 
