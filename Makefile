@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 OLDEST := 3.11
-# What is imported is compiled then, not all of PyTorch and Ray beforehand: that takes longer than the rest of an installation.
+# --no-compile: Python compiles modules when they are imported; compiling all of PyTorch and Ray takes longer than
+# installing them.
 PINNED := -m pip install --quiet --no-compile -c constraints.txt
 
-# `make .venv` makes the environment; the mark is written last, so that half an installation is not taken for one.
+# `make .venv` makes the environment; its mark is written last, so an interrupted installation does not count as complete.
 .PHONY: .venv demo test test-random test-lowest lint wheel bench bench-peers gallery docs linkcheck axe check-release clean
 
 .venv: .venv/.complete
@@ -23,24 +24,25 @@ PINNED := -m pip install --quiet --no-compile -c constraints.txt
 demo: .venv
 	$(BIN)/hf-saliency demo --output demo-output
 
-# Tests of a file stay in one process where they can, as they share models and browsers.
+# Tests of one file stay in one process where possible, because they share models and browsers.
 PARALLEL := -n auto --dist worksteal
 
-# Array shapes and types in signatures are checked where most of them are; what no annotation allows is tested without.
+# Array shapes and types in signatures are checked in the tests with most of them; tests that pass wrong types run
+# without these checks.
 TYPED := tests/attribution tests/score/test_score.py
 test: .venv
 	$(BIN)/python -m pytest $(PARALLEL) $(TYPED:%=--ignore=%)
 	$(BIN)/python -m pytest $(PARALLEL) $(TYPED) --jaxtyping-packages=hf_saliency,beartype.beartype
 	$(BIN)/python -m pytest tests/attribution -m unchecked_types
 
-# Random texts and maps that no earlier run drew, also where CI makes hypothesis repeat itself; the seed is printed.
+# Random texts and maps that no earlier run drew, even in CI, where Hypothesis repeats its examples; the seed is printed.
 SEED = $(shell $(PYTHON) -c 'import random; print(random.getrandbits(32))')
 test-random: .venv
 	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-seed=$(SEED) tests/render/test_any_map.py tests/render/typeset/test_any_text.py \
 		tests/explain/test_differential.py
 
-# A part of every room that dependencies reach, with the lowest supported versions of all of them, without the long
-# runs of a corpus; `make check-release` runs the whole suite there.
+# Tests of every room that depends on other packages, with the lowest supported versions, without long corpus runs;
+# `make check-release` runs the whole suite with these versions.
 PART := tests/attribution/test_gradient_norm.py tests/attribution/test_captum_method.py tests/score/test_score.py \
 	tests/targets tests/explain/test_explainer.py tests/adapter/test_encoding.py tests/adapter/test_padding.py \
 	tests/maps/test_saliency_map.py tests/maps/test_storage.py tests/maps/test_attachment.py tests/maps/test_table.py \
@@ -50,7 +52,7 @@ PART := tests/attribution/test_gradient_norm.py tests/attribution/test_captum_me
 test-lowest: .venv-lowest/.complete
 	$(LOWEST)/python -m pytest $(PARALLEL) $(PART) -k "not kills and not memory_is_flat"
 
-# What is not pinned there (torch, test tools) is seen in .venv, so that this takes a minute and little disk.
+# Packages that are not pinned there (torch, test tools) come from .venv, so this takes a minute and little disk space.
 .venv-lowest/.complete: .venv/.complete constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > .venv-lowest/path
@@ -65,7 +67,7 @@ lint: .venv
 	$(BIN)/mypy tests/support/user_script.py
 	$(BIN)/pydoclint hf_saliency examples benchmarks
 
-# The wheel and the sdist, checked; and what README shows first, with the wheel alone in a bare environment.
+# Build and check the wheel and the sdist; run the README's first lines with only the wheel in a bare environment.
 wheel: .venv
 	rm -rf dist build/bare
 	$(BIN)/python $(PINNED) -e ".[release]"
@@ -86,8 +88,8 @@ bench: .venv
 	$(BIN)/python benchmarks/corpus.py cost
 	$(BIN)/python benchmarks/files_opened.py
 
-# The same work by inseq, interpreto, transformers-interpret, ferret, Captum by hand and this package, each peer in an
-# environment of its own under build/peers; about half an hour on one core.
+# The same work with inseq, interpreto, transformers-interpret, ferret, Captum by hand and this package. Each peer has
+# a separate environment under build/peers; about half an hour on one core.
 bench-peers: .venv
 	$(BIN)/python benchmarks/peers/compare.py
 
@@ -96,7 +98,7 @@ gallery: .venv
 	$(BIN)/python examples/tasks.py
 	$(BIN)/python examples/pages.py
 
-# The documentation site, with its notebooks run; warnings are errors.
+# Build the documentation site and run its notebooks; warnings are errors.
 docs: .venv
 	$(BIN)/python $(PINNED) -e ".[docs]"
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
@@ -104,7 +106,7 @@ docs: .venv
 linkcheck: docs
 	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/linkcheck
 
-# axe-core, the accessibility checker, on pages and notebook views in a real Chromium.
+# Run axe-core, an accessibility checker, on pages and notebook views in a real Chromium.
 AXE := build/axe/node_modules/axe-core/axe.min.js
 $(AXE):
 	npm install --silent --no-save --prefix build/axe axe-core@4.14.1
@@ -112,7 +114,7 @@ $(AXE):
 axe: .venv $(AXE)
 	HF_SALIENCY_AXE=$(AXE) HF_SALIENCY_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/render/html/test_accessibility.py
 
-# Everything that takes too long for every change; under an hour. Before a release.
+# Checks before a release that take too long for every change; under an hour.
 check-release: lint test test-random test-lowest wheel docs axe
 	$(BIN)/pyright tests/support/user_script.py
 	$(BIN)/python benchmarks/files_opened.py
