@@ -1,4 +1,4 @@
-"""Captum, in both directions: out with a score that any of its methods takes, and back with what they found.
+"""Captum, in both directions: a score for any of its methods, and maps from the attributions that they return.
 
     python examples/captum_workflow.py [--output FOLDER]
 
@@ -26,7 +26,7 @@ TARGET = hs.MaskedToken(["grammar", "education"])
 
 
 def attribute(model: Any, score: Any, arguments: dict[str, Any]) -> Tensor:
-    """Captum's own classes on the score: by input, by layer, and the gradient norm under Captum's noise."""
+    """Run Captum's own classes on the score: by input, by layer, and the gradient norm under Captum's noise."""
     gradients = captum.attr.IntegratedGradients(score)
     found, delta = gradients.attribute(**arguments, n_steps=20, return_convergence_delta=True)
     print(f"integrated gradients    {tuple(found.shape)}, largest delta {delta.abs().max():.1e}")
@@ -51,7 +51,7 @@ def without_some_tokens(inputs: Tensor, baselines: Tensor) -> Tensor:
 
 
 def measure(score: Any, arguments: dict[str, Any], found: Tensor) -> None:
-    """Captum's metrics take the score and the arguments as they are."""
+    """Run Captum's metrics, which take the score and the arguments unchanged."""
     torch.manual_seed(0)
     error = infidelity(score, without_some_tokens, attributions=found, **arguments, n_perturb_samples=10)
     print(f"infidelity              {', '.join(f'{one:.3f}' for one in error)}")
@@ -64,7 +64,7 @@ def measure(score: Any, arguments: dict[str, Any], found: Tensor) -> None:
 
 
 def compare(explainer: hs.Explainer, score: Any) -> None:
-    """The same through the explainer: a named method, a class of Captum, an instance built on the score."""
+    """Compute the same with the explainer, by a named method, a Captum class, and an instance built on the score."""
     named = explainer(TEXT, target=TARGET, method=hs.input_x_gradient())
     by_class = explainer(TEXT, target=TARGET, method=captum.attr.InputXGradient)
     instance = captum.attr.InputXGradient(score)
@@ -74,7 +74,7 @@ def compare(explainer: hs.Explainer, score: Any) -> None:
 
 
 def draw(explainer: hs.Explainer, found: Tensor, folder: Path) -> None:
-    """Attributions made by Captum as a map: a figure of this package, and both views of Captum."""
+    """Draw Captum's attributions: a figure by this package, and both of Captum's own views."""
     labels = ["grammar", "education"]
     heat = hs.SaliencyMap.from_attributions(
         found, explainer.encode(TEXT), targets=labels, method="integrated_gradients"
@@ -91,7 +91,7 @@ def draw(explainer: hs.Explainer, found: Tensor, folder: Path) -> None:
 
 
 def generate(tokenizer: Any, folder: Path) -> None:
-    """The gradient norm in Captum's attribution of generated text, on a GPT-2 with random weights."""
+    """Use the gradient norm in Captum's attribution of generated text, on a GPT-2 with random weights."""
     torch.manual_seed(0)
     ends = {"bos_token_id": tokenizer.cls_token_id, "eos_token_id": tokenizer.sep_token_id}
     config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64, **ends)
@@ -106,7 +106,7 @@ def generate(tokenizer: Any, folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Every way between this package and Captum, once."""
+    """Use each connection between this package and Captum once."""
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer = hs.load_demo()
     explainer = hs.Explainer(model, tokenizer)

@@ -17,7 +17,7 @@ WORD = "doctor"
 
 
 def methods() -> dict[str, hs.Method]:
-    """The panels: two that ask how strongly, four that ask for and against."""
+    """Methods by panel title: two show how strong a dependence is, four also whether a token speaks for or against."""
     return {
         "Gradient norm (connectivity)": hs.gradient_norm(),
         "SmoothGrad": hs.smooth_grad(n_samples=50),

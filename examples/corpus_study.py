@@ -2,9 +2,9 @@
 
     python examples/corpus_study.py [--output FOLDER] [--texts N]
 
-The corpus is WordNet's examples in `data/wordnet_senses.tsv`: sentences in each of which one word is marked, whose part
-of speech is known. The word is masked, and the connectivity of its position to the others is compared with leaving one
-token out. Both corpora are folders: after an interruption the script goes on where it was. It needs the extra `corpus`.
+The corpus is WordNet's examples in `data/wordnet_senses.tsv`: each sentence has one marked word with a known part of
+speech. The script masks the word, and compares the connectivity of its position to the others with leaving one token
+out. Both corpora are folders, so an interrupted run can continue. The script needs the extra `corpus`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ METHODS = {"Connectivity": hs.gradient_norm(), "Leave one out": hs.leave_one_out
 
 
 def sentences(most: int | None = None) -> list[dict[str, str | int]]:
-    """The examples of nouns and verbs as rows: the text, the number of the masked word's first character, its part."""
+    """The examples of nouns and verbs as rows: a key, the text, the masked word and its part of speech."""
     rows: list[dict[str, str | int]] = []
     with DATA.open(encoding="utf-8", newline="") as file:
         for sense in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
@@ -31,7 +31,7 @@ def sentences(most: int | None = None) -> list[dict[str, str | int]]:
                 part = PARTS.get(sense["synset"][0])
                 before, word, after = marked.split("*")
                 text = before + word + after
-                # A word that occurs twice would be two targets, and very short examples have no distances.
+                # A word that occurs twice would be two targets, and very short examples have too few distances.
                 if part and text.split().count(word) == 1 and len(text.split()) >= 5:
                     key = f"{sense['synset']} {sense['word']} {number}"
                     rows.append({"key": key, "text": text, "word": word, "part": part})
@@ -42,13 +42,13 @@ def sentences(most: int | None = None) -> list[dict[str, str | int]]:
 
 
 def others(heat: hs.SaliencyMap) -> hs.SaliencyMap:
-    """The map without the columns of the masked word, which leaving one token out never removes."""
+    """The map without the columns of the masked word, since leaving one token out never removes that word."""
     masked = {position for target in heat.targets for position in target.positions}
     return heat.part(range(len(heat)), [i for i in range(len(heat.tokens)) if i not in masked])
 
 
 def main(folder: Path, most: int | None) -> None:
-    """Write both corpora, or what is missing of them, and draw the three figures."""
+    """Write the missing parts of both corpora, and draw the three figures."""
     explainer = hs.Explainer(*hs.load_demo())
     rows = sentences(most)
     corpora = {

@@ -3,7 +3,7 @@
     python examples/gallery.py [NAME ...]
 
 Writes ``docs/figures/gallery/*.png`` and the page ``docs/gallery.md``; takes about a minute. With names, only
-those figures are drawn anew. The README's figures are two of them.
+those figures are redrawn. The README shows two of these figures.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ DPI = 150
 
 @dataclass(frozen=True)
 class Case:
-    """A figure with what is to be said about it, and the function that draws it, or several pages."""
+    """A figure's chapter and caption, and the function that draws the figure or its pages."""
 
     chapter: str
     caption: str
@@ -571,7 +571,7 @@ def slide() -> Figure:
 
 
 def others() -> Iterator[Case]:
-    """Texts in many scripts, where their maps are at hand."""
+    """Texts in many scripts, if the module with their maps exists."""
     if importlib.util.find_spec("gallery_scripts") is None:
         return
     scripts = importlib.import_module("gallery_scripts").gallery_scripts()
@@ -585,7 +585,7 @@ def others() -> Iterator[Case]:
 
 
 def files(one: Case, folder: Path) -> list[Path]:
-    """Draw a case to a PNG file, or one for each page."""
+    """Draw a case to a PNG file, or to one file per page."""
     drawn = one.draw()
     pages = [drawn] if isinstance(drawn, Figure) else list(drawn)
     found = []
@@ -618,7 +618,7 @@ def page(cases: Sequence[Case], folder: Path) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    """Draw all cases, or those named, and write the page."""
+    """Draw all cases or the named ones, and write the page."""
     folder = DOCS / "figures" / "gallery"
     folder.mkdir(parents=True, exist_ok=True)
     cases = [*CASES, *others()]

@@ -1,4 +1,4 @@
-"""Maps for the gallery: the bundled model's, made once, and some made by hand."""
+"""Maps for the gallery: some by the bundled model, computed once, and some made by hand."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHARACTERS = r"\S"
 
 @functools.cache
 def explainer() -> hs.Explainer:
-    """Of the model that comes with the package."""
+    """An explainer of the model that comes with the package."""
     return hs.Explainer(*hs.load_demo())
 
 
@@ -89,7 +89,7 @@ def tokenizers() -> list[hs.SaliencyMap]:
 
 
 def classified() -> hs.SaliencyMap:
-    """A sentence pair under a classifier's label, which stands at no token, with special tokens."""
+    """A sentence pair with special tokens, explained for a classifier's label, which has no token."""
     texts = ("A man plays a guitar on stage.", "Nobody is making music.")
     tokens = [hs.Token("[CLS]", 0, 0, 0, special=True)]
     for number, text in enumerate(texts):

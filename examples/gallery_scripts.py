@@ -1,9 +1,9 @@
-"""Maps of texts in many scripts, made by hand: any text can be set.
+"""Maps of texts in many scripts, made by hand: the package can typeset any text.
 
     python examples/gallery_scripts.py [FOLDER]
 
-Draws each as a PNG file into the folder (``docs/figures/scripts`` by default). What has no glyph in Matplotlib's own
-fonts needs a font of the system; docs/scripts.md says which.
+Draws each as a PNG file into the folder (``docs/figures/scripts`` by default). Characters without a glyph in
+Matplotlib's own fonts need a system font; docs/scripts.md lists which.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import hf_saliency as hs
 from hf_saliency.maps.fields import Prediction, TargetRow
 from hf_saliency.maps.spans import Token
 
-# Name: tokens as a tokenizer may cut the text ("|" between two), which of them is explained, what is answered.
+# Name: tokens as a tokenizer may cut the text (separated by "|"), the explained token's index, the answers.
 _TEXTS = {
     "literal": (
         r"It| costs| $5| or| $6_{x}|,| 100|%| of| \alpha| {|a|}| ~|#1| & | ^2| <b>|.",

@@ -1,6 +1,6 @@
 """Maps of real tokenizers for the gallery: small ones of each kind, trained here on a few lines.
 
-The scores are made by hand, so that no model is needed: they fall with the distance from the target.
+The scores are made by hand, so that no model is needed; they decrease with the distance from the target.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MESSAGES = [
     {"role": "user", "content": "Which ship came first, the mail boat or the trawler?"},
     {"role": "assistant", "content": "The mail boat came first, at dawn."},
 ]
-# As ChatML's.
+# A template like ChatML's.
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
@@ -44,7 +44,7 @@ _SIZE = 400
 
 @functools.cache
 def byte_level() -> PreTrainedTokenizerFast:
-    """As GPT-2's: bytes, with a sign for each space."""
+    """A tokenizer like GPT-2's: bytes, with a sign for each space."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -60,7 +60,7 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 @functools.cache
 def byte_fallback() -> PreTrainedTokenizerFast:
-    """As Llama 2's: a sign for each space, and bytes for characters that are not in the vocabulary."""
+    """A tokenizer like Llama 2's: a sign for each space, and bytes for characters outside the vocabulary."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence(
@@ -74,7 +74,7 @@ def byte_fallback() -> PreTrainedTokenizerFast:
 
 @functools.cache
 def unigram() -> PreTrainedTokenizerFast:
-    """As T5's and ALBERT's: pieces of most likely text, with a sign before each word."""
+    """A tokenizer like T5's and ALBERT's: the most probable pieces, with a sign before each word."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -86,7 +86,7 @@ def unigram() -> PreTrainedTokenizerFast:
 
 @functools.cache
 def word_piece() -> PreTrainedTokenizerFast:
-    """As BERT's: words, and pieces of rare ones."""
+    """A tokenizer like BERT's: words, and pieces of rare words."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -96,7 +96,7 @@ def word_piece() -> PreTrainedTokenizerFast:
 
 
 def tokenized(tokenizer: PreTrainedTokenizerFast, text: str, word: str, *, seed: int = 0) -> hs.SaliencyMap:
-    """A map of a text in the tokens of a tokenizer, for the last place where a word stands in it."""
+    """A map of a text in the tokens of a tokenizer, for the last occurrence of a word."""
     encoding = tokenizer(text, add_special_tokens=False)
     count = len(encoding["input_ids"])
     start = text.rindex(word)
@@ -112,7 +112,7 @@ def tokenized(tokenizer: PreTrainedTokenizerFast, text: str, word: str, *, seed:
 
 @functools.cache
 def conversed(*, total: bool = False) -> hs.SaliencyMap:
-    """A conversation as a causal model's map has it; of an untrained model, so that the scores are made by hand."""
+    """A causal model's map of a conversation; the model is untrained, so the scores are made by hand."""
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=len(byte_level()), n_layer=1, n_head=1, n_embd=8, bos_token_id=None, eos_token_id=None

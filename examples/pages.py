@@ -1,8 +1,8 @@
-"""The pictures of pages that are mostly tables: drawn from the tables themselves, or from the calls that they print.
+"""Figures for pages that are mostly tables, drawn from the tables themselves or from the calls that they list.
 
     python examples/pages.py [PAGE ...]
 
-Writes ``docs/figures/{performance,corpus_scale,saliency,completeness,reproducible}.png``; a few seconds each.
+Writes ``docs/figures/{performance,corpus_scale,saliency,completeness,reproducible}.png``; each takes a few seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DPI = 150
 TEXT = "the formal study of grammar is an important part of education"
 OURS, GREY, RULE = "#1f5fa8", "#707070", "#c8c8c8"
 
-# A marker and a colour for each peer: they differ without their colour, too.
+# A marker and a colour for each peer; the markers alone distinguish the peers.
 WAYS = {
     "the article's loop": ("s", "#8c5a14"),
     "Captum": ("o", "#b3382c"),
@@ -39,7 +39,7 @@ WAYS = {
 
 
 def table(page: str, header: str) -> list[list[str]]:
-    """The rows of the table of a page whose first line begins with a header."""
+    """The rows of the table in a page whose first line begins with ``header``."""
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     lines = text.split(f"| {header} |", 1)[1].split("\n\n", 1)[0].split("\n")[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -54,7 +54,7 @@ def axes(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def ratios() -> dict[str, list[tuple[str, float]]]:
-    """The times of each peer over this package's, by work, from the page on speed."""
+    """Each peer's times relative to this package's, by work, from the page on performance."""
     works: dict[str, list[tuple[str, float]]] = {}
     for work, way, _, ratio, *_ in table("performance", "work | way"):
         peer = next((name for name in WAYS if way.startswith(name)), None)
@@ -64,7 +64,7 @@ def ratios() -> dict[str, list[tuple[str, float]]]:
 
 
 def performance() -> Figure:
-    """A dot for each way of each peer: to the right of 1 it takes longer."""
+    """A dot for each way of each peer; a dot to the right of 1 takes longer than this package."""
     works = ratios()
     figure, ax = axes(6.5, 3.6)
     ax.set_xscale("log")
@@ -95,7 +95,7 @@ def hours(cell: str) -> float:
 
 
 def corpus_scale() -> Figure:
-    """How long a million sentences take, by machine, from the page on corpora."""
+    """Hours for a million sentences by machine, from the page on large corpora."""
     rows = table("corpus_scale", "machine | seconds a target")
     figure, ax = axes(6.5, 2.3)
     ax.set_xscale("log")
@@ -128,7 +128,7 @@ SHOWN = (
 
 
 def saliency() -> Figure:
-    """One word, and what six tools find, by the calls that the page prints."""
+    """The scores of six tools for one word, computed with the calls that the page lists."""
     calls = {tool: call.strip("`") for tool, _, call in table("saliency", "tool | quantity | here")}
     names = {"hs": hs, "explainer": hs.Explainer(*hs.load_demo()), "text": TEXT, "word": "grammar"}
     maps = [eval(re.sub(r"\.(scores|normalized\(.*\))$", "", calls[tool]), names) for tool in SHOWN]
@@ -138,7 +138,7 @@ def saliency() -> Figure:
 
 
 def completeness() -> Figure:
-    """The scores of two methods added up from the baseline on: one arrives at the score of the text."""
+    """Cumulative scores of two methods from the baseline; only one method reaches the score of the text."""
     explainer = hs.Explainer(*hs.load_demo())
     target = hs.MaskedToken("grammar", unit="log_prob")
     methods = {"integrated gradients": hs.integrated_gradients(), "input × gradient": hs.input_x_gradient()}
@@ -167,7 +167,7 @@ def completeness() -> Figure:
 
 
 def reproducible() -> Figure:
-    """A figure, and what is drawn from its file alone."""
+    """A figure, and a second figure drawn from the first one's file alone."""
     heat = hs.Explainer(*hs.load_demo())(TEXT, target=hs.MaskedToken("grammar"))
     with tempfile.TemporaryDirectory() as folder:
         hs.figure(heat, width="acl").savefig(f"{folder}/grammar.pdf")

@@ -1,4 +1,4 @@
-"""A corpus on Ray: by one call, and as a plain program for those who have a pipeline of their own.
+"""A corpus on Ray: by one call, and as a plain program for users with their own pipeline.
 
     python examples/ray_corpus.py [--output FOLDER] [--workers N]
 
@@ -39,7 +39,7 @@ class Explaining:
 
 
 def main(folder: Path, workers: int) -> None:
-    """Both ways."""
+    """Run both ways."""
     if "RAY_ADDRESS" in os.environ:
         ray.init()
     else:  # a processor for each worker, and one for reading

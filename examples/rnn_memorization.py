@@ -4,8 +4,8 @@
 
 Trains both on the beginning of Newton's Opticks (one to three minutes on one thread), and draws which characters the
 prediction of a character depends on into ``rnn_memorization.png`` (in ``docs/figures`` by default). The models are
-plain ``torch.nn.Module``\\ s: Captum's interface and ``LayerGradientNorm`` need no more. After Madsen, Visualizing
-memorization in RNNs, Distill 2019.
+plain ``torch.nn.Module``\\ s: Captum's interface and ``LayerGradientNorm`` need nothing else. Based on Madsen,
+Visualizing memorization in RNNs, Distill 2019.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import hf_saliency as hs
 
 TEXT = Path(__file__).parent / "data" / "opticks.txt"
 PASSAGE = "the rays of light which differ in colour differ also in degrees of refrangibility."
-# Characters that are predicted: early in a word, where its context has to tell, and late, where its beginning does.
+# Predicted characters: one early in a word, which depends on the context, and two late, after the word's beginning.
 PLACES = {"colour": 1, "degrees": 5, "refrangibility": 7}
 
 
@@ -48,12 +48,12 @@ class Alphabet:
     characters: str
 
     def ids(self, text: str) -> Tensor:
-        """(1, characters)."""
+        """Ids of a text's characters, of shape (1, characters)."""
         return torch.tensor([[self.characters.index(one) for one in text]])
 
 
 def train(model: CharacterModel, ids: Tensor, steps: int, name: str) -> float:
-    """Fit the next character in windows of the text; gives the loss of the last steps, in nats a character."""
+    """Fit the next character in windows of the text; return the loss of the last steps, in nats per character."""
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
     losses = []
@@ -72,7 +72,7 @@ def train(model: CharacterModel, ids: Tensor, steps: int, name: str) -> float:
 
 
 def explain(model: CharacterModel, alphabet: Alphabet, name: str) -> hs.SaliencyMap:
-    """Which characters before it each chosen character's logit depends on."""
+    """A map of the preceding characters that each chosen character's logit depends on."""
     norm = hs.LayerGradientNorm(lambda ids: model(ids)[:, -1], model.embed)
     ids = alphabet.ids(PASSAGE)
     scores, targets = torch.zeros(len(PLACES), len(PASSAGE)), []
@@ -95,7 +95,7 @@ def explain(model: CharacterModel, alphabet: Alphabet, name: str) -> hs.Saliency
 
 
 def reach(heat: hs.SaliencyMap, least: int) -> float:
-    """The share of connectivity in characters at least so far back, averaged over the targets."""
+    """The share of connectivity in characters at least ``least`` back, averaged over the targets."""
     shares = [
         row[: target.position - least + 1].sum() / row.sum()
         for row, target in zip(heat.scores, heat.targets, strict=True)

@@ -1,4 +1,4 @@
-"""Senses of words, their examples, and these as the tensors that `sense_probe.py` is trained on."""
+"""Senses of words, their examples, and the tensors that `sense_probe.py` is trained on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 DATA = Path(__file__).parent / "data" / "wordnet_senses.tsv"
-NONE, UNKNOWN = 0, -100  # the class of words that have no sense here; a token that the loss leaves out
+NONE, UNKNOWN = 0, -100  # class of words without a sense here; label of tokens that the loss ignores
 
 
 @dataclass(frozen=True)
 class Sense:
-    """A sense of a word: its name, definition and examples, in which asterisks stand around the word."""
+    """A sense of a word: its name, definition and examples, with asterisks around the word."""
 
     name: str
     word: str
@@ -29,7 +29,7 @@ class Sense:
 
 @dataclass(frozen=True)
 class Example:
-    """A text and the characters of the word in it whose sense is known."""
+    """A text, and the character range of the word with the known sense."""
 
     text: str
     start: int
@@ -47,7 +47,7 @@ class Example:
 
 
 class Senses:
-    """The inventory: class 0 is no sense, each of the others one.
+    """The inventory of senses: class 0 means no sense, and each other class is one sense.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Senses:
         self.names = ["none", *(sense.name for sense in self.senses)]
         examples = [[Example.of(one, i) for one in sense.examples] for i, sense in enumerate(self.senses, 1)]
         self.held_out = [own[-1] for own in examples]
-        kept_out = {one.text for one in self.held_out}  # for other words that occur in them, too
+        kept_out = {one.text for one in self.held_out}  # the same text may also be an example of another word
         defined = [
             Example.of(f"*{sense.word}*: {sense.definition}", i) for i, sense in enumerate(self.senses, 1)
         ]
@@ -75,12 +75,12 @@ class Senses:
         self.words = {one.word for one in self.training} | {sense.word for sense in self.senses}
 
     def rivals(self, sense: int) -> list[int]:
-        """The senses of the same word, this one included."""
+        """All senses of the same word, this one included."""
         word = self.senses[sense - 1].word
         return [i for i, one in enumerate(self.senses, 1) if one.word == word]
 
     def most_frequent(self, sense: int) -> int:
-        """That of its rivals which is the most frequent in the texts that WordNet's authors labelled."""
+        """The most frequent of the word's senses in the texts that WordNet's authors labelled."""
         return max(self.rivals(sense), key=lambda i: self.senses[i - 1].frequency)
 
 
@@ -88,7 +88,7 @@ Batch = dict[str, Tensor]
 
 
 def encode(tokenizer: Any, examples: Sequence[Example], words: set[str]) -> list[tuple[Batch, int]]:
-    """Each example as a batch of one, with the place of its word's first token.
+    """Return each example as a batch of one, with the position of its word's first token.
 
     All tokens of the word have its sense as their label. Other words that may have one are left out of the loss.
     """
@@ -112,7 +112,7 @@ def encode(tokenizer: Any, examples: Sequence[Example], words: set[str]) -> list
 
 
 def collate(batches: Sequence[Batch]) -> Batch:
-    """Batches of one as one batch."""
+    """Join batches of one into one padded batch."""
     fill = {"input_ids": 0, "attention_mask": 0, "sense_labels": UNKNOWN}
     length = max(one["input_ids"].shape[1] for one in batches)
     return {

@@ -2,9 +2,9 @@
 
     python examples/sense_extract.py [--wordnet /usr/share/wordnet] [--output examples/data]
 
-Reads the data files of WordNet 3.0 (Debian's package wordnet-base) and writes ``wordnet_senses.tsv``, one sense a
-line, and WordNet's licence beside it. A word is chosen if at least two of its senses have at least three examples in
-which the word itself occurs, as it is listed or inflected.
+Reads the data files of WordNet 3.0 (Debian's package wordnet-base) and writes ``wordnet_senses.tsv``, one sense per
+line, and WordNet's licence next to it. A word is chosen if at least two of its senses have at least three examples that
+contain the word itself, as listed or inflected.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILES = {"n": "noun", "v": "verb", "a": "adj", "r": "adv"}
-LEAST = 3  # examples of a sense
+LEAST = 3  # examples that a sense needs
 COLUMNS = ("sense", "word", "synset", "frequency", "definition", "examples")
 
 
 @dataclass(frozen=True)
 class Synset:
-    """A group of synonyms, with what its line in a data file says.
+    """A group of synonyms, with the fields of its line in a data file.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ class Synset:
     words
         The synonyms.
     related
-        Part and number of the synset of a wider meaning, of the adjective that this one is close to, or of the
-        opposite, after the sign of the relation.
+        The sign of the relation, then part and number of the related synset: a wider meaning, the adjective that this
+        one is close to, or the opposite.
     gloss
         Definition and examples.
     """
@@ -78,7 +78,7 @@ def synsets(folder: Path) -> Iterator[Synset]:
             places = 2 * int(count, 16)
             words = tuple(re.sub(r"\(.*", "", word).replace("_", " ") for word in rest[:places:2])
             pointers = rest[places + 1 : places + 1 + 4 * int(rest[places])]
-            told = {"@", "&"} if kind == "s" else {"@", "!"}  # an adjective of its own has many close to it
+            told = {"@", "&"} if kind == "s" else {"@", "!"}  # a head adjective has too many similar ones
             related = [
                 (pointers[i], pointers[i + 2], pointers[i + 1])
                 for i in range(0, len(pointers), 4)
@@ -99,7 +99,7 @@ def irregular(folder: Path) -> dict[tuple[str, str], set[str]]:
 
 
 def regular(word: str, part: str) -> set[str]:
-    """How a word may be inflected by the rules, some forms that do not exist among them."""
+    """Inflected forms of a word by the rules, including some forms that do not exist."""
     short = word[:-1] if word[-1] == "e" else word[:-1] + "i" if word[-1] == "y" else word
     plural = {word + "s", word + "es", short + "es"}
     if part == "n":
@@ -112,7 +112,7 @@ def regular(word: str, part: str) -> set[str]:
 
 
 def frequencies(folder: Path) -> dict[tuple[str, str, int], int]:
-    """How often a sense, by its number, occurs in the texts that WordNet's authors labelled."""
+    """Counts of each sense, by its number, in the texts that WordNet's authors labelled."""
     found = {}
     for line in lines(folder / "cntlist.rev"):
         key, number, count = line.split(" ")
@@ -133,7 +133,7 @@ def numbers(folder: Path) -> dict[tuple[str, str, str], int]:
 
 
 def marked(example: str, forms: set[str]) -> str | None:
-    """An example with asterisks around the first of some forms in it; None if it has none of them."""
+    """Mark the first of some forms in an example with asterisks; None if the example has none of them."""
     for word in re.finditer(r"[\w'-]+", example):
         if word.group().lower() in forms:
             return f"{example[: word.start()]}*{word.group()}*{example[word.end() :]}"
@@ -141,7 +141,7 @@ def marked(example: str, forms: set[str]) -> str | None:
 
 
 def hints(word: str, synset: Synset, every: dict[tuple[str, str], Synset]) -> list[str]:
-    """What may tell a sense from others of the word: synonyms, opposites, wider words, the definition's beginning."""
+    """Hints that distinguish a word's senses: synonyms, opposites, wider words, the definition's beginning."""
     found = list(synset.words)
     for relation, part, offset in synset.related:
         found += ["not " * (relation == "!") + one for one in every[part, offset].words[:1]]

@@ -1,14 +1,14 @@
-"""What told the model which sense a word has? A word-sense classifier over the bundled encoder, explained.
+"""Which tokens tell a model the sense of a word? A word-sense classifier over the bundled encoder, explained.
 
     python examples/sense_probe.py [FOLDER] [--steps 280]
 
 Trains a probe of some hundred WordNet senses on the example sentences of ``data/wordnet_senses.tsv``, which
-``sense_extract.py`` chose (about two minutes on one thread), says how often it is right on sentences kept out, and
-draws what its decisions depend on: ``sense_probe.pdf`` and ``.png``, and ``sense_probe.html`` with every token of the
-same texts. The probe is a plain ``torch.nn.Module``, whose forward function asks for labels even where there are none.
+``sense_extract.py`` chose (about two minutes on one thread), prints its accuracy on held-out sentences, and draws
+the tokens that its decisions depend on: ``sense_probe.pdf`` and ``.png``, and ``sense_probe.html`` with every token of
+the same texts. The probe is a plain ``torch.nn.Module``, whose forward function requires labels even for texts without.
 
-One sentence of each sense is kept out. The bundled encoder has read all of WordNet as plain text, these sentences and
-the definitions before them included, though never with a word's sense as a label.
+One sentence of each sense is held out. The bundled encoder was trained on all of WordNet as plain text, including these
+sentences and the definitions before them, though never with a word's sense as a label.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tqdm.auto import tqdm
 import hf_saliency as hs
 
 WORD = "work"
-TEXTS = {  # and what the word is meant to say
+TEXTS = {  # with the intended meaning of the word
     "My parents work in a factory.": "to be employed",
     "The pump will work only if you add oil.": "to have an effect",
     "His last work was an opera.": "a product",
 }
-AGAINST = ("work (product)", "work (be employed)")  # of the last text: its sense, and another
+AGAINST = ("work (product)", "work (be employed)")  # for the last text: its sense, and another one
 BATCH = 32
 
 
@@ -45,27 +45,27 @@ class SenseProbe(nn.Module):
     encoder
         A model of transformers without a head.
     names
-        Of the classes.
+        Names of the classes.
     """
 
     def __init__(self, encoder: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
         self.encoder = encoder
         self.config = copy.deepcopy(encoder.config)
-        self.config.id2label = dict(enumerate(names))  # where TokenLabel looks names up
+        self.config.id2label = dict(enumerate(names))  # TokenLabel looks up names here
         self.head = nn.Linear(self.config.hidden_size, len(names))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, sense_labels: Tensor) -> dict[str, Tensor]:
         states = self.encoder(input_ids, attention_mask=attention_mask).last_hidden_state
         logits = self.head(states)
         weight = logits.new_ones(logits.shape[-1])
-        weight[NONE] = 0.1  # there are many of them
+        weight[NONE] = 0.1  # most tokens have no sense
         loss = nn.functional.cross_entropy(logits.transpose(1, 2), sense_labels, weight, ignore_index=UNKNOWN)
         return {"loss": loss, "logits": logits}
 
 
 def start(probe: SenseProbe, batches: Sequence[tuple[Batch, int]]) -> None:
-    """Begin with the weight of each sense at the mean direction of the encoder's states at its word."""
+    """Set the weight of each sense to the mean direction of the encoder's states at its word."""
     weight = torch.zeros_like(probe.head.weight)
     with torch.no_grad():
         for batch, place in batches:
@@ -76,7 +76,7 @@ def start(probe: SenseProbe, batches: Sequence[tuple[Batch, int]]) -> None:
 
 
 def train(probe: SenseProbe, batches: Sequence[Batch], steps: int) -> list[float]:
-    """Fit head and encoder, the embeddings of the words excepted; gives the loss of each step."""
+    """Fit the head and the encoder except its embeddings; return the loss of each step."""
     torch.manual_seed(0)
     probe.train()
     layers = probe.encoder.encoder.parameters()
@@ -99,9 +99,9 @@ def train(probe: SenseProbe, batches: Sequence[Batch], steps: int) -> list[float
 
 
 def accuracy(probe: SenseProbe, held_out: Sequence[tuple[Batch, int]], senses: Senses) -> dict[str, float]:
-    """The share of kept-out sentences that are labelled rightly: by the probe, and by the most frequent sense.
+    """The share of held-out sentences that the probe, or the most frequent sense, labels correctly.
 
-    There is one of each sense, so that any fixed choice among a word's senses is right as often as chance.
+    Each sense has one such sentence, so any fixed choice among a word's senses is correct as often as chance.
     """
     right: dict[str, list[float]] = {"all senses": [], "the word's senses": [], "most frequent": []}
     for batch, place in held_out:
@@ -116,14 +116,14 @@ def accuracy(probe: SenseProbe, held_out: Sequence[tuple[Batch, int]], senses: S
 
 
 def explainer_of(probe: SenseProbe, tokenizer: Any) -> hs.Explainer:
-    """What the probe asks for beside the text are dummies: its logits do not depend on them."""
+    """An explainer of the probe; the labels that the probe requires are dummies, since its logits ignore them."""
     return hs.Explainer(
         probe, tokenizer, inputs={"sense_labels": lambda rows: torch.zeros_like(rows["input_ids"])}
     )
 
 
 def explain(explainer: hs.Explainer) -> list[hs.SaliencyMap]:
-    """What each decision depends on, and what speaks for and against the last one."""
+    """Maps of the tokens that each decision depends on, and that speak for and against the last one."""
     maps = [explainer(text, target=hs.TokenLabel(WORD)) for text in TEXTS]
     contrast = hs.TokenLabel(WORD, label=AGAINST[0], against=AGAINST[1])
     return [
@@ -133,7 +133,7 @@ def explain(explainer: hs.Explainer) -> list[hs.SaliencyMap]:
 
 
 def draw(explainer: hs.Explainer, folder: Path) -> None:
-    """The figure, and the page of every token."""
+    """Draw the figure, and the page of every token."""
     maps = explain(explainer)
     for heat in maps[:-1]:
         best = ", ".join(f"{one.label} {one.probability:.0%}" for one in heat.targets[0].predictions)

