@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-_IMAGES = "made for images beside text"
+_IMAGES = "made for images in addition to text"
 _SPEECH = "made for speech or music"
 _ASSISTANT = "drafts tokens for another model, from that model's states"
 
 NOT_COVERED: dict[str, str] = {
     "audioflamingo3": _SPEECH,
-    "bros": "needs a box around each token beside the text",
+    "bros": "needs a bounding box for each token",
     "cpmant": "puts its own prompt before the text",
-    "causal-xlnet": "refused, where XLNet's classifiers are not",
+    "causal-xlnet": "refused; only XLNet's classifiers are supported",
     "dbrx": "its configuration does not build in this release of transformers",
     "dots3_note": _IMAGES,
     "dots3_note_text": "no tiny configuration found",
@@ -32,20 +32,20 @@ NOT_COVERED: dict[str, str] = {
     "modernvbert": _IMAGES,
     "moshi": _SPEECH,
     "moss_transcribe_diarize": _SPEECH,
-    "multiple_choice-xlnet": "refused, since its choices are padded on the left",
-    "multiple_choice-longformer": "wants three separators, which the tiny tokenizer does not put between two texts",
+    "multiple_choice-xlnet": "refused, because its choices are padded on the left",
+    "multiple_choice-longformer": "needs three separators, and the tiny tokenizer does not insert that many",
     "musicflamingo": _SPEECH,
     "musicgen": _SPEECH,
     "musicgen_melody": _SPEECH,
     "nemo_speechlm": _SPEECH,
     "phi4_multimodal": _IMAGES,
-    "question_answering-longformer": "wants three separators, which the tiny tokenizer does not put between two texts",
+    "question_answering-longformer": "needs three separators, and the tiny tokenizer does not insert that many",
     "qwen2_audio": _SPEECH,
     "qwen3_5": _IMAGES,
     "qwen3_asr": _SPEECH,
     "seamless_m4t": _SPEECH,
     "seamless_m4t_v2": _SPEECH,
-    "splinter": "wants its own question token in the text",
+    "splinter": "needs a special question token in the text",
     "t5gemma": "no tiny configuration found",
     "t5gemma2": _IMAGES,
     "ultravbert": _IMAGES,
