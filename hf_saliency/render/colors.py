@@ -91,8 +91,8 @@ class Colors:
         for heat in maps:
             if not heat.signed and np.any(heat.scores < 0):
                 raise SaliencyError(
-                    f"the map of {heat.method!r} is unsigned, but has scores below 0, which have no colour on "
-                    "its scale: dataclasses.replace(saliency_map, signed=True)."
+                    f"the map of {heat.method!r} is marked as unsigned, but has scores below 0; mark it as signed: "
+                    "dataclasses.replace(saliency_map, signed=True)."
                 )
         signed = any(heat.signed for heat in maps)
         values = [_normalized(heat, normalize, columns) for heat in maps]

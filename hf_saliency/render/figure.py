@@ -333,8 +333,8 @@ def _axes(ax: Any) -> list[Axes]:
     if isinstance(axes, (list, tuple)) and axes and all(isinstance(each, Axes) for each in axes):
         return list(axes)
     raise SaliencyError(
-        f"ax={type(ax).__name__} is neither Axes of Matplotlib nor a list of them: give "
-        "Figure().add_axes((0, 0, 1, 1)), or leave it out."
+        f"ax={type(ax).__name__} is neither Matplotlib Axes nor a list of Axes: pass "
+        "Figure().add_axes((0, 0, 1, 1)), or omit ax."
     )
 
 
@@ -347,7 +347,7 @@ def _check_places(axes: Sequence[Axes], plan: Plan) -> None:
         )
     if plan.suptitle:
         raise SaliencyError(
-            f"suptitle={plan.suptitle!r} cannot stand over several Axes: call your figure's suptitle()."
+            f"suptitle={plan.suptitle!r} cannot be placed above several Axes: call suptitle() of your own figure."
         )
 
 

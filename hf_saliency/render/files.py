@@ -128,8 +128,7 @@ class SaliencyFigure(Figure):
     def show(self, warn: bool = True) -> None:
         """Raise an error that names the calls to use instead: only figures of pyplot have windows."""
         raise SaliencyError(
-            "this figure has no window: fig.savefig('figure.png') writes it, and a notebook shows it where fig is the "
-            "last line of a cell."
+            "this figure has no window: save it with fig.savefig('figure.png'), or end a notebook cell with fig."
         )
 
     def set_size_inches(self, w: Any, h: float | None = None, forward: bool = True) -> None:
@@ -138,8 +137,8 @@ class SaliencyFigure(Figure):
         super().set_size_inches(w, h, forward)
         if self.panels and not np.allclose(before, self.get_size_inches(), rtol=5e-3):
             warn(
-                f"this figure was laid out for {before[0]:.2f} x {before[1]:.2f} in, and its text is not broken again: "
-                f"draw it at the new width, figure(..., width={self.get_size_inches()[0]:.2f}).",
+                f"this figure was laid out for {before[0]:.2f} x {before[1]:.2f} in, and its lines are not broken "
+                f"again: draw it at the new width, figure(..., width={self.get_size_inches()[0]:.2f}).",
                 UserWarning,
             )
 

@@ -49,7 +49,8 @@ class Scales:
         one_of(self.scale, ("shared", "separate"), "scale")
         if integer(self.columns) is not None:
             raise SaliencyError(
-                f"columns={self.columns!r} names the tokens that count; panels side by side are ncols={self.columns!r}."
+                f"columns={self.columns!r} selects the tokens that count; for panels side by side, "
+                f"pass ncols={self.columns!r}."
             )
 
     def colors(self, shown: Sequence[SaliencyMap], marks: Sequence[Mark], ground: Any) -> list[Colors]:
@@ -149,7 +150,7 @@ def _marks(mark: Any, maps: Sequence[SaliencyMap]) -> list[Mark]:
     for each in marks:
         if isinstance(each, SaliencyMap):
             raise SaliencyError(
-                "the mark is a SaliencyMap: several maps are a list, figure([heat, another])."
+                "the mark is a SaliencyMap: pass several maps as a list, figure([heat, another])."
             )
         if isinstance(each, type) or not isinstance(each, Mark):
             raise SaliencyError(
@@ -290,13 +291,13 @@ def table_panels(tables: Sequence[Table], mark: Any, title: Any) -> list[TablePa
     titles = [""] * len(tables) if title is None else [title] if isinstance(title, str) else list(title)
     if len(marks) != len(tables) or len(titles) != len(tables):
         raise SaliencyError(
-            f"{len(tables)} tables need as many marks and titles: there are {len(marks)} and {len(titles)}."
+            f"give one mark and one title for each of the {len(tables)} tables, not {len(marks)} and {len(titles)}."
         )
     chosen = [_default(table) if each is None else each for each, table in zip(marks, tables, strict=True)]
     for each in chosen:
         if isinstance(each, type) or not isinstance(each, TableMark) or hasattr(each, "shown"):
             raise SaliencyError(
-                f"mark={each!r} draws no table: choose Ranking(), Profile(), Agreements(), Curves() or Dots()."
+                f"mark={each!r} cannot draw a table: choose Ranking(), Profile(), Agreements(), Curves() or Dots()."
             )
     return [TablePanel(*parts) for parts in zip(tables, chosen, titles, strict=True)]
 

@@ -205,8 +205,8 @@ def excerpt(saliency_map: SaliencyMap, around: int) -> SaliencyMap:
     unread = [t.label for t in saliency_map.targets if t.position is None]
     if unread:
         raise SaliencyError(
-            f"around={around} needs targets that stand at a token that is drawn; {unread[0]!r} stands at none. "
-            "Leave around= out, or show special tokens."
+            f"around={around} needs targets whose tokens are drawn, but {unread[0]!r} has none. Omit around=, or show "
+            "special tokens."
         )
     near = {p + step for p in places for step in range(-distance, distance + 1)}
     groups = spans.word_groups(saliency_map.texts, saliency_map.tokens)

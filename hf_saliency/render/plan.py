@@ -195,14 +195,14 @@ def _place_inside(ax: Axes, height: float, room: tuple[float, float], align: Ali
 def _too_small(across: float, height: float, wide: float, high: float) -> SaliencyError:
     if math.isinf(height):
         return SaliencyError(
-            f"these axes of {wide / 72:.2f} x {high / 72:.2f} in are too narrow for the drawing even at half the size "
-            "of type: make them wider, or draw fewer tokens, figure(..., around=20)."
+            f"these axes of {wide / 72:.2f} x {high / 72:.2f} in are too narrow for the drawing, even at the smallest "
+            "font size: make them wider, or draw fewer tokens, figure(..., around=20)."
         )
     return SaliencyError(
         f"the drawing is {across:.2f} x {height / 72:.2f} in, but these axes are {wide / 72:.2f} x "
         f"{high / 72:.2f} in: make them larger, such as "
-        f"Figure(figsize=({across:.2f}, {height / 72 + 0.01:.2f})).add_axes((0, 0, 1, 1)), or let the type get "
-        "smaller, figure(..., ax=ax, shrink=True)."
+        f"Figure(figsize=({across:.2f}, {height / 72 + 0.01:.2f})).add_axes((0, 0, 1, 1)), or reduce the font "
+        "size, figure(..., ax=ax, shrink=True)."
     )
 
 
@@ -220,7 +220,7 @@ def too_narrow(grid: PanelGrid, width: float, error: TooNarrow, function: str) -
     longest = max((len(p.saliency_map.tokens) for p in grid.panels if isinstance(p, Panel)), default=0)
     fewer = ", or draw fewer tokens, figure(..., targets=0, around=10)" if longest > _LONG else ""
     return SaliencyError(
-        f"a width of {width:.4g} in is too narrow for {error.what}: the least width is {least:.2f} in, "
+        f"a width of {width:.4g} in is too narrow for {error.what}: the smallest width is {least:.2f} in, "
         f"{function}(..., width={least:.2f}){fewer}."
     )
 

@@ -85,7 +85,7 @@ class Sheets(Sequence[SaliencyFigure]):
             kind = Path(fname).suffix.removeprefix(".")
         if (kind or "pdf").lower() != "pdf":
             raise SaliencyError(
-                f"several pages are written as pdf, not as {kind!r}: savefig('pages.pdf'), or save each page, "
+                f"several pages are saved as one pdf, not as {kind!r}: savefig('pages.pdf'), or save each page, "
                 f"as in sheets[0].savefig('page-1.{kind}')."
             )
         level = attachment.checked(provenance)
@@ -225,8 +225,8 @@ def _pages(strips: Sequence[Strip], room: float, inches_high: float) -> list[lis
         if needed > room + 1e-6:
             least = math.ceil((inches_high + (needed - room) / 72) * 100) / 100
             raise SaliencyError(
-                f"a page of {inches_high:.4g} in is too low for a part that no page may break: the least height is "
-                f"{least:.2f} in, sheets(..., height={least:.2f})."
+                f"a page height of {inches_high:.4g} in is too small for a part that cannot be split across pages: the "
+                f"smallest height is {least:.2f} in, sheets(..., height={least:.2f})."
             )
         if needed > left + 1e-6:
             pages.append([])

@@ -206,7 +206,7 @@ FURTHER: list[tuple[str, str | None]] = [
         "hs.figure(heat, hs.Matrix(), 'acl')",
         r"takes width, .* by name: hs.figure\(heat, hs.Matrix\(\), width=",
     ),
-    ("hs.figure(heat, heat)", r"several maps are a list, figure\(\[heat, another\]\)"),
+    ("hs.figure(heat, heat)", r"pass several maps as a list, figure\(\[heat, another\]\)"),
     ("hs.figure(heat, maps=heat)", "figure is given maps twice, by place and by name: hs.figure"),
     ("hs.page(heat, 'page.html', 'Title')", r"takes title, .* by name: hs.page\(heat, 'page.html', title="),
     ("hs.load_demo('bert')", r"load_demo takes no arguments: hs.load_demo\(\)"),

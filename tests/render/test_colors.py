@@ -132,7 +132,7 @@ def test_what_is_not_finite_counts_for_nothing_and_is_named() -> None:
 
 def test_negative_scores_of_an_unsigned_map_are_refused() -> None:
     one = with_scores(saliency_map("a b", targets=[0]), [[-1.0, 2.0]])
-    with pytest.raises(SaliencyError, match=r"'gradient_norm' is unsigned.*signed=True"):
+    with pytest.raises(SaliencyError, match=r"'gradient_norm' is marked as unsigned.*signed=True"):
         Colors.of([one])
 
 

@@ -346,7 +346,7 @@ def test_axes_that_do_not_fit_the_maps_are_refused() -> None:
         figure([ONE, ONE, ONE], ax=axes)
     with pytest.raises(SaliencyError, match="suptitle"):
         figure([ONE, ONE], ax=axes, suptitle="Both")
-    with pytest.raises(SaliencyError, match="nor a list of them"):
+    with pytest.raises(SaliencyError, match="nor a list of Axes"):
         figure([ONE, ONE], ax=[axes[0], "right"])  # type: ignore[call-overload]
 
 

@@ -151,7 +151,7 @@ def test_limits_of_an_excerpt_come_from_its_tokens(mark: Highlight | Matrix | Ba
     [
         ({"ncols": 0}, "ncols=0: give a whole number of at least 1"),
         ({"ncols": 1.5}, r"ncols=1.5: give a whole number"),
-        ({"columns": 2}, "columns=2 names the tokens that count; panels side by side are ncols=2"),
+        ({"columns": 2}, "columns=2 selects the tokens that count; for panels side by side, pass ncols=2"),
         ({"around": -1}, "around=-1: give a whole number of at least 0"),
         ({"around": "all"}, "around='all': give a whole number"),
         ({"scale": "both"}, "scale='both': choose one of 'shared', 'separate'"),
@@ -161,8 +161,8 @@ def test_limits_of_an_excerpt_come_from_its_tokens(mark: Highlight | Matrix | Ba
         ({"width": "acm"}, "'acm' is not a known venue.*'acl', 'acl-2col'.*'neurips'"),
         ({"width": np.float32(-1)}, "give inches above 0"),
         ({"width": float("nan")}, "give inches above 0"),
-        ({"ax": "axes"}, r"ax=str is neither Axes of Matplotlib nor a list of them: give Figure\(\)"),
-        ({"ax": Figure()}, "ax=Figure is neither Axes"),
+        ({"ax": "axes"}, r"ax=str is neither Matplotlib Axes nor a list of Axes: pass Figure\(\)"),
+        ({"ax": Figure()}, "ax=Figure is neither Matplotlib Axes"),
         ({"targets": np.array([0])[:0]}, "no target is selected"),
     ],
 )
@@ -180,7 +180,9 @@ def test_maps_without_a_common_text_are_not_compared() -> None:
 
 def test_label_that_is_read_nowhere_has_no_surroundings() -> None:
     nowhere = replace(ONE, targets=(hs.TargetRow("yes", None, 1.0),))
-    with pytest.raises(SaliencyError, match="around=3 needs targets that stand at a token.*'yes'"):
+    with pytest.raises(
+        SaliencyError, match="around=3 needs targets whose tokens are drawn, but 'yes' has none"
+    ):
         figure(nowhere, around=3)
 
 
@@ -191,7 +193,7 @@ def test_numpy_numbers_are_widths(number: Any) -> None:
 
 
 def test_least_width_of_several_columns_works() -> None:
-    with pytest.raises(SaliencyError, match="the least width is") as error:
+    with pytest.raises(SaliencyError, match="the smallest width is") as error:
         figure([ONE, OTHER], ncols=2, width=1.0)
     least = float(str(error.value).split("width=")[1].rstrip(")."))
     assert outside(figure([ONE, OTHER], ncols=2, width=least)) == []

@@ -69,7 +69,9 @@ def test_matrix_is_not_parted() -> None:
     assert len(filled(page.axes[0].child_axes[0])) == short.scores.size
     pages = sheets([short, short], [Matrix(), Arcs()], width="acl", height=4.0)
     assert len(pages) == 2
-    with pytest.raises(SaliencyError, match=r"a page of 2 in is too low .*the least height is") as error:
+    with pytest.raises(
+        SaliencyError, match=r"a page height of 2 in is too small .*the smallest height is"
+    ) as error:
         sheets(short, Matrix(), width="acl", height=2.0)
     least = float(str(error.value).split("height=")[1].rstrip(")."))
     assert len(sheets(short, Matrix(), width="acl", height=least)) == 1
@@ -77,7 +79,9 @@ def test_matrix_is_not_parted() -> None:
 
 def test_standing_bars_are_not_parted_from_the_labels_below_them() -> None:
     five, mark = saliency_map(targets=range(5)), Bars(vertical=True)
-    with pytest.raises(SaliencyError, match=r"a page of 3 in is too low .*the least height is") as error:
+    with pytest.raises(
+        SaliencyError, match=r"a page height of 3 in is too small .*the smallest height is"
+    ) as error:
         sheets(five, mark, width="acl-2col", height=3.0)
     least = float(str(error.value).split("height=")[1].rstrip(")."))
     (page,) = sheets(five, mark, width="acl-2col", height=least)
@@ -111,7 +115,7 @@ def test_it_is_a_sequence() -> None:
 
 def test_what_cannot_work_is_refused(tmp_path: Path) -> None:
     pages = sheets(LONG, width="acl", height=3.0)
-    with pytest.raises(SaliencyError, match=r"written as pdf, not as 'png'.*sheets\[0\].savefig"):
+    with pytest.raises(SaliencyError, match=r"saved as one pdf, not as 'png'.*sheets\[0\].savefig"):
         pages.savefig(tmp_path / "a.png")
     with pytest.raises(SaliencyError, match="cannot write"):
         pages.savefig(tmp_path / "none" / "a.pdf")

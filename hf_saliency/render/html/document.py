@@ -86,8 +86,8 @@ def _page(
 <body{names}>
 <main>
 {f"<h1><bdi>{escaped(clean(heading))}</bdi></h1>" if heading else ""}
-<p class="hint with-script" hidden>Point at a word, tap it, or go to it with the arrow keys: the colours show what
-the model’s answer there depends on. A click or Enter keeps it, Escape lets it go.</p>
+<p class="hint with-script" hidden>Point at a word, tap it, or go to it with the arrow keys: the colours show
+which words the model’s answer there depends on. Click it or press Enter to pin it, Escape to release it.</p>
 <noscript><p class="hint">Without JavaScript the page shows the first targets, and all of them in the table
 below.</p></noscript>
 {body}</main>

@@ -88,7 +88,7 @@ def _safe(shown: Any) -> Any:
         return shown
     else:
         raise SaliencyError(
-            "this release of textualheatmap writes other HTML than 1.2: pip install 'textualheatmap<2'."
+            "this release of textualheatmap writes HTML in a different format from 1.2: pip install 'textualheatmap<2'."
         )
     head, _, tail = html.partition(mark)  # the first one: no string of the text comes before it
     call = tail.removesuffix(_END)

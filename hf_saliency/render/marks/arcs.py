@@ -17,7 +17,7 @@ from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _GAP = 3.0  # points between arcs and labels
-_NARROWEST = 3.0  # least width of a token, in points
+_NARROWEST = 3.0  # smallest width of a token, in points
 _HIGH = 0.22  # height of the highest arc, as a share of the width
 _THIN, _THICK = 0.5, 1.5  # points
 _HEAD = 4.0  # length of an arrow's head, in points
@@ -76,7 +76,7 @@ class Arcs(ChecksCall):
         unread = [target.label for target in part.targets if target.position is None]
         if unread:
             raise SaliencyError(
-                f"arcs end at the token that a target stands at; {unread[0]!r} stands at none that is drawn: "
+                f"an arc ends at its target's token, but the target {unread[0]!r} has no token among those drawn: "
                 "figure(..., mark=Bars())."
             )
         return part

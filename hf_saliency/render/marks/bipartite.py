@@ -27,7 +27,7 @@ from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _GAP = 3.0  # points between labels and curves, for 10-point type
-_NARROWEST = 3.0  # least width of a label, in points
+_NARROWEST = 3.0  # smallest width of a label, in points
 _FIELD = 48.0  # height of the curves, in points
 _THIN, _THICK = 0.5, 1.5
 

@@ -60,8 +60,8 @@ class Difference(ChecksCall):
         rows = partners(first, second)
         if not rows:
             raise SaliencyError(
-                f"a difference needs the same targets in both maps: there are {len(first.targets)} and "
-                f"{len(second.targets)}. Select them first: Difference(other.select(0))."
+                f"a difference needs the same targets in both maps, but they have {len(first.targets)} and "
+                f"{len(second.targets)} targets. Select matching ones first: Difference(other.select(0))."
             )
         second = second.part(rows, range(len(second.tokens)))
         first, second = self.mark.shown(first), self.mark.shown(second)

@@ -29,7 +29,7 @@ from hf_saliency.render.marks.number_axis import (
 from hf_saliency.render.typeset.typeface import TooNarrow, Typeface
 
 _LABELS = 0.35  # maximum share of the width
-_FIELD = 30.0  # least width of a field in points, for 10-point type
+_FIELD = 30.0  # smallest width of a field in points, for 10-point type
 _BETWEEN = 16.0  # points between fields, so that numbers at the ends of two axes do not touch
 
 

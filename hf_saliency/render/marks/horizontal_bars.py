@@ -21,7 +21,7 @@ from hf_saliency.render.typeset.typeface import TooNarrow
 
 _THICK = 0.74  # share of the height of a line
 _SHARE = 0.4  # share of the width for the longest label
-_LEAST = 24.0  # least width of a field, in points
+_LEAST = 24.0  # smallest width of a field, in points
 _BETWEEN = 9.0  # points between two fields
 
 
@@ -33,7 +33,7 @@ class HorizontalBars(BarScale):
         if self.field < points.scaled(_LEAST):
             fixed = self.width - len(self.part.targets) * self.field
             raise TooNarrow(
-                "bars that can be read", fixed + len(self.part.targets) * points.scaled(_LEAST), self.width
+                "readable bars", fixed + len(self.part.targets) * points.scaled(_LEAST), self.width
             )
         line = self.typeface.line
         last = len(self.labels) - 1

@@ -68,9 +68,12 @@ def shown(saliency_map: SaliencyMap, *, special: bool, words: bool, white_space:
     if not white_space:
         columns = [i for i in columns if not _is_blank(whole, i)]
     if not columns:
+        kinds, options = "special tokens", "special=True"
+        if not white_space:
+            kinds, options = "special tokens or white space", "special=True, white_space=True"
         raise SaliencyError(
-            "all tokens of this map are special ones, which are hidden: "
-            "figure(..., mark=Highlight(special=True))."
+            f"all tokens of this map are {kinds}, which are hidden; to show them: "
+            f"figure(..., mark=Highlight({options}))."
         )
     part = whole.part(range(len(whole.targets)), columns)
     return part if special else erased(part, [token for token in whole.tokens if token.special])

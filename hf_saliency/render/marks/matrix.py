@@ -27,7 +27,7 @@ from hf_saliency.render.passage import token_labels
 from hf_saliency.render.settings import length
 from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
-_NARROWEST = 1.0  # least width of a visible cell, in points
+_NARROWEST = 1.0  # smallest width of a visible cell, in points
 _NOTE = 2.0  # points between cells and the note below them
 _BAND = 6.0  # points between two bands
 _TALLEST = 2.0  # maximum height of a matrix in bands, as a multiple of its width
@@ -225,7 +225,7 @@ class Matrix(ChecksCall):
         wide = grid
         while wide.cell_width < least:
             wide = at(wide.width + max(1.0, (least - wide.cell_width) * len(columns)))
-        what = "values in its cells" if self.values else "cells that can be seen"
+        what = "values in its cells" if self.values else "visible cells"
         raise TooNarrow(f"a matrix of {len(columns)} columns with {what}", wide.width, width)
 
     def _values(self, ax: Axes, grid: Grid, values: np.ndarray, texts: np.ndarray, colors: Colors) -> None:

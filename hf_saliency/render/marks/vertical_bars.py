@@ -24,7 +24,7 @@ from hf_saliency.render.typeset.typeface import SMALLEST, TooNarrow, Typeface
 
 _HIGH = 4.5  # height of a bar of full length, in lines of text
 _THICK = 0.72  # share of its room that a bar fills
-_NARROWEST = 2.0  # least width of a bar with its gap, in points
+_NARROWEST = 2.0  # smallest width of a bar with its gap, in points
 _BETWEEN = 6.0  # points between two fields
 
 
@@ -52,9 +52,9 @@ class VerticalBars(BarScale):
             smallest = Typeface(min(SMALLEST, self.typeface.points))
             least = max(smallest.advance(text) for text in self.texts.flat) + 1.0
         if self._pitch < least:
-            what = "numbers above them" if self.printed else "room to be seen"
+            what = "with numbers above them" if self.printed else "that are wide enough to see"
             needed = self._left + least * len(self.labels) + points.scaled(PART) * len(self.breaks)
-            raise TooNarrow(f"{len(self.labels)} standing bars with {what}", needed, self.width)
+            raise TooNarrow(f"{len(self.labels)} vertical bars {what}", needed, self.width)
 
     @cached_property
     def _left(self) -> float:

@@ -198,7 +198,7 @@ def advice(characters: Iterable[str], stand_in: str) -> str:
         else f"Debian and Ubuntu: apt install {debian}"
     )
     return (
-        f"no installed font that Matplotlib can draw has a glyph for {named}; {stand_in} stands there instead. "
+        f"no installed font that Matplotlib can draw has a glyph for {named}; {stand_in} is drawn instead. "
         f"Install {families} ({hint}), or name a font that has them in rcParams['font.family']."
     )
 

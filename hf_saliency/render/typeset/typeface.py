@@ -130,7 +130,7 @@ _NEVER_FIRST = frozenset(
 def wrap(text: str, width: float, typeface: Typeface) -> list[Span]:
     """Return the lines of a text as spans, without the spaces at their ends; a newline ends a line.
 
-    Raise :class:`TooNarrow`, which knows the least width, if the width is too narrow for the longest word.
+    Raise :class:`TooNarrow`, which knows the smallest width, if the width is too narrow for the longest word.
     """
     # A run of visible characters is broken only if it is longer than the line: between two of its words (spans.words,
     # so after a hyphen or an ideograph), and inside a word only if the word has more than 30 characters.
@@ -226,4 +226,6 @@ class TooNarrow(SaliencyError):
 
     def __init__(self, what: str, needed: float, width: float) -> None:
         self.what, self.needed, self.width = what, needed, width
-        super().__init__(f"{what} needs {needed / 72:.2f} in, but there are only {width / 72:.2f} in.")
+        super().__init__(
+            f"not enough width for {what}: {needed / 72:.2f} in needed, {width / 72:.2f} in available."
+        )

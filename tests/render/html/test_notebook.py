@@ -109,5 +109,5 @@ def test_html_that_is_not_known_is_not_displayed() -> None:
     class Shown:
         data = "<p>"
 
-    with pytest.raises(SaliencyError, match="writes other HTML than 1.2"):
+    with pytest.raises(SaliencyError, match="writes HTML in a different format from 1.2"):
         module._safe(Shown())

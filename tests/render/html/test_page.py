@@ -202,7 +202,7 @@ def test_scores_without_a_color_go_by_name() -> None:
         (HEAT, {"normalize": "column"}, "normalize='column'"),
         (HEAT, {"provenance": "all"}, "choose 'map', 'recipe' or 'none'"),
         (HEAT, {"title": ["a", "b"]}, "2 titles for 1 maps"),
-        (with_scores(HEAT, -HEAT.scores), {}, "is unsigned, but has scores below 0"),
+        (with_scores(HEAT, -HEAT.scores), {}, "is marked as unsigned, but has scores below 0"),
         (SaliencyMap(("a",), (), (), np.zeros((0, 0)), "m"), {}, "has no target"),
     ],
 )

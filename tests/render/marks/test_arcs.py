@@ -97,9 +97,9 @@ def test_short_texts_lie_as_running_text_and_long_ones_stand() -> None:
 
 def test_what_cannot_be_drawn_is_refused() -> None:
     unread = replace(LETTERS, targets=(TargetRow("yes", None, 1.0), LETTERS.targets[1]))
-    with pytest.raises(SaliencyError, match=r"'yes' stands at none.*mark=Bars\(\)"):
+    with pytest.raises(SaliencyError, match=r"the target 'yes' has no token among.*mark=Bars\(\)"):
         figure(unread, Arcs(), width=3.25)
     with pytest.raises(SaliencyError, match=r"links=0: give a whole number of at least 1, such as links=1"):
         Arcs(links=0)
-    with pytest.raises(SaliencyError, match="90 tokens on a line: the least width is"):
+    with pytest.raises(SaliencyError, match="90 tokens on a line: the smallest width is"):
         figure(saliency_map(" ".join("abc" for _ in range(90))), Arcs(), width=3.0)

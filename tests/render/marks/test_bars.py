@@ -199,10 +199,13 @@ def test_labels_that_have_no_room_are_left_out_and_it_is_said() -> None:
     assert overlapping(fig) == []
 
 
-def test_too_narrow_says_the_least_width() -> None:
+def test_too_narrow_says_the_smallest_width() -> None:
     one = saliency_map(targets=range(9))
-    for mark in (Bars(), Bars(vertical=True, values=True)):
-        with pytest.raises(SaliencyError, match="is too narrow for .*the least width is") as error:
+    bars = {"readable bars": Bars(), "vertical bars with numbers above": Bars(vertical=True, values=True)}
+    for what, mark in bars.items():
+        with pytest.raises(
+            SaliencyError, match=f"is too narrow for .*{what}.*: the smallest width is"
+        ) as error:
             figure(one, mark, width=2.0)
         figure(one, mark, width=float(str(error.value).split("width=")[1].rstrip(").")))
 

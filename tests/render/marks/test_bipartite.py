@@ -47,5 +47,5 @@ def test_nothing_overlaps_and_nothing_leaves_the_canvas(one: SaliencyMap) -> Non
 def test_links_are_a_whole_number_and_need_room() -> None:
     with pytest.raises(SaliencyError, match="links=0: give a whole number of at least 1"):
         Bipartite(links=0)
-    with pytest.raises(SaliencyError, match="90 labels on a line: the least width is"):
+    with pytest.raises(SaliencyError, match="90 labels on a line: the smallest width is"):
         figure(saliency_map("a " * 90, targets=[0]), Bipartite(), width=2.0)

@@ -160,6 +160,10 @@ def test_map_of_hidden_tokens_only_is_refused() -> None:
     only = replace(one, tokens=one.tokens[:1], targets=(TargetRow("x", None, 1.0),), scores=one.scores[:, :1])
     with pytest.raises(SaliencyError, match=r"all tokens of this map are special.*Highlight\(special=True\)"):
         figure(only)
+    with pytest.raises(
+        SaliencyError, match=r"special tokens or white space.*special=True, white_space=True\)"
+    ):
+        figure(only, Highlight(white_space=False))
 
 
 def test_numbers_are_set_in_type() -> None:

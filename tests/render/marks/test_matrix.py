@@ -141,7 +141,7 @@ def test_values_stay_inside_their_cells() -> None:
     one = saliency_map(targets=[0, 1])
     fig = figure(one, Matrix(values=True), width=6.75)
     assert overlapping(fig) == []
-    with pytest.raises(SaliencyError, match="35 columns with values in its cells: the least width is"):
+    with pytest.raises(SaliencyError, match="35 columns with values in its cells: the smallest width is"):
         figure(one, Matrix(values=True), width=3.25)
 
 

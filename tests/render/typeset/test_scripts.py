@@ -213,7 +213,7 @@ def test_one_warning_names_what_is_missing_and_the_font_to_install() -> None:
         fig = figure([one, one], width=3.25, title=["中", "b"])
     assert len(caught) == 1
     message = str(caught[0].message)
-    assert "क (U+0915), 中 (U+4E2D), 文 (U+6587); □ stands there instead" in message
+    assert "क (U+0915), 中 (U+4E2D), 文 (U+6587); □ is drawn instead" in message
     assert "Noto Sans CJK and Noto Sans Devanagari" in message
     assert "fonts-noto-cjk" in message or "font-noto-sans-cjk" in message
     assert caught[0].filename == __file__
