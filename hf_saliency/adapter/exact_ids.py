@@ -111,8 +111,8 @@ def encode_with_ids(
             return Encoding((str(text),), text.ids, tokens)
     spelled = tokenizer.decode(list(text.ids), clean_up_tokenization_spaces=False)
     raise SaliencyError(
-        f"the ids spell {spelled!r:.200}, and not the text {str(text)!r:.200}: give the text of the ids, "
-        "explainer((tokenizer.decode(ids), ids)), or leave the ids out."
+        f"the ids spell {spelled!r:.200}, not the text {str(text)!r:.200}: give the text of the ids, "
+        "explainer((tokenizer.decode(ids), ids)), or omit the ids."
     )
 
 

@@ -134,8 +134,8 @@ FAMILIES: dict[str, Family] = {
     "PLBartPreTrainedModel": _ROTATES,
     "PerceiverPreTrainedModel": Family(refused="it reads bytes through a preprocessor, not an nn.Embedding"),
     "ProphetNetPreTrainedModel": Family(
-        refused="its streams of several next tokens mix up positions in transformers, so that what it says at a token "
-        "depends on the tokens after it"
+        refused="transformers mixes up positions in its streams for future tokens, so that its prediction at a token "
+        "depends on later tokens"
     ),
     "Qwen4ExpPreTrainedModel": Family(refused=_ngrams),
     "ReformerPreTrainedModel": Family(

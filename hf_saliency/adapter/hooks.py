@@ -42,7 +42,9 @@ def tensor(output: Any, name: str, dims: int, shape: str, advice: str, place: in
     if isinstance(value, Tensor) and value.dim() == dims:
         return value
     shown = tuple(value.shape) if isinstance(value, Tensor) else type(output).__name__
-    raise SaliencyError(f"the model gives {shown} where this target reads {name} of shape {shape}: {advice}")
+    raise SaliencyError(
+        f"the model returned {shown}, but this target reads {name} of shape {shape}: {advice}"
+    )
 
 
 def last_token_logits(model: nn.Module, inputs: Mapping[str, Any], labels: int) -> Any:
@@ -129,7 +131,7 @@ def _replaced(stream: Stream, embeds: Tensor, ids: Sequence[Tensor]) -> Iterator
         if not isinstance(output, Tensor) or not _holds(output, embeds):
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise SaliencyError(
-                f"the embedding module gives {shape} where the text has embeddings {tuple(embeds.shape)}: this "
+                f"the embedding module returned {shape}, but the text has embeddings {tuple(embeds.shape)}: this "
                 "model reads its tokens in a way that is not supported."
             )
         values = embeds.to(output.dtype)

@@ -202,8 +202,8 @@ def _task(config: Any, name: str, heads: Sequence[Task], other: str) -> tuple[Ta
         return known[0], True
     if known and known[0] is not tasks.ENCODING:
         raise SaliencyError(
-            f"{name!r} is a {architecture}, which {known[0].name}, and this target needs a model that {heads[0].name}: "
-            f"leave {'--target' if other == '--model' else 'task='} out for what this one does, or give another "
+            f"{name!r} is a {architecture}, which {known[0].name}, but this target needs a model that {heads[0].name}: "
+            f"omit {'--target' if other == '--model' else 'task='} to explain the task of this model, or give another "
             f"{other}."
         )
     for task in heads or _WRITING:

@@ -117,8 +117,8 @@ class SentenceModel:
             ]
             raise SaliencyError(
                 f"{type(self.layers).__name__}.encode reads {shown[0]!r}, but its tokenizer gives {shown[1]!r} for the "
-                "text: make the Explainer of the model alone, hs.Explainer(model), and again where its prompt or its "
-                "length has changed since."
+                "text: create the Explainer from the model alone, hs.Explainer(model), and create it again after a "
+                "change of the model's prompt or maximum length."
             )
 
 
@@ -135,5 +135,6 @@ def _check_told(model: Any, prompt: str) -> None:
     if prompt and not all(getattr(layer, "include_prompt", True) for layer in model):
         raise SaliencyError(
             f"{type(model).__name__} leaves its prompt out of the embedding, and this version of "
-            "sentence-transformers does not say how long it is: update to one that has SentenceTransformer.preprocess."
+            "sentence-transformers does not report the prompt's length: update to a version with "
+            "SentenceTransformer.preprocess."
         )

@@ -111,12 +111,12 @@ def _inner(model: nn.Module) -> Any:
         if outer
         else f"the tables {', '.join(tables)}"
         if tables
-        else "no table"
+        else "no embedding table"
     )
     raise SaliencyError(
-        f"{type(model).__name__} has no get_input_embeddings(), and holds {what}: say which module embeds the token "
-        "ids, Explainer(model, tokenizer, embedding=model.encoder.embed), or pass a text model of transformers, such "
-        "as AutoModelForMaskedLM.from_pretrained(name)."
+        f"{type(model).__name__} has no get_input_embeddings(), and contains {what}: name the module that embeds the "
+        "token ids, Explainer(model, tokenizer, embedding=model.encoder.embed), or pass a text model of transformers, "
+        "such as AutoModelForMaskedLM.from_pretrained(name)."
     )
 
 
@@ -137,14 +137,14 @@ def _stream(module: Any, model: nn.Module) -> Stream:
     table = unwrapped_table(module)
     if type(table).__module__.startswith("peft."):
         raise SaliencyError(
-            f"the text embedding of {type(model).__name__} is adapted itself ({type(table).__name__} of PEFT), and no "
-            "table of it is known: merge the adapter into the weights first, model.merge_adapter() or model = "
+            f"PEFT adapts the text embedding of {type(model).__name__} ({type(table).__name__}), so it has no single "
+            "table: merge the adapter into the weights first, model.merge_adapter() or model = "
             "model.merge_and_unload()."
         )
     if not isinstance(table, nn.Embedding):
         raise SaliencyError(
-            f"{type(model).__name__} has no text embedding: get_input_embeddings() gives {type(table).__name__}, and "
-            "one-hot gradients exist for an nn.Embedding over token ids only."
+            f"{type(model).__name__} has no text embedding: get_input_embeddings() returned {type(table).__name__}, "
+            "but one-hot gradients exist only for an nn.Embedding over token ids."
         )
     return Stream(table, host=None if table is module else module)
 

@@ -49,7 +49,7 @@ SEQ2SEQ = Task(
 MASKED = Task("fills masks", "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES", "MaskedToken")
 CAUSAL = Task("continues a text", "AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "NextToken")
 IMAGE_TEXT = Task(
-    "continues a text beside images",
+    "continues a text that contains images",
     "AutoModelForImageTextToText",
     "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
     "NextToken",

@@ -63,8 +63,9 @@ def further_inputs(model: nn.Module, tokenizer: Any, inputs: Any) -> dict[str, A
     if missing:
         example = ", ".join(f"{name!r}: ..." for name in missing)
         raise SaliencyError(
-            f"{type(model).__name__}.forward needs {', '.join(missing)} beside what the tokenizer gives: "
-            f"Explainer(model, tokenizer, inputs={{{example}}}), each a tensor of one row or a function of the others."
+            f"{type(model).__name__}.forward needs {', '.join(missing)} in addition to the tokenizer's "
+            f"outputs: Explainer(model, tokenizer, inputs={{{example}}}), each a tensor of one row or a function of "
+            "the other inputs."
         )
     # A cache of keys and values is useless in a single pass.
     cache = {"use_cache": False} if "use_cache" in names else {}
@@ -282,7 +283,7 @@ class TextModel:
         ]:
             raise SaliencyError(
                 f"the ids begin or end with padding ({self.tokenizer.pad_token!r}, id {pad}), which the model would "
-                "read as text: leave it out, explainer((text, ids[mask.bool()])), or give the tokenizer's encoding."
+                "read as text: remove it, explainer((text, ids[mask.bool()])), or give the tokenizer's encoding."
             )
         return encode_with_ids(self.tokenizer, text, special=special)
 
@@ -432,9 +433,9 @@ class TextModel:
             self._trims = trial.trims
             if not trial.ignores_later:
                 warn(
-                    f"{type(self.model).__name__} does not only read from left to right: its prediction of a token "
-                    "depends on that token and on those after it. Load a model with is_decoder=True, or one made "
-                    "to continue texts, for explanations of predictions.",
+                    f"{type(self.model).__name__} does not read only from left to right: its prediction of a token "
+                    "depends on that token and on later ones. To explain predictions, load the model with "
+                    "is_decoder=True, or load a model that is made to continue texts.",
                     UserWarning,
                 )
         return self._trims

@@ -29,8 +29,8 @@ def unwrapped(model: Any) -> Any:
                 )
             if getattr(config, "alora_invocation_tokens", None):
                 raise SaliencyError(
-                    "activated LoRA changes the model from a token on that PEFT looks for in the ids: explain the "
-                    "model without it, model.get_base_model()."
+                    "activated LoRA changes the model only from its invocation tokens onwards, which PEFT finds in the "
+                    "ids: explain the model without it, model.get_base_model()."
                 )
             model = model.get_base_model()
         else:

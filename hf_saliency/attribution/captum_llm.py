@@ -114,7 +114,7 @@ class LLMGradientNormAttribution(LLMGradientAttribution):  # type: ignore[misc]
                 f"inp is {type(inp).__name__}: give captum.attr.TextTokenInput(text, tokenizer)."
             )
         if target is not None and gen_args is not None:
-            raise SaliencyError("gen_args are for generating a target, and target= gives one: leave one out.")
+            raise SaliencyError("gen_args are for generating a target, but target= gives one: pass only one.")
         tokens = self._get_target_tokens(inp, target, gen_args)
         if not len(tokens):
             raise SaliencyError(f"target={target!r} has no tokens: there is nothing to attribute.")

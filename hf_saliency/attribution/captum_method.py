@@ -25,7 +25,7 @@ from hf_saliency.attribution.token_presence import TokenPresence
 from hf_saliency.errors import Feature, Reduction, SaliencyError, checks_call, shown, whole
 
 _RULES = "needs a rule for each kind of module, and has none for embeddings, attention or layer norms"
-_RELU = "changes the gradient of nn.ReLU modules, of which a transformer has none that Captum could find"
+_RELU = "changes the gradient of nn.ReLU modules, and Captum finds none in a transformer"
 _IMAGE = "needs the channels and the width and height of a convolution"
 _ROWS = "exchanges features between the rows of a batch, which are different targets here"
 _DEEP_LIFT = (

@@ -123,8 +123,9 @@ class ContextMixing(NoFutures, Attribution):  # type: ignore[misc]
         places = self.forward_func.token_read(rows)
         if places is None:
             raise SaliencyError(
-                f"{self.get_name()} says what one token holds of the others, and this target reads no single token: "
-                "explain tokens, such as hs.MaskedToken(...) or hs.NextToken(), or use another method."
+                f"{self.get_name()} measures how much the other tokens contribute to one token, but this target is not "
+                "read at a single token: explain tokens, such as hs.MaskedToken(...) or hs.NextToken(), or use another "
+                "method."
             )
         with torch.no_grad():
             mixing = self._mixing(streams[0], rows, max(1, internal_batch_size))

@@ -276,8 +276,9 @@ class DiscretizedIntegratedGradients(PathAttribution):
     ) -> list[_Paths]:
         if len(self.tables) != len(streams):
             raise SaliencyError(
-                f"{len(self.tables)} table(s) for {len(streams)} tensor(s) of embeddings: DiscretizedIntegrated"
-                "Gradients(forward_func, (table, table)).attribute((embeds, embeds)) has one each."
+                f"{len(self.tables)} table(s) for {len(streams)} tensor(s) of embeddings: pass one table for "
+                "each, such as DiscretizedIntegratedGradients(forward_func, (table, table)).attribute((embeds, "
+                "embeds))."
             )
         return [
             _Paths.of(

@@ -239,8 +239,8 @@ class GradientNorm(TokenNorm):
         vocabularies = self._vocabularies() if self.space == "one_hot" else [None] * len(streams)
         if len(vocabularies) != len(streams):
             raise SaliencyError(
-                f"{len(vocabularies)} table(s) for {len(streams)} tensor(s) of embeddings: GradientNorm("
-                "forward_func, (table, table)).attribute((embeds, embeds)) has one each."
+                f"{len(vocabularies)} table(s) for {len(streams)} tensor(s) of embeddings: pass one table "
+                "for each, such as GradientNorm(forward_func, (table, table)).attribute((embeds, embeds))."
             )
         with autograd():
             leaves = tuple(usable(stream).detach().requires_grad_() for stream in streams)
@@ -373,7 +373,7 @@ def _of_batch(gradient: Tensor, batch: int) -> Tensor:
     """Return the gradient unchanged; refuse it unless it has a row for each row of the input."""
     if gradient.dim() < 2 or len(gradient) != batch:
         raise SaliencyError(
-            f"the layer's output {tuple(gradient.shape)} has no row for each of the {batch} rows of the "
-            "input, as position embeddings do not: give the embedding of the tokens."
+            f"the layer's output {tuple(gradient.shape)} does not have one row for each of the {batch} rows "
+            "of the input; position embeddings, for example, do not: pass the module that embeds the tokens."
         )
     return gradient

@@ -87,8 +87,8 @@ def baselines_of(
         starts = (0,) * len(streams)
     if len(starts) != len(streams):
         raise SaliencyError(
-            f"{len(starts)} baseline(s) for {len(streams)} tensor(s) of embeddings: attribute((embeds, embeds), "
-            "(baseline, baseline)) has one each."
+            f"{len(starts)} baseline(s) for {len(streams)} tensor(s) of embeddings: pass one for each, such as "
+            "attribute((embeds, embeds), (baseline, baseline))."
         )
     return tuple(_baseline_of(start, stream) for start, stream in zip(starts, streams, strict=True))
 
@@ -103,8 +103,8 @@ def ids_of(inputs: object, attribute_to_layer_input: bool) -> tuple[Shaped[Tenso
     """Return the tensors given to ``LayerGradientNorm``; refuse them if none holds integers, such as token ids."""
     if attribute_to_layer_input:
         raise SaliencyError(
-            "attribute_to_layer_input=True asks for gradients in token ids, and there are none: leave it out for "
-            "gradients in the tokens' one-hot vectors or embeddings."
+            "attribute_to_layer_input=True requests gradients with respect to token ids, which do not exist: omit it "
+            "for gradients with respect to the tokens' one-hot vectors or embeddings."
         )
     tensors = _tensors(inputs, "token ids (batch, tokens)")
     if all(tensor.is_floating_point() for tensor in tensors):
@@ -172,8 +172,8 @@ class RowScores:
         scores: Tensor = _run_forward(self.forward_func, embeds, *self._at(rows))
         if scores.numel() != len(rows):
             raise SaliencyError(
-                f"forward_func gives scores of shape {tuple(scores.shape)} for {len(rows)} rows: it must give one "
-                "score a row, or the target must pick one, such as target=0."
+                f"forward_func returned scores of shape {tuple(scores.shape)} for {len(rows)} rows: it must return one "
+                "score per row, or the target must select one, such as target=0."
             )
         return scores.flatten()
 

@@ -84,8 +84,8 @@ class TokenPresence(NoFutures, PerturbationAttribution):  # type: ignore[misc]
             if not isinstance(effects, Tensor) or tuple(effects.shape) != (len(rows), count):
                 shape = tuple(effects.shape) if isinstance(effects, Tensor) else type(effects).__name__
                 raise SaliencyError(
-                    f"the perturbation method returned {shape} where {count} features of {len(rows)} rows have "
-                    "one number each."
+                    f"the perturbation method returned {shape}, but it must return shape {(len(rows), count)}: one "
+                    f"number for each of {count} features in {len(rows)} rows."
                 )
             sizes = torch.stack([_sizes(mask, count) for mask in row_masks]).sum(dim=0)
             for value, mask in zip(values, row_masks, strict=True):
@@ -149,7 +149,7 @@ def _masks(feature_mask: Any, streams: tuple[Tensor, ...]) -> list[Tensor]:
     )
     if not fits:
         raise SaliencyError(
-            "feature_mask must hold whole numbers, one a token: shape (batch, tokens) for inputs (batch, tokens, "
+            "feature_mask must hold integers, one per token: shape (batch, tokens) for inputs (batch, tokens, "
             "width), or a tuple of them for a tuple of inputs."
         )
     return [mask.long().expand(len(stream), -1) for mask, stream in zip(masks, streams, strict=True)]

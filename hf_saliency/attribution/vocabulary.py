@@ -75,7 +75,7 @@ def _realised(
     embed: Callable[[Tensor], object], ids: Int[Tensor, " rows"], module: nn.Embedding
 ) -> Float[Tensor, "rows width"]:
     advice = (
-        f"{type(module).__name__} does not map each token id to a row of its own: the one-hot gradient needs "
+        f"{type(module).__name__} does not map each token id to a separate row: the one-hot gradient needs "
         "an embedding from ids of shape (n,) to (n, width); space='embedding' needs none."
     )
     try:
@@ -83,7 +83,9 @@ def _realised(
     except Exception as error:
         raise SaliencyError(f"{advice} Its call with {len(ids)} ids failed: {error}") from error
     if not isinstance(rows, Tensor) or not rows.is_floating_point():
-        raise SaliencyError(f"{advice} For {len(ids)} ids it returned a {type(rows).__name__} not of floats.")
+        raise SaliencyError(
+            f"{advice} For {len(ids)} ids it returned a {type(rows).__name__}, not a float tensor."
+        )
     if rows.dim() != 2 or len(rows) != len(ids):
         raise SaliencyError(f"{advice} For {len(ids)} ids it returned the shape {tuple(rows.shape)}.")
     return rows.detach()

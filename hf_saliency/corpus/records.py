@@ -93,7 +93,7 @@ def records(source: Any, columns: Columns, *, keyed: bool) -> Iterator[Record]:
         elif keyed:
             if not isinstance(element, (tuple, list)) or len(element) != 2:
                 raise SaliencyError(
-                    f"texts[{number}] is not a pair of a key and a text: give (key, text), or leave keyed= out."
+                    f"texts[{number}] is not a pair of a key and a text: give (key, text), or omit keyed=."
                 )
             record = Record(number, _key(element[0], f"texts[{number}]"), element[1], None, ())
         else:

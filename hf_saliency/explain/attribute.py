@@ -154,8 +154,8 @@ def _streams(result: Any, method: Method, batch: Batch) -> list[Tensor]:
         if not isinstance(values, Tensor) or tuple(values.shape) not in (shape, shape[:2]):
             returned = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise SaliencyError(
-                f"the method {method.name} gives {returned} for embeddings of shape {shape}: expected the same shape, "
-                f"or {shape[:2]}."
+                f"the method {method.name} returned {returned} for embeddings of shape {shape}: expected the same "
+                f"shape, or {shape[:2]}."
             )
     return [values.detach() for values in attributions]
 
@@ -166,8 +166,8 @@ def _reduced(values: Tensor, method: Method) -> Float[Tensor, "batch tokens"]:
         return values
     if method.reduction is None:
         raise SaliencyError(
-            f"the method {method.name} gives {tuple(values.shape)}, one number for each embedding dimension: name "
-            f"a reduction, one of {', '.join(REDUCE)}."
+            f"the method {method.name} returned {tuple(values.shape)}, one number for each embedding dimension: "
+            f"name a reduction, one of {', '.join(REDUCE)}."
         )
     return REDUCE[method.reduction](values)
 

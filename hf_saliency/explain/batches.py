@@ -74,7 +74,7 @@ def sweep(
             yield batch, results[0]
         elif budget < 2 * first:
             raise SaliencyError(
-                f"a single row of {first} tokens does not fit into memory{reason}: load the model in a smaller dtype "
+                f"a single text of {first} tokens does not fit into memory{reason}: load the model in a smaller dtype "
                 "(dtype=torch.bfloat16) or on a larger device, or shorten the text.",
                 page="how_to/big_models#not-enough-memory",
             )

@@ -156,7 +156,7 @@ def _warn_of_against(made: SaliencyMap, results: Sequence[tuple[Row, RowResult]]
     if same:
         warn(
             f"against= names the very class that {len(same)} targets explain ({', '.join(map(repr, same[:5]))}): "
-            "the contrast is zero, and so are their rows. Pass a different against= for these.",
+            "their contrast and their scores are zero. Pass a different against= for them.",
             UserWarning,
         )
 
@@ -194,8 +194,8 @@ def _warn_of_delta(
     worst = max(bad, key=lambda i: parts[i])
     warn(
         f"{made.method}: the scores of {len(bad)} of {len(deltas)} targets do not add up to the difference that they "
-        f"should explain; for {made.targets[worst].label!r} they miss {deltas[worst][1]:.3g} by {deltas[worst][0]:.2g} "
-        f"(convergence_delta). Give {method.remedy}.",
+        f"should explain; for {made.targets[worst].label!r} the sum differs from {deltas[worst][1]:.3g} by "
+        f"{deltas[worst][0]:.2g} (convergence_delta). Use {method.remedy}.",
     )
     missed = np.full(len(deltas), np.nan)
     missed[bad] = [np.inf if np.isnan(deltas[i][1]) else deltas[i][1] for i in bad]

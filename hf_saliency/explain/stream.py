@@ -116,7 +116,7 @@ def _entries(texts: Iterable[Any], keyed: bool) -> Generator[_Entry, None, None]
         if keyed:
             if not isinstance(element, (tuple, list)) or len(element) != 2:
                 raise SaliencyError(
-                    f"texts[{number}] is not a pair of a key and a text: give (key, text), or leave keyed= out."
+                    f"texts[{number}] is not a pair of a key and a text: give (key, text), or omit keyed=."
                 )
             key, text = element
         if lines:

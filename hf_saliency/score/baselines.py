@@ -212,14 +212,14 @@ class Baseline:
             return cls(value, getattr(value, "__name__", type(value).__name__))
         if isinstance(value, list):
             raise SaliencyError(
-                f"baseline={value!r}: a list is several baselines, which hs.integrated_gradients and hs.gradient_shap "
-                "take: give one baseline, or a tuple of texts for texts that belong together."
+                f"baseline={value!r}: a list means several baselines, which only hs.integrated_gradients and "
+                "hs.gradient_shap accept: give one baseline, or a tuple of texts for texts that belong together."
             )
         shown = f"a {value.dtype} tensor" if isinstance(value, Tensor) else repr(value)
         raise SaliencyError(
             f"baseline={shown}: give hs.mask_embedding, hs.pad_embedding, hs.mean_embedding or hs.zero_embedding, a "
-            "text of as many tokens (a tuple of texts for a tuple), a float tensor (tokens, width), or a function "
-            "(embedding, tokenizer, ids) -> tensor.",
+            "text with the same number of tokens (a tuple of texts for a tuple), a float tensor (tokens, width), or a "
+            "function (embedding, tokenizer, ids) -> tensor.",
             page="concepts/baselines#what-you-can-choose",
         )
 
@@ -269,7 +269,7 @@ class Baseline:
         if single and any(len(row.encoding.texts) > 1 for row in batch.rows):
             raise SaliencyError(
                 f"the baseline {self.source!r} is a single text, but several texts are explained together: give a "
-                "tuple of as many baseline texts, or a baseline such as hs.mean_embedding."
+                "tuple with one baseline text for each, or a baseline such as hs.mean_embedding."
             )
         shown = f"the baseline {'text' if single else 'texts'} {self.source!r}"
         try:
@@ -280,9 +280,9 @@ class Baseline:
             count, expected = _counts(words), _counts(row.encoding)
             if count != expected:
                 raise SaliencyError(
-                    f"{shown} {'has' if single else 'have'} {count} tokens, special ones included, but what is "
-                    f"explained has {expected}: give as many, or a baseline such as hs.mask_embedding (the function, "
-                    "not its name)."
+                    f"{shown} {'has' if single else 'have'} {count} tokens, special ones included, but the explained "
+                    f"{'text has' if single else 'texts have'} {expected}: give {'a text' if single else 'texts'} with "
+                    f"{expected} tokens, or a baseline such as hs.mask_embedding (the function, not its name)."
                 )
         return words
 

@@ -88,8 +88,8 @@ def _spans(encoding: Encoding, feature: Feature) -> Spans:
             )
         if not encoding.texts[text][start:end].strip():
             raise SaliencyError(
-                f"{name}: the span ({text}, {start}, {end}) is {encoding.texts[text][start:end]!r}, which holds no "
-                "token: leave it out."
+                f"{name}: the span ({text}, {start}, {end}) is {encoding.texts[text][start:end]!r}, which contains no "
+                "token: remove it."
             )
     for before, after in itertools.pairwise(spans):
         if before[0] == after[0] and after[1] < before[2]:

@@ -91,8 +91,8 @@ def warn_of_mixing(score: Score, model: TextModel, row: Row) -> None:
     model.batch_trials.add(key)
     if _mixes(score, model, row):
         warn(
-            f"{type(model.model).__name__} reads the rows of a batch together: what it says of a text depends on "
-            "the others in its batch. hs.Explainer(model, tokenizer, batch_tokens=1) runs each row alone.",
+            f"{type(model.model).__name__} reads the rows of a batch together: its output for a text depends on "
+            "the other texts in the batch. hs.Explainer(model, tokenizer, batch_tokens=1) runs each row alone.",
             UserWarning,
         )
 

@@ -155,7 +155,7 @@ def switch(choice: bool | None) -> bool | None:
     if choice is not None or not setting:
         return choice
     if setting not in ("0", "1"):
-        raise SaliencyError(f"{VARIABLE}={setting!r} in the environment: set it to 0 or 1, or leave it out.")
+        raise SaliencyError(f"{VARIABLE}={setting!r} in the environment: set it to 0 or 1, or unset it.")
     return setting == "1"
 
 
@@ -163,11 +163,11 @@ def described() -> str:
     """Describe whether products go to oneDNN by default on this processor, or why not, for ``hf-saliency doctor``."""
     choice = switch(None)
     if choice is False:
-        return f"off, as {VARIABLE} says"
+        return f"off (set by {VARIABLE})"
     if not _available():
         return "off: this PyTorch has no oneDNN, or computes float32 products in a lower precision"
     if choice:
-        return f"on for every product, as {VARIABLE} says"
+        return f"on for every product (set by {VARIABLE})"
     least = _faster(calibration(torch.get_num_threads()))
     if not least:
         return "off: PyTorch's own products are as fast on this processor"

@@ -166,6 +166,6 @@ def _check_causal(gradients: Sequence[Tensor], batch: Batch) -> None:
         after = torch.arange(size.shape[1], device=size.device) >= lengths[:, None]
         if bool((size.masked_fill(~after, 0.0).amax(dim=1) > 1e-6 * size.amax(dim=1)).any()):
             raise SaliencyError(
-                "this model reads some texts from left to right and others, such as this one, both ways: explain this "
-                "text first, with an Explainer of its own."
+                "this model reads some texts only from left to right and others, such as this one, in both directions: "
+                "explain this text first, with a new Explainer."
             )

@@ -13,7 +13,7 @@ import hf_saliency as hs
 from hf_saliency.adapter.streams import OneSequence
 
 TEXT = "the cat sat on a mat and dog ran to formal study of grammar"
-BOTH_WAYS = "does not only read from left to right"
+BOTH_WAYS = "does not read only from left to right"
 
 
 def logits(model: nn.Module, text: str) -> Tensor:

@@ -61,7 +61,7 @@ def test_other_ids_of_the_same_text_are_read(masked: hs.Explainer) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((TEXT, [2, 7, 8, 3]), "the ids spell .*and not the text"),
+        ((TEXT, [2, 7, 8, 3]), "the ids spell .*, not the text"),
         ((TEXT, [2.5]), "one row of whole numbers"),
         ((TEXT, torch.tensor([[1, 2], [3, 4]])), "one row of whole numbers"),
         ((TEXT, [10**6]), "(?s)10.*|ids"),

@@ -145,7 +145,7 @@ def without_weights(name: str, **changes: Any) -> nn.Module:
         ("IBertForMaskedLM", "its quantised"),
         ("NeoMMEForMaskedLM", "second table (value_embeddings)"),
         ("PerceiverForMaskedLM", "it reads bytes"),
-        ("ProphetNetForCausalLM", "mix up positions"),
+        ("ProphetNetForCausalLM", "mixes up positions"),
         ("ReformerForMaskedLM", "in training mode only"),
         ("XLNetLMHeadModel", "perm_mask and target_mapping"),
     ],

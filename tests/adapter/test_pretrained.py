@@ -169,7 +169,7 @@ def test_what_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
 def test_a_task_takes_its_head(folder: Path) -> None:
     model = hs.Explainer.from_pretrained(folder, task="feature-extraction", device="cpu").text_model.model
     assert type(model).__name__ == "BertModel"
-    with pytest.raises(hs.SaliencyError, match="is a BertForMaskedLM, which fills masks.*leave task= out"):
+    with pytest.raises(hs.SaliencyError, match="is a BertForMaskedLM, which fills masks.*omit task="):
         hs.Explainer.from_pretrained(folder, task="text-classification")
     with pytest.raises(hs.SaliencyError, match="task='fill-masks': choose one of .*did you mean 'fill-mask'"):
         hs.Explainer.from_pretrained(folder, task="fill-masks")

@@ -232,7 +232,9 @@ def test_an_embedding_within_a_layer_of_peft(kind: str) -> None:
 def test_a_tied_embedding_within_a_layer_of_peft(kind: str) -> None:
     wrapped, tokenizer = adapted_embedding(kind, tied=True)
     if kind == "added":
-        with pytest.raises(hs.SaliencyError, match=r"is adapted itself.*model.merge_adapter\(\)"):
+        with pytest.raises(
+            hs.SaliencyError, match=r"PEFT adapts the text embedding.*model.merge_adapter\(\)"
+        ):
             hs.Explainer(wrapped, tokenizer)
         return
     heat = hs.Explainer(wrapped, tokenizer)(TEXT)
@@ -243,7 +245,7 @@ def test_a_tied_embedding_within_a_layer_of_peft(kind: str) -> None:
 
 def test_an_embedding_that_an_adapter_adds_to_is_refused_until_it_is_merged() -> None:
     wrapped, tokenizer = adapted_embedding("added")
-    with pytest.raises(hs.SaliencyError, match=r"is adapted itself.*model.merge_adapter\(\)"):
+    with pytest.raises(hs.SaliencyError, match=r"PEFT adapts the text embedding.*model.merge_adapter\(\)"):
         hs.Explainer(wrapped, tokenizer)
     wrapped.merge_adapter()
     explainer = hs.Explainer(wrapped, tokenizer)
@@ -264,7 +266,7 @@ def test_trained_rows_of_an_embedding_are_refused_until_they_are_merged() -> Non
                 parameter.zero_()  # keep only the trained rows
         rows.mul_(1.5)
         plain.get_input_embeddings().weight[tokenizer("cat sat")["input_ids"][1:3]] *= 1.5
-    with pytest.raises(hs.SaliencyError, match=r"is adapted itself.*model.merge_adapter\(\)"):
+    with pytest.raises(hs.SaliencyError, match=r"PEFT adapts the text embedding.*model.merge_adapter\(\)"):
         hs.Explainer(wrapped, tokenizer)
     wrapped.merge_adapter()
     heat, expected = (hs.Explainer(each, tokenizer)(TEXT) for each in (wrapped, plain))

@@ -104,5 +104,5 @@ def test_where_it_is_not_defined(method: str) -> None:
         with pytest.raises(hs.SaliencyError, match="context mixing is defined for"):
             explainer(text, method=method)
     classifier = hs.Explainer(*tiny.model("sequence_classification", "bert"))
-    with pytest.raises(hs.SaliencyError, match="reads no single token"):
+    with pytest.raises(hs.SaliencyError, match="is not read at a single token"):
         classifier(TEXT, method=method)

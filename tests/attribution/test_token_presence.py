@@ -143,10 +143,10 @@ def test_it_runs_in_a_noise_tunnel() -> None:
     ("baselines", "mask", "message"),
     [
         (torch.zeros(3, 5, 3), torch.zeros(3, 5, dtype=torch.long), "baselines of shape"),
-        (torch.zeros(3, 5, 4), torch.zeros(3, 5), "feature_mask must hold whole numbers"),
-        (torch.zeros(3, 5, 4), torch.zeros(2, 5, dtype=torch.long), "feature_mask must hold whole numbers"),
-        (torch.zeros(3, 5, 4), torch.zeros(3, 4, dtype=torch.long), "feature_mask must hold whole numbers"),
-        (torch.zeros(3, 5, 4), None, "feature_mask must hold whole numbers"),
+        (torch.zeros(3, 5, 4), torch.zeros(3, 5), "feature_mask must hold integers"),
+        (torch.zeros(3, 5, 4), torch.zeros(2, 5, dtype=torch.long), "feature_mask must hold integers"),
+        (torch.zeros(3, 5, 4), torch.zeros(3, 4, dtype=torch.long), "feature_mask must hold integers"),
+        (torch.zeros(3, 5, 4), None, "feature_mask must hold integers"),
     ],
 )
 def test_shapes_that_do_not_fit(baselines: Any, mask: Any, message: str) -> None:

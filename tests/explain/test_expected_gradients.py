@@ -105,5 +105,5 @@ def test_a_tuple_is_one_baseline_of_several_texts() -> None:
 def test_lists_elsewhere(explainer: hs.Explainer) -> None:
     with pytest.raises(hs.SaliencyError, match=r"baseline=\[\]"):
         hs.gradient_shap(baseline=[])
-    with pytest.raises(hs.SaliencyError, match="several baselines, which hs.integrated_gradients"):
+    with pytest.raises(hs.SaliencyError, match="several baselines, which only hs.integrated_gradients"):
         explainer(TEXT, method=hs.leave_one_out(baseline=[hs.mask_embedding]))

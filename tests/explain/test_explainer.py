@@ -134,7 +134,7 @@ def test_a_row_that_never_fits_says_so() -> None:
     def step(batch: list[int], budget: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    with pytest.raises(hs.SaliencyError, match="a single row of 10 tokens does not fit"):
+    with pytest.raises(hs.SaliencyError, match="a single text of 10 tokens does not fit"):
         list(sweep([(10,)] * 4, 160, True, step))
 
 

@@ -79,7 +79,7 @@ def test_a_row_that_would_not_fit_is_refused_before_it_is_tried(
     explainer = hs.Explainer(*tiny.masked_lm("bert"))
     monkeypatch.setattr(memory, "free_memory", lambda: 1000)
     with pytest.raises(
-        hs.SaliencyError, match=r"a single row of \d+ tokens does not fit into memory \(about"
+        hs.SaliencyError, match=r"a single text of \d+ tokens does not fit into memory \(about"
     ):
         explainer(TEXT)
     monkeypatch.setattr(memory, "free_memory", lambda: None)

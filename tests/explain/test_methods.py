@@ -179,7 +179,7 @@ def test_convergence_deltas_are_what_is_missing() -> None:
 @pytest.mark.filterwarnings("default:.*do not add up:RuntimeWarning")
 def test_a_large_delta_warns_with_the_remedy_at_the_users_line() -> None:
     with pytest.warns(
-        RuntimeWarning, match=r"do not add up .* Give hs.integrated_gradients\(tolerance=1e-3\)"
+        RuntimeWarning, match=r"do not add up .* Use hs.integrated_gradients\(tolerance=1e-3\)"
     ) as seen:
         explainer()(TEXT, method=hs.integrated_gradients(1))
     assert seen[0].filename == __file__
@@ -256,7 +256,7 @@ def test_rounding_is_no_missing_part() -> None:
 
 @pytest.mark.filterwarnings("default:.*do not add up:RuntimeWarning")
 def test_a_tolerance_that_is_not_met_is_said_once_at_the_users_line() -> None:
-    with pytest.warns(RuntimeWarning, match=r"do not add up .* Give a larger tolerance") as seen:
+    with pytest.warns(RuntimeWarning, match=r"do not add up .* Use a larger tolerance") as seen:
         explainer(16)([TEXT], method=hs.integrated_gradients(3, tolerance=1e-6))
     assert len(seen) == 1
     assert seen[0].filename == __file__
@@ -307,7 +307,7 @@ def test_every_method_says_what_it_is() -> None:
         (lambda: hs.smooth_grad(seed=0.5), "seed=0.5"),
         (lambda: hs.var_grad(n_samples=1), "n_samples=1 has no variance"),
         (lambda: hs.occlusion(0), "window=0"),
-        (lambda: hs.occlusion(2, stride=3), "stride=3 steps over tokens"),
+        (lambda: hs.occlusion(2, stride=3), "stride=3 skips tokens"),
         (lambda: hs.leave_one_out(feature="letter"), "feature='letter': choose one of"),
         (lambda: hs.shapley_sampling(0), "n_samples=0"),
         (lambda: hs.lime(alpha=0), "alpha=0"),

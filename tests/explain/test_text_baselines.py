@@ -149,12 +149,12 @@ def test_a_map_with_such_a_baseline_reads_back(tmp_path: Any) -> None:
         (
             "pair",
             "it was music",
-            "'it was music' is a single text, .* give a tuple of as many baseline texts",
+            "'it was music' is a single text, .* give a tuple with one baseline text for each",
         ),
         (
             "pair",
             ("it was", "music"),
-            "have 4 and 2 tokens, special ones included, but .* has 8 and 4: give as many",
+            "have 4 and 2 tokens, special ones included, but .* have 8 and 4: give texts with 8 and 4 tokens",
         ),
         ("pair", OTHER[::-1], "have 5 and 7 tokens"),
         ("pair", ("it was music",), "the baseline texts .* have 5 tokens"),

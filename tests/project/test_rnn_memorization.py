@@ -77,7 +77,7 @@ def test_a_plain_module_goes_through_the_explainer_once_it_is_registered(
 ) -> None:
     torch.manual_seed(0)
     model, tokenizer = Recurrent().double(), tiny.tokenizer()
-    with pytest.raises(hs.SaliencyError, match="say which module embeds the token ids"):
+    with pytest.raises(hs.SaliencyError, match="name the module that embeds the token ids"):
         hs.Explainer(model, tokenizer)
     monkeypatch.setattr(families, "_REGISTERED", {})
     hs.register_family(Recurrent, hs.Family(embedding=lambda module: module.words))

@@ -140,7 +140,7 @@ def test_the_default_without_a_mask_token() -> None:
     ("given", "message"),
     [
         (True, "baseline=True: give hs.mask_embedding"),
-        ([0.0], r"baseline=\[0.0\]: a list is several baselines, which hs.integrated_gradients and"),
+        ([0.0], r"baseline=\[0.0\]: a list means several baselines, which only hs.integrated_gradients and"),
         (torch.zeros(3, dtype=torch.long), "baseline=a torch.int64 tensor"),
         (torch.zeros(3), r"shape \(3,\), which does not fit"),
         (
@@ -149,7 +149,7 @@ def test_the_default_without_a_mask_token() -> None:
         ),
         (torch.full((16,), torch.nan), "holds NaN or infinity"),
         (lambda embedding, tokenizer, ids: "mask", "returned str, not a tensor"),
-        ("mask", "has 3 tokens, .* what is explained has 8: .* hs.mask_embedding"),
+        ("mask", "has 3 tokens, .* the explained text has 8: .* hs.mask_embedding"),
         ("", "empty"),
         ((TEXT, TEXT), "cannot be read like the explained text: MaskedToken explains one text"),
         ((TEXT, 1.0), "a tuple of texts for a tuple"),

@@ -204,7 +204,7 @@ class Bare(nn.Module):
         return self.model(input_ids, attention_mask=attention_mask).logits
 
 
-@pytest.mark.filterwarnings("ignore:Bare does not only read from left to right")  # not tested here
+@pytest.mark.filterwarnings("ignore:Bare does not read only from left to right")  # not tested here
 @pytest.mark.parametrize(
     ("name", "target", "message"),
     [

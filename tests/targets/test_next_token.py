@@ -108,7 +108,7 @@ def test_a_model_without_batched_derivatives_does_without(monkeypatch: pytest.Mo
     assert heat.targets[0].predictions == expected.targets[0].predictions
 
 
-@pytest.mark.filterwarnings("ignore:BertLMHeadModel does not only read from left to right")
+@pytest.mark.filterwarnings("ignore:BertLMHeadModel does not read only from left to right")
 def test_a_model_that_sees_later_tokens_is_not_trimmed() -> None:
     on = explainer("BertLMHeadModel", is_decoder=False)
     heat = on(TEXT)

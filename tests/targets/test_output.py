@@ -90,7 +90,7 @@ def test_a_plain_module_with_its_embedding_named() -> None:
     model = Recurrent()
     target = hs.Output(lambda output, inputs: output[:, -1].sum(dim=-1))
     with pytest.raises(
-        hs.SaliencyError, match="holds the tables embed, other.*embedding=model.encoder.embed"
+        hs.SaliencyError, match="contains the tables embed, other.*embedding=model.encoder.embed"
     ):
         hs.Explainer(model, tiny.tokenizer())
     on = hs.Explainer(model, tiny.tokenizer(), embedding=model.embed)
@@ -131,7 +131,7 @@ def test_a_function_that_fails(score: Any, message: str, method: str) -> None:
 
 
 def test_a_module_without_a_table() -> None:
-    with pytest.raises(hs.SaliencyError, match="and holds no table: say which module"):
+    with pytest.raises(hs.SaliencyError, match="and contains no embedding table: name the module"):
         hs.Explainer(Tableless(), tiny.tokenizer())
 
 

@@ -112,7 +112,7 @@ def occlusion(
     """
     window, stride = whole(window, "window"), whole(stride, "stride")
     if stride > window:
-        raise SaliencyError(f"stride={stride} steps over tokens: give at most the window, {window}.")
+        raise SaliencyError(f"stride={stride} skips tokens: use at most the window, {window}.")
 
     def build(forward_func: Any) -> Attribution:
         return _Windows(forward_func, window, stride)

@@ -159,8 +159,8 @@ def lime(
 def _require_sklearn(name: str) -> None:
     if importlib.util.find_spec("sklearn") is None:
         raise SaliencyError(
-            f"{name} needs scikit-learn, which Captum fits the surrogate with: pip install scikit-learn, the extra "
-            "'surrogate' of this package."
+            f"{name} needs scikit-learn, which Captum uses to fit the surrogate: pip install scikit-learn, or install "
+            "this package with the extra 'surrogate'."
         )
 
 
@@ -168,8 +168,8 @@ def _check_samples(name: str, n_samples: int, features: int) -> None:
     """Warn if there are fewer than two subsets for each weight of the linear model."""
     if n_samples < 2 * features:
         warn(
-            f"{name}: n_samples={n_samples} subsets are too few for {features} features, and another seed gives other "
-            f"scores. Give n_samples={2 * features} or more, or larger features (feature='word' or 'sentence')."
+            f"{name}: n_samples={n_samples} subsets are too few for {features} features; another seed would change "
+            f"the scores. Pass n_samples={2 * features} or more, or larger features (feature='word' or 'sentence')."
         )
 
 
