@@ -185,13 +185,13 @@ def workers(count: int, rounds: int) -> None:
                 taken = time.perf_counter() - start
                 clock[way, number] = min(taken, clock.get((way, number), taken))
                 cpu[way, number] = min(used, cpu.get((way, number), used))
-                print(f"{way}, {number} texts: {taken:.1f} s, {used:.1f} s of processors", flush=True)
+                print(f"{way}, {number} texts: {taken:.1f} s, {used:.1f} CPU seconds", flush=True)
     more = count - few
     for way in ways:
         rate = more / (clock[way, count] - clock[way, few])
         used = 1000 * (cpu[way, count] - cpu[way, few]) / more
-        print(f"{way}: {rate:.2f} texts a second, {used:.1f} ms of processors a text", end="; ")
-        print(f"the first {few} texts took {clock[way, few]:.0f} s, {cpu[way, few]:.0f} s of processors")
+        print(f"{way}: {rate:.2f} texts a second, {used:.1f} CPU ms per text", end="; ")
+        print(f"the first {few} texts took {clock[way, few]:.0f} s, {cpu[way, few]:.0f} CPU seconds")
 
 
 def main() -> None:
@@ -199,9 +199,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=["cost", "once", "workers", "part"], help="part: of workers")
+    parser.add_argument(
+        "part",
+        choices=["cost", "once", "workers", "part"],
+        help="the benchmark; workers runs part in its processes",
+    )
     parser.add_argument("--texts", type=int)
-    parser.add_argument("--rounds", type=int, default=2, help="of workers")
+    parser.add_argument("--rounds", type=int, default=2, help="repetitions of workers")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -601,7 +601,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a small model, to check the script")
     parser.add_argument("--output", type=Path, help="a Markdown file to write the table to")
-    parser.add_argument("--seconds", type=float, default=200, help="when to leave out what is not done")
+    parser.add_argument(
+        "--seconds", type=float, default=200, help="time limit; work that has not started by then is left out"
+    )
     parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     if arguments.output is not None:
@@ -612,7 +614,7 @@ def main() -> None:
     device, small = torch.device(arguments.device), arguments.quick
     cuda = device.type == "cuda"
     if not cuda and not small:
-        parser.error("PyTorch sees no GPU: --quick checks the script on a processor")
+        parser.error("PyTorch finds no GPU: use --quick to check the script on a CPU")
     table = Table(arguments.output)
     name = torch.cuda.get_device_name(device) if cuda else processor()
     table.write(

@@ -62,7 +62,7 @@ def masked(count: int) -> Task:
             chosen.append(sentence)
     Random(0).shuffle(chosen)
     if len(chosen) < count:
-        raise SystemExit(f"there are only {len(chosen)} such parts of sentences")
+        raise SystemExit(f"only {len(chosen)} parts of sentences are suitable: lower --texts")
     return Task(explainer, chosen[:count], hs.MaskedToken([COLUMN], unit="log_prob"))
 
 

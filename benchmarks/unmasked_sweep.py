@@ -117,7 +117,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=2, help="of which the fastest counts")
+    parser.add_argument("--repeats", type=int, default=2, help="number of runs; the fastest counts")
     options = parser.parse_args()
     ways: dict[str, Callable[[Case], np.ndarray]] = {
         "the article's notebook (dense one-hot, one row, `backward()`)": article_loop,

@@ -91,6 +91,6 @@ def main(folder: Path, most: int | None) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("corpus-study-output"))
-    parser.add_argument("--texts", type=int, help="Only so many sentences.")
+    parser.add_argument("--texts", type=int, help="Maximum number of sentences.")
     options = parser.parse_args()
     main(options.output, options.texts)

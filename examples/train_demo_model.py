@@ -110,7 +110,7 @@ def source_files(package: str, pattern: str, work: Path) -> list[Path]:
         call(["dpkg", "-x", archive.name, "."], unpacked, advice)
     if found := sorted(unpacked.glob(pattern)):
         return found
-    raise SystemExit(f"{package} has no {pattern}: this is not the package of Debian 12.")
+    raise SystemExit(f"{package} has no {pattern}: this is not Debian 12's version of the package.")
 
 
 def is_prose(paragraph: str) -> bool:

@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS), metavar="WORK")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="each way once")
+    parser.add_argument("--quick", action="store_true", help="run each way only once")
     options = parser.parse_args()
     from device import processor
 
