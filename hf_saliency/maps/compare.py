@@ -404,7 +404,7 @@ def _check_lengths(lengths: Mapping[str, int]) -> None:
 
 def _no_maps(name: object, value: object) -> SaliencyError:
     return SaliencyError(
-        f"{name!r} names no maps but {reprlib.repr(value)}: give a SaliencyMap or a list of them."
+        f"{name!r} must be a SaliencyMap or a non-empty list of them, not {reprlib.repr(value)}."
     )
 
 

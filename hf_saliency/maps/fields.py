@@ -99,10 +99,12 @@ def check_places(texts: Sequence[str], tokens: Sequence[Token], targets: Sequenc
     for token in tokens:
         inside = 0 <= token.text_index < len(texts)
         if not (inside and 0 <= token.start <= token.end <= len(texts[token.text_index])):
-            raise SaliencyError(f"{token} lies outside the texts given.")
+            raise SaliencyError(f"{token} is outside the given texts.")
     for target in targets:
         if not all(0 <= each < len(tokens) for each in target.positions):
-            raise SaliencyError(f"{target} stands at a token that is not there: there are {len(tokens)}.")
+            raise SaliencyError(
+                f"{target} is at a token that does not exist: the map has {len(tokens)} tokens."
+            )
 
 
 def json_object(values: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def encoded(encoding: Any, text: str | tuple[str, str] | None) -> EncodedText:
     if hasattr(encoding, "texts") and hasattr(encoding, "tokens"):
         texts, tokens = tuple(encoding.texts), tuple(encoding.tokens)
         if text is not None and (text,) != texts and text != texts:
-            raise SaliencyError(f"text={text!r} is not what was encoded, {texts}: leave it out.")
+            raise SaliencyError(f"text={text!r} is not the encoded text, {texts}: omit text=.")
         return EncodedText(texts, tokens, range(len(tokens)), len(tokens))
     single = _single(encoding)
     if text is None:
@@ -66,13 +66,13 @@ def _single(encoding: Any) -> Any:
     encodings = encoding.encodings
     if not encodings:
         raise SaliencyError(
-            "this encoding has no character offsets, as those of slow tokenizers: give explainer.encode(text), or "
-            "that of a fast tokenizer."
+            "this encoding has no character offsets, which slow tokenizers do not return: give explainer.encode(text), "
+            "or the encoding of a fast tokenizer."
         )
     if len(encodings) != 1:
         raise SaliencyError(
-            f"this encoding holds {len(encodings)} texts, and a map one: give batch[i], with text=texts[i] and that "
-            "text's attributions."
+            f"this encoding holds {len(encodings)} texts, but a map holds one: give batch[i], text=texts[i] and the "
+            "attributions of that text."
         )
     return encodings[0]
 
@@ -193,10 +193,12 @@ def _rows_by_token(saliency_map: SaliencyMap) -> dict[int, int]:
     labels = saliency_map.labels
     for row, target in enumerate(saliency_map.targets):
         if target.position is None:
-            raise SaliencyError(f"TextualHeatmap needs targets at tokens, but {target.label!r} is at none.")
+            raise SaliencyError(
+                f"TextualHeatmap needs a token for every target, but {target.label!r} has none."
+            )
         if target.position in rows:
             raise SaliencyError(
-                f"TextualHeatmap needs one target a token: {labels[target.position]!r} has two."
+                f"TextualHeatmap needs one target per token: {labels[target.position]!r} has two."
             )
         rows[target.position] = row
     missing = [
@@ -364,5 +366,5 @@ def _named(count: int) -> tuple[TargetRow, ...]:
 def _moved(row: TargetRow, read: EncodedText) -> TargetRow:
     """The target with its columns counted without padding."""
     if any(each not in read.columns for each in row.positions):
-        raise SaliencyError(f"{row} stands at padding or outside of the {read.count} tokens.")
+        raise SaliencyError(f"{row} is at a padding token or outside the {read.count} tokens.")
     return row.moved({old: new for new, old in enumerate(read.columns)})

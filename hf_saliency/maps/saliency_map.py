@@ -166,7 +166,9 @@ class SaliencyMap:
         """
         rows = [row for item in which for row in rows_of(self, item)]
         if not rows:
-            raise SaliencyError(f"no target is selected; this map has {len(self.targets)}: select(0), say.")
+            raise SaliencyError(
+                f"no target is selected: select at least one of the {len(self)}, such as select(0)."
+            )
         return self.part(rows, range(len(self.tokens)))
 
     def drop_special(self) -> SaliencyMap:

@@ -49,7 +49,7 @@ def _rows_at(saliency_map: SaliencyMap, word: str) -> list[int]:
     if not rows:
         labels = [repr(target.label) for target in saliency_map.targets]
         listing = ", ".join(labels[:20]) + (", ..." if len(labels) > 20 else "")
-        raise SaliencyError(f"no target stands at the word {word!r}; the targets are {listing or 'none'}.")
+        raise SaliencyError(f"no target is at the word {word!r}; the targets are {listing or 'none'}.")
     return rows
 
 

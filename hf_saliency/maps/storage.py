@@ -140,7 +140,9 @@ def encode(document: str) -> bytes:
         data = document.encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise SaliencyError(f"the map holds {half!r}, half a character, which no file can hold.") from error
+        raise SaliencyError(
+            f"the data contains {half!r}, a lone surrogate, which cannot be saved as UTF-8."
+        ) from error
     if len(data) > LARGEST_DOCUMENT:
         raise SaliencyError(
             f"this needs {len(data) >> 20} MiB of JSON, more than the {LARGEST_DOCUMENT >> 20} MiB of one file: "

@@ -105,7 +105,9 @@ class Table:
         columns = {string(name, "a column's name"): _column(name, v) for name, v in self.columns.items()}
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
-            raise SaliencyError(f"the columns differ in length: {lengths}. Give each one value a row.")
+            raise SaliencyError(
+                f"the columns differ in length: {lengths}. Give one value per row in each column."
+            )
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "measure", string(self.measure, "measure"))
         object.__setattr__(self, "facts", json_object(self.facts, "facts"))
@@ -336,8 +338,8 @@ def _column(name: str, values: Sequence[Any] | np.ndarray) -> np.ndarray:
     mixed = kind == "U" and not isinstance(values, np.ndarray) and not all(isinstance(v, str) for v in values)
     if array.ndim != 1 or kind not in _KINDS or mixed:
         raise SaliencyError(
-            f"column {name!r} holds {array.dtype} of shape {array.shape}: give one string, number or truth value a "
-            "row, all of one type."
+            f"column {name!r} holds {array.dtype} of shape {array.shape}: give one string, number or bool per row, "
+            "all of one type."
         )
     if kind != "U":
         array = array.astype(_DTYPES[_KINDS[kind]])

@@ -237,12 +237,13 @@ def _checked_truth(truth: Any, heat: SaliencyMap, number: int) -> Bool[np.ndarra
     shapes = f"({len(heat.tokens)},) or {heat.scores.shape}"
     if array.dtype != np.bool_ or array.shape not in (heat.scores.shape[1:], heat.scores.shape):
         raise SaliencyError(
-            f"truths[{number}] holds {array.dtype} of shape {array.shape}: give truth values of shape {shapes}."
+            f"truths[{number}] holds {array.dtype} of shape {array.shape}: give bools of shape {shapes}."
         )
     array = np.broadcast_to(array, heat.scores.shape)
     if not (array & _counted(heat)).any(axis=1).all():
         raise SaliencyError(
-            f"truths[{number}] names no token that counts for a target: special tokens and the target's masks do not."
+            f"truths[{number}] must mark at least one token that counts for each target: special tokens and the "
+            "target's masks do not count."
         )
     return array
 

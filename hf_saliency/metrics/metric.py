@@ -62,8 +62,8 @@ class MaskedText:
         places = [(token.text_index, token.start, token.end) for token in self.tokens]
         if [(token.text_index, token.start, token.end) for token in heat.tokens] != places:
             raise SaliencyError(
-                f"the map has {len(heat.tokens)} tokens and the text {len(places)}, or they stand elsewhere: give the "
-                "map that this explainer makes of this text, before words() or drop_special()."
+                f"the map has {len(heat.tokens)} tokens and the text has {len(places)}, or they are at other "
+                "positions: give the map that this explainer makes of this text, before words() or drop_special()."
             )
         if len(heat) != len(self):
             raise SaliencyError(
@@ -73,9 +73,8 @@ class MaskedText:
         for number, (target, place) in enumerate(zip(heat.targets, self._places, strict=True)):
             if (target.position, target.masked) != place:
                 raise SaliencyError(
-                    f"target {number} of the map, {target.label!r}, stands "
-                    f"{_described(target.position, target.masked)}, "
-                    f"and that of target= {_described(*place)}: give the target that the map explains, target=..."
+                    f"target {number} of the map, {target.label!r}, is {_described(target.position, target.masked)}, "
+                    f"but that of target= is {_described(*place)}: give the target that the map explains, target=..."
                 )
         scores = heat.scores.astype(float)
         if not np.isfinite(scores).all():

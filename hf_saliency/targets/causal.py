@@ -198,7 +198,7 @@ class Continuation(Target):
             ids = id_list(self.ids)
             if ids is None or self.text is not None:
                 raise SaliencyError(
-                    f"ids={self.ids!r:.80}: give one row of token ids, in a list or a tensor, and no text beside them."
+                    f"ids={self.ids!r:.80}: give one row of token ids, in a list or a tensor, without a text."
                 )
             object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "max_new_tokens", whole(self.max_new_tokens, "max_new_tokens"))
@@ -235,7 +235,10 @@ class Continuation(Target):
         if paired:
             if text is not None or self.ids is not None:
                 name = "Continuation(ids=...)" if text is None else f"Continuation({text!r})"
-                raise SaliencyError(f"{name} has its text, and the tuple {texts!r} holds another: give one.")
+                raise SaliencyError(
+                    f"{name} already has a continuation, and the tuple {texts!r} has another one: give only one of "
+                    "them."
+                )
             prompt, text = texts
         if not isinstance(prompt, list):
             return prompt if paired else only_text(prompt, self), text, []
@@ -342,7 +345,7 @@ class NextToken(Target):
             return Continuation().encode(texts, model, overflow)
         if isinstance(texts, tuple) and len(texts) == 2:
             raise SaliencyError(
-                "NextToken explains one text; a prompt and what follows it are explained by target=hs.Continuation()."
+                "NextToken explains one text: use target=hs.Continuation() for a prompt and its continuation."
             )
         return model.encode(only_text(texts, self), overflow)
 
@@ -353,7 +356,7 @@ class NextToken(Target):
                 chosen = latest(where, encoding)
             except SaliencyError as error:
                 raise SaliencyError(
-                    f"{error} A word that the text does not hold yet is its continuation: "
+                    f"{error} To explain a word that is not in the text yet, give it as the continuation: "
                     "explainer((text, ' word'), target=hs.Continuation())."
                 ) from error
         else:

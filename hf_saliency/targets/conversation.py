@@ -56,13 +56,13 @@ def rendered(conversation: Sequence[Message], model: TextModel, *, answer: bool)
     try:
         text = _applied(conversation, model, answer=answer)
     except Exception as error:  # a template may raise anything
-        raise SaliencyError(f"the chat template does not take this conversation: {error}") from error
+        raise SaliencyError(f"the chat template does not accept this conversation: {error}") from error
     for message in conversation:
         content = message.get("content")
         if isinstance(content, list) and str(content) in text:
             raise SaliencyError(
-                f"the chat template takes no list of parts as content, and would write {content!r} as it stands: give "
-                "the content as a string."
+                f"the chat template does not accept a list of parts as content and would write {content!r} unchanged: "
+                "give the content as a string."
             )
     return text
 

@@ -207,7 +207,7 @@ def followed_by_ids(
     if tuple(ids[: len(before)]) == before:
         ids = ids[len(before) :]
     if not ids:
-        raise SaliencyError("the ids hold the prompt alone: give those that follow it, too.")
+        raise SaliencyError("the ids contain only the prompt: append the ids of the continuation.")
     check_ids(model.streams[-1], ids, [model.class_name(i) for i in ids])
     spelled, tokens = spelling(before, ids, model)
     if text is not None and spelled.split() != text.split():
@@ -275,7 +275,7 @@ def _warn_of_start(ids: Sequence[int], model: TextModel, *, by_hand: bool = Fals
         wanted, actual = model.class_name(start), model.class_name(ids[0])
         warn(
             f"the model's generation config makes its decoder start with {wanted!r}, but it starts with {actual!r} "
-            "before the given target: it is explained after a different beginning from what the model writes. If "
+            "before the given target, so the target follows a different start token than the model's own output. If "
             f"{wanted!r} is the target language, set tokenizer.tgt_lang = {wanted!r}; otherwise set "
             f"generation_config.decoder_start_token_id to {ids[0]}.",
             UserWarning,
@@ -290,8 +290,8 @@ def _warn_of_start(ids: Sequence[int], model: TextModel, *, by_hand: bool = Fals
             else f"Name the target language, tokenizer.tgt_lang = {wanted!r}"
         )
         warn(
-            f"the model's generation config makes it start with {wanted!r}, but {start} with {actual!r}: it is "
-            f"explained after a different beginning from what the model writes. {fix}, or set "
+            f"the model's generation config makes it start with {wanted!r}, but {start} with {actual!r}, so "
+            f"the target follows a different start token than the model's own output. {fix}, or set "
             f"generation_config.forced_bos_token_id to {ids[1]}.",
             UserWarning,
         )

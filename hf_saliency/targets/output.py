@@ -94,7 +94,7 @@ class _Number:
             shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise SaliencyError(
                 f"the function of hs.Output returned {shape} for a batch of {count}: it must return a tensor of shape "
-                f"({count},), one number a row."
+                f"({count},), one number per row."
             )
         if not scores.is_floating_point():
             raise SaliencyError(

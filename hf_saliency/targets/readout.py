@@ -77,8 +77,8 @@ class Readout:
         for name in ("class_id", "against_id"):
             if name in rows and (largest := int(rows[name].max())) >= logits.shape[-1]:
                 raise SaliencyError(
-                    f"the model gives {logits.shape[-1]} logits, numbered from 0, where this target reads number "
-                    f"{largest}: give a class that it has, or the target that its head is for."
+                    f"this target reads logit number {largest}, but the model returns only {logits.shape[-1]} logits, "
+                    "numbered from 0: choose one of its classes, or the target that fits its head."
                 )
         values = logits
         if self.activation == "none":

@@ -109,8 +109,9 @@ class Similarity(Target):
         first, second, *_ = (encoding.columns(part).ids for part in encoding.parts)
         if self.against is None and first == second and self._pooling_and_metric(model)[1] == "cosine":
             warn(
-                "both texts have the same tokens, so that their cosine is 1, its largest value: the gradient there "
-                "is zero, and scores from it are rounding alone. Give two texts that differ, or method='occlusion'.",
+                "both texts have the same tokens, so their cosine is 1, its largest value: the gradient there is zero, "
+                "and scores computed from it are only rounding errors. Give two texts that differ, or "
+                "method='occlusion'.",
                 UserWarning,
             )
         return [

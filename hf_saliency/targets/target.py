@@ -185,7 +185,7 @@ def only_text(text: Any, target: object) -> str:
         return only_text(text[0], target)
     if isinstance(text, tuple):
         raise SaliencyError(
-            f"{name} explains one text, but a tuple of {len(text)} stands for texts that belong together, such as "
+            f"{name} explains one text, but a tuple of {len(text)} is for texts that belong together, such as "
             "premise and hypothesis: give a string, or a list for several explanations."
         )
     raise no_text(text)

@@ -68,7 +68,7 @@ def find(place: Where, encoding: Encoding, text: int = 0) -> list[list[int]]:
     spots = spans.Places([(encoding.tokens[i].start, encoding.tokens[i].end) for i in columns])
     groups = [[columns[i] for i in spots.overlapping(start, stop)] for start, stop in ranges]
     if not any(groups):
-        raise SaliencyError(f"no token stands at {place!r} of {whole!r}.")
+        raise SaliencyError(f"there is no token at {place!r} in {whole!r}.")
     return [tokens for tokens in groups if tokens]
 
 

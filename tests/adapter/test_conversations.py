@@ -53,7 +53,7 @@ def test_a_reply_in_parts(chat: hs.Explainer) -> None:
         ([*ASKED, {"role": "assistant"}], "{'role': 'assistant'} is not one"),
         ([["the cat"]], r"texts\[0\]: a conversation is a list of messages.*'the cat' is not one"),
         ([[]], r"a conversation is a list of messages.*\[\] is not one"),
-        ([{"role": "user", "content": PARTS}], "takes no list of parts as content"),
+        ([{"role": "user", "content": PARTS}], "does not accept a list of parts as content"),
         ([*ASKED, {"role": "assistant", "content": [{"type": "image"}]}], "is not text alone"),
     ],
 )

@@ -115,7 +115,7 @@ def test_ids_that_are_none() -> None:
     for ids in ([], [[1], [2]], [1.5], "12"):
         with pytest.raises(hs.SaliencyError, match="one row of token ids"):
             hs.Continuation(ids=ids)
-    with pytest.raises(hs.SaliencyError, match="no text beside them"):
+    with pytest.raises(hs.SaliencyError, match="without a text"):
         hs.Continuation(" tea", ids=[1])
 
 

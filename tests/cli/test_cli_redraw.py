@@ -85,7 +85,7 @@ def test_show_prints_the_text() -> None:
     output = shown("show", "a.pdf", "--targets", "end", "--targets", "0")
     assert output.startswith("end (token 6, masked, logit 1.50)\nan un-\nbelievable  [end]\n")
     assert "[an] un-" in output
-    assert "no target stands at the word 'Paris'" in failure("show", "a.pdf", "--targets", "Paris")
+    assert "no target is at the word 'Paris'" in failure("show", "a.pdf", "--targets", "Paris")
 
 
 def test_redraw_draws_as_it_was_but_for_what_is_said() -> None:
@@ -151,7 +151,7 @@ def test_redraw_in_a_style() -> None:
         ),
         (["a.pdf", "--output", "b.pdf", "--option", "colour=1"], "Matrix has no option 'colour'", 1),
         (["a.pdf", "--output", "b.pdf", "--option", "values=7"], "give a value like False", 1),
-        (["a.pdf", "--output", "b.pdf", "--targets", "Paris"], "no target stands at the word 'Paris'", 1),
+        (["a.pdf", "--output", "b.pdf", "--targets", "Paris"], "no target is at the word 'Paris'", 1),
         (["none.pdf", "--output", "b.pdf"], "cannot read 'none.pdf': No such file", 1),
         (["a.pdf", "--output", "b.pdf", "--width", "0.2"], "is too narrow", 1),
     ],

@@ -192,7 +192,7 @@ def test_targets() -> None:
     for wrong in (3, [3], {"cat": 2}):
         with pytest.raises(hs.SaliencyError, match="give a label, a list of labels, or hs.TargetRow"):
             of(given, targets=wrong)
-    with pytest.raises(hs.SaliencyError, match="stands at padding or outside of the 8 tokens"):
+    with pytest.raises(hs.SaliencyError, match="is at a padding token or outside the 8 tokens"):
         of(given[0], targets=hs.TargetRow("cat", 8, 1.5))
 
 
@@ -224,7 +224,7 @@ def test_the_explainers_own_encoding() -> None:
     assert made.texts == (TEXT,)
     assert slices(made) == SPANS
     assert of(values(TOKENS), text=TEXT) == made
-    with pytest.raises(hs.SaliencyError, match="is not what was encoded"):
+    with pytest.raises(hs.SaliencyError, match="is not the encoded text"):
         of(values(TOKENS), text="The cat")
 
 
@@ -245,7 +245,7 @@ def test_padding_goes_with_its_columns(side: str) -> None:
     np.testing.assert_array_equal(made.scores, given[:, first : first + 8])
     assert made.targets[0].position == 2
     assert made.tokens == of(values(TOKENS)).tokens
-    with pytest.raises(hs.SaliencyError, match="at padding"):
+    with pytest.raises(hs.SaliencyError, match="at a padding token"):
         of(given[0], encoded, text=TEXT, targets=hs.TargetRow("cat", 11 - first * 2, 1.5))
     with pytest.raises(hs.SaliencyError, match="the encoding has 12 tokens"):
         of(given[:, :8], encoded, text=TEXT)
@@ -267,7 +267,7 @@ def test_one_of_several_texts() -> None:
         count = sum(batch["attention_mask"][i])
         assert made.tokens == hs.Explainer(*tiny.masked_lm("bert")).encode(text).tokens
         np.testing.assert_array_equal(made.scores, given[i : i + 1, :count])
-    with pytest.raises(hs.SaliencyError, match=r"holds 2 texts, and a map one: give batch\[i\]"):
+    with pytest.raises(hs.SaliencyError, match=r"holds 2 texts, but a map holds one: give batch\[i\]"):
         of(given, batch, text=TEXT)
 
 
@@ -318,7 +318,7 @@ def test_a_character_of_several_words() -> None:
             "of a text of 7: text= must be the string that was encoded",
         ),
         (lambda: tiny.tokenizer()(TEXT), ["a", "b"], "give one string"),
-        (lambda: BatchEncoding({"input_ids": [1, 2]}), TEXT, "as those of slow tokenizers"),
+        (lambda: BatchEncoding({"input_ids": [1, 2]}), TEXT, "which slow tokenizers do not return"),
         (lambda: {"input_ids": [1, 2]}, TEXT, r"encoding is dict: give explainer.encode\(text\)"),
         (lambda: tiny.tokenizer()(["cat", "dog"], is_split_into_words=True), "cat dog", "as a list of words"),
     ],

@@ -38,12 +38,12 @@ def test_select(which: Any, rows: list[int]) -> None:
 @pytest.mark.parametrize(
     ("which", "message"),
     [
-        ((), r"no target is selected; this map has 6: select\(0\)"),
+        ((), r"no target is selected: select at least one of the 6, such as select\(0\)"),
         ((slice(9, None),), "no target is selected"),
         ((6,), "there is no target 6: this map has 6, counted from 0"),
         ((-7,), "there is no target -7"),
-        (("able",), "no target stands at the word 'able'; the targets are 'an', 'un', '-', 'believ'"),
-        (("",), "no target stands at the word ''"),
+        (("able",), "no target is at the word 'able'; the targets are 'an', 'un', '-', 'believ'"),
+        (("",), "no target is at the word ''"),
         (([0, 1],), r"select\(\[0, 1\]\): give row numbers, slices or words one by one, as in select\(0, -1"),
         ((1.0,), r"select\(1\.0\): give row numbers"),
         ((None,), r"select\(None\): give row numbers"),

@@ -168,7 +168,7 @@ def test_agreements_of_every_pair() -> None:
         ([sweep()], "a dictionary of two names"),
         ({"a": sweep()}, "a dictionary of two names"),
         ({"a": sweep(), "b": [sweep(), sweep()]}, "differ in length"),
-        ({"a": sweep(), "b": "text"}, "'b' names no maps"),
+        ({"a": sweep(), "b": "text"}, "'b' must be a SaliencyMap or a non-empty list of them, not 'text'"),
     ],
 )
 def test_other_matrices_are_refused(maps: Any, message: str) -> None:

@@ -160,8 +160,8 @@ def test_tokens_and_gaps_spell_the_text(text: str, data: st.DataObject) -> None:
         ({"scores": np.full((6, 8), np.nan)}, "no colour for NaN or infinity"),
         ({"scores": np.full((6, 8), np.inf)}, "no colour for NaN or infinity"),
         ({"scores": np.full((6, 8), -1.0)}, "no colour for scores below 0"),
-        ({"targets": (target("whole", None),) * 6}, "needs targets at tokens, but 'whole' is at none"),
-        ({"targets": (target("an", 1),) * 6}, "one target a token: 'an' has two"),
+        ({"targets": (target("whole", None),) * 6}, "needs a token for every target, but 'whole' has none"),
+        ({"targets": (target("an", 1),) * 6}, "one target per token: 'an' has two"),
         (
             {"targets": (target("an", 1), target("end", 6)), "scores": np.ones((2, 8))},
             r"complete sweep, but 4 tokens are not targets: 'un', '-', 'believ', 'able'\. .*explainer\(",

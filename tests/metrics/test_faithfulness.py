@@ -190,11 +190,11 @@ def test_a_map_of_another_text_or_target(explainer: hs.Explainer) -> None:
     with pytest.raises(hs.SaliencyError, match="the map has 6 targets and the target has 1 rows"):
         metric(explainer, TEXTS[0], heat, target=hs.MaskedToken("cat"))
     with pytest.raises(
-        hs.SaliencyError, match="stands at token 3, masked, and that of target= at token 2, masked"
+        hs.SaliencyError, match="is at token 3, masked, but that of target= is at token 2, masked"
     ):
         metric(explainer, TEXTS[0], heat[2], target=hs.MaskedToken("cat"))
     with pytest.raises(
-        hs.SaliencyError, match="stands at token 2, masked, and that of target= at token 2: give"
+        hs.SaliencyError, match="is at token 2, masked, but that of target= is at token 2: give"
     ):
         metric(explainer, TEXTS[0], heat[1], target=hs.UnmaskedToken("cat"))
     logits = explainer(TEXTS[0], target=hs.MaskedToken("cat"))  # a map with another unit may be ranked

@@ -84,7 +84,7 @@ def test_special_and_masked_tokens_do_not_count() -> None:
         ({"a": saliency_map("one two")}, [], "truths has 0 elements for 1 texts"),
         ({"a": saliency_map("one two")}, [[1.0, 0.0]], r"truths\[0\] holds float64"),
         ({"a": saliency_map("one two")}, [[True]], r"shape \(2,\) or \(2, 2\)"),
-        ({"a": saliency_map("one two")}, [[True, False]], r"truths\[0\] names no token"),
+        ({"a": saliency_map("one two")}, [[True, False]], r"truths\[0\] must mark at least one token"),
         ({"a": saliency_map("one"), "b": saliency_map("one two")}, [[True]], "the maps 'b' have other"),
     ],
 )

@@ -146,7 +146,7 @@ GUESSES: list[tuple[str, str | None]] = [
     ("hs.figure(heat, legend=None)", "choose one of True, False"),
     ("hs.figure(heat, width='chi')", r"width=3.25\), or one of 'aaai'"),
     ("hs.figure(heat.scores)", r"figure\(Explainer\(model, tokenizer\)\(text\)\)"),
-    ("hs.figure(heat, targets='dog')", "no target stands at the word 'dog'; the targets are 'the'"),
+    ("hs.figure(heat, targets='dog')", "no target is at the word 'dog'; the targets are 'the'"),
     ("hs.heatmap(heat)", r"use hs.figure\(heat, hs.Matrix\(\)\)"),
     ("hs.figure(heat, 'heatmap')", r"Matrix\(\)"),
     ("hs.figure(heat, annot=True)", r"use mark=hs.Matrix\(values=True\)"),

@@ -190,7 +190,7 @@ def test_what_is_no_map_or_mark_is_refused(arguments: tuple[object, ...], messag
     ("options", "message"),
     [
         ({"targets": []}, "no target is selected"),
-        ({"targets": "absent"}, "no target stands at the word 'absent'"),
+        ({"targets": "absent"}, "no target is at the word 'absent'"),
         ({"targets": 99}, "there is no target 99"),
         ({"width": -1.0}, r"width=-1.0: give inches above 0, such as figure\(\.\.\., width=3.25\)"),
         ({"title": ["a", "b"]}, "2 titles for 1 maps: give one for each"),

@@ -208,17 +208,21 @@ class Bare(nn.Module):
 @pytest.mark.parametrize(
     ("name", "target", "message"),
     [
-        ("BertForSequenceClassification", hs.Label(3), "gives 3 logits, numbered from 0, .* reads number 3"),
-        ("BertForSequenceClassification", hs.Label(1, against=9), "reads number 9"),
+        (
+            "BertForSequenceClassification",
+            hs.Label(3),
+            "reads logit number 3, .* returns only 3 logits, numbered from 0",
+        ),
+        ("BertForSequenceClassification", hs.Label(1, against=9), "reads logit number 9"),
         (
             "BertForSequenceClassification",
             hs.Label(all_labels=True),
             r"give their indices, Label\(\[0, 1\]\)",
         ),
         ("BertForSequenceClassification", hs.Choice(), "Bare.forward raised"),
-        ("BertForTokenClassification", hs.TokenLabel(label=5), "reads number 5"),
-        ("BertForTokenClassification", hs.MaskedToken(), "gives 3 logits"),
-        ("BertForTokenClassification", hs.NextToken(), "gives 3 logits"),
+        ("BertForTokenClassification", hs.TokenLabel(label=5), "reads logit number 5"),
+        ("BertForTokenClassification", hs.MaskedToken(), "returns only 3 logits"),
+        ("BertForTokenClassification", hs.NextToken(), "returns only 3 logits"),
     ],
 )
 def test_classes_that_a_plain_module_has_not(name: str, target: Any, message: str) -> None:

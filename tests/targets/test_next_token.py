@@ -203,7 +203,7 @@ def test_a_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (hs.Continuation(), ("the cat", " "), "the continuation is empty"),
         (hs.Continuation(""), "the cat", "the continuation is empty"),
-        (hs.Continuation(" sat"), ("the cat", " ran"), "has its text, and the tuple"),
+        (hs.Continuation(" sat"), ("the cat", " ran"), "already has a continuation, and the tuple"),
         (hs.Continuation(), "the cat " * 40, "the model reads at most 36"),
         (hs.Continuation(" the cat" * 20), "the cat", "the model reads at most 36"),
         (

@@ -121,7 +121,7 @@ def test_the_start_is_chosen_by_number_or_word(tmp_path: Path) -> None:
     assert start() == {"unit": 0, "free": None}
     assert start(select=-1) == {"unit": 34, "free": None}
     assert start(select="study") == {"unit": 3, "free": None}
-    with pytest.raises(SaliencyError, match="no target stands at the word 'Paris'"):
+    with pytest.raises(SaliencyError, match="no target is at the word 'Paris'"):
         start(select="Paris")
 
 
@@ -198,7 +198,7 @@ def test_scores_without_a_color_go_by_name() -> None:
     [
         (7, {}, r"page\(maps\) takes a SaliencyMap or a list of them, not the int 7"),
         ([], {}, "takes a SaliencyMap"),
-        (HEAT, {"targets": "Paris"}, "no target stands at the word"),
+        (HEAT, {"targets": "Paris"}, "no target is at the word"),
         (HEAT, {"normalize": "column"}, "normalize='column'"),
         (HEAT, {"provenance": "all"}, "choose 'map', 'recipe' or 'none'"),
         (HEAT, {"title": ["a", "b"]}, "2 titles for 1 maps"),
