@@ -75,11 +75,16 @@ app.command()(corpus)
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the files go.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write the files to.")] = Path(
+        "demo-output"
+    ),
     no_progress: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Explain a sentence with the bundled model; write figures, scores and a log to a folder."""
+    """Explain a sentence with the bundled model; write example files.
+
+    The folder then contains figures, scores and a log.
+    """
     with reported(debug):
         from hf_saliency.maps.storage import write_file
 

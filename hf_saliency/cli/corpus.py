@@ -24,11 +24,16 @@ def _column(name: str, content: str) -> typer.models.OptionInfo:
 
 def corpus(
     file: Annotated[Path, typer.Argument(metavar="INPUT", help="A .txt, .jsonl, .csv or .parquet file.")],
-    output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="Where the corpus goes.")],
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FOLDER", help="Folder to write the corpus to.")
+    ],
     text_column: Annotated[str, _column("text-column", "The column with the text.")] = "text",
-    pair_column: Annotated[str | None, _column("pair-column", "The column with its second text.")] = None,
+    pair_column: Annotated[
+        str | None, _column("pair-column", "The column with the second text of each pair.")
+    ] = None,
     key_column: Annotated[
-        str | None, _column("key-column", "The column with a key of each text. Default: its number from 0.")
+        str | None,
+        _column("key-column", "The column with a unique key for each text. Default: its number, from 0."),
     ] = None,
     target_column: Annotated[
         str | None,
@@ -37,7 +42,8 @@ def corpus(
         ),
     ] = None,
     group_column: Annotated[
-        list[str] | None, _column("group-column", "A column to keep, such as a group. Repeatable.")
+        list[str] | None,
+        _column("group-column", "Another column to keep in the corpus, such as a group. Repeatable."),
     ] = None,
     model: options.Model = None,
     method: options.Method = "gradient_norm",
@@ -52,20 +58,28 @@ def corpus(
     unit: options.OfScore = None,
     against: options.Against = None,
     top_k: options.TopK = 3,
-    overflow: Annotated[options.Overflow, typer.Option(help="What to do if a text is too long.")] = "error",
+    overflow: Annotated[
+        options.Overflow,
+        typer.Option(
+            help="Refuse a text that is too long for the model, explain its beginning, or explain each target "
+            "in a window around it."
+        ),
+    ] = "error",
     scores: Annotated[
-        ScoreType | None, typer.Option(help="Type of the scores; float16 takes half the space.")
+        ScoreType | None, typer.Option(help="Type of the stored scores; float16 takes half the space.")
     ] = None,
     engine: Annotated[
-        Engine, typer.Option(help="local is one process; ray is Ray Data, here or on a cluster.")
+        Engine, typer.Option(help="One local process, or Ray Data, on this machine or a cluster.")
     ] = "local",
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes of Ray.")] = 1,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of Ray processes; each loads the model.")
+    ] = 1,
     worker_gpus: Annotated[
         float | None,
         typer.Option(
             metavar="X",
             min=0,
-            help="GPUs of each process of Ray, such as 0.5. Default: 1 if the model is on a GPU, otherwise 0.",
+            help="GPUs for each Ray process, such as 0.5. Default: 1 if the model is on a GPU, otherwise 0.",
         ),
     ] = None,
     device: options.Device = "auto",
@@ -74,10 +88,11 @@ def corpus(
     no_progress: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Explain each text of a file, and write the maps to a folder of Parquet files.
+    """Explain each text of a file; write the maps to a folder.
 
-    INPUT has one text per line (.txt), or rows with columns. To continue an interrupted run, run the same command
-    again. hs.read_corpus(FOLDER) reads the maps, and lists the texts that could not be explained with the reasons.
+    INPUT has one text per line (.txt), or rows with columns. The folder contains Parquet files. To continue an
+    interrupted run, run the same command again. In Python, hs.read_corpus(FOLDER) reads the maps, and its attribute
+    failures lists the texts that could not be explained, with the reasons.
 
     The values of --target are those of hf-saliency explain.
     """

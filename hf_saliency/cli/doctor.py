@@ -34,7 +34,11 @@ _SCRIPTS = {
 
 
 def doctor(debug: options.Debug = False) -> None:
-    """Print versions, devices, fonts for the common scripts, and missing extras."""
+    """Print versions, devices, fonts and extras of this installation.
+
+    For each common writing system, it names a font that can draw it; for each missing extra, the command that installs
+    it.
+    """
     with reported(debug):
         from hf_saliency.adapter.pretrained import devices
         from hf_saliency.score import products
@@ -53,13 +57,15 @@ def doctor(debug: options.Debug = False) -> None:
 
 def models(
     model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="A folder, or a name on the Hugging Face hub.")
+        str | None,
+        typer.Argument(metavar="MODEL", help="The folder of a model, or its name on the Hugging Face Hub."),
     ] = None,
     debug: options.Debug = False,
 ) -> None:
-    """Print what a model can explain: its default target, the other targets, its limit and its family.
+    """Print what a model can explain.
 
-    Without MODEL, it describes the bundled model.
+    Prints its default target, the other targets, the maximum number of tokens, and a note on its family if there is
+    one. Without MODEL, it describes the bundled model.
     """
     with reported(debug):
         from hf_saliency.adapter import tasks

@@ -36,7 +36,13 @@ def explain(
     unit: options.OfScore = None,
     against: options.Against = None,
     top_k: options.TopK = 3,
-    overflow: Annotated[options.Overflow, typer.Option(help="What to do if a text is too long.")] = "error",
+    overflow: Annotated[
+        options.Overflow,
+        typer.Option(
+            help="Refuse a text that is too long for the model, explain its beginning, or explain each target "
+            "in a window around it."
+        ),
+    ] = "error",
     mark: options.MarkAs = None,
     width: options.Room = None,
     output: options.Output = None,
@@ -49,14 +55,14 @@ def explain(
 ) -> None:
     """Explain the predictions of a text model for one or more texts.
 
-    The text comes from TEXT, --file, or standard input. The command prints the text, in which the background of each
-    token shows its score. With up to 5 targets it prints the text for each, otherwise only for the first. Then it
+    The text comes from TEXT, --file, or standard input. The command prints the text, with the score of each token as
+    its background colour. With up to 5 targets it prints the text for each, otherwise only for the first. Then it
     prints a table of all targets, with the model's predictions and their probabilities in percent, and with the
     tokens that the score depends on most, in percent of the largest.
 
     \b
-    --target masked        each token in turn, its position masked
-             unmasked      each token, nothing masked
+    --target masked        each token in turn, with that token masked
+             unmasked      each token, with nothing masked
              span          the words at --positions, masked together
              pseudo-log-likelihood   the whole text, each token masked in turn
              next          each next token of a causal model
@@ -64,19 +70,19 @@ def explain(
              label         the label of TEXT (and --pair): the predicted one,
                            --label NAME, or --all-labels
              tokens        the label of each token, or --aggregation word, entity
-             answer        the answer to the question TEXT in its context --pair
-             choice        the --choice that goes with TEXT
+             answer        the answer to the question TEXT in the context --pair
+             choice        the --choice with the highest score, or --answer
              similarity    how similar TEXT and --pair are
              WORD          this word of the text, as --positions WORD
-             Default: the target that fits the model's head.
-    --positions 3,7-9   tokens by number, from 0, special ones counted: 3, 7, 8, 9
-                -2      the last token but one
+             Default: the target that fits the model.
+    --positions 3,7-9   tokens 3, 7, 8, 9, counted from 0 with special tokens
+                -2      the second-to-last token
                 study   a word or phrase of the text, wherever it occurs
-                word:7  the word 7, not token 7
+                word:7  the word "7", not token 7
                 chars:16:23   the characters text[16:23]
 
     Commas separate places, except in a value that starts with word:. For several texts, --output FILE.json writes
-    FILE-1.json, FILE-2.json, ...; a figure shows all of them.
+    FILE-1.json, FILE-2.json, ...; a figure shows all texts.
     """
     with reported(debug):
         texts = together(texts_of(text or [], file, lines or columns), columns, pair or [], choice or [])

@@ -39,26 +39,32 @@ Normalized = Literal["row_max", "row_sum", "none"]
 Provenance = Literal["map", "recipe", "none"]
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
 
-Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="A text; - reads standard input.")]
-File = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Read the text from a file.")]
-Lines = Annotated[bool, typer.Option("--lines", help="Each line of the file or of standard input is a text.")]
+Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="A text, or - for standard input.")]
+File = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Read the text from this file.")]
+Lines = Annotated[
+    bool, typer.Option("--lines", help="Read each line of the file or of standard input as a text.")
+]
 Columns = Annotated[
-    bool, typer.Option("--columns", help="As --lines; tabs separate texts that belong together.")
+    bool, typer.Option("--columns", help="Like --lines; tabs in a line separate texts that belong together.")
 ]
 Pairs = Annotated[
     list[str] | None,
-    typer.Option("--pair", metavar="TEXT", help="The second text of TEXT; see above. Once for each TEXT."),
+    typer.Option(
+        "--pair",
+        metavar="TEXT",
+        help="The text that goes with TEXT, such as a context; see above. Give one for each TEXT.",
+    ),
 ]
 Choices = Annotated[
     list[str] | None,
-    typer.Option("--choice", metavar="TEXT", help="A choice for TEXT. Repeatable."),
+    typer.Option("--choice", metavar="TEXT", help="One of the choices for TEXT. Repeatable."),
 ]
 Model = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="NAME",
-        help="A folder, or a name on the Hugging Face hub. Default: the bundled one.",
+        help="The folder of a model, or its name on the Hugging Face Hub. Default: the bundled model.",
     ),
 ]
 Method = Annotated[
@@ -66,7 +72,7 @@ Method = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help="Attribution method; an unknown name prints the list.",
+        help="Attribution method; an unknown name prints all names.",
         autocompletion=complete_method,
     ),
 ]
@@ -89,15 +95,13 @@ Kind = Annotated[
     ),
 ]
 Label = Annotated[str | None, typer.Option("--label", metavar="NAME", help="The label to explain.")]
-AllLabels = Annotated[
-    bool, typer.Option("--all-labels", help="Explain every label of a classifier of texts.")
-]
+AllLabels = Annotated[bool, typer.Option("--all-labels", help="Explain every label of a text classifier.")]
 Answer = Annotated[
     str | None,
     typer.Option(
         "--answer",
         metavar="TEXT",
-        help="The answer to explain (a part of the context), or the choice. Default: the model's.",
+        help="The answer (a part of the context) or the choice to explain. Default: the model's.",
     ),
 ]
 Aggregate = Annotated[
@@ -106,12 +110,12 @@ Aggregate = Annotated[
 ]
 Pool = Annotated[
     Pooling | None,
-    typer.Option("--pooling", help="How token embeddings become one text embedding. Default: mean."),
+    typer.Option("--pooling", help="How to combine token embeddings into one text embedding. Default: mean."),
 ]
 MaxNewTokens = Annotated[
     int | None,
     typer.Option(
-        "--max-new-tokens", metavar="N", min=1, help="How many tokens a model writes at most. Default: 20."
+        "--max-new-tokens", metavar="N", min=1, help="Maximum number of tokens to generate. Default: 20."
     ),
 ]
 OfScore = Annotated[
@@ -142,40 +146,60 @@ Carried = Annotated[
         help="What figures and pages carry: the maps, only how they were made, or nothing.",
     ),
 ]
-MarkAs = Annotated[
-    str | None,
-    typer.Option(
+
+
+def _mark(default: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
         "--mark",
         metavar="NAME",
-        help="How to draw: highlight, matrix, ...; an unknown name prints the list. Default: highlight for a few "
-        "targets, otherwise matrix.",
+        help=f"How to draw: highlight, matrix, ...; an unknown name prints all names. Default: {default}.",
         autocompletion=complete_mark,
-    ),
-]
+    )
+    return option
+
+
+MarkAs = Annotated[str | None, _mark("highlight for a few targets, otherwise matrix")]
+NewMark = Annotated[str | None, _mark("as in FILE")]
 MarkOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--option", metavar="NAME=VALUE", help="An option of the mark: words=true, values=true. Repeatable."
     ),
 ]
-Normalize = Annotated[Normalized | None, typer.Option("--normalize", help="How to scale each row.")]
+Normalize = Annotated[
+    Normalized | None,
+    typer.Option(
+        "--normalize",
+        help="Divide each target's scores by their largest magnitude, by the sum of the magnitudes, or by nothing. "
+        "Default: as in FILE.",
+    ),
+]
 Style = Annotated[
-    str | None, typer.Option("--style", metavar="NAME", help="A Matplotlib style sheet, or the file of one.")
+    str | None, typer.Option("--style", metavar="NAME", help="Name or file of a Matplotlib style sheet.")
 ]
 Rows = Annotated[
     list[str] | None,
-    typer.Option("--targets", metavar="WHICH", help="Which targets: a number from 0, or a word. Repeatable."),
+    typer.Option(
+        "--targets",
+        metavar="WHICH",
+        help="Show only this target: its number, from 0, or its word. Repeatable.",
+    ),
 ]
 Drawn = Annotated[
     Path, typer.Argument(metavar="FILE", help="A .pdf, .png, .svg, .html or .json that hf-saliency wrote.")
 ]
 Room = Annotated[
-    str | None, typer.Option("--width", metavar="INCHES", help="Width of the figure, or a venue such as acl.")
+    str | None,
+    typer.Option("--width", metavar="INCHES", help="Width of the figure in inches, or a venue such as acl."),
 ]
-TopK = Annotated[int, typer.Option("--top-k", metavar="N", min=0, help="How many predictions to show.")]
+TopK = Annotated[
+    int, typer.Option("--top-k", metavar="N", min=0, help="Number of predictions to show for each target.")
+]
 BatchTokens = Annotated[
     int | None,
-    typer.Option("--batch-tokens", metavar="N", min=1, help="Tokens in one pass; fewer need less memory."),
+    typer.Option(
+        "--batch-tokens", metavar="N", min=1, help="Number of tokens in one pass; fewer need less memory."
+    ),
 ]
 Device = Annotated[
     str,

@@ -26,10 +26,10 @@ def info(
     ] = False,
     debug: options.Debug = False,
 ) -> None:
-    """Describe the maps in a figure or page: text, targets, method, model, versions.
+    """Describe the maps in a figure or page.
 
-    No model is needed. Trust a file only as far as you trust its author: the digest identifies a map, but it is not
-    a signature.
+    Prints their text, targets, method, model and versions. No model is needed. Trust a file only as far as you trust
+    its author: the digest identifies a map, but it is not a signature.
     """
     with reported(debug):
         from hf_saliency.maps import attachment
@@ -65,7 +65,7 @@ def show(file: options.Drawn, targets: options.Rows = None, debug: options.Debug
 def redraw(
     file: options.Drawn,
     output: options.Output = None,
-    mark: options.MarkAs = None,
+    mark: options.NewMark = None,
     option: options.MarkOptions = None,
     style: options.Style = None,
     targets: options.Rows = None,
@@ -76,7 +76,7 @@ def redraw(
 ) -> None:
     """Draw the maps in a figure or page again, without the model.
 
-    The new figure differs only in the options that you give. --output FILE.json extracts the maps.
+    The new figure differs only in the options that you give. --output FILE.json saves the maps themselves.
     """
     with reported(debug):
         if not output:
