@@ -202,10 +202,10 @@ def test_a_head_for_something_else(saved: Saved) -> None:
     model = saved("BertForMaskedLM")
     line = refused(TEXT, "--model", model, "--target", "label", code=1)
     assert (
-        "is a BertForMaskedLM, which fills masks, and this target needs a model that classifies a text"
+        "is a BertForMaskedLM, which fills masks, but this target needs a model that classifies a text"
         in line
     )
-    assert "leave --target out" in line
+    assert "omit --target to explain the task of this model" in line
 
 
 def test_without_an_architecture_a_model_is_taken_for_a_language_model(saved: Saved) -> None:
