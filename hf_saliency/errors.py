@@ -280,13 +280,13 @@ def _misfit(
     call = CALLS.get(name) or _call(name, known, further=len(arguments) > len(places))
     if len(arguments) > len(places):
         if len(takes) < len(known):
-            return f"{name} takes all but {', '.join(places)} by name: {call}."
+            return f"{name} takes only {', '.join(places)} by position, and other arguments by name: {call}."
         if named:
             return f"{name} takes {', '.join(named)} by name: {call}."
         return f"{name} takes {'only ' if places else 'no arguments'}{', '.join(places)}: {call}."
     for place in places[: len(arguments)]:
         if place in keywords:
-            return f"{name} is given {place} twice, by place and by name: {call}."
+            return f"{name} is given {place} twice, by position and by name: {call}."
     missing = [each.name for each in known if each.default is each.empty and each.name in takes]
     missing = [each for each in missing if each not in keywords and each not in places[: len(arguments)]]
     return f"{name} needs {', '.join(missing)}: {call}."

@@ -94,7 +94,7 @@ def corpus(
     interrupted run, run the same command again. In Python, hs.read_corpus(FOLDER) reads the maps, and its attribute
     failures lists the texts that could not be explained, with the reasons.
 
-    The values of --target are those of hf-saliency explain.
+    The values of --target and --positions are those of hf-saliency explain.
     """
     with reported(debug):
         from hf_saliency.corpus.source_file import SourceFile

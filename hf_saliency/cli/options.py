@@ -90,7 +90,7 @@ Kind = Annotated[
     typer.Option(
         "--target",
         metavar="KIND|WORD",
-        help="What to explain; see above.",
+        help="A kind of target, listed by hf-saliency explain --help, or a word of the text.",
         autocompletion=complete_target,
     ),
 ]
@@ -124,7 +124,11 @@ OfScore = Annotated[
 ]
 Positions = Annotated[
     list[str] | None,
-    typer.Option("--positions", metavar="WHERE", help="Which tokens; see above. Repeatable."),
+    typer.Option(
+        "--positions",
+        metavar="WHERE",
+        help="Tokens to explain, as hf-saliency explain --help describes. Repeatable.",
+    ),
 ]
 Against = Annotated[
     str | None,
@@ -143,7 +147,7 @@ Carried = Annotated[
     Provenance,
     typer.Option(
         "--provenance",
-        help="What figures and pages carry: the maps, only how they were made, or nothing.",
+        help="Data embedded in figures and pages: the maps, only how they were made, or nothing.",
     ),
 ]
 

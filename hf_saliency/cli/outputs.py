@@ -178,7 +178,7 @@ def _in_options(message: str) -> str:
     """Replace Python arguments in a message of the library by options of the command line."""
     named = {target.__name__: kind for kind, target in kinds().items()}
     message = re.sub(r"\boverflow='(\w+)'", r"--overflow \1", message)
-    message = message.replace("call write_corpus as before", "run the same command again")
+    message = message.replace("call write_corpus again with the same arguments", "run the same command again")
     message = message.replace("where=slice(start, end)", "--positions chars:start:end")
     message = re.sub(r"\bbaseline=hs\.(\w+)_embedding", r"-a baseline=\1", message)
     return re.sub(

@@ -179,8 +179,8 @@ def _carried(records: Sequence[Record], fields: Sequence[Any]) -> dict[str, Any]
             columns[each.name] = pa.array(values, each.type)
         except (pa.ArrowException, TypeError, UnicodeError, OverflowError) as error:
             raise SaliencyError(
-                f"the column {each.name!r} began as {each.type}, which a value of texts[{records[0].number}] or of the "
-                f"texts after it does not fit ({error}): give values of one type."
+                f"the values of the column {each.name!r} must be of type {each.type}, like the first ones, but a value "
+                f"at texts[{records[0].number}] or later is not ({error}): give values of one type."
             ) from error
     return columns
 

@@ -75,7 +75,7 @@ class Shard:
         """Return the error for a damaged file."""
         return SaliencyError(
             f"{str(self.path)!r} is damaged: {reason}. read_corpus(folder, damaged='skip') reads the other files; to "
-            "explain its texts again, delete the file and call write_corpus as before."
+            "explain its texts, delete the file and call write_corpus again with the same arguments."
         )
 
 
@@ -100,12 +100,14 @@ def description(folder: Path) -> dict[str, Any]:
         raise SaliencyError(f"{str(path)!r} is damaged: it is not JSON ({error}).") from error
     content: dict[str, Any] = storage.opened(data, FORMAT, VERSION, "corpus", repr(str(path)), "corpus")
     if not isinstance(content, dict):
-        raise SaliencyError(f"{str(path)!r} is damaged: it describes nothing.")
+        raise SaliencyError(f"{str(path)!r} is damaged: it contains no description of a corpus.")
     for name, kind in {"task": dict, "columns": dict, "key": str, "complete": bool}.items():
         if not isinstance(content.get(name), kind):
             raise SaliencyError(f"{str(path)!r} is damaged: its {name!r} is {content.get(name)!r}.")
     if content["key"] not in ("int64", "string") or not {"method", "model"} <= set(content["task"]):
-        raise SaliencyError(f"{str(path)!r} is damaged: it names no type of keys, no method or no model.")
+        raise SaliencyError(
+            f"{str(path)!r} is damaged: the type of its keys is unknown, or its method or model is missing."
+        )
     return content
 
 
@@ -165,7 +167,7 @@ class Folder:
             storage.write_file(self.path / name, data)
         except SaliencyError as error:
             raise SaliencyError(
-                f"{error} The finished files stay; call write_corpus as before to go on where it stopped."
+                f"{error} The finished files are kept; to continue, call write_corpus again with the same arguments."
             ) from error
 
 

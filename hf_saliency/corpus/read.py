@@ -312,7 +312,7 @@ def _items(shard: Shard, table: Any) -> Iterator[tuple[Key, SaliencyMap]]:
         for batch in table.to_batches():
             yield from zip(batch["key"].to_pylist(), maps_of(batch, head), strict=True)
     except (pa.ArrowException, AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
-        raise shard.damage(f"its rows are no maps ({type(error).__name__}: {error})") from error
+        raise shard.damage(f"its rows cannot be read as maps ({type(error).__name__}: {error})") from error
 
 
 def _matching(table: Any, conditions: Mapping[str, frozenset[Any]]) -> Any:
@@ -326,7 +326,8 @@ def _matching(table: Any, conditions: Mapping[str, frozenset[Any]]) -> Any:
             allowed = pa.array(options, table[name].type)
         except (pa.ArrowException, TypeError) as error:
             raise SaliencyError(
-                f"the column {name!r} is of the type {table[name].type}, which {options!r} does not fit."
+                f"the column {name!r} has type {table[name].type}, so {options!r} cannot be compared with it: give "
+                "values of this type."
             ) from error
         table = table.filter(compute.is_in(table[name], value_set=allowed))
     return table

@@ -86,8 +86,8 @@ class CorpusTask:
         model = self.explainer.text_model
         if placed.readout(model) != target.readout(model):  # only texts with equal readouts share batches
             raise SaliencyError(
-                f"{type(target).__name__} at {place!r} reads other logits than elsewhere: write a corpus for each "
-                "place."
+                f"{type(target).__name__} at {place!r} reads other logits than the rest of the corpus: write a "
+                "separate corpus for this place."
             )
         return placed
 
@@ -116,7 +116,9 @@ def _check_text(record: Record) -> None:
         letters.encode()
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise SaliencyError(f"the text holds {half!r}, half a character, which no file can hold.") from error
+        raise SaliencyError(
+            f"the text contains {half!r}, an unpaired surrogate, which cannot be written to a file."
+        ) from error
     except TypeError:  # not a text: the explainer raises the error
         pass
 

@@ -170,8 +170,8 @@ def write_corpus(
         place.describe(complete=True)
     if writer.failures:
         warn(
-            f"{counted(writer.failures, 'text')} could not be explained; the first because: {writer.reason} "
-            "corpus.failures lists them.",
+            f"{counted(writer.failures, 'text')} could not be explained. The first error: {writer.reason} "
+            "corpus.failures lists them all.",
             UserWarning,
         )
     return read_corpus(folder)

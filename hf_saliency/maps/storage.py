@@ -141,7 +141,7 @@ def encode(document: str) -> bytes:
     except UnicodeEncodeError as error:
         half = error.object[error.start]
         raise SaliencyError(
-            f"the data contains {half!r}, a lone surrogate, which cannot be saved as UTF-8."
+            f"the data contains {half!r}, an unpaired surrogate, which cannot be saved as UTF-8."
         ) from error
     if len(data) > LARGEST_DOCUMENT:
         raise SaliencyError(

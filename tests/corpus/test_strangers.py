@@ -69,7 +69,8 @@ def with_scores(values: list[Any]) -> Callable[[Any], Any]:
 def test_a_forged_file_is_named(change: Callable[[Any], Any], written: Path, tmp_path: Path) -> None:
     corpus = hs.read_corpus(forged(written, tmp_path / "forged", change))
     with pytest.raises(
-        hs.SaliencyError, match=r"forged.maps-000001-.*is damaged: (its rows are no maps|it has no column)"
+        hs.SaliencyError,
+        match=r"forged.maps-000001-.*is damaged: (its rows cannot be read as maps|it has no column)",
     ):
         list(corpus)
 

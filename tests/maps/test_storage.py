@@ -135,7 +135,7 @@ def test_text_of_any_script_is_readable_in_the_file(tmp_path: Path) -> None:
 
 
 def test_half_a_character_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SaliencyError, match=r"contains '\\ud800', a lone surrogate"):
+    with pytest.raises(SaliencyError, match=r"contains '\\ud800', an unpaired surrogate"):
         sweep(method="\ud800").save(tmp_path / "map.json")
     assert list(tmp_path.iterdir()) == []
 
