@@ -237,7 +237,7 @@ class Number(Bare):
 
 
 def test_a_head_of_one_number_is_an_output() -> None:
-    with pytest.raises(hs.SaliencyError, match=r"gives \(1,\) .*target=hs.Output\(lambda output, inputs"):
+    with pytest.raises(hs.SaliencyError, match=r"returned \(1,\), .*target=hs.Output\(lambda output, inputs"):
         hs.Explainer(Number("BertForSequenceClassification"), tiny.tokenizer())(TEXT, target=hs.Label())
 
 
