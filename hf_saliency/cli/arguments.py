@@ -94,7 +94,8 @@ def together(
     hint = "--pair" if pairs else "--choice"
     if (pairs or choices) and columns:
         raise typer.BadParameter(
-            "--columns already gives the texts that belong together; leave one of them out.", param_hint=hint
+            "with --columns, each line already contains the texts that belong together: omit one of the two options.",
+            param_hint=hint,
         )
     if pairs and choices:
         raise typer.BadParameter("give --pair or --choice, not both.", param_hint=hint)

@@ -80,7 +80,7 @@ def redraw(
     """
     with reported(debug):
         if not output:
-            raise typer.BadParameter("name the file of the new drawing.", param_hint="--output")
+            raise typer.BadParameter("name the file to write.", param_hint="--output")
         from hf_saliency.maps import attachment
 
         record = attachment.read(file)
@@ -130,7 +130,7 @@ def _drawing(record: Attachment, mark: str | None, assigned: Sequence[str]) -> d
     if not assigned:
         return {**settings, "mark": marks}
     if marks is None:
-        raise typer.BadParameter("also name the mark: --mark.", param_hint="--option")
+        raise typer.BadParameter("also name the mark, with --mark.", param_hint="--option")
     values = {key: value_of(text) for key, text in assignments(assigned, "--option").items()}
     return {**settings, "mark": [drawing.changed(mark, values) for mark in marks]}
 

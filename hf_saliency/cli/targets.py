@@ -91,7 +91,7 @@ def target_of(
         if field is None and option == "positions" and target_option and target_option not in kinds():
             raise typer.BadParameter(
                 f"{target_option!r} is not a kind of target ({', '.join(kinds())}), nor can it be a word of the text: "
-                f"the target of this model, {kind}, has no places.",
+                f"the target of this model, {kind}, is not at a token that you can choose.",
                 param_hint="--target",
             )
         if field is None:
@@ -99,7 +99,7 @@ def target_of(
 
             others = [name for name, other in kinds().items() if _field(option, other)]
             raise typer.BadParameter(
-                f"--target {kind} does not take it; it belongs to --target {either(others)}.",
+                f"--target {kind} does not use it; it is for --target {either(others)}.",
                 param_hint=f"--{option.replace('_', '-')}",
             )
         values[field] = value

@@ -141,7 +141,7 @@ def test_redraw_in_a_style() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
-        (["a.pdf"], "name the file of the new drawing", 2),
+        (["a.pdf"], "name the file to write", 2),
         (["a.pdf", "--output", "b.gif"], "choose a file name that ends in", 2),
         (["a.pdf", "--output", "b.pdf", "--option", "values"], "not of the form NAME=VALUE", 2),
         (
