@@ -333,6 +333,10 @@ def test_unforeseen_errors_are_one_line_too(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_no_line_acts_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     path = "a\x1b[2J\u202eb.json"
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        pytest.skip("file names are ASCII in this locale")
     assert invoke("explain", TEXT, "--output", path, "--positions", "1").stderr == (
         "hf-saliency: wrote: a␛[2J\ufffdb.json\n"
     )

@@ -178,7 +178,9 @@ def test_digests_are_those_of_the_files():
 @pytest.fixture
 def copy(tmp_path, monkeypatch) -> Path:
     for name in demo._SHA256:
-        shutil.copy(demo._FOLDER / name, tmp_path / name)
+        shutil.copyfile(
+            demo._FOLDER / name, tmp_path / name
+        )  # without the mode: the original may be read-only
     monkeypatch.setattr(demo, "_FOLDER", tmp_path)
     load_demo()  # the copy must load before a test damages it
     return tmp_path

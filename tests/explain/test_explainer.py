@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
+import locale
 import threading
 import warnings
 from typing import Any
@@ -238,6 +240,10 @@ def test_threads_share_a_model_without_mixing_up_rows(
     assert model.training
 
 
+@pytest.mark.skipif(
+    codecs.lookup(locale.getencoding()).name == "ascii",
+    reason="torch.compile reads its sources in the locale's encoding",
+)
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_a_compiled_model_is_read_through(bert: tuple[nn.Module, PreTrainedTokenizerFast]) -> None:
     model, tokenizer = bert
