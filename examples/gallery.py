@@ -104,7 +104,7 @@ def one_word() -> Figure:
     return hs.figure(made("grammar"), width="acl")
 
 
-@case("Running text", "A signed method: blue speaks against the word.")
+@case("Running text", "A signed method: blue tokens are evidence against the word.")
 def signed() -> Figure:
     heat = explained(method="integrated_gradients", word="education")
     return hs.figure(heat, width="acl-2col")
@@ -122,13 +122,13 @@ def against() -> Figure:
     return hs.figure(heat, width="acl")
 
 
-@case("Running text", "Read where it stands, without a mask: the frame is dashed.")
+@case("Running text", "An unmasked target, read at its own position: its frame is dashed.")
 def unmasked() -> Figure:
     heat = explainer()(SENTENCE, target=hs.UnmaskedToken("education"))
     return hs.figure(heat, width="acl")
 
 
-@case("Running text", "Tokens, and merged to words; special tokens are shown on request.")
+@case("Running text", "Tokens, and the same scores merged to words; special tokens are shown on request.")
 def words() -> Figure:
     heat = explained().select("linguists")
     marks = [hs.Highlight(special=True, predictions=0), hs.Highlight(words=True, predictions=0)]
@@ -157,7 +157,7 @@ def sheets() -> Sequence[Figure]:
     return hs.sheets(heat, title="The lighthouse", width="acl", height=2.6)[:3]
 
 
-@case("Running text", "Examples for an appendix, each with what is known of it.")
+@case("Running text", "Examples for an appendix, each with its details.")
 def appendix() -> Sequence[Figure]:
     maps = [explained(CAPITAL, word=word) for word in ("Paris", "capital", "France")]
     titles = [f"{heat.targets[0].label}, best answer {heat.targets[0].predictions[0].label}" for heat in maps]
@@ -185,7 +185,7 @@ def missing() -> Figure:
     return hs.figure(dataclasses.replace(heat, scores=scores), width="acl")
 
 
-@case("Running text", "A label of a pair of texts, which stands at no token.")
+@case("Running text", "A label of a pair of texts, which belongs to no token.")
 def pair() -> Figure:
     return hs.figure(classified(), width="acl")
 
@@ -196,7 +196,7 @@ def dark() -> Figure:
         return hs.figure(explained(CAPITAL), targets="capital", width="acl")
 
 
-@case("Running text", "In a face that goes with Times.")
+@case("Running text", "A typeface that matches Times.")
 def serif() -> Figure:
     return hs.figure(explained(CAPITAL), targets="capital", font="serif", width="acl")
 
@@ -231,7 +231,7 @@ def matrices() -> Figure:
     return hs.figure(maps, ncols=2, width="acl-2col")
 
 
-@case("Matrices", "A hundred and twenty-eight tokens: labels are thinned out, and it says so.")
+@case("Matrices", "A hundred and twenty-eight tokens: some labels are left out, and a note says so.")
 def large() -> Figure:
     text = " ".join((STORY * 2).split()[:128])
     return hs.figure(made(text, r"\S+", targets=range(128), seed=2), hs.Matrix(), width="acl-2col")
@@ -252,13 +252,13 @@ def bars_top() -> Figure:
     return hs.figure(heat, hs.Bars(top=10), targets=[3, "education", "schools"], width="neurips")
 
 
-@case("Bars and arcs", "Standing bars.")
+@case("Bars and arcs", "Vertical bars.")
 def bars_vertical() -> Figure:
     heat = explained(method="attn_lrp")
     return hs.figure(heat, hs.Bars(vertical=True), targets=["education", "schools"], width="acl-2col")
 
 
-@case("Bars and arcs", "Standing bars with numbers; one score is not a number.")
+@case("Bars and arcs", "Vertical bars with numbers; one score is not a number.")
 def bars_values() -> Figure:
     heat = made(CAPITAL, targets=[3])
     scores = np.where(np.arange(7) == 1, np.nan, heat.scores)
@@ -347,25 +347,23 @@ def code() -> Figure:
     return hs.figure(tokenized(byte_level(), CODE, "total"), width="acl")
 
 
-@case("Tokenizers", "The same without tokens that are nothing but white space.")
+@case("Tokenizers", "The same without tokens that consist of white space only.")
 def code_without_white_space() -> Figure:
     return hs.figure(tokenized(byte_level(), CODE, "total"), hs.Highlight(white_space=False), width="acl")
 
 
-@case("Tokenizers", "Code as a matrix, whose labels name words where tokens have no room.")
+@case("Tokenizers", "Code as a matrix; labels name whole words where tokens do not fit.")
 def code_matrix() -> Figure:
     maps = tokenized(byte_level(), CODE, "total")
     return hs.figure(maps, hs.Matrix(), width="acl")
 
 
-@case("Tokenizers", "Text with the special tokens that stand in it; without special=True they are left out.")
+@case("Tokenizers", "Text with its special tokens; without special=True they are left out.")
 def chat() -> Figure:
     return hs.figure(tokenized(byte_level(), CHAT, "dawn"), hs.Highlight(special=True), width="acl")
 
 
-@case(
-    "Tokenizers", "Characters that no token knows, as their bytes: the parts of a character share its room."
-)
+@case("Tokenizers", "Characters outside the vocabulary, as bytes: the parts of a character share its space.")
 def fallback() -> Figure:
     text = "The keeper read ∂x/∂t in a café, and counted 鯨."
     return hs.figure(tokenized(byte_fallback(), text, "counted"), width="acl")
@@ -380,7 +378,7 @@ def kinds() -> Figure:
 # --- conversations
 
 
-@case("Conversations", "A question and a word of its answer; what the chat template writes is left out.")
+@case("Conversations", "A question and a word of its answer; text from the chat template is left out.")
 def conversation() -> Figure:
     return hs.figure(conversed(), targets="boat", columns="prompt", width="acl")
 
@@ -395,7 +393,7 @@ def conversation_template() -> Figure:
     return hs.figure(conversed(), hs.Highlight(special=True), targets="dawn", width="acl")
 
 
-@case("Conversations", "Each token of the answer, in a matrix that is divided so that each label has room.")
+@case("Conversations", "Each token of the answer, in a matrix divided into bands so that every label fits.")
 def conversation_matrix() -> Figure:
     return hs.figure(conversed(), hs.Matrix(), width="acl")
 
@@ -409,7 +407,7 @@ def limit() -> Figure:
     return hs.figure(heat, normalize="none", limit=[heat, other], width="acl")
 
 
-@case("Colours", "A limit below the largest score; a triangle is in the corner of what lies beyond.")
+@case("Colours", "A limit below the largest score; a triangle in the corner marks scores beyond it.")
 def clipped() -> Figure:
     return hs.figure(explained(CAPITAL), hs.Matrix(), limit=0.5, width="acl")
 
@@ -425,7 +423,7 @@ def underlined() -> Figure:
     return hs.figure(heat, underline=True, width="acl-2col")
 
 
-@case("Colours", "A matrix on a dark ground.")
+@case("Colours", "A matrix on a dark background.")
 def dark_matrix() -> Figure:
     with mpl.rc_context({"figure.facecolor": "black", "text.color": "white"}):
         return hs.figure(explained(CAPITAL), hs.Matrix(), width="acl")
@@ -441,7 +439,7 @@ def small_numbers() -> Figure:
 # --- layout
 
 
-@case("Layout", "The legend at the right, and a title above all.")
+@case("Layout", "The legend at the right, and a title above all panels.")
 def legend_right() -> Figure:
     return hs.figure(
         explained(CAPITAL), hs.Matrix(), legend="right", suptitle="Paris is the capital", width="acl"
@@ -453,7 +451,7 @@ def no_legend() -> Figure:
     return hs.figure(explained(CAPITAL), targets="capital", legend=False, width="acl")
 
 
-@case("Layout", "A note and an arrow, by the place of a token.")
+@case("Layout", "A note and an arrow, placed at a token.")
 def note() -> Figure:
     fig = hs.figure(explained(CAPITAL), hs.Highlight(predictions=0), targets="capital", width="acl")
     box = fig.box("France")
@@ -486,21 +484,21 @@ def shrunk() -> Figure:
 # --- two maps
 
 
-@case("Two maps", "What integrated gradients have more (orange) and less (blue) of than AttnLRP.")
+@case("Two maps", "Integrated gradients minus AttnLRP: orange is more, blue is less.")
 def difference() -> Figure:
     names = ["integrated_gradients", "attn_lrp"]
     first, second = (explained(method=name, word="education") for name in names)
     return hs.figure(first, hs.Difference(second), width="acl")
 
 
-@case("Two maps", "Bars of one scale have one zero and one unit length, and stand by size.")
+@case("Two maps", "Bars on one scale share a zero and a unit length, and are sorted by size.")
 def sorted_bars() -> Figure:
     names = ["gradient_norm", "integrated_gradients"]
     maps = [explained(method=name, word="education") for name in names]
     return hs.figure(maps, hs.Bars(top=8, sort="size", predictions=0), ncols=2, width="acl-2col")
 
 
-@case("Two maps", "Hebrew runs from the right in arcs and standing bars too.")
+@case("Two maps", "Hebrew runs from right to left in arcs and vertical bars, too.")
 def hebrew_bars() -> Figure:
     heat = made("הלימוד של דקדוק הוא חלק חשוב", targets=[2])
     return hs.figure([heat, heat], [hs.Arcs(links=3), hs.Bars(vertical=True)], title=["", ""], width="acl")
@@ -529,7 +527,7 @@ def profile() -> Figure:
     return hs.figure(hs.Table(columns, "mean share of the row", _EXAMPLE), hs.Profile(), width="acl")
 
 
-@case("Tables", "A curve of faithfulness, with a random ranking to compare with.")
+@case("Tables", "A faithfulness curve, with a random ranking for comparison.")
 def curves() -> Figure:
     x = np.linspace(0, 1, 11)
     value = np.concatenate([0.9 * np.exp(-3 * x), 0.9 * np.exp(-2 * x), 0.9 - 0.85 * x])
