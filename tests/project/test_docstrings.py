@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def test_private_names_have_a_docstring_of_three_lines_at_most() -> None:
     assert len(texts) > 300
     lines = [(file, name, len(list(filter(str.strip, text.splitlines())))) for file, name, text in texts]
     assert [each for each in lines if each[-1] > 3] == []
+
+
+def test_a_docstring_starts_with_its_verb_or_noun() -> None:
+    """A reader stumbles over "What a row keeps", but not over "Memory that a row keeps"."""
+    texts = re.findall(
+        r'"""(?:What|Where|Why|Of|If) .*',
+        "\n".join(p.read_text(encoding="utf-8") for p in PACKAGE.rglob("*.py")),
+    )
+    assert texts == []
 
 
 def private_docstrings(node: ast.AST, private: bool) -> Iterator[tuple[str, str]]:
