@@ -88,7 +88,7 @@ def test_spans_of_the_users_own() -> None:
         ([(0, 5), (4, 7)], "overlap"),
         ([(5, 5)], "a list of spans of characters"),
         ([(0, 1.5)], "a list of spans"),
-        ([(3, 4)], r"the span \(0, 3, 4\) is ' ', which holds no token"),
+        ([(3, 4)], r"the span \(0, 3, 4\) is ' ', which contains no token"),
         ([], "a list of spans"),
         (3, "a list of spans"),
         (lambda encoding: encoding.nothing, "raised AttributeError"),

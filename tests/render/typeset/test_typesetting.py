@@ -54,7 +54,7 @@ def test_only_a_very_long_word_is_broken_inside() -> None:
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert max(BODY.advance(line) for line in lines) <= 100
     assert any(line.endswith("-") for line in lines)
-    with pytest.raises(SaliencyError, match="the word 'grammar' needs"):
+    with pytest.raises(SaliencyError, match="not enough width for the word 'grammar'"):
         wrap("of grammar is", BODY.advance("grammar") - 1, BODY)
 
 
