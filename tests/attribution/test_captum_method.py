@@ -174,9 +174,9 @@ class Wrong(captum.attr.Attribution):
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (lambda inputs: inputs[:, :3], r"Wrong|gives \(1, 3, 16\)"),
-        (lambda inputs: None, "gives NoneType"),
-        (lambda inputs: inputs.sum(), r"gives \(\)"),
+        (lambda inputs: inputs[:, :3], r"Wrong|returned \(1, 3, 16\)"),
+        (lambda inputs: None, "returned NoneType"),
+        (lambda inputs: inputs.sum(), r"returned \(\)"),
     ],
 )
 def test_a_result_of_the_wrong_shape(result: Any, message: str) -> None:
