@@ -31,6 +31,9 @@ VARIABLE = "HF_SALIENCY_FAST_PRODUCTS"
 SIZES = ((16, 256, 256), (64, 512, 512), (64, 768, 3072))
 MODE = 4e-5  # seconds that the dispatch mode takes for a product and the operations around it
 FASTER = 1.05  # speed-up with the mode; less is noise
+# Seconds of the smallest product, which takes some 0.03 ms. On a busy machine threads wait for each other, several
+# milliseconds in each product by MKL and half of that in one by oneDNN, whichever computes faster.
+BUSY = 1e-3
 NARROW = 256  # a model whose matrices are all narrower spends its time elsewhere
 ROWS = 16  # with fewer rows a product reads its matrix once and computes next to nothing
 
@@ -170,7 +173,7 @@ def described() -> str:
         return f"on for every product (set by {VARIABLE})"
     least = _faster(calibration(torch.get_num_threads()))
     if not least:
-        return "off: PyTorch's own products are as fast on this processor"
+        return "off: oneDNN is not faster on this processor, or other work kept the processor busy"
     return f"on for wide models, from {min(least.values()):,} multiplications"
 
 
@@ -205,7 +208,7 @@ def calibration(threads: int) -> Mapping[tuple[int, bool], float]:
     """Return the speed-up by oneDNN with the mode, measured once per process and number of threads.
 
     Keys are (multiplications, whether the second matrix is stored transposed). The speed-up is 0 where oneDNN's result
-    differs.
+    differs, and everywhere if the machine is busy.
     """
     with _calibrating:
         return _calibration(threads)
@@ -214,11 +217,19 @@ def calibration(threads: int) -> Mapping[tuple[int, bool], float]:
 @functools.cache
 def _calibration(threads: int) -> Mapping[tuple[int, bool], float]:
     with torch.no_grad(), torch.inference_mode(False):
+        busy = _busy()
         return {
-            (rows * inner * columns, transposed): _ratio(rows, inner, columns, transposed)
+            (rows * inner * columns, transposed): 0.0 if busy else _ratio(rows, inner, columns, transposed)
             for rows, inner, columns in SIZES
             for transposed in (False, True)
         }
+
+
+def _busy() -> bool:
+    """Whether threads wait so long for each other that a measurement would show nothing else."""
+    rows, inner, columns = SIZES[0]
+    left, right = torch.ones(rows, inner), torch.ones(inner, columns)
+    return min(_seconds(torch.mm, left, right) for _ in range(4)) > BUSY
 
 
 def _ratio(rows: int, inner: int, columns: int, transposed: bool) -> float:
