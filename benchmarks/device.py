@@ -535,15 +535,9 @@ def halved(table: Table, device: torch.device) -> None:
 
 def host(table: Table, small: bool) -> None:
     """Time default products and oneDNN's on the machine's processor, in one thread, on the same masked sweep."""
-    from hf_saliency.score.products import calibration
-
     torch.set_num_threads(1)
     table.write("", f"Processor: {processor()}; one thread.")
-    ratios = ", ".join(
-        f"{size / 1e6:.0f} M {'transposed' if kind else 'plain'} {ratio:.2f}"
-        for (size, kind), ratio in calibration(1).items()
-    )
-    table.write(f"Calibration, default over oneDNN: {ratios}.", "")
+    table.write(f"{calibrated()}.", "")
     table.write(
         "| work | s a position, default | with oneDNN | Captum in batches | loop | default over oneDNN "
         "| Captum over oneDNN | difference |",
@@ -592,6 +586,17 @@ def processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def calibrated() -> str:
+    """The result of the calibration of products on one thread."""
+    from hf_saliency.score.products import calibration
+
+    ratios = ", ".join(
+        f"{size / 1e6:.0f} M {'transposed' if kind else 'plain'} {ratio:.2f}"
+        for (size, kind), ratio in calibration(1).items()
+    )
+    return f"Calibration, default over oneDNN: {ratios}"
 
 
 def main() -> None:

@@ -184,9 +184,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="run each way only once")
     options = parser.parse_args()
-    from device import processor
-
-    from hf_saliency.score.products import calibration
+    from device import calibrated, processor
 
     torch.set_num_threads(1)
     models = BUILD / "models"
@@ -194,11 +192,7 @@ def main() -> None:
     make_models(models)
     peers, missing = start(options.peers, models)
     print(f"{processor()}, 1 thread, torch {torch.__version__}, {datetime.date.today()}", flush=True)
-    ratios = ", ".join(
-        f"{size / 1e6:.0f} M {'transposed' if kind else 'plain'} {ratio:.2f}"
-        for (size, kind), ratio in calibration(1).items()
-    )
-    print(f"Calibration, default over oneDNN: {ratios}", flush=True)
+    print(calibrated(), flush=True)
     fast = rates(models) if any(work.startswith("masked") for work in options.only) else {}
     measured: dict[str, list[Result]] = defaultdict(list)
     failures: list[str] = []

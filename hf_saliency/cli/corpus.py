@@ -58,13 +58,7 @@ def corpus(
     unit: options.OfScore = None,
     against: options.Against = None,
     top_k: options.TopK = 3,
-    overflow: Annotated[
-        options.Overflow,
-        typer.Option(
-            help="Refuse a text that is too long for the model, explain its beginning, or explain each target "
-            "in a window around it."
-        ),
-    ] = "error",
+    overflow: options.IfTooLong = "error",
     scores: Annotated[
         ScoreType | None, typer.Option(help="Type of the stored scores; float16 takes half the space.")
     ] = None,

@@ -36,13 +36,7 @@ def explain(
     unit: options.OfScore = None,
     against: options.Against = None,
     top_k: options.TopK = 3,
-    overflow: Annotated[
-        options.Overflow,
-        typer.Option(
-            help="Refuse a text that is too long for the model, explain its beginning, or explain each target "
-            "in a window around it."
-        ),
-    ] = "error",
+    overflow: options.IfTooLong = "error",
     mark: options.MarkAs = None,
     width: options.Room = None,
     output: options.Output = None,

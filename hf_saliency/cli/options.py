@@ -59,6 +59,14 @@ Choices = Annotated[
     list[str] | None,
     typer.Option("--choice", metavar="TEXT", help="One of the choices for TEXT. Repeatable."),
 ]
+IfTooLong = Annotated[
+    Overflow,
+    typer.Option(
+        "--overflow",
+        help="Refuse a text that is too long for the model, explain its beginning, or explain each target in a "
+        "window around it.",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
