@@ -199,7 +199,8 @@ def _renew_lock() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
-# The time of this thread alone, which other work on the machine does not lengthen, if its resolution is fine enough.
+# The time of this thread alone, if its resolution is fine enough: other work lengthens it only where this thread waits
+# actively for others of its own, see ``BUSY``.
 _fine = time.get_clock_info("thread_time").resolution <= 1e-6
 _clock = time.thread_time if _fine else time.perf_counter
 
