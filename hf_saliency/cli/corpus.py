@@ -77,7 +77,7 @@ def corpus(
         ),
     ] = None,
     device: options.Device = "auto",
-    dtype: Annotated[options.Dtype, typer.Option(help="Type of the model's weights.")] = "float32",
+    dtype: options.OfWeights = "float32",
     batch_tokens: options.BatchTokens = None,
     no_progress: options.Quiet = False,
     debug: options.Debug = False,

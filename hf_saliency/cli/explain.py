@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
-
-import typer
 
 import hf_saliency as hs
 from hf_saliency.cli import options
@@ -42,7 +39,7 @@ def explain(
     output: options.Output = None,
     provenance: options.Carried = "map",
     device: options.Device = "auto",
-    dtype: Annotated[options.Dtype, typer.Option(help="Type of the model's weights.")] = "float32",
+    dtype: options.OfWeights = "float32",
     batch_tokens: options.BatchTokens = None,
     no_progress: options.Quiet = False,
     debug: options.Debug = False,

@@ -219,5 +219,6 @@ Device = Annotated[
         "--device", metavar="NAME", help="Where the model runs: auto (a GPU if there is one), cpu, cuda:1."
     ),
 ]
+OfWeights = Annotated[Dtype, typer.Option("--dtype", help="Type of the model's weights.")]
 Quiet = Annotated[bool, typer.Option("--no-progress", help="Hide the progress bar.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
